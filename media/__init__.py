@@ -1,0 +1,1 @@
+"""The RTP engine and its server; imports nothing of softswitch."""

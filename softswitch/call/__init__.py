@@ -1,0 +1,1 @@
+"""The B2BUA: what the product is. Start reading in `b2bua.py`."""

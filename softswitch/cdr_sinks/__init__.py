@@ -1,0 +1,1 @@
+"""One file per place that finished call detail records go to."""

@@ -1,0 +1,445 @@
+"""The plug points: the frozen records that the parts exchange and the Protocols they meet each other through.
+
+Everyone may import this module; it imports nothing of the project. Times are UTC epoch seconds (float) unless a name
+says otherwise; phone numbers are E.164 text with a leading `+`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+# Numbers, bindings, pools: what stores hold and routing decides on
+
+
+class Mode(enum.StrEnum):
+    """Binding mode of an app and of every X it owns."""
+
+    AXB = "AXB"
+    AX = "AX"
+    AXE = "AXE"
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """A customer application: one mode, and for AXE the fixed number of extension digits (1 to 4)."""
+
+    key: str
+    mode: Mode
+    extension_digits: int = 4
+    recording: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class PrivateNumber:
+    """One X of the pool: whose it is and which city's."""
+
+    x: str
+    app: App
+    area_code: str = ""
+    city: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """One binding of any mode, with the options the provisioning interface gives it.
+
+    AXB: `a`, `b`. AX: `a`. AXE: `a`, `extension`. Tones are prompt names; `None` means "not set".
+    """
+
+    id: str
+    app_key: str
+    mode: Mode
+    x: str
+    a: str
+    b: str | None = None
+    extension: str | None = None
+    call_direction: int = 0  # 0 both; AXB: 1 A to B only, 2 B to A only; AX: 1 only A calls X, 2 only others call X
+    created_at: float = 0.0
+    expires_at: float | None = None
+    max_duration_s: int = 0  # 0: no limit
+    last_minute_tone: str | None = None
+    record: bool = False
+    announcement: str | None = None  # recordHintTone
+    caller_ringback: str | None = None  # preVoice.callerHintTone: heard by A when A calls X
+    callee_ringback: str | None = None  # preVoice.calleeHintTone: heard by the other side when it calls X
+    turned_on: bool = True  # AX turnFlag
+    callback_tone: str | None = None  # AXE
+    callback_number: str | None = None  # AXE
+    callback_lifetime_s: int = 0  # AXE: 0 = records never expire
+    user_data: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TemporaryCallee:
+    """AX: whom the next A -> X call reaches."""
+
+    binding_id: str
+    callee: str
+    expires_at: float
+    user_data: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackRecord:
+    """AXE: who last reached A through X, and when."""
+
+    x: str
+    a: str
+    caller: str
+    at: float
+
+
+class BindingStore(Protocol):
+    """What routing reads and writes while a call is set up. Bindings past `expires_at` are never returned.
+
+    Coroutines, so that a networked store can wait; an embedded one answers without suspending. All raise StoreError.
+    """
+
+    async def private_number(self, x: str) -> PrivateNumber | None:
+        """The pool entry of `x`, or None where no app owns it."""
+
+    async def axb_binding(self, x: str, party: str, now: float) -> Binding | None:
+        """The AXB binding on `x` in which `party` is A or B."""
+
+    async def ax_binding(self, x: str, now: float) -> Binding | None:
+        """The AX binding of `x`."""
+
+    async def axe_binding(self, x: str, extension: str, now: float) -> Binding | None:
+        """The AXE binding of (`x`, `extension`)."""
+
+    async def axe_binding_of(self, x: str, a: str, now: float) -> Binding | None:
+        """The newest AXE binding on `x` whose A is `a`."""
+
+    async def latest_caller(self, x: str, a: str) -> CallbackRecord | None:
+        """The newest call-back record of (`x`, `a`), whatever its age."""
+
+    async def remember_caller(self, record: CallbackRecord) -> None:
+        """Replace the call-back record of (x, a)."""
+
+    async def temporary_callee(self, binding_id: str, now: float) -> TemporaryCallee | None:
+        """The unexpired temporary callee of an AX binding."""
+
+    async def consume_temporary_callee(self, binding_id: str) -> None:
+        """The callee was reached: it is used up."""
+
+
+# Decisions of routing
+
+
+@dataclass(frozen=True, slots=True)
+class Treatment:
+    """What binding and dialplan impose on an answered call. Tones are prompt names."""
+
+    announcement: str | None = None
+    announcement_mandatory: bool = False
+    ringback: str | None = None  # replaces the callee's early media
+    connecting: str | None = None  # played to a caller who was answered already (AXE)
+    max_duration_s: int = 0
+    last_minute: str | None = "last_minute"
+    record: bool = False
+    stereo: bool = False
+    language: str = "zh-CN"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One attempt at the second leg: where to send it and in which clothes."""
+
+    trunk: str
+    host: str
+    port: int
+    user: str  # user part of the Request-URI, in the trunk's number form
+    display: str  # user part of From and P-Asserted-Identity, in the trunk's number form
+    transport: str = "udp"
+    codecs: tuple[str, ...] = ("PCMA", "PCMU")
+    ring_s: float = 60.0
+    connect_s: float = 8.0  # no provisional within this time: next target
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Yes: who is reached, how, and with which treatment."""
+
+    mode: Mode
+    direction: int  # CDR: AXB 1 A to B, 0 B to A; AX 1 A to others, 0 others to A; AXE 1 call-back, 0 others to A
+    app_key: str
+    x: str
+    caller: str
+    callee: str
+    display: str  # E.164 shown to the callee (X, or X + E on a 700 number)
+    binding: Binding
+    targets: tuple[Target, ...]
+    treatment: Treatment
+    extension: str | None = None
+    steps: tuple[str, ...] = ()  # how the decision was reached, for `softswitch explain`
+
+
+@dataclass(frozen=True, slots=True)
+class NeedExtension:
+    """Perhaps: X is shared, the caller must key an extension of `digits` digits."""
+
+    app_key: str
+    x: str
+    caller: str
+    digits: int
+    prompt: str = "enter_extension"
+    invalid_prompt: str = "invalid_extension"
+    steps: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """No: the interface's failure code and the prompt the caller hears, if any. What is known goes to the CDR."""
+
+    failure_code: int
+    tone: str | None = None
+    mode: Mode | None = None
+    app_key: str = ""
+    x: str = ""
+    caller: str = ""
+    extension: str | None = None
+    binding_id: str = ""
+    direction: int = 2
+    steps: tuple[str, ...] = ()
+
+
+Decision = Route | NeedExtension | Rejection
+
+
+class Router(Protocol):
+    """Turns who called what into a decision."""
+
+    async def resolve(self, dialled: str, caller: str, *, digits: str | None = None) -> Decision:
+        """Decide a call from `caller` to `dialled` (as the trunk wrote them), with keyed `digits` if collected.
+
+        Never raises for bad numbers (that is a Rejection); StoreError passes through.
+        """
+
+
+# Media
+
+
+@dataclass(frozen=True, slots=True)
+class RtpRemote:
+    """Where an endpoint sends to and what it may send and expect: the outcome of offer/answer for one leg."""
+
+    address: str
+    port: int
+    payload_type: int  # 8 PCMA, 0 PCMU
+    telephone_event: int | None  # RFC 4733 payload type, None where not negotiated
+    sending: bool = True  # we may send towards it
+    receiving: bool = True  # it may send towards us
+    ptime_ms: int = 20
+    telephone_event_in: int | None = None  # payload type it sends events with (the one we offered or answered)
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointStatistics:
+    """RTP as one endpoint saw it. Times in ms; loss is of what the far end sent, `remote_*` of what its RTCP reported."""
+
+    packets_received: int = 0
+    packets_sent: int = 0
+    packets_lost: int = 0
+    packets_dropped: int = 0  # strangers, garbage
+    jitter_ms: float = 0.0
+    remote_lost: int = 0
+    remote_jitter_ms: float = 0.0
+    round_trip_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class PlayReport:
+    """What one endpoint was played: proof for the CDR. Frames are 20 ms."""
+
+    frames: int
+    first_timestamp: int
+    last_timestamp: int
+    completed: bool
+    remote_lost: int = 0  # packets the endpoint's RTCP reported lost while it played
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingReport:
+    """A closed recording. `truncated` tells that the disk did not keep up or failed."""
+
+    path: str
+    duration_s: float
+    bytes: int
+    sha256: str
+    truncated: bool = False
+
+
+class Playback(Protocol):
+    """Prompts playing to one or more endpoints."""
+
+    finished: asyncio.Future[tuple[PlayReport, ...]]  # one report per endpoint, also when stopped or the endpoint closed
+
+    def stop(self) -> None:
+        """Stop playing now; synchronous and idempotent. `finished` still resolves."""
+
+
+class Recording(Protocol):
+    """A recording of two endpoints: first only what is played, with `voices()` also what they say."""
+
+    finished: asyncio.Future[RecordingReport]
+
+    def voices(self) -> None:
+        """From now on the parties' own voices are recorded too."""
+
+    def close(self) -> None:
+        """Finalise the file; synchronous and idempotent. `finished` resolves when it is complete."""
+
+
+class MediaEndpoint(Protocol):
+    """One RTP/RTCP port pair of one leg."""
+
+    address: str
+    port: int
+    on_digit: Callable[[str], None] | None  # one RFC 4733 key press, told once
+    on_silence: Callable[[bool], None] | None  # True: nothing received for the driver's silence time; False: RTP is back
+    statistics: asyncio.Future[EndpointStatistics]  # resolves once, after close()
+
+    def configure(self, remote: RtpRemote) -> None:
+        """Set or change the far end; synchronous."""
+
+    def close(self) -> None:
+        """Release the ports; synchronous and idempotent. Ends playing and recording on it."""
+
+
+class MediaDriver(Protocol):
+    """The media plane as the call layer sees it. Commands are synchronous and ordered; only opening waits."""
+
+    async def open_endpoint(self, call_id: str) -> MediaEndpoint:
+        """A new port pair; raises MediaError where no port is free or the media server is away."""
+
+    def connect(self, a: MediaEndpoint, b: MediaEndpoint, *, digits: bool = True) -> None:
+        """Relay RTP between the two from now on (`digits`: also RFC 4733 events)."""
+
+    def disconnect(self, a: MediaEndpoint, b: MediaEndpoint) -> None:
+        """Stop relaying between the two."""
+
+    def play(
+        self, endpoints: Sequence[MediaEndpoint], files: Sequence[str], *, loop: bool = False, mix: bool = False
+    ) -> Playback:
+        """Play WAV `files` in order to `endpoints`, started on one tick. `mix`: over the talk instead of in its place."""
+
+    def record(self, path: str, left: MediaEndpoint, right: MediaEndpoint, *, stereo: bool = False) -> Recording:
+        """Record the two (caller left) to a WAV file at `path`."""
+
+
+# Prompts
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One playable file of the catalogue."""
+
+    name: str
+    language: str
+    path: str
+    duration_s: float
+    sha256: str
+    approved: bool = True
+    words: str = ""
+
+
+class PromptCatalogue(Protocol):
+    """Finds prompts by name."""
+
+    def find(self, name: str, language: str) -> Prompt | None:
+        """The prompt in `language`, else in the catalogue's default language, else None. `name` may end in `.wav`."""
+
+
+# The call detail record
+
+
+@dataclass(frozen=True, slots=True)
+class LegReport:
+    """One leg of a call in its CDR."""
+
+    trunk: str = ""
+    sip_call_id: str = ""
+    codec: str = ""
+    sip_status: int = 0
+    cause: int = 0  # Q.850
+    packets_received: int = 0
+    packets_sent: int = 0
+    packets_lost: int = 0
+    jitter_ms: float = 0.0
+    mos: float = 0.0  # ITU-T G.107, 0 where nothing was received
+    announcement_frames: int = 0
+    announcement_first_timestamp: int = 0
+    announcement_last_timestamp: int = 0
+    announcement_remote_lost: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Cdr:
+    """One call attempt, however it ended: provisioning interface 6.2 plus what call treatment adds.
+
+    Times are UTC epoch seconds with millisecond precision, None where the moment never came.
+    """
+
+    call_id: str
+    host: str = ""
+    mode: Mode | None = None
+    direction: int = 2
+    app_key: str = ""
+    x: str = ""  # bindNum
+    binding_id: str = ""
+    extension: str = ""
+    caller: str = ""
+    callee: str = ""  # called number of leg 1, as dialled after normalisation
+    display: str = ""
+    destination: str = ""  # fwdDstNum
+    call_in_at: float = 0.0
+    forward_at: float | None = None
+    alerting_at: float | None = None
+    answered_in_at: float | None = None  # the caller's leg was answered (AXE: before the extension was keyed)
+    answered_at: float | None = None  # fwdAnswerTime
+    ended_at: float | None = None
+    failed_at: float | None = None
+    failure: int = 0  # ulFailReason
+    sip_status: int = 0  # sipStatusCode, 0 for a call that was answered
+    cause: int = 0  # fwdUnaswRsn, Q.850
+    words: str = ""
+    ended_by: str = ""  # "caller", "callee", "switch"
+    announcement: str = ""
+    announcement_sha256: str = ""
+    announcement_from: float | None = None
+    announcement_to: float | None = None
+    record: bool = False
+    record_started_at: float | None = None
+    recording: str = ""  # file
+    recording_sha256: str = ""
+    recording_s: float = 0.0
+    user_data: str = ""
+    a: LegReport = field(default_factory=LegReport)
+    b: LegReport = field(default_factory=LegReport)
+
+
+class CdrStore(Protocol):
+    """Keeps attempts from their first moment, so that a crash loses none."""
+
+    async def open_attempt(self, cdr: Cdr) -> None:
+        """Remember an attempt that has begun."""
+
+    async def close_attempt(self, cdr: Cdr) -> None:
+        """The attempt is over: keep its final record (also where it was never opened)."""
+
+    async def unfinished_attempts(self) -> list[Cdr]:
+        """Attempts that an earlier run of this process left open."""
+
+
+class CdrSink(Protocol):
+    """Somewhere else that finished records go."""
+
+    def write(self, cdr: Cdr) -> None:
+        """Write one record; raises StoreError."""
+
+    def close(self) -> None:
+        """Flush and release."""

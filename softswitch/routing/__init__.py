@@ -1,0 +1,1 @@
+"""Decisions only: who reaches whom through X, by which trunk, with which treatment. No I/O but the store."""

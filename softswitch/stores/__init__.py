@@ -1,0 +1,1 @@
+"""One file per implementation of a store Protocol."""

@@ -1,0 +1,208 @@
+"""Runs `softswitch serve` as a child on loopback ports of its own and reads what it leaves behind.
+
+Called by the demo's story and by `tests/support/switch.py`. It never imports the switch: whatever it knows, it knows
+from the command line, the health page and the CDR file, as an operator would.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+LOOPBACK = "127.0.0.1"
+POLL_S = 0.05
+
+# The child asks the kernel to end it with its parent, then becomes the switch: a killed demo leaves nothing running.
+_END_WITH_PARENT = (
+    "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 15); "
+    "os.execv(sys.executable, [sys.executable, '-m', 'softswitch', *sys.argv[1:]])"
+)
+
+T = TypeVar("T")
+Settings = Mapping[str, Mapping[str, object]]
+
+
+class SwitchFailed(Exception):
+    """The switch did not start, answer or stop as it should; the message ends with the last lines of its log."""
+
+
+def free_port(kind: socket.SocketKind = socket.SOCK_DGRAM) -> int:
+    """A port of 127.0.0.1 that nobody uses at this moment."""
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind((LOOPBACK, 0))
+        return int(probe.getsockname()[1])
+
+
+def toml(settings: Settings) -> str:
+    """TOML text of one level of tables; JSON writes strings, numbers, booleans and lists as TOML does."""
+    blocks = []
+    for table, keys in settings.items():
+        lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in keys.items()]
+        blocks.append("\n".join([f"[{table}]", *lines]))
+    return "\n\n".join(blocks) + "\n"
+
+
+def wait_until(look: Callable[[], T | None], timeout_s: float) -> T | None:
+    """What `look` returns as soon as it returns something true, or its last word after `timeout_s`."""
+    deadline = time.monotonic() + timeout_s
+    while not (found := look()) and time.monotonic() < deadline:
+        time.sleep(POLL_S)
+    return found
+
+
+class SwitchProcess:
+    """One switch in `folder`: its configuration, dialplan, database, CDR file, recordings and log.
+
+    `dialplan` is the text of the only dialplan file. `settings` are configuration tables laid over the defaults of
+    this class, key by key.
+    """
+
+    def __init__(self, folder: Path, *, dialplan: str, settings: Settings | None = None) -> None:
+        self.folder = folder
+        self.sip_port = free_port()
+        self.http_port = free_port(socket.SOCK_STREAM)
+        self.config = folder / "softswitch.toml"
+        self.cdr_file = folder / "cdr.jsonl"
+        self.log_file = folder / "switch.log"
+        self.recordings = folder / "recordings"
+        self._process: subprocess.Popen[bytes] | None = None
+        (folder / "dialplans").mkdir(parents=True, exist_ok=True)
+        self.dialplan_file = folder / "dialplans" / "loopback.toml"
+        self.dialplan_file.write_text(dialplan, encoding="utf-8")
+        self.config.write_text(toml(self._settings(settings or {})), encoding="utf-8")
+
+    def _settings(self, over: Settings) -> dict[str, dict[str, object]]:
+        """The configuration of a switch that keeps to its folder and to loopback."""
+        tables: dict[str, dict[str, object]] = {
+            "sip": {"listen": LOOPBACK, "port": self.sip_port},
+            "metrics": {"listen": LOOPBACK, "port": self.http_port},
+            "store": {"url": f"sqlite:///{self.folder / 'softswitch.db'}"},
+            "cdr": {"file": str(self.cdr_file)},
+            "recording": {"directory": str(self.recordings)},
+            "dialplan": {"directory": str(self.dialplan_file.parent)},
+        }
+        for table, keys in over.items():
+            tables.setdefault(table, {}).update(keys)
+        return tables
+
+    # The command line
+
+    def cli(self, *arguments: str) -> str:
+        """Standard output of `softswitch <arguments>` against this switch's configuration."""
+        done = subprocess.run(
+            [sys.executable, "-m", "softswitch", *arguments, "--config", str(self.config)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        if done.returncode:
+            raise SwitchFailed(f"softswitch {' '.join(arguments)}: {done.stderr or done.stdout}")
+        return done.stdout
+
+    def cli_json(self, *arguments: str) -> Any:
+        """What `softswitch <arguments> --json` says."""
+        return json.loads(self.cli(*arguments, "--json"))
+
+    # Starting and stopping
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self, timeout_s: float = 20.0) -> None:
+        """Start serving and return once the switch says that it is ready."""
+        with self.log_file.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", _END_WITH_PARENT, "serve", "--config", str(self.config)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            )
+        if not wait_until(lambda: self.ready() or self._process_ended(), timeout_s) or self._process_ended():
+            self.stop()
+            raise SwitchFailed(f"the switch did not become ready in {timeout_s:.0f} s\n{self.log_tail()}")
+
+    def stop(self, timeout_s: float = 10.0) -> int:
+        """Ask the switch to end (SIGTERM) and return its exit status; one that does not end in time is killed."""
+        process, self._process = self._process, None
+        if process is None:
+            return 0
+        process.send_signal(signal.SIGTERM)
+        try:
+            return process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return process.wait()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send the serving process a signal (SIGHUP: read the dialplan again)."""
+        if self._process is None:
+            raise SwitchFailed("the switch is not running")
+        self._process.send_signal(number)
+
+    @property
+    def pid(self) -> int:
+        """Process id of `softswitch serve`, 0 while it is not running."""
+        return self._process.pid if self._process else 0
+
+    def _process_ended(self) -> bool:
+        return self._process is None or self._process.poll() is not None
+
+    # What it tells
+
+    def ready(self) -> bool:
+        """Whether /health/ready answers 200."""
+        try:
+            return bool(self.http("/health/ready"))
+        except OSError:
+            return False
+
+    def http(self, path: str) -> str:
+        """Body of a page of the switch's own HTTP port; raises OSError where it is not there or not well."""
+        with urllib.request.urlopen(f"http://{LOOPBACK}:{self.http_port}{path}", timeout=2) as answer:
+            return str(answer.read().decode()) or "ok"
+
+    def metric(self, name: str, **labels: str) -> float:
+        """Sum of a metric's samples that carry all `labels`; 0 where there is none."""
+        total = 0.0
+        for line in self.http("/metrics").splitlines():
+            head, _, value = line.rpartition(" ")
+            if head.partition("{")[0] == name and all(f'{key}="{text}"' in head for key, text in labels.items()):
+                total += float(value)
+        return total
+
+    def cdrs(self) -> list[dict[str, Any]]:
+        """Every call detail record written so far, oldest first."""
+        if not self.cdr_file.exists():
+            return []
+        whole_lines = self.cdr_file.read_text(encoding="utf-8").rpartition("\n")[0]
+        return [json.loads(line) for line in whole_lines.splitlines()]
+
+    def wait_for_cdrs(self, count: int, timeout_s: float = 10.0) -> list[dict[str, Any]]:
+        """All records once there are at least `count`."""
+        if not wait_until(lambda: len(self.cdrs()) >= count, timeout_s):
+            raise SwitchFailed(f"{count} CDRs expected, {len(self.cdrs())} written\n{self.log_tail()}")
+        return self.cdrs()
+
+    def log_tail(self, lines: int = 25) -> str:
+        """The last lines of the switch's log."""
+        if not self.log_file.exists():
+            return ""
+        return "\n".join(self.log_file.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])

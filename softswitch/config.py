@@ -1,0 +1,296 @@
+"""Every setting of the switch: its type, unit, default and meaning, read from TOML and the environment.
+
+`load_config()` is called by the command line and by tests; everyone else is handed the section it needs. Nothing here
+opens sockets, databases or files other than the configuration file. Relative paths count from the working directory.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
+
+from softswitch.errors import ConfigError
+
+DEFAULT_FILE = "softswitch.toml"
+FILE_VARIABLE = "SOFTSWITCH_CONFIG"
+ENVIRONMENT_PREFIX = "SOFTSWITCH_"
+SQLITE_PREFIX = "sqlite:///"
+
+
+def split_address(text: str) -> tuple[str, int]:
+    """Host and port of `host:port` or `[IPv6]:port`; raises ValueError."""
+    match = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]\s]+):(\d{1,5})", text)
+    if match is None or int(match[2]) > 65535:
+        raise ValueError(f"expected host:port such as 127.0.0.1:5060, got {text!r}")
+    return match[1].strip("[]"), int(match[2])
+
+
+def split_ports(text: str) -> tuple[int, int]:
+    """First and last port of `first-last`; raises ValueError."""
+    match = re.fullmatch(r"(\d{1,5})-(\d{1,5})", text)
+    if match is None or not 1024 <= int(match[1]) < int(match[2]) <= 65535:
+        raise ValueError(f"expected a range of ports such as 20000-29999 within 1024-65535, got {text!r}")
+    return int(match[1]), int(match[2])
+
+
+def _address(text: str) -> str:
+    split_address(text)
+    return text
+
+
+def _ports(text: str) -> str:
+    split_ports(text)
+    return text
+
+
+def _sqlite_url(text: str) -> str:
+    if not text.startswith(SQLITE_PREFIX) or text == SQLITE_PREFIX:
+        raise ValueError(f"expected {SQLITE_PREFIX}path, got {text!r}")
+    return text
+
+
+def _comma_separated(value: object) -> object:
+    """The environment gives lists as `a,b`; TOML gives them as arrays."""
+    return [item.strip() for item in value.split(",")] if isinstance(value, str) else value
+
+
+Address = Annotated[str, AfterValidator(_address)]
+AddressList = Annotated[list[Address], BeforeValidator(_comma_separated), NoDecode]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class Section(BaseModel):
+    """What all sections share: unknown keys are errors, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SipSettings(Section):
+    """`[sip]`: the signalling side."""
+
+    listen: AddressList = Field(
+        default=["127.0.0.1:5060"], description="UDP addresses to listen on, host:port", min_length=1
+    )
+    advertised: str = Field(default="", description="host written into Via, Contact and SDP; empty: the listening one")
+    unknown_source: Literal["drop", "refuse"] = Field(
+        default="drop", description="an INVITE from no known trunk: `drop` is silence, `refuse` is 403"
+    )
+
+
+class MediaSettings(Section):
+    """`[media]`: the RTP side."""
+
+    server: str = Field(
+        default="", description="socket path of a running media server; empty: start and supervise our own"
+    )
+    socket: str = Field(default="var/media.sock", description="socket path of the media server we start", min_length=1)
+    bind: str = Field(default="127.0.0.1", description="address RTP ports are opened on", min_length=1)
+    advertised: str = Field(default="", description="address written into SDP; empty: the one of `bind`")
+    ports: Annotated[str, AfterValidator(_ports)] = Field(
+        default="20000-29999", description="RTP and RTCP ports, first-last"
+    )
+    silence_s: Seconds = Field(default=60, description="seconds without RTP from either side after which a call ends")
+
+    @property
+    def port_range(self) -> tuple[int, int]:
+        """First and last port of `ports`."""
+        return split_ports(self.ports)
+
+
+class StoreSettings(Section):
+    """`[store]`: bindings, the pool of X and CDRs."""
+
+    url: Annotated[str, AfterValidator(_sqlite_url)] = Field(
+        default="sqlite:///var/softswitch.db", description="sqlite:///relative/path or sqlite:////absolute/path"
+    )
+
+    @property
+    def path(self) -> str:
+        """The file of an SQLite `url`."""
+        return self.url.removeprefix(SQLITE_PREFIX)
+
+
+class DialplanSettings(Section):
+    """`[dialplan]`: digit analysis, trunks, routes and treatments."""
+
+    directory: str = Field(default="dialplans", description="directory of the *.toml files", min_length=1)
+
+
+class PromptSettings(Section):
+    """`[prompts]`: what callers hear from the switch."""
+
+    directory: str = Field(default="prompts", description="directory with one folder a language", min_length=1)
+    language: str = Field(
+        default="zh-CN", description="language where a call names none or one that is missing", min_length=1
+    )
+
+
+class RecordingSettings(Section):
+    """`[recording]`: files of recorded calls."""
+
+    directory: str = Field(default="var/recordings", description="directory with one folder a day", min_length=1)
+    stereo: bool = Field(default=False, description="true: caller left, callee right; false: mono mix")
+    keep_days: int = Field(default=7, description="days after which a recording is deleted; 0: never", ge=0)
+
+
+class CdrSettings(Section):
+    """`[cdr]`: call detail records beside those in the store."""
+
+    file: str = Field(default="var/cdr.jsonl", description="JSON-lines file that each CDR is appended to; empty: none")
+
+
+class OpsSettings(Section):
+    """`[ops]`: metrics, health and the list of running calls."""
+
+    listen: Address = Field(
+        default="0.0.0.0:9108", description="HTTP address of /metrics, /health and /calls, host:port"
+    )
+
+
+class LimitSettings(Section):
+    """`[limits]`: admission to the whole switch."""
+
+    max_calls: int = Field(default=2000, description="calls at once; more are refused with 503", ge=1)
+    calls_per_second: float = Field(default=0.0, description="new calls a second; 0: no limit", ge=0)
+    retry_after_s: int = Field(default=5, description="seconds in the Retry-After header of a 503", ge=1)
+
+
+class ExtensionSettings(Section):
+    """`[extension]`: collecting E from the caller of an AXE number."""
+
+    first_digit_s: Seconds = Field(default=10.0, description="seconds from the prompt's end to the first digit")
+    inter_digit_s: Seconds = Field(default=4.0, description="seconds between two digits")
+    tries: int = Field(default=3, description="how often E is asked for in all", ge=1)
+
+
+class CallSettings(Section):
+    """`[call]`: the clocks of a call."""
+
+    ring_s: Seconds = Field(default=60.0, description="seconds a callee rings before 8101")
+    connect_s: Seconds = Field(default=8.0, description="seconds without a provisional response before the next target")
+    max_duration_s: int = Field(default=0, description="seconds of talk after which any call ends; 0: no limit", ge=0)
+    drain_s: float = Field(default=30.0, description="seconds that running calls are given when the switch stops", ge=0)
+    warning_s: Seconds = Field(
+        default=60.0, description="seconds before the maximum duration that the warning is played"
+    )
+
+
+class LogSettings(Section):
+    """`[log]`: one line a call event."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="least severity that is logged"
+    )
+    format: Literal["console", "json"] = Field(default="console", description="for people or for machines")
+    mask_numbers: bool = Field(default=True, description="show phone numbers with their middle digits hidden")
+
+
+class Config(BaseSettings):
+    """The whole configuration; values are final when `load_config()` returns."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENVIRONMENT_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    host_name: str = Field(default_factory=socket.gethostname, description="name of this machine in CDRs", min_length=1)
+    sip: SipSettings = SipSettings()
+    media: MediaSettings = MediaSettings()
+    store: StoreSettings = StoreSettings()
+    dialplan: DialplanSettings = DialplanSettings()
+    prompts: PromptSettings = PromptSettings()
+    recording: RecordingSettings = RecordingSettings()
+    cdr: CdrSettings = CdrSettings()
+    ops: OpsSettings = OpsSettings()
+    limits: LimitSettings = LimitSettings()
+    extension: ExtensionSettings = ExtensionSettings()
+    call: CallSettings = CallSettings()
+    log: LogSettings = LogSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment wins over the file, which arrives as keyword arguments."""
+        return env_settings, init_settings
+
+
+def load_config(path: str | None = None) -> Config:
+    """Read `path`, else the file SOFTSWITCH_CONFIG names, else `softswitch.toml` if it is there, else only defaults.
+
+    SOFTSWITCH_SECTION__KEY in the environment wins over the file. Raises ConfigError naming file (or variable) and key.
+    """
+    file = path or os.environ.get(FILE_VARIABLE) or (DEFAULT_FILE if Path(DEFAULT_FILE).exists() else None)
+    values = {} if file is None else _read(file)
+    _refuse_unknown_variables(os.environ)
+    try:
+        return Config(**values)
+    except ValidationError as error:
+        raise _config_error(file or DEFAULT_FILE, error.errors()) from None
+    except SettingsError as error:  # a whole section given as one variable that is not JSON
+        raise ConfigError("environment", f"{error}; expected {ENVIRONMENT_PREFIX}SECTION__KEY") from None
+
+
+def _read(file: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(Path(file).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(file, f"cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(file, f"is not TOML: {error}") from None
+
+
+def _refuse_unknown_variables(environment: Iterable[str]) -> None:
+    """A misspelt section would otherwise be passed over in silence (a misspelt key is found by its section)."""
+    for variable in environment:
+        section, nested, _ = variable.upper().removeprefix(ENVIRONMENT_PREFIX).partition("__")
+        if variable.upper().startswith(ENVIRONMENT_PREFIX) and nested and section.lower() not in Config.model_fields:
+            raise ConfigError(variable, f"no section {section.lower()!r}; expected one of {_names(Config)}")
+
+
+def _config_error(file: str, errors: list[ErrorDetails]) -> ConfigError:
+    """One ConfigError for all that is wrong: the place of the first, the rest in its words."""
+    (place, message), *others = [(_place(file, error["loc"]), _expectation(error)) for error in errors]
+    return ConfigError(place, "; ".join([message, *(f"{place}: {message}" for place, message in others)]))
+
+
+def _place(file: str, location: tuple[int | str, ...]) -> str:
+    key = [part for part in location if isinstance(part, str)]
+    variable = ENVIRONMENT_PREFIX + "__".join(key).upper()
+    if variable in (name.upper() for name in os.environ):
+        return variable
+    return f"{file}: {'.'.join(key)}"
+
+
+def _expectation(error: ErrorDetails) -> str:
+    if error["type"] == "extra_forbidden":
+        return f"unknown key; expected one of {_names(_section(error['loc'][:-1]))}"
+    message = error["msg"].removeprefix("Value error, ")
+    return message if "got" in message else f"{message[:1].lower()}{message[1:]}, got {error['input']!r}"
+
+
+def _section(location: tuple[int | str, ...]) -> type[BaseModel]:
+    if not location:
+        return Config
+    section = Config.model_fields[str(location[0])].annotation
+    assert isinstance(section, type)
+    assert issubclass(section, BaseModel)
+    return section
+
+
+def _names(model: type[BaseModel]) -> str:
+    fields: Mapping[str, object] = model.model_fields
+    return ", ".join(sorted(fields))

@@ -1,0 +1,123 @@
+"""Configuration: TOML, environment, and errors that name file, key and what was expected."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from softswitch.config import Config, load_config, split_address
+from softswitch.errors import ConfigError
+
+
+@pytest.fixture(autouse=True)
+def empty_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SOFTSWITCH_CONFIG", raising=False)
+
+
+def write(text: str, name: str = "softswitch.toml") -> str:
+    Path(name).write_text(text, encoding="utf-8")
+    return name
+
+
+def test_without_a_file_every_setting_has_its_default() -> None:
+    config = load_config()
+    assert config.sip.listen == ["127.0.0.1:5060"]
+    assert config.media.port_range == (20000, 29999)
+    assert config.store.path == "var/softswitch.db"
+    assert config.extension.tries == 3
+    assert config.host_name
+
+
+def test_the_file_in_the_working_directory_is_found() -> None:
+    write('host_name = "sw1"\n[sip]\nlisten = ["10.0.0.1:5070", "[::1]:5060"]')
+    config = load_config()
+    assert config.host_name == "sw1"
+    assert config.sip.listen == ["10.0.0.1:5070", "[::1]:5060"]
+
+
+def test_the_environment_names_the_file_and_an_argument_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOFTSWITCH_CONFIG", write("[limits]\nmax_calls = 7", "named.toml"))
+    assert load_config().limits.max_calls == 7
+    assert load_config(write("[limits]\nmax_calls = 8", "argument.toml")).limits.max_calls == 8
+
+
+def test_the_environment_wins_over_the_file_key_by_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    write('[sip]\nadvertised = "sw.example"\nunknown_source = "drop"')
+    monkeypatch.setenv("SOFTSWITCH_SIP__UNKNOWN_SOURCE", "refuse")
+    monkeypatch.setenv("SOFTSWITCH_SIP__LISTEN", "127.0.0.1:5061, 127.0.0.2:5061")
+    monkeypatch.setenv("SOFTSWITCH_HOST_NAME", "sw2")
+    config = load_config()
+    assert config.sip.advertised == "sw.example"
+    assert config.sip.unknown_source == "refuse"
+    assert config.sip.listen == ["127.0.0.1:5061", "127.0.0.2:5061"]
+    assert config.host_name == "sw2"
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "words"),
+    [
+        ("[sip]\nlisten = ['5060']", "softswitch.toml: sip.listen", "expected host:port"),
+        ("[sip]\nlisten = ['h:70000']", "softswitch.toml: sip.listen", "expected host:port"),
+        ("[sip]\nlisten = []", "softswitch.toml: sip.listen", "at least 1 item"),
+        ("[sip]\nlisen = ['127.0.0.1:1']", "softswitch.toml: sip.lisen", "expected one of advertised, listen"),
+        ("[spi]\na = 1", "softswitch.toml: spi", "unknown key; expected one of call, cdr"),
+        ("[media]\nports = '9000'", "softswitch.toml: media.ports", "such as 20000-29999"),
+        ("[media]\nports = '9000-8000'", "softswitch.toml: media.ports", "such as 20000-29999"),
+        ("[store]\nurl = 'oracle://x'", "softswitch.toml: store.url", "expected sqlite:///path"),
+        ("[store]\nurl = 'sqlite:///'", "softswitch.toml: store.url", "expected sqlite:///path"),
+        ("[limits]\nmax_calls = 0", "softswitch.toml: limits.max_calls", "greater than or equal to 1, got 0"),
+        ("[log]\nlevel = 'loud'", "softswitch.toml: log.level", "'warning' or 'error', got 'loud'"),
+        ("[call]\nring_s = 'long'", "softswitch.toml: call.ring_s", "valid number"),
+        ("sip = 5", "softswitch.toml: sip", "got 5"),
+        ("[sip", "softswitch.toml", "is not TOML"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_what_was_expected(text: str, place: str, words: str) -> None:
+    write(text)
+    with pytest.raises(ConfigError) as caught:
+        load_config()
+    assert caught.value.place == place
+    assert words in str(caught.value)
+
+
+def test_all_wrong_settings_are_told_at_once() -> None:
+    write("[call]\nring_s = -1\n[log]\nlevel = 'loud'")
+    with pytest.raises(ConfigError, match=r"call.ring_s.*; softswitch.toml: log.level"):
+        load_config()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("SOFTSWITCH_OPS__LISTEN", "nowhere", "expected host:port"),
+        ("SOFTSWITCH_OPS__LISTN", "127.0.0.1:1", "unknown key; expected one of listen"),
+        ("SOFTSWITCH_OSP__LISTEN", "127.0.0.1:1", "no section 'osp'"),
+        ("SOFTSWITCH_OPS", "{", "SOFTSWITCH_SECTION__KEY"),
+    ],
+)
+def test_a_wrong_variable_is_named(variable: str, value: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ConfigError) as caught:
+        load_config()
+    assert caught.value.place in (variable, "environment")
+    assert words in str(caught.value)
+
+
+def test_a_named_file_that_is_missing_is_an_error() -> None:
+    with pytest.raises(ConfigError, match=r"nowhere\.toml: cannot be read"):
+        load_config("nowhere.toml")
+
+
+def test_every_setting_says_what_it_means() -> None:
+    for section, field in Config.model_fields.items():
+        model = field.annotation
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            for key, setting in model.model_fields.items():
+                assert setting.description, f"{section}.{key}"
+
+
+def test_ipv6_addresses_lose_their_brackets() -> None:
+    assert split_address("[::1]:5060") == ("::1", 5060)

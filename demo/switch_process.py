@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Mapping
@@ -21,6 +23,8 @@ from typing import Any, Self, TypeVar
 
 LOOPBACK = "127.0.0.1"
 POLL_S = 0.05
+LONGEST_SOCKET_PATH = 100
+REPOSITORY = Path(__file__).resolve().parent.parent
 
 # The child asks the kernel to end it with its parent, then becomes the switch: a killed demo leaves nothing running.
 _END_WITH_PARENT = (
@@ -50,6 +54,12 @@ def toml(settings: Settings) -> str:
         lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in keys.items()]
         blocks.append("\n".join([f"[{table}]", *lines]))
     return "\n\n".join(blocks) + "\n"
+
+
+def _some_rtp_ports() -> str:
+    """One of twenty ranges, so that switches side by side seldom look for ports in the same one."""
+    first = 10000 + 1000 * random.randrange(20)
+    return f"{first}-{first + 999}"
 
 
 def wait_until(look: Callable[[], T | None], timeout_s: float) -> T | None:
@@ -84,16 +94,26 @@ class SwitchProcess:
     def _settings(self, over: Settings) -> dict[str, dict[str, object]]:
         """The configuration of a switch that keeps to its folder and to loopback."""
         tables: dict[str, dict[str, object]] = {
-            "sip": {"listen": LOOPBACK, "port": self.sip_port},
-            "metrics": {"listen": LOOPBACK, "port": self.http_port},
-            "store": {"url": f"sqlite:///{self.folder / 'softswitch.db'}"},
-            "cdr": {"file": str(self.cdr_file)},
-            "recording": {"directory": str(self.recordings)},
+            "sip": {"listen": [f"{LOOPBACK}:{self.sip_port}"]},
+            "media": {"socket": str(self._socket_file()), "ports": _some_rtp_ports()},
+            "store": {"url": f"sqlite:///{self.folder.resolve() / 'softswitch.db'}"},
             "dialplan": {"directory": str(self.dialplan_file.parent)},
+            "prompts": {"directory": str(REPOSITORY / "prompts"), "language": "zh-CN"},
+            "recording": {"directory": str(self.recordings)},
+            "cdr": {"file": str(self.cdr_file)},
+            "ops": {"listen": f"{LOOPBACK}:{self.http_port}"},
+            "call": {"drain_s": 3.0},
         }
         for table, keys in over.items():
             tables.setdefault(table, {}).update(keys)
         return tables
+
+    def _socket_file(self) -> Path:
+        """A Unix socket's path may have 107 bytes: deep folders get theirs under the temporary directory."""
+        wanted = self.folder.resolve() / "media.sock"
+        if len(os.fsencode(wanted)) <= LONGEST_SOCKET_PATH:
+            return wanted
+        return Path(tempfile.mkdtemp(prefix="softswitch-")) / "media.sock"
 
     # The command line
 

@@ -1,0 +1,117 @@
+"""The primitives of the SIP grammar: tokens, quoted strings, %-escapes, lists and parameters.
+
+RFC 3261 sections 7.3.1, 19.1.2 and 25.1. Called by `uri`, `headers` and `message`; pure text in, text out. It never
+looks at what a header means.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from urllib.parse import quote as _percent_encode
+from urllib.parse import unquote as _percent_decode
+
+from softswitch.errors import SipParseError
+
+LWS = " \t"
+TOKEN = r"[A-Za-z0-9\-.!%*_+`'~]+"
+QUOTED_STRING = r'"(?:[^"\\]|\\.)*+"'
+HOST = r"\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._\-]+"
+
+_TOKEN = re.compile(TOKEN)
+# A comma inside a quoted string or inside <> belongs to the element (RFC 3261 7.3.1, 20).
+_COMMA_OR_OPAQUE = re.compile(rf",|{QUOTED_STRING}|<[^<>]*+>", re.DOTALL)
+_SEMICOLON_OR_OPAQUE = re.compile(rf";|{QUOTED_STRING}", re.DOTALL)
+_QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
+
+
+def is_token(text: str) -> bool:
+    """Whether `text` is a token (RFC 3261 25.1)."""
+    return _TOKEN.fullmatch(text) is not None
+
+
+def quote(text: str) -> str:
+    """`text` as a quoted-string."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def unquote(text: str) -> str:
+    """What a quoted-string says; any other text as it is."""
+    if len(text) < 2 or text[0] != '"' or text[-1] != '"':
+        return text
+    inner = text[1:-1]
+    return _QUOTED_PAIR.sub(r"\1", inner) if "\\" in inner else inner
+
+
+def escape(text: str, safe: str) -> str:
+    """`text` with every character but letters, digits, `_.-~` and those of `safe` %-escaped."""
+    return _percent_encode(text, safe=safe, errors="surrogateescape")
+
+
+def unescape(text: str) -> str:
+    """`text` with its %-escapes decoded (RFC 3261 19.1.2); a `%` that begins no escape stands for itself."""
+    return _percent_decode(text, errors="surrogateescape") if "%" in text else text
+
+
+def split_commas(text: str) -> list[str]:
+    """The elements of a comma-separated header, without LWS around them and without empty ones (RFC 3261 7.3.1)."""
+    return [element for part in _split(text, ",", _COMMA_OR_OPAQUE, '"<') if (element := part.strip(LWS))]
+
+
+def split_params(text: str) -> dict[str, str | None]:
+    """`;name=value;flag` as a mapping: names in lower case, values as written (quotes kept), None for a bare name.
+
+    Of a name that stands twice the first counts. Raises SipParseError where `text` does not begin with `;` or a name
+    is no token.
+    """
+    params: dict[str, str | None] = {}
+    first, *parts = _split(text, ";", _SEMICOLON_OR_OPAQUE, '"')
+    if first.strip(LWS):
+        raise SipParseError(f"expected ';' before parameter at {first[:40]!r}")
+    for part in parts:
+        name, equals, value = part.partition("=")
+        name = name.strip(LWS).lower()
+        if is_token(name):
+            params.setdefault(name, value.strip(LWS) if equals else None)
+        elif name or equals:
+            raise SipParseError(f"parameter name {name[:40]!r} is not a token")
+    return params
+
+
+def join_params(params: Mapping[str, str | None]) -> str:
+    """The parameters as `;name=value;flag`."""
+    return "".join(_param(name, value) for name, value in params.items())
+
+
+def parse_number(text: str, *, name: str, largest: int) -> int:
+    """A decimal number of at most `largest`; raises SipParseError that names the field `name`."""
+    # Length first: int() of a hostile number of thousands of digits raises, and isdigit() alone takes other scripts.
+    if not (text.isascii() and text.isdigit() and len(text) <= 10) or int(text) > largest:
+        raise SipParseError(f"{name}: expected a number of at most {largest}, got {text[:40]!r}")
+    return int(text)
+
+
+def unbracket(host: str) -> str:
+    """A host without the brackets of an IPv6 reference."""
+    return host[1:-1] if host[:1] == "[" else host
+
+
+def bracket(host: str) -> str:
+    """A host, an IPv6 address in brackets."""
+    return f"[{host}]" if ":" in host else host
+
+
+def _param(name: str, value: str | None) -> str:
+    return f";{name}" if value is None else f";{name}={value}"
+
+
+def _split(text: str, separator: str, pattern: re.Pattern[str], opaque: str) -> Iterable[str]:
+    if not any(mark in text for mark in opaque):
+        return text.split(separator)
+    parts, start = [], 0
+    for match in pattern.finditer(text):
+        if match.group() == separator:
+            parts.append(text[start : match.start()])
+            start = match.end()
+    parts.append(text[start:])
+    return parts

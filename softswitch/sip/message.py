@@ -1,0 +1,482 @@
+"""SIP messages: bytes to data and back, headers parsed only when asked for.
+
+RFC 3261 sections 7, 8.1.1, 8.2.6 and 18.3. Called by the core for every datagram, and by the user agent and the call
+layer to read and make messages. It never decides what a message means and never does I/O.
+
+Text is UTF-8 with surrogateescape, so that bytes of any other encoding survive a round trip.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, cast
+
+from softswitch.errors import SipParseError
+from softswitch.sip.grammar import LWS, is_token, parse_number, split_commas
+from softswitch.sip.headers import (
+    LIST_HEADERS,
+    USUAL_NAMES,
+    CSeq,
+    NameAddr,
+    Via,
+    canonical_name,
+    parse_cseq,
+    parse_name_addr,
+    parse_via,
+)
+from softswitch.sip.uri import parse_uri, scheme_of
+
+T = TypeVar("T")
+
+REASONS: dict[int, str] = {
+    100: "Trying",
+    180: "Ringing",
+    181: "Call Is Being Forwarded",
+    182: "Queued",
+    183: "Session Progress",
+    199: "Early Dialog Terminated",
+    200: "OK",
+    202: "Accepted",
+    204: "No Notification",
+    300: "Multiple Choices",
+    301: "Moved Permanently",
+    302: "Moved Temporarily",
+    305: "Use Proxy",
+    380: "Alternative Service",
+    400: "Bad Request",
+    401: "Unauthorized",
+    402: "Payment Required",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    406: "Not Acceptable",
+    407: "Proxy Authentication Required",
+    408: "Request Timeout",
+    410: "Gone",
+    412: "Conditional Request Failed",
+    413: "Request Entity Too Large",
+    414: "Request-URI Too Long",
+    415: "Unsupported Media Type",
+    416: "Unsupported URI Scheme",
+    420: "Bad Extension",
+    421: "Extension Required",
+    422: "Session Interval Too Small",
+    423: "Interval Too Brief",
+    428: "Use Identity Header",
+    433: "Anonymity Disallowed",
+    438: "Invalid Identity Header",
+    469: "Bad Info Package",
+    480: "Temporarily Unavailable",
+    481: "Call/Transaction Does Not Exist",
+    482: "Loop Detected",
+    483: "Too Many Hops",
+    484: "Address Incomplete",
+    485: "Ambiguous",
+    486: "Busy Here",
+    487: "Request Terminated",
+    488: "Not Acceptable Here",
+    489: "Bad Event",
+    491: "Request Pending",
+    493: "Undecipherable",
+    500: "Server Internal Error",
+    501: "Not Implemented",
+    502: "Bad Gateway",
+    503: "Service Unavailable",
+    504: "Server Time-out",
+    505: "Version Not Supported",
+    513: "Message Too Large",
+    580: "Precondition Failure",
+    600: "Busy Everywhere",
+    603: "Decline",
+    604: "Does Not Exist Anywhere",
+    606: "Not Acceptable",
+    607: "Unwanted",
+}
+
+_DIALOG_CREATING = frozenset({"INVITE", "SUBSCRIBE", "REFER"})
+_SINGLE_HEADERS = ("From", "To", "Call-ID", "CSeq", "Max-Forwards")
+_VERSION = "SIP/2.0"
+_ANY_VERSION = re.compile(r"SIP/[0-9]+\.[0-9]+", re.IGNORECASE)
+_STATUS_LINE = re.compile(r"SIP/2\.0 ([1-6][0-9][0-9])(?: (.*))?", re.IGNORECASE | re.DOTALL)
+_FOLD = re.compile(r"[ \t]*+\r\n[ \t]++")
+_CALL_ID = re.compile(r"[^\x00-\x20\x7f]+")
+
+
+class UnacceptableRequest(SipParseError):
+    """A request that can't be taken but can be answered: `request` is what could be read, `status` the answer."""
+
+    def __init__(self, request: SipRequest, status: int, message: str) -> None:
+        super().__init__(message)
+        self.request = request
+        self.status = status
+
+
+class Headers:
+    """An ordered multi-map of header fields on canonical names; Content-Length is no part of it (`encode` writes it).
+
+    Every method takes a name in any spelling. Values are text without line breaks.
+    """
+
+    __slots__ = ("_pairs", "_typed")
+
+    def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
+        self._pairs = [(canonical_name(name), value) for name, value in pairs]
+        self._typed: dict[str, Any] = {}
+
+    def get(self, name: str) -> str | None:
+        """The value of the first field of this name."""
+        name = canonical_name(name)
+        for known, value in self._pairs:
+            if known == name:
+                return value
+        return None
+
+    def all(self, name: str) -> list[str]:
+        """Every value of this name; those of a list header split at their commas (RFC 3261 7.3.1)."""
+        name = canonical_name(name)
+        values = [value for known, value in self._pairs if known == name]
+        return [element for value in values for element in split_commas(value)] if name in LIST_HEADERS else values
+
+    def count(self, name: str) -> int:
+        """How many fields of this name there are."""
+        name = canonical_name(name)
+        return sum(known == name for known, _ in self._pairs)
+
+    def add(self, name: str, value: str) -> None:
+        """Put a field behind all others."""
+        self._pairs.append((self._touched(name), value))
+
+    def prepend(self, name: str, value: str) -> None:
+        """Put a field before all others."""
+        self._pairs.insert(0, (self._touched(name), value))
+
+    def set(self, name: str, value: str) -> None:
+        """Replace the fields of this name by one, where the first of them stood (else at the end)."""
+        name = self._touched(name)
+        place = next((index for index, (known, _) in enumerate(self._pairs) if known == name), len(self._pairs))
+        self._pairs[place:] = [(name, value), *(pair for pair in self._pairs[place:] if pair[0] != name)]
+
+    def remove(self, name: str) -> None:
+        """Drop every field of this name."""
+        name = self._touched(name)
+        self._pairs = [pair for pair in self._pairs if pair[0] != name]
+
+    def items(self) -> list[tuple[str, str]]:
+        """The fields as (name, value) in wire order."""
+        return list(self._pairs)
+
+    def copy(self) -> Headers:
+        """The same fields, free to change."""
+        return _headers_of(list(self._pairs))
+
+    def typed(self, name: str, parse: Callable[[str], T]) -> T | None:
+        """The first field parsed by `parse`, remembered until a field of this name changes; None where there is none.
+
+        `name` must be canonical. Raises what `parse` raises.
+        """
+        try:
+            return cast(T, self._typed[name])
+        except KeyError:
+            text = self.get(name)
+            value = self._typed[name] = None if text is None else parse(text)
+            return value
+
+    def _touched(self, name: str) -> str:
+        name = canonical_name(name)
+        self._typed.pop(name, None)
+        return name
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self.get(name) is not None
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter(self.items())
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Headers) and self._pairs == other._pairs
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"Headers({self._pairs!r})"
+
+
+class SipMessage:
+    """What requests and responses share: the typed headers, each parsed on first use.
+
+    The accessors of mandatory headers raise SipParseError where the header is missing or malformed.
+    """
+
+    __slots__ = ()
+    headers: Headers
+    body: bytes
+
+    @property
+    def via(self) -> Via:
+        """The topmost Via."""
+        return _required("Via", self.headers.typed("Via", _parse_first_via))
+
+    @property
+    def from_(self) -> NameAddr:
+        """From."""
+        return _required("From", self.headers.typed("From", _parse_from))
+
+    @property
+    def to(self) -> NameAddr:
+        """To."""
+        return _required("To", self.headers.typed("To", _parse_to))
+
+    @property
+    def cseq(self) -> CSeq:
+        """CSeq."""
+        return _required("CSeq", self.headers.typed("CSeq", parse_cseq))
+
+    @property
+    def call_id(self) -> str:
+        """Call-ID."""
+        return _required("Call-ID", self.headers.typed("Call-ID", _parse_call_id))
+
+    @property
+    def contact(self) -> NameAddr | None:
+        """The first Contact, None where there is none; `*` raises SipParseError."""
+        return self.headers.typed("Contact", _parse_first_contact)
+
+    @property
+    def max_forwards(self) -> int | None:
+        """Max-Forwards, None where there is none."""
+        return self.headers.typed("Max-Forwards", _parse_max_forwards)
+
+    @property
+    def content_type(self) -> str:
+        """The media type in lower case without parameters, empty where there is none."""
+        return self.headers.typed("Content-Type", _parse_media_type) or ""
+
+
+@dataclass(slots=True)
+class SipRequest(SipMessage):
+    """A request; `uri` is the Request-URI as written."""
+
+    method: str
+    uri: str
+    headers: Headers = field(default_factory=Headers)
+    body: bytes = b""
+
+    def encode(self) -> bytes:
+        """The request as it goes to the wire; raises ValueError where a value would break a line."""
+        return _encode(f"{self.method} {self.uri} {_VERSION}", self)
+
+
+@dataclass(slots=True)
+class SipResponse(SipMessage):
+    """A response."""
+
+    status: int
+    reason: str
+    headers: Headers = field(default_factory=Headers)
+    body: bytes = b""
+
+    def encode(self) -> bytes:
+        """The response as it goes to the wire; raises ValueError where a value would break a line."""
+        return _encode(f"{_VERSION} {self.status} {self.reason}", self)
+
+
+def parse_message(data: bytes) -> SipRequest | SipResponse:
+    """Parse one datagram: start line, header fields, body.
+
+    Bytes behind Content-Length are dropped; without it the body is the rest of the datagram (RFC 3261 18.3). Raises
+    SipParseError, as UnacceptableRequest where a request can still be answered. What header values say is not looked
+    at: see `validate`.
+    """
+    # "Implementations processing SIP messages over stream-oriented transports MUST ignore any CRLF before the
+    # start-line" (7.5); datagrams get the same kindness.
+    head, blank, body = data.lstrip(b"\r\n").partition(b"\r\n\r\n")
+    if not blank:
+        raise SipParseError("expected an empty line behind the headers")
+    text = head.decode("utf-8", "surrogateescape")
+    if "\r\n " in text or "\r\n\t" in text:
+        text = _FOLD.sub(" ", text)
+    start, *lines = text.split("\r\n")
+    # A lone CR or LF would be a line break to some other implementation: never let one in.
+    if text.count("\r") != len(lines) or text.count("\n") != len(lines):
+        raise SipParseError("expected CRLF at the end of each line, got a lone CR or LF")
+    pairs, lengths = _parse_lines(lines)
+    headers = _headers_of(pairs)
+    if start[:4].upper() == "SIP/":
+        status, reason = _parse_status_line(start)
+        return SipResponse(status, reason, headers, _cut_body(body, lengths))
+    return _build_request(start, headers, body, lengths)
+
+
+def validate(message: SipRequest | SipResponse) -> None:
+    """Check what every message must carry (RFC 3261 8.1.1); raises SipParseError naming the header at fault.
+
+    Via, From, To, Call-ID and CSeq are there and well formed, nothing that stands once stands twice; of a request also
+    the Request-URI, Max-Forwards and the method in CSeq.
+    """
+    for name in _SINGLE_HEADERS:
+        if message.headers.count(name) > 1:
+            raise SipParseError(f"{name}: stands more than once")
+    _ = message.via.rport, message.from_, message.to, message.call_id, message.max_forwards
+    method = message.cseq.method
+    if isinstance(message, SipResponse):
+        return
+    if method != message.method:
+        raise SipParseError(f"CSeq: expected method {message.method}, got {method[:40]}")
+    if scheme_of(message.uri) in ("sip", "sips", "tel"):
+        parse_uri(message.uri)
+
+
+def make_response(
+    request: SipRequest,
+    status: int,
+    reason: str | None = None,
+    *,
+    to_tag: str | None = None,
+    headers: Iterable[tuple[str, str]] = (),
+    body: bytes = b"",
+    content_type: str = "application/sdp",
+) -> SipResponse:
+    """The response to `request`: Via, From, To, Call-ID and CSeq are its own (RFC 3261 8.2.6.2).
+
+    `to_tag` goes on To where it has no tag yet; Record-Route is copied into 101-299 of requests that create a dialog
+    (12.1.1), Timestamp into 100 (8.2.6.1). Headers that the request lacks are left out, malformed ones copied as they
+    are.
+    """
+    copied = {"Via", "From", "To", "Call-ID", "CSeq"}
+    if status == 100:
+        copied.add("Timestamp")
+    elif status < 300 and request.method in _DIALOG_CREATING:
+        copied.add("Record-Route")
+    answer = _headers_of([pair for pair in request.headers if pair[0] in copied])
+    if to_tag is not None and _lacks_tag(request):
+        answer.set("To", f"{answer.get('To')};tag={to_tag}")
+    for name, value in headers:
+        answer.add(name, value)
+    if body:
+        answer.set("Content-Type", content_type)
+    return SipResponse(status, REASONS.get(status, "") if reason is None else reason, answer, body)
+
+
+def _parse_lines(lines: list[str]) -> tuple[list[tuple[str, str]], list[str]]:
+    """The header fields and, apart, the values of Content-Length."""
+    pairs: list[tuple[str, str]] = []
+    lengths: list[str] = []
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if not colon:
+            raise SipParseError(f"expected a header field, got {line[:60]!r}")
+        known = USUAL_NAMES.get(name) or canonical_name(name)
+        if known == "Content-Length":
+            lengths.append(value.strip(LWS))
+        else:
+            pairs.append((known, value.strip(LWS)))
+    return pairs, lengths
+
+
+def _headers_of(pairs: list[tuple[str, str]]) -> Headers:
+    headers = Headers()
+    headers._pairs = pairs
+    return headers
+
+
+def _parse_status_line(line: str) -> tuple[int, str]:
+    match = _STATUS_LINE.fullmatch(line)
+    if match is None:
+        raise SipParseError(f"expected a status line, got {line[:60]!r}")
+    return int(match.group(1)), match.group(2) or ""
+
+
+def _build_request(line: str, headers: Headers, body: bytes, lengths: list[str]) -> SipRequest:
+    method, _, rest = line.rstrip(" ").partition(" ")
+    uri, _, version = rest.rpartition(" ")
+    if not is_token(method) or _ANY_VERSION.fullmatch(version) is None:
+        raise SipParseError(f"expected a request line, got {line[:60]!r}")
+    request = SipRequest(method, uri, headers, body)
+    if version.upper() != _VERSION:
+        raise UnacceptableRequest(request, 505, f"expected {_VERSION}, got {version[:20]}")
+    if not uri or " " in uri or line[-1] == " ":
+        raise UnacceptableRequest(request, 400, f"request line: expected single spaces, got {line[:60]!r}")
+    try:
+        request.body = _cut_body(body, lengths)
+    except SipParseError as error:
+        raise UnacceptableRequest(request, 400, str(error)) from None
+    return request
+
+
+def _cut_body(body: bytes, lengths: list[str]) -> bytes:
+    if not lengths:
+        return body
+    length = parse_number(lengths[0], name="Content-Length", largest=len(body))
+    if any(other != lengths[0] for other in lengths):
+        raise SipParseError("Content-Length: stands more than once, with different values")
+    return body[:length]
+
+
+def _required(name: str, value: T | None) -> T:
+    if value is None:
+        raise SipParseError(f"{name}: missing")
+    return value
+
+
+def _parse_first_via(text: str) -> Via:
+    return parse_via(_first_element(text))
+
+
+def _parse_from(text: str) -> NameAddr:
+    return _parse_address("From", text)
+
+
+def _parse_to(text: str) -> NameAddr:
+    return _parse_address("To", text)
+
+
+def _parse_first_contact(text: str) -> NameAddr:
+    return _parse_address("Contact", _first_element(text))
+
+
+def _parse_address(name: str, text: str) -> NameAddr:
+    try:
+        return parse_name_addr(text)
+    except SipParseError as error:
+        raise SipParseError(f"{name}: {error}") from None
+
+
+def _first_element(text: str) -> str:
+    return next(iter(split_commas(text)), "")
+
+
+def _parse_call_id(text: str) -> str:
+    if _CALL_ID.fullmatch(text) is None:
+        raise SipParseError(f"Call-ID: expected one word, got {text[:60]!r}")
+    return text
+
+
+def _parse_max_forwards(text: str) -> int:
+    return parse_number(text, name="Max-Forwards", largest=255)
+
+
+def _parse_media_type(text: str) -> str:
+    return text.partition(";")[0].strip(LWS).lower()
+
+
+def _lacks_tag(request: SipRequest) -> bool:
+    try:
+        return request.to.tag is None
+    except SipParseError:
+        return False
+
+
+def _encode(start: str, message: SipRequest | SipResponse) -> bytes:
+    lines = [start]
+    lines += [f"{name}: {value}" for name, value in message.headers.items() if name != "Content-Length"]
+    lines.append(f"Content-Length: {len(message.body)}\r\n\r\n")
+    text = "\r\n".join(lines)
+    # One line more than it should have is a header smuggled in through a value.
+    if text.count("\r") != len(lines) + 1 or text.count("\n") != len(lines) + 1:
+        raise ValueError("a header value contains a line break")
+    return text.encode("utf-8", "surrogateescape") + message.body

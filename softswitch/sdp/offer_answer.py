@@ -1,0 +1,243 @@
+"""Offer and answer: one audio stream of G.711 with telephone events, agreed between two sides.
+
+RFC 3264, with RFC 3551 (static payload types), RFC 4733 (telephone-event) and RFC 8866. Called by the call layer with
+what the media endpoint offers. Pure functions: they never open a port and never remember an earlier exchange.
+
+What we write names nothing but our own media address: no tool, no session name, no line of the other leg.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from softswitch.sdp.description import (
+    Attribute,
+    Connection,
+    Description,
+    Encoding,
+    Media,
+    Origin,
+    address_family,
+    format_description,
+    parse_description,
+)
+
+CODECS = ("PCMA", "PCMU")
+PAYLOAD_TYPES = {"PCMA": 8, "PCMU": 0}  # RFC 3551 6, table 4
+
+_PROTOCOL = "RTP/AVP"
+_STATIC = {payload_type: Encoding(name, 8000) for name, payload_type in PAYLOAD_TYPES.items()}
+_TELEPHONE_EVENT = Encoding("TELEPHONE-EVENT", 8000)
+_EVENTS = "0-15"  # the sixteen DTMF keys
+_ENCODINGS = frozenset({*_STATIC.values(), _TELEPHONE_EVENT})
+_PAYLOAD_TYPE_TEXTS = frozenset(str(number) for number in range(128))
+_PTIMES_MS = frozenset({"10", "20", "30", "40", "50", "60"})
+
+# (send, receive) of each direction attribute, as its writer means it.
+_FLAGS = {"sendrecv": (True, True), "sendonly": (True, False), "recvonly": (False, True), "inactive": (False, False)}
+_DIRECTION = {flags: direction for direction, flags in _FLAGS.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A parsed offer; it may hold nothing that we could take."""
+
+    description: Description
+
+    @property
+    def codecs(self) -> tuple[str, ...]:
+        """Our codecs that its first usable stream names, in its order of preference; () where there is none."""
+        for line in self.description.media:
+            named = tuple(name for name in _payload_types(line) if name in PAYLOAD_TYPES)
+            if named and _target(self.description, line) is not None:
+                return named
+        return ()
+
+    @property
+    def direction(self) -> str:
+        """What the offerer wants to do, "sendrecv" … "inactive"; hold by 0.0.0.0 counts as sending only (RFC 3264 8.4)."""
+        for line in self.description.media:
+            connection = _target(self.description, line)
+            if connection is not None:
+                sends, receives = _FLAGS[self.description.direction_of(line)]
+                return _DIRECTION[sends, receives and not connection.unspecified]
+        return "inactive"
+
+
+@dataclass(frozen=True, slots=True)
+class Negotiated:
+    """What one exchange agreed on, from our side: where to send, what to send and expect."""
+
+    remote_address: str
+    remote_port: int
+    codec: str  # "PCMA" or "PCMU"
+    payload_type: int
+    telephone_event: int | None  # payload type to send events with
+    telephone_event_in: int | None  # payload type that events come with
+    sending: bool  # we may send towards it
+    receiving: bool  # it may send towards us
+    ptime_ms: int
+
+    @property
+    def held(self) -> bool:
+        """Whether the far end has put us on hold: it takes nothing from us."""
+        return not self.sending
+
+    @property
+    def far_direction(self) -> str:
+        """The direction as the far end would write it."""
+        return _DIRECTION[self.receiving, self.sending]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Our answer as it goes on the wire, and what it agrees on."""
+
+    body: bytes
+    negotiated: Negotiated
+
+
+def local_offer(
+    address: str,
+    port: int,
+    *,
+    session_id: int,
+    version: int,
+    codecs: Sequence[str] = CODECS,
+    direction: str = "sendrecv",
+    telephone_event: int | None = 101,
+    ptime: int = 20,
+) -> bytes:
+    """An offer of one audio stream at `address`:`port` with `codecs` in order of preference; `ptime` in ms.
+
+    `version` must grow by one whenever the description of a session changes (RFC 3264 8).
+    """
+    formats = {codec: PAYLOAD_TYPES[codec] for codec in codecs}
+    audio = _audio(port, formats, telephone_event, ptime, direction)
+    return _describe(address, session_id, version, [audio])
+
+
+def parse_offer(body: bytes) -> Offer:
+    """Parse an offer; raises SipParseError. That it holds nothing usable is told by `answer`."""
+    return Offer(parse_description(body))
+
+
+def answer(
+    offer: Offer,
+    address: str,
+    port: int,
+    *,
+    session_id: int,
+    version: int,
+    codecs: Sequence[str] = CODECS,
+    direction: str = "sendrecv",
+    ptime: int = 20,
+    codec: str | None = None,
+) -> Answer | None:
+    """Answer `offer` with one stream at `address`:`port`; None where there is no common codec (488).
+
+    The first audio stream with a codec of ours is taken, every other m-line refused with port 0 (RFC 3264 6). The
+    answer names one codec, the first of `codecs` that was offered (or `codec` alone), under the offer's payload types.
+    `direction` is what we want; the answer never takes more than the offer gives (6.1).
+    """
+    media = [_refused(line) for line in offer.description.media]
+    for index, line in enumerate(offer.description.media):
+        agreed = _agree(offer.description, line, codecs if codec is None else (codec,), direction)
+        if agreed is not None:
+            settled = _DIRECTION[agreed.sending, agreed.receiving]
+            formats = {agreed.codec: agreed.payload_type}
+            media[index] = _audio(port, formats, agreed.telephone_event, ptime, settled)
+            return Answer(_describe(address, session_id, version, media), agreed)
+    return None
+
+
+def accept_answer(offer_body: bytes, answer_body: bytes) -> Negotiated | None:
+    """What our offer of one stream and the far end's answer agree on; None where it was refused or has no codec of it.
+
+    Raises SipParseError where the answer is no SDP. M-lines beyond ours are passed over.
+    """
+    ours, theirs = parse_description(offer_body), parse_description(answer_body)
+    if not theirs.media:
+        return None
+    offered, answered = _payload_types(ours.media[0]), _payload_types(theirs.media[0])
+    # "The offerer SHOULD send with the first media format in the answer" that it can (RFC 3264 7).
+    common = [name for name in answered if name in offered and name in PAYLOAD_TYPES]
+    agreed = _agree(theirs, theirs.media[0], common, ours.direction_of(ours.media[0]))
+    if agreed is None:
+        return None
+    # What we send bears the answer's payload type, what they send the offer's (RFC 3264 6.1).
+    events_in = offered.get(_TELEPHONE_EVENT.name) if agreed.telephone_event is not None else None
+    return replace(
+        agreed,
+        telephone_event=None if events_in is None else agreed.telephone_event,
+        telephone_event_in=events_in,
+    )
+
+
+def _agree(description: Description, media: Media, codecs: Iterable[str], direction: str) -> Negotiated | None:
+    """What one m-line of theirs and our wish come to: the first of `codecs` that it names; None where unusable."""
+    connection = _target(description, media)
+    named = _payload_types(media)
+    codec = next((name for name in codecs if name in named), None)
+    if connection is None or codec is None:
+        return None
+    they_send, they_receive = _FLAGS[description.direction_of(media)]
+    we_send, we_receive = _FLAGS[direction]
+    return Negotiated(
+        remote_address=connection.address,
+        remote_port=media.port,
+        codec=codec,
+        payload_type=named[codec],
+        telephone_event=named.get(_TELEPHONE_EVENT.name),
+        telephone_event_in=named.get(_TELEPHONE_EVENT.name),
+        # 0.0.0.0 is hold as RFC 2543 knew it: nothing may be sent there (RFC 3264 8.4).
+        sending=we_send and they_receive and not connection.unspecified,
+        receiving=we_receive and they_send,
+        ptime_ms=_ptime_ms(media),
+    )
+
+
+def _target(description: Description, media: Media) -> Connection | None:
+    """Where an m-line wants its RTP, None where it is not a stream that we could take."""
+    connection = description.connection_of(media)
+    ours = media.media.lower() == "audio" and media.protocol.upper() == _PROTOCOL and media.port != 0
+    return connection if ours and connection is not None and connection.unicast else None
+
+
+def _payload_types(media: Media) -> dict[str, int]:
+    """The payload type of each encoding of ours that the m-line names, in its order."""
+    encodings = _STATIC | media.encodings()
+    named: dict[str, int] = {}
+    for payload_type in (int(text) for text in media.formats if text in _PAYLOAD_TYPE_TEXTS):
+        encoding = encodings.get(payload_type)
+        if encoding in _ENCODINGS:
+            named.setdefault(encoding.name, payload_type)
+    return named
+
+
+def _ptime_ms(media: Media) -> int:
+    """The packet time that the far end asks for, 20 ms where it asks for none that we can keep."""
+    asked = next((value for name, value in media.attributes if name == "ptime"), None)
+    return int(asked) if asked in _PTIMES_MS else 20
+
+
+def _refused(media: Media) -> Media:
+    """The m-line that refuses `media`: same media, protocol and formats, port 0 (RFC 3264 6)."""
+    return Media(media.media, 0, media.protocol, media.formats)
+
+
+def _audio(port: int, codecs: Mapping[str, int], events: int | None, ptime: int, direction: str) -> Media:
+    attributes: list[Attribute] = [("rtpmap", f"{number} {name}/8000") for name, number in codecs.items()]
+    formats = [str(number) for number in codecs.values()]
+    if events is not None:
+        formats.append(str(events))
+        attributes += [("rtpmap", f"{events} telephone-event/8000"), ("fmtp", f"{events} {_EVENTS}")]
+    attributes += [("ptime", str(ptime)), (direction, None)]
+    return Media("audio", port, _PROTOCOL, tuple(formats), attributes=tuple(attributes))
+
+
+def _describe(address: str, session_id: int, version: int, media: Iterable[Media]) -> bytes:
+    family = address_family(address)
+    origin = Origin("-", str(session_id), str(version), family, address)
+    return format_description(Description(origin, tuple(media), Connection(family, address)))

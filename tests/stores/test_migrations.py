@@ -1,0 +1,57 @@
+"""Migrations build exactly the tables that the code declares, once, in order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine, inspect
+
+from softswitch.errors import StoreError
+from softswitch.stores.migrations import alembic_config, upgrade
+from softswitch.stores.schema import REVISION, metadata
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/50% new.db"
+
+
+def test_the_migrated_database_is_the_declared_schema(url: str) -> None:
+    upgrade(url)
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        indexes = {
+            index["name"]: index.get("dialect_options", {}).get("sqlite_where") is not None
+            for table in inspect(connection).get_table_names()
+            for index in inspect(connection).get_indexes(table)
+        }
+    engine.dispose()
+    declared = {
+        index.name: index.dialect_options["sqlite"]["where"] is not None
+        for table in metadata.tables.values()
+        for index in table.indexes
+    }
+    assert indexes == declared
+
+
+def test_the_code_knows_the_newest_revision() -> None:
+    assert ScriptDirectory.from_config(alembic_config()).get_heads() == [REVISION]
+
+
+def test_upgrading_again_changes_nothing(url: str) -> None:
+    upgrade(url)
+    upgrade(url)
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        assert MigrationContext.configure(connection).get_current_revision() == REVISION
+    engine.dispose()
+
+
+def test_a_database_that_can_not_be_opened_is_a_store_error(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="cannot be brought to schema"):
+        upgrade(f"sqlite:///{tmp_path}/missing/file.db")

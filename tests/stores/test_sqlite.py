@@ -1,0 +1,193 @@
+"""The embedded store: the BindingStore contract, attempts that survive a crash, plans without scans, clear errors."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, insert
+
+from softswitch.errors import StoreError
+from softswitch.interfaces import App, Binding, Cdr, LegReport, Mode, PrivateNumber, TemporaryCallee
+from softswitch.stores.provisioning import insert_binding
+from softswitch.stores.schema import REVISION, apps, numbers, temporary_callees
+from softswitch.stores.sqlite import CALL_PATH_SQL, SqliteStore, open_sqlite
+from tests.stores.contract import NOW, B, BindingStoreContract, X, run
+
+CDR = Cdr(
+    "call-1",
+    mode=Mode.AXB,
+    app_key="shop",
+    x=X,
+    caller=B,
+    callee=X,
+    call_in_at=NOW,
+    failure=8014,
+    words="无绑定",
+    b=LegReport(trunk="t2", packets_lost=3, jitter_ms=1.5),
+)
+
+
+class SqliteScene:
+    """Sets the scene through SQLAlchemy, as another process would."""
+
+    def __init__(self, path: Path) -> None:
+        self.engine = create_engine(f"sqlite:///{path}")
+
+    def add_number(self, number: PrivateNumber) -> None:
+        with self.engine.begin() as connection:
+            connection.execute(insert(apps).values(asdict(number.app)))
+            connection.execute(
+                insert(numbers).values(x=number.x, app_key=number.app.key, area_code=number.area_code, city=number.city)
+            )
+
+    def add(self, binding: Binding) -> Binding:
+        with self.engine.begin() as connection:
+            insert_binding(connection, binding)
+        return binding
+
+    def set_callee(self, binding_id: str, callee: str, *, expires_at: float, user_data: str = "") -> TemporaryCallee:
+        record = TemporaryCallee(binding_id, callee, expires_at, user_data)
+        with self.engine.begin() as connection:
+            connection.execute(insert(temporary_callees).values(asdict(record)))
+        return record
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "new folder" / "switch.db"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[SqliteStore]:
+    store = open_sqlite(str(path))
+    yield store
+    store.close()
+
+
+class TestSqliteStore(BindingStoreContract):
+    @pytest.fixture
+    def scene(self, path: Path, store: SqliteStore) -> Iterator[SqliteScene]:
+        scene = SqliteScene(path)
+        yield scene
+        scene.engine.dispose()
+
+
+def test_an_opened_attempt_is_unfinished_after_a_crash(path: Path, store: SqliteStore) -> None:
+    run(store.open_attempt(CDR))
+    run(store.open_attempt(replace(CDR, call_id="call-2")))
+    run(store.close_attempt(replace(CDR, call_id="call-2", ended_at=NOW + 9)))
+    store.close()
+    after = open_sqlite(str(path))
+    assert run(after.unfinished_attempts()) == [CDR]
+    run(after.close_attempt(CDR))
+    assert run(after.unfinished_attempts()) == []
+    after.close()
+
+
+def test_closing_an_attempt_again_keeps_one_record_with_the_last_word(path: Path, store: SqliteStore) -> None:
+    run(store.close_attempt(CDR))  # never opened
+    run(store.open_attempt(CDR))  # late: takes nothing back
+    run(store.close_attempt(replace(CDR, failure=8102)))
+    run(store.close_attempt(replace(CDR, failure=8102)))
+    assert run(store.unfinished_attempts()) == []
+    with sqlite3.connect(path) as connection:
+        rows = connection.execute("SELECT call_id, started_at, x, caller, mode, app, failure FROM cdrs").fetchall()
+    connection.close()
+    assert rows == [("call-1", NOW, X, B, "AXB", "shop", 8102)]
+
+
+def test_an_attempt_opened_again_keeps_what_is_known_by_then(store: SqliteStore) -> None:
+    run(store.open_attempt(replace(CDR, mode=None, x="")))
+    run(store.open_attempt(CDR))
+    assert run(store.unfinished_attempts()) == [CDR]
+
+
+@pytest.mark.parametrize("operation", sorted(CALL_PATH_SQL))
+def test_no_statement_of_the_call_path_scans_a_table(path: Path, store: SqliteStore, operation: str) -> None:
+    connection = sqlite3.connect(path)
+    statement = CALL_PATH_SQL[operation]
+    plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", (1,) * statement.count("?"))]
+    connection.close()
+    assert not [step for step in plan if "SCAN" in step]
+    assert plan or statement.startswith("INSERT")
+
+
+def test_each_operation_never_suspends_and_is_timed(path: Path, store: SqliteStore) -> None:
+    seen: list[tuple[str, float]] = []
+    timed = open_sqlite(str(path), observe=lambda operation, seconds: seen.append((operation, seconds)))
+    with pytest.raises(StopIteration):
+        timed.ax_binding(X, NOW).send(None)
+    with pytest.raises(StopIteration):
+        timed.close_attempt(CDR).send(None)
+    assert [operation for operation, _ in seen] == ["ax_binding", "close_attempt"]
+    assert all(0 < seconds < 1 for _, seconds in seen)
+    timed.close()
+
+
+def test_a_binding_made_by_another_connection_is_seen_at_once(path: Path, store: SqliteStore) -> None:
+    assert run(store.ax_binding(X, NOW)) is None
+    scene = SqliteScene(path)
+    binding = scene.add(Binding("1", "app", Mode.AX, X, B, created_at=NOW))
+    assert run(store.ax_binding(X, NOW)) == binding
+    scene.engine.dispose()
+
+
+def test_the_file_is_in_wal_mode_so_that_readers_never_wait(path: Path, store: SqliteStore) -> None:
+    connection = sqlite3.connect(path)
+    assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    connection.close()
+
+
+def test_a_failing_operation_is_a_store_error_with_its_name(store: SqliteStore) -> None:
+    store.close()
+    with pytest.raises(StoreError, match="ax_binding: "):
+        run(store.ax_binding(X, NOW))
+
+
+def test_a_schema_newer_than_the_code_is_refused(path: Path, store: SqliteStore) -> None:
+    store.close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.close()
+    with pytest.raises(StoreError, match=rf"schema 9999, newer than the {REVISION}"):
+        open_sqlite(str(path))
+
+
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    text = tmp_path / "notes.txt"
+    text.write_text("not a database at all\n" * 100)
+    with pytest.raises(StoreError, match=r"notes\.txt: file is not a database"):
+        open_sqlite(str(text))
+
+
+def test_a_directory_that_can_not_be_made_is_a_store_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="switch"):
+        open_sqlite(str(tmp_path / "file" / "switch.db"))
+
+
+def test_a_directory_in_the_place_of_the_file_is_a_store_error(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="unable to open database file"):
+        open_sqlite(str(tmp_path))
+
+
+def test_a_stored_cdr_of_unknown_shape_is_a_store_error(path: Path, store: SqliteStore) -> None:
+    run(store.open_attempt(CDR))
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE cdrs SET record = '{}'")
+    connection.close()
+    with pytest.raises(StoreError, match="stored CDR"):
+        run(store.unfinished_attempts())
+
+
+def test_private_numbers_of_one_app_share_it(path: Path, store: SqliteStore) -> None:
+    scene = SqliteScene(path)
+    scene.add_number(PrivateNumber(X, App("shop", Mode.AXB)))
+    number = run(store.private_number(X))
+    assert number is not None
+    assert number.app == App("shop", Mode.AXB)
+    scene.engine.dispose()

@@ -443,3 +443,22 @@ class CdrSink(Protocol):
 
     def close(self) -> None:
         """Flush and release."""
+
+
+class CallMetrics(Protocol):
+    """What the call layer counts and times; seconds throughout."""
+
+    def call_ended(self, mode: str, direction: int, outcome: str, talk_s: float | None) -> None:
+        """One attempt is over: `outcome` is the failure code in words' place ("0" for a normal end)."""
+
+    def post_dial_delay(self, seconds: float) -> None:
+        """From the caller's INVITE to the first ringing."""
+
+    def setup_time(self, seconds: float) -> None:
+        """From the caller's INVITE to its 200."""
+
+    def leak(self, what: str, where: str) -> None:
+        """The leak guard hit."""
+
+    def recorded(self, size: int) -> None:
+        """A recording of `size` bytes was closed."""

@@ -1,0 +1,72 @@
+"""Says yes or no to a new call: draining, calls per second, calls at once; per switch, trunk, app and X.
+
+Call treatment, first row of "The life of an answered call". Called by the story; keeps counts, no clocks of its own.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from softswitch.errors import FAILURES, CallRejected, Failure
+
+DRAINING = Failure(7109, 503, 42, "the switch is draining")
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """At most `calls` at once and `calls_per_second` new ones; 0 means no limit. `failure` tells who was limited."""
+
+    key: Hashable
+    calls: int = 0
+    calls_per_second: float = 0.0
+    failure: Failure = FAILURES[7109]
+
+
+class Admission:
+    """Counts calls against limits. `clock` is monotonic seconds, `retry_after_s` goes into the Retry-After header."""
+
+    def __init__(self, clock: Callable[[], float], retry_after_s: int = 5) -> None:
+        self.draining = False
+        self._clock = clock
+        self._retry_after_s = retry_after_s
+        self._active: Counter[Hashable] = Counter()
+        self._buckets: dict[Hashable, tuple[float, float]] = {}  # key -> (tokens, at)
+
+    def active(self, key: Hashable) -> int:
+        """Calls at once under `key`."""
+        return self._active[key]
+
+    @contextmanager
+    def admitted(self, limits: Iterable[Limit]) -> Iterator[None]:
+        """Count this call under every limit for as long as the block lasts; raises CallRejected where one is full."""
+        limits = tuple(limits)
+        self._check(limits)
+        for limit in limits:
+            self._active[limit.key] += 1
+        try:
+            yield
+        finally:
+            for limit in limits:
+                self._active[limit.key] -= 1
+                if not self._active[limit.key]:
+                    del self._active[limit.key]
+
+    def _check(self, limits: tuple[Limit, ...]) -> None:
+        if self.draining:
+            raise CallRejected(DRAINING, retry_after_s=self._retry_after_s)
+        for limit in limits:
+            full = limit.calls and self._active[limit.key] >= limit.calls
+            if full or (limit.calls_per_second and not self._take_token(limit)):
+                raise CallRejected(limit.failure, retry_after_s=self._retry_after_s)
+
+    def _take_token(self, limit: Limit) -> bool:
+        """A token bucket that holds one second's worth of calls (at least one)."""
+        now, size = self._clock(), max(1.0, limit.calls_per_second)
+        tokens, at = self._buckets.get(limit.key, (size, now))
+        tokens = min(size, tokens + (now - at) * limit.calls_per_second)
+        taken = tokens >= 1.0
+        self._buckets[limit.key] = (tokens - 1.0 if taken else tokens, now)
+        return taken

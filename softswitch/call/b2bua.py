@@ -1,0 +1,193 @@
+"""One call, from INVITE to CDR. Start reading here.
+
+The story is straight-line: each leg, timer and media endpoint ends with the block that opened it, and the state of the
+call is where the story stands. Chapters: `extension.py` (which A?), `dial.py` (ring), `bridge.py` (talk).
+`sip.user_agent` starts one task of `B2bua.handle` for each INVITE from a known source.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+
+import structlog
+
+from softswitch.call.admission import Limit
+from softswitch.call.bridge import bridge, check_announcement
+from softswitch.call.cdr import SHUTDOWN, CallRecord
+from softswitch.call.dial import dial
+from softswitch.call.extension import collect_extension
+from softswitch.call.hangup import LegEnded, hangup_scope, hung_up
+from softswitch.call.identity import called_text, calling_text
+from softswitch.call.leak_guard import LeakGuard
+from softswitch.call.leg import InboundLeg, Leg, OutboundLeg
+from softswitch.call.services import CallServices
+from softswitch.errors import FAILURES, NORMAL, CallRejected, Failure, MediaError, StoreError
+from softswitch.interfaces import CallbackRecord, Mode, NeedExtension, Rejection, Route
+from softswitch.sip.user_agent import ServerSession
+
+TONE_GRACE_S = 3.0  # a tone may take this much longer than its length before the call ends without it
+SERVICE_FAULT = "service_fault"
+
+log = structlog.get_logger(__name__)
+
+
+class B2bua:
+    """Tells every call's story with the same services."""
+
+    def __init__(self, services: CallServices) -> None:
+        self._services = services
+
+    async def handle(self, session: ServerSession) -> None:
+        """One call, from INVITE to CDR: the whole story, top to bottom."""
+        services = self._services
+        trunk = services.trunk_of(session.source)
+        call_id = secrets.token_hex(12)
+        a = InboundLeg(session, call_id, services.media)
+        record = CallRecord(call_id, services.wall_clock, services.settings.host_name, trunk, a=a)
+        async with accounted(a, record, services), hangup_scope(a):
+            with services.registry.listed(record), services.admission.admitted(services.limits_of(trunk)):
+                a.trying()
+                await self._begin(record)
+                a.read_offer()
+                route = await self._decide(a, record)
+                if isinstance(route, NeedExtension):
+                    route = await collect_extension(a, route, record, services)
+                with services.admission.admitted(self._limits(route)):
+                    await self._connect(a, route, record)
+
+    async def _begin(self, record: CallRecord) -> None:
+        log.info("call_arrived", call_id=record.call_id, trunk=record.trunk_in)
+        await self._services.cdrs.open(record)  # from here on a crash leaves a trace
+
+    async def _connect(self, a: InboundLeg, route: Route, record: CallRecord) -> None:
+        """The second half: ring the callee, answer the caller, let them talk."""
+        services = self._services
+        self._prepare(a, route, record)
+        if route.mode is Mode.AXE and route.direction == 0:
+            await services.store.remember_caller(_callback(route, services))
+        async with dial(route, a, record, services) as b, hangup_scope(b):
+            await a.answer(b.negotiated.codec if b.negotiated else None)
+            await self._answered(b, route, record)
+            await bridge(a, b, route.treatment, record, services)
+
+    async def _decide(self, a: InboundLeg, record: CallRecord) -> Route | NeedExtension:
+        """Ask routing; a Rejection ends the call."""
+        dialled, caller = called_text(a.session.invite), calling_text(a.session.invite)
+        record.note(caller=caller, callee=dialled)
+        decision = await self._services.router.resolve(dialled, caller)
+        record.decided(decision)
+        record.note(callee=decision.x or dialled)
+        if isinstance(decision, Rejection):
+            raise CallRejected(FAILURES[decision.failure_code], tone=decision.tone)
+        return decision
+
+    def _prepare(self, a: InboundLeg, route: Route, record: CallRecord) -> None:
+        """From here on the callee is known: guard the caller's leg, check what must be there before anybody is rung."""
+        services = self._services
+        record.decided(route)
+        record.state = "dialling"
+        source = a.session.source.host
+        hosts = frozenset().union(*(services.foreign(target.host, source) for target in route.targets))
+        a.session.guard = LeakGuard([route.callee], hosts, services.metrics.leak)
+        check_announcement(route.treatment, services)
+        log.info("call_routed", call_id=record.call_id, mode=route.mode, x=route.x, callee=route.callee)
+
+    async def _answered(self, b: OutboundLeg, route: Route, record: CallRecord) -> None:
+        services = self._services
+        now, loop_now = services.wall_clock(), asyncio.get_running_loop().time()
+        record.note(answered_at=now - (loop_now - b.answered_at), cause=0)
+        record.moment("answered_in_at")
+        record.state = "answered"
+        services.metrics.setup_time(now - record.get("call_in_at"))
+        log.info("call_answered", call_id=record.call_id, trunk=record.trunk_out)
+        await services.cdrs.open(record)  # a crash from here on must not lose that it was answered
+        if route.mode is Mode.AX and route.direction == 1:
+            await services.store.consume_temporary_callee(route.binding.id)
+
+    @staticmethod
+    def _limits(route: Route) -> list[Limit]:
+        return [Limit(("app", route.app_key), failure=FAILURES[7002]), Limit(("x", route.x), failure=FAILURES[8049])]
+
+
+def _callback(route: Route, services: CallServices) -> CallbackRecord:
+    """Who tried to reach A: written before A rings, so that a missed call can be returned."""
+    return CallbackRecord(route.x, route.binding.a, route.caller, services.wall_clock())
+
+
+@asynccontextmanager
+async def accounted(a: InboundLeg, record: CallRecord, services: CallServices) -> AsyncIterator[None]:
+    """Give the call its final response, its failure code and its CDR, however it ends: the one place that does."""
+    end: Failure = NORMAL
+    retry_after: list[tuple[str, str]] = []
+    try:
+        yield
+    except LegEnded as ended:
+        end = _ended(ended, a, record)
+    except CallRejected as rejected:
+        end = rejected.failure
+        if rejected.retry_after_s is not None:
+            retry_after = [("Retry-After", str(rejected.retry_after_s))]
+        await refuse(a, rejected, record, services)
+    except (StoreError, MediaError) as error:
+        end = SHUTDOWN
+        log.error("call_failed", call_id=record.call_id, error=str(error))
+        await refuse(a, CallRejected(end, tone=SERVICE_FAULT), record, services)
+    except asyncio.CancelledError:
+        end = replace(SHUTDOWN, status=503, words="the switch is shutting down")
+        _closed_by_us(record, end)
+        raise
+    except Exception:
+        end = SHUTDOWN
+        _closed_by_us(record, end)
+        log.exception("call_crashed", call_id=record.call_id)
+    finally:
+        a.hang_up(end, headers=retry_after)
+        record.moment("ended_at")
+        services.cdrs.close(record)
+        _count(record, services)
+
+
+def _ended(ended: LegEnded, a: InboundLeg, record: CallRecord) -> Failure:
+    """A party hung up, or the supervision ended the talk."""
+    failure = ended.failure
+    answered = record.get("answered_at") is not None
+    if ended.who is a and not answered and failure is NORMAL:
+        failure = hung_up(answered, record.collecting, record.get("alerting_at") is not None)
+    record.ended(ended.who.name, failure)
+    if not answered:
+        record.failed(failure)
+    cause = ended.who.cause if isinstance(ended.who, Leg) else 0
+    return replace(failure, cause=cause) if cause else failure
+
+
+async def refuse(a: InboundLeg, rejected: CallRejected, record: CallRecord, services: CallServices) -> None:
+    """The caller hears the rejection's tone, as early media or on the answered leg; the final status comes after it."""
+    _closed_by_us(record, rejected.failure)
+    prompt = services.prompt(rejected.tone)
+    if prompt is None or a.ended.done():
+        return
+    with suppress(LegEnded, MediaError, CallRejected, TimeoutError):
+        async with hangup_scope(a), asyncio.timeout(prompt.duration_s + TONE_GRACE_S):
+            if (a.answered or await a.early_media()) and a.endpoint is not None:
+                await services.media.play([a.endpoint], [prompt.path]).finished
+
+
+def _closed_by_us(record: CallRecord, failure: Failure) -> None:
+    if record.get("answered_at") is None:
+        record.failed(failure)
+    record.ended("switch", failure)
+
+
+def _count(record: CallRecord, services: CallServices) -> None:
+    mode = record.get("mode")
+    code, talk_s = record.get("failure", 0), record.talk_s
+    services.metrics.call_ended(mode or "none", record.get("direction", 2), str(code), talk_s)
+    log.info("call_ended", call_id=record.call_id, failure=code, by=record.get("ended_by", ""), talk_s=talk_s)
+    if record.recording is not None:
+        record.recording.add_done_callback(
+            lambda done: None if done.cancelled() or done.exception() else services.metrics.recorded(done.result().bytes)
+        )

@@ -1,0 +1,161 @@
+"""Joins two answered legs until something ends the call: announcement, recording, talk, hold, digits, the last minute.
+
+Call treatment, "The life of an answered call" from the announcement on. Called by the story with both legs answered.
+
+    B answered        announcement ends                          60 s left        time is up
+    |--- both hear the announcement ---|--- talk, relayed in C ---|~ prompt over talk ~|
+    |--- recording: announcement ------|--- recording: voices ---------------------|
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from datetime import UTC, datetime
+from pathlib import Path
+
+from softswitch.call.cdr import CallRecord
+from softswitch.call.dtmf import info_body
+from softswitch.call.hangup import hangup_scope
+from softswitch.call.leg import InboundLeg, Leg, OutboundLeg
+from softswitch.call.renegotiate import Renegotiation, pass_on
+from softswitch.call.services import CallServices
+from softswitch.call.supervision import Supervision
+from softswitch.errors import FAILURES, CallRejected
+from softswitch.interfaces import MediaEndpoint, PlayReport, Prompt, Recording, Treatment
+from softswitch.sip.message import SipResponse
+from softswitch.sip.session import InDialogRequest
+
+ANNOUNCEMENT_TRIES = 2  # a media restart in the middle of the announcement: it is played again from its start
+
+
+async def bridge(
+    a: InboundLeg, b: OutboundLeg, treatment: Treatment, record: CallRecord, services: CallServices
+) -> None:
+    """Run the talk between `a` and `b`; never returns, ends with LegEnded or CallRejected."""
+    supervision = Supervision(
+        a,
+        b,
+        answered_at=b.answered_at,
+        max_duration_s=treatment.max_duration_s or services.settings.max_duration_s,
+        warning_s=services.settings.warning_s,
+    )
+    talk = Talk(a, b, treatment, record, services)
+    supervision.warn = talk.warn
+    renegotiations: asyncio.Queue[Renegotiation] = asyncio.Queue()
+    for leg, other in ((a, b), (b, a)):
+        leg.on_digit = functools.partial(_pass_digit, other)
+        leg.on_late_answer = functools.partial(renegotiations.put_nowait, Renegotiation(leg, other, None))
+        leg.renegotiate = functools.partial(_queue, renegotiations, leg, other)
+    with supervision, talk:
+        async with hangup_scope(supervision, talk):
+            talk.begin()
+            while True:
+                await pass_on(await renegotiations.get())
+
+
+class Talk:
+    """The media side of the talk: the announcement first, then the relay; the recording around both."""
+
+    name = "switch"
+
+    def __init__(
+        self, a: InboundLeg, b: OutboundLeg, treatment: Treatment, record: CallRecord, services: CallServices
+    ) -> None:
+        self.ended = asyncio.get_running_loop().create_future()  # only where the announcement could not be played
+        self._a, self._b = a, b
+        self._treatment, self._record, self._services = treatment, record, services
+        self._recording: Recording | None = None
+        self._tries = 0
+        self._over = False
+
+    def __enter__(self) -> Talk:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over = True
+        if self._recording is not None:
+            self._recording.close()
+
+    def begin(self) -> None:
+        """Start the recording and the announcement; the parties are joined when it ends."""
+        announcement = self._services.prompt(self._treatment.announcement, self._treatment.language)
+        if self._treatment.record:
+            self._start_recording()
+        if announcement is None:
+            self._join()
+        else:
+            self._services.media.disconnect(*self._endpoints())  # early media may have joined them
+            self._announce(announcement)
+
+    def warn(self) -> None:
+        """The last minute has begun: both hear it over the talk."""
+        prompt = self._services.prompt(self._treatment.last_minute, self._treatment.language)
+        if prompt is not None:
+            self._services.media.play(self._endpoints(), [prompt.path], mix=True)
+
+    def _endpoints(self) -> tuple[MediaEndpoint, MediaEndpoint]:
+        assert self._a.endpoint is not None
+        assert self._b.endpoint is not None
+        return self._a.endpoint, self._b.endpoint
+
+    def _start_recording(self) -> None:
+        a, b = self._endpoints()
+        path = recording_path(self._services, self._record.call_id)
+        self._recording = self._services.media.record(path, a, b, stereo=self._treatment.stereo)
+        self._record.recording = self._recording.finished
+        self._record.note(record_started_at=self._services.wall_clock(), recording=path)
+
+    def _announce(self, prompt: Prompt) -> None:
+        self._tries += 1
+        playback = self._services.media.play(self._endpoints(), [prompt.path])
+        self._record.announced(prompt, playback.finished)
+        playback.finished.add_done_callback(functools.partial(self._announced, prompt))
+
+    def _announced(self, prompt: Prompt, played: asyncio.Future[tuple[PlayReport, ...]]) -> None:
+        if self._over or played.cancelled():
+            return
+        if played.exception() is None and all(report.completed for report in played.result()):
+            self._record.note(announcement_to=self._services.wall_clock())
+            self._join()
+        elif self._tries < ANNOUNCEMENT_TRIES:
+            self._announce(prompt)
+        elif not self.ended.done():
+            self.ended.set_result(FAILURES[7107])
+
+    def _join(self) -> None:
+        self._services.media.connect(*self._endpoints())
+        self._record.state = "talking"
+        if self._recording is not None:
+            self._recording.voices()
+
+
+def recording_path(services: CallServices, call_id: str) -> str:
+    """`<directory>/<day>/<start UTC>_<call id>.wav`."""
+    start = datetime.fromtimestamp(services.wall_clock(), UTC)
+    directory = Path(services.settings.recording_directory) / f"{start:%Y%m%d}"
+    return str(directory / f"{start:%Y%m%d%H%M%S}_{call_id}.wav")
+
+
+def check_announcement(treatment: Treatment, services: CallServices) -> None:
+    """No call is placed whose mandated announcement is missing or not approved: raises CallRejected (7107)."""
+    prompt = services.prompt(treatment.announcement, treatment.language)
+    named = treatment.announcement is not None
+    if (named or treatment.announcement_mandatory) and (prompt is None or not prompt.approved):
+        raise CallRejected(FAILURES[7107])
+
+
+def _pass_digit(other: Leg, digit: str, via: str) -> None:
+    """Pass a digit that came by INFO as an INFO made anew; RFC 4733 events travel with the media."""
+    if via == "info":
+        sent = other.session.request("INFO", body=info_body(digit), content_type="application/dtmf-relay")
+        sent.add_done_callback(_look_away)
+
+
+def _queue(queue: asyncio.Queue[Renegotiation], leg: Leg, other: Leg, request: InDialogRequest) -> None:
+    queue.put_nowait(Renegotiation(leg, other, request))
+
+
+def _look_away(response: asyncio.Future[SipResponse]) -> None:
+    if not response.cancelled():
+        response.exception()

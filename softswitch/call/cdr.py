@@ -1,0 +1,258 @@
+"""A call's record, from its first moment to the store: built by the story, completed by what media reports, written once.
+
+Call treatment, "The CDR". The record is opened in the store when the call begins, so that a crash leaves a trace, and
+closed when the last report is in. Never loses a record silently: what the store refuses is logged whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from softswitch.call.leg import Leg
+from softswitch.call.quality import mean_opinion_score
+from softswitch.errors import FAILURES, NORMAL, Failure, SoftswitchError
+from softswitch.interfaces import (
+    Cdr,
+    CdrSink,
+    CdrStore,
+    EndpointStatistics,
+    LegReport,
+    Mode,
+    NeedExtension,
+    PlayReport,
+    Prompt,
+    RecordingReport,
+    Rejection,
+    Route,
+)
+
+REPORTS_WITHIN_S = 2.0  # how long a finished call waits for the media's last figures
+CRASHED = Failure(8040, 500, 41, "the switch stopped while the call was up")
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class CallRecord:
+    """What is known of a call so far. Times are UTC epoch seconds."""
+
+    call_id: str
+    wall_clock: Callable[[], float]
+    host: str = ""
+    trunk_in: str = ""
+    state: str = "arriving"  # told to `softswitch calls`; nothing decides by it
+    collecting: bool = False
+    known: dict[str, Any] = field(default_factory=dict)  # fields of Cdr
+    a: Leg | None = None
+    b: Leg | None = None
+    trunk_out: str = ""
+    recording: asyncio.Future[RecordingReport] | None = None
+    announcement: asyncio.Future[tuple[PlayReport, ...]] | None = None
+
+    def __post_init__(self) -> None:
+        self.known["call_in_at"] = self.wall_clock()
+
+    def note(self, **fields: Any) -> None:
+        """Fill fields of the CDR."""
+        self.known.update(fields)
+
+    def moment(self, name: str) -> None:
+        """Fill a time of the CDR, the first time it happens."""
+        self.known.setdefault(name, self.wall_clock())
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """A field as known so far."""
+        return self.known.get(name, default)
+
+    def decided(self, decision: Route | NeedExtension | Rejection) -> None:
+        """What routing found out."""
+        self.note(app_key=decision.app_key, x=decision.x)
+        if decision.caller:
+            self.note(caller=decision.caller)
+        if isinstance(decision, NeedExtension):
+            self.note(mode=Mode.AXE, direction=0)
+        elif isinstance(decision, Rejection):
+            self.note(mode=decision.mode, direction=decision.direction, binding_id=decision.binding_id)
+            self.note(extension=decision.extension or "")
+        else:
+            self._routed(decision)
+
+    def _routed(self, route: Route) -> None:
+        self.note(
+            mode=route.mode,
+            direction=route.direction,
+            binding_id=route.binding.id,
+            extension=route.extension or route.binding.extension or "",
+            display=route.display,
+            destination=route.callee,
+            user_data=route.binding.user_data,
+            record=route.treatment.record,
+        )
+
+    def announced(self, prompt: Prompt, reports: asyncio.Future[tuple[PlayReport, ...]]) -> None:
+        """The mandated announcement has begun."""
+        self.announcement = reports
+        self.note(announcement=prompt.name, announcement_sha256=prompt.sha256, announcement_from=self.wall_clock())
+
+    def failed(self, failure: Failure) -> None:
+        """The call ends by a decision or a fault before anybody answered."""
+        self.note(failure=failure.code, sip_status=failure.status, cause=failure.cause, words=failure.words)
+        self.note(failed_at=self.wall_clock())
+
+    def ended(self, by: str, failure: Failure) -> None:
+        """The call ends; the first who ended it stands."""
+        if "ended_by" not in self.known:
+            self.note(ended_by=by, failure=failure.code, cause=failure.cause, words=failure.words)
+        self.moment("ended_at")
+
+    @property
+    def talk_s(self) -> float | None:
+        """Seconds from the callee's answer to the end, None where nobody answered."""
+        answered, ended = self.get("answered_at"), self.get("ended_at")
+        return None if answered is None or ended is None else max(0.0, ended - answered)
+
+    def pending(self) -> list[asyncio.Future[Any]]:
+        """The reports that are still to come."""
+        legs = [leg.statistics() for leg in (self.a, self.b) if leg is not None]
+        futures = [*legs, self.recording, self.announcement]
+        return [future for future in futures if future is not None and not future.done()]
+
+    def snapshot(self) -> Cdr:
+        """The CDR of what is known now."""
+        fields = dict(self.known, host=self.host)
+        reports = _result(self.announcement) or ()
+        recording = _result(self.recording)
+        if recording is not None:
+            fields.update(recording=recording.path, recording_sha256=recording.sha256, recording_s=recording.duration_s)
+        a = _leg_report(self.a, self.trunk_in, reports[0] if reports else None)
+        b = _leg_report(self.b, self.trunk_out, reports[1] if len(reports) > 1 else None)
+        return Cdr(self.call_id, a=a, b=b, **{k: _millisecond(v) for k, v in fields.items()})
+
+
+def _millisecond(value: Any) -> Any:
+    return round(value, 3) if isinstance(value, float) else value
+
+
+def _result(future: asyncio.Future[Any] | None) -> Any:
+    usable = future is not None and future.done() and not future.cancelled() and future.exception() is None
+    return future.result() if usable and future is not None else None
+
+
+def _leg_report(leg: Leg | None, trunk: str, played: PlayReport | None) -> LegReport:
+    if leg is None:
+        return LegReport(trunk=trunk)
+    statistics: EndpointStatistics = _result(leg.statistics()) or EndpointStatistics()
+    report = LegReport(
+        trunk=trunk,
+        sip_call_id=leg.session.sip_call_id if leg.started else "",
+        codec=leg.negotiated.codec if leg.negotiated else "",
+        sip_status=leg.sip_status,
+        cause=leg.cause,
+        packets_received=statistics.packets_received,
+        packets_sent=statistics.packets_sent,
+        packets_lost=statistics.packets_lost,
+        jitter_ms=round(statistics.jitter_ms, 3),
+        mos=mean_opinion_score(statistics),
+    )
+    if played is None:
+        return report
+    return dataclasses.replace(
+        report,
+        announcement_frames=played.frames,
+        announcement_first_timestamp=played.first_timestamp,
+        announcement_last_timestamp=played.last_timestamp,
+        announcement_remote_lost=played.remote_lost,
+    )
+
+
+class CdrWriter:
+    """Writes records to the store and the sinks, in the order in which they became complete."""
+
+    def __init__(self, store: CdrStore, sinks: Sequence[CdrSink] = ()) -> None:
+        self._store = store
+        self._sinks = tuple(sinks)
+        self._complete: asyncio.Queue[Cdr] = asyncio.Queue()
+        self._waiting = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def open(self, record: CallRecord) -> None:
+        """Remember that the attempt has begun; raises StoreError."""
+        await self._store.open_attempt(record.snapshot())
+
+    def close(self, record: CallRecord) -> None:
+        """The call is over: write its record as soon as media has reported, at most REPORTS_WITHIN_S later."""
+        self._waiting += 1
+        self._idle.clear()
+        _when_all_done(record.pending(), REPORTS_WITHIN_S, lambda: self._complete.put_nowait(record.snapshot()))
+
+    async def recover(self) -> int:
+        """Close what an earlier run left open; returns how many records that were."""
+        lost = await self._store.unfinished_attempts()
+        for cdr in lost:
+            self._waiting += 1
+            self._idle.clear()
+            failure = dict(failure=CRASHED.code, sip_status=CRASHED.status, cause=CRASHED.cause, words=CRASHED.words)
+            self._complete.put_nowait(dataclasses.replace(cdr, ended_by="switch", **failure))
+        return len(lost)
+
+    async def run(self) -> None:
+        """Write until cancelled."""
+        while True:
+            cdr = await self._complete.get()
+            await self._write(cdr)
+            self._waiting -= 1
+            if not self._waiting:
+                self._idle.set()
+
+    async def drain(self) -> None:
+        """Return when every closed record is written."""
+        await self._idle.wait()
+
+    async def _write(self, cdr: Cdr) -> None:
+        try:
+            await self._store.close_attempt(cdr)
+        except SoftswitchError as error:
+            log.error("cdr_not_stored", call_id=cdr.call_id, error=str(error), cdr=dataclasses.asdict(cdr))
+        for sink in self._sinks:
+            try:
+                sink.write(cdr)
+            except SoftswitchError as error:
+                log.error("cdr_not_written", call_id=cdr.call_id, error=str(error), cdr=dataclasses.asdict(cdr))
+
+
+def _when_all_done(futures: Sequence[asyncio.Future[Any]], within_s: float, then: Callable[[], None]) -> None:
+    """Call `then` once: when all are done or the time is up. No task needed: most calls end with reports on the way."""
+    if not futures:
+        then()
+        return
+    left = set(futures)
+
+    def finish() -> None:
+        timer.cancel()
+        for future in futures:
+            future.remove_done_callback(one_done)
+        then()
+
+    def one_done(future: asyncio.Future[Any]) -> None:
+        left.discard(future)
+        if not left:
+            finish()
+
+    timer = asyncio.get_running_loop().call_later(within_s, finish)
+    for future in futures:
+        future.add_done_callback(one_done)
+
+
+def outcome_of(failure: Failure) -> str:
+    """The metrics label of an outcome."""
+    return "answered" if failure is NORMAL else str(failure.code)
+
+
+SHUTDOWN = FAILURES[8040]

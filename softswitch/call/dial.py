@@ -1,0 +1,200 @@
+"""Tries a route's targets in their order and yields the leg that answered.
+
+Call treatment, rows "second leg" and "before answer"; RFC 3261 13.2. No leg outlives the block: those that did not
+answer end before the yield, the one that did after it. Called by the story.
+
+    caller            switch            target 1          target 2
+      |     INVITE      |     INVITE      |                 |
+      |---------------->|---------------->|                 |
+      |      100        |      503        |                 |
+      |<----------------|<----------------|     INVITE      |
+      |                 |---------------------------------->|
+      |      180        |               180                 |
+      |<----------------|<----------------------------------|
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+
+from softswitch.call.cdr import CallRecord
+from softswitch.call.hangup import LegEnded, refusal
+from softswitch.call.leak_guard import LeakGuard
+from softswitch.call.leg import InboundLeg, OutboundLeg
+from softswitch.call.services import CallServices
+from softswitch.errors import FAILURES, NORMAL, CallRejected, Failure, MediaError
+from softswitch.interfaces import Playback, Route, Target
+from softswitch.sip.message import SipResponse
+from softswitch.sip.session import Hop
+
+NO_TARGET = FAILURES[7508]
+NO_ANSWER_IN_TIME = FAILURES[8101]
+NO_CONNECTION = FAILURES[8035]
+USELESS_ANSWER = FAILURES[7506]
+
+
+class _Refused(Exception):
+    """A target said no; `go_on` tells whether the next may be tried."""
+
+    def __init__(self, failure: Failure, go_on: bool) -> None:
+        super().__init__(failure.words)
+        self.failure, self.go_on = failure, go_on
+
+
+@asynccontextmanager
+async def dial(
+    route: Route, a: InboundLeg, record: CallRecord, services: CallServices
+) -> AsyncIterator[OutboundLeg]:
+    """The leg that answered; raises CallRejected when the hunt is over without one."""
+    caller_hears = CallerHears(a, route, services)
+    if a.answered:
+        await caller_hears.connecting()
+    failure = NO_TARGET
+    for target in route.targets:
+        b = OutboundLeg(record.call_id, services.media, _codecs(a, target))
+        record.b, record.trunk_out = b, target.trunk
+        end = NORMAL
+        try:
+            with services.admission.admitted(services.limits_of(target.trunk)):
+                await _ring(b, target, route, caller_hears, record, services)
+                caller_hears.stop()
+                yield b
+                return
+        except _Refused as refused:
+            end = failure = refused.failure
+            record.note(cause=b.cause or failure.cause)
+            if not refused.go_on:
+                break
+        except LegEnded as ended:
+            end = ended.failure
+            raise
+        finally:
+            b.hang_up(_told(a, end))
+    caller_hears.stop()
+    raise CallRejected(failure)
+
+
+def _told(a: InboundLeg, end: Failure) -> Failure:
+    """What the callee's CANCEL or BYE says: the caller's own cause where the caller ended the call."""
+    return replace(end, cause=a.cause) if a.ended.done() and a.cause else end
+
+
+def _codecs(a: InboundLeg, target: Target) -> tuple[str, ...]:
+    """The target's codecs, the caller's first; all of ours where the target's list has none in common with us."""
+    return tuple(codec for codec in a.codec_wishes if codec in target.codecs) or a.codec_wishes
+
+
+async def _ring(
+    b: OutboundLeg,
+    target: Target,
+    route: Route,
+    caller_hears: CallerHears,
+    record: CallRecord,
+    services: CallServices,
+) -> None:
+    """Invite one target; returns when it answered, raises _Refused on any other outcome."""
+    try:
+        await b.open_media()
+    except MediaError as error:
+        raise CallRejected(FAILURES[7109]) from error
+    _invite(caller_hears.a, b, target, route, services)
+    record.moment("forward_at")
+    rung = False
+    try:
+        async with asyncio.timeout(target.connect_s) as patience:
+            while True:
+                response = await b.responses.get()
+                if response.status >= 300:
+                    raise _Refused(*refusal(response.status))
+                if response.status >= 200:
+                    break
+                if not rung:
+                    rung = True
+                    patience.reschedule(asyncio.get_running_loop().time() + target.ring_s)
+                if response.status > 100:
+                    await caller_hears.progress(b, response, record)
+    except TimeoutError:
+        raise _Refused(NO_ANSWER_IN_TIME if rung else NO_CONNECTION, go_on=True) from None
+    if not (b.read_answer(response) or (not response.body and b.negotiated)):
+        raise _Refused(USELESS_ANSWER, go_on=True)
+
+
+def _invite(a: InboundLeg, b: OutboundLeg, target: Target, route: Route, services: CallServices) -> None:
+    """Send the INVITE: X is the caller, the callee's own number the only other one in it."""
+    ours, host = services.settings.identity_host, _bracketed(target.host)
+    identity = f"<sip:{target.display}@{_bracketed(ours)}>"
+    where = host if target.port == 5060 else f"{host}:{target.port}"
+    offered = b.offer_sdp()
+    session = services.user_agent.invite(
+        Hop(target.transport, target.host, target.port),
+        request_uri=f"sip:{target.user}@{where}",
+        from_=identity,
+        to=f"<sip:{target.user}@{host}>",
+        headers=[("P-Asserted-Identity", identity)],
+        body=offered,
+        guard=LeakGuard([route.caller], services.foreign(a.session.source.host, target.host), services.metrics.leak),
+    )
+    b.start(session, offered)
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+@dataclass(slots=True)
+class CallerHears:
+    """What the caller hears while the callee rings: its early media, a custom ringback, a plain 180, or our tones."""
+
+    a: InboundLeg
+    route: Route
+    services: CallServices
+    playback: Playback | None = None
+
+    async def progress(self, b: OutboundLeg, response: SipResponse, record: CallRecord) -> None:
+        """The callee rings or sends early media (101 to 199)."""
+        if response.status == 180 or response.body:
+            if record.get("alerting_at") is None:
+                self.services.metrics.post_dial_delay(self.services.wall_clock() - record.get("call_in_at"))
+            record.moment("alerting_at")
+            record.state = "ringing"
+        early = bool(response.body) and b.read_answer(response)
+        ringback = self.services.prompt(self.route.treatment.ringback)
+        if ringback is not None:
+            await self._play(ringback.path)
+        elif early and await self.a.early_media():
+            self._relay(b)
+        elif response.status == 180:
+            self.a.ringing()
+
+    async def connecting(self) -> None:
+        """The caller was answered already: it hears that we are connecting, then our own ringback."""
+        first = self.services.prompt(self.route.treatment.connecting)
+        ringback = self.services.prompt("ringback")
+        if first is not None:
+            await self._play(first.path, loop=ringback is None)
+            if ringback is not None and self.playback is not None:
+                self.playback.finished.add_done_callback(lambda _: self._ring_on(ringback.path))
+        elif ringback is not None:
+            await self._play(ringback.path)
+
+    def stop(self) -> None:
+        """Nothing of ours any more."""
+        playback, self.playback = self.playback, None
+        if playback is not None:
+            playback.stop()
+
+    def _relay(self, b: OutboundLeg) -> None:
+        self.stop()
+        if self.a.endpoint is not None and b.endpoint is not None:
+            self.services.media.connect(self.a.endpoint, b.endpoint)
+
+    async def _play(self, path: str, *, loop: bool = True) -> None:
+        if self.playback is None and await self.a.early_media() and self.a.endpoint is not None:
+            self.playback = self.services.media.play([self.a.endpoint], [path], loop=loop)
+
+    def _ring_on(self, path: str) -> None:
+        if self.playback is not None and self.a.endpoint is not None:
+            self.playback = self.services.media.play([self.a.endpoint], [path], loop=True)

@@ -1,0 +1,89 @@
+"""Answers the caller of a shared X, asks for the extension and collects it.
+
+Call treatment, row "AXE collection"; provisioning interface section 12 (digit count or `#`, 10 s to the first digit, 4 s
+between digits, 3 tries). Called by the story; digits come by RFC 4733 or SIP INFO.
+
+    caller            switch
+      |     INVITE      |
+      |---------------->|
+      | 200, prompt     |   digits cut the prompt short; enough of them, `#` or a pause end the try
+      |<----------------|
+      | 1 2 3 4         |
+      |---------------->|   unknown: invalid_extension and the prompt again
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from softswitch.call.cdr import CallRecord
+from softswitch.call.leg import InboundLeg
+from softswitch.call.services import CallServices
+from softswitch.errors import FAILURES, CallRejected
+from softswitch.interfaces import NeedExtension, Playback, Rejection, Route
+
+TERMINATOR = "#"
+UNKNOWN_EXTENSION = 8022
+
+
+async def collect_extension(a: InboundLeg, need: NeedExtension, record: CallRecord, services: CallServices) -> Route:
+    """The route that the keyed extension leads to; raises CallRejected after the last try."""
+    record.collecting, record.state = True, "collecting"
+    await a.answer()
+    record.moment("answered_in_at")
+    digits = _Digits(a)
+    prompts = [need.prompt]
+    for left in reversed(range(services.settings.extension_tries)):
+        keyed = await _one_try(a, digits, prompts, need.digits, services)
+        decision = await services.router.resolve(need.x, need.caller, digits=keyed)
+        if isinstance(decision, Route):
+            record.collecting = False
+            return replace(decision, extension=keyed)
+        assert isinstance(decision, Rejection)
+        retry = left and (not keyed or decision.failure_code == UNKNOWN_EXTENSION)
+        if not retry:
+            record.decided(replace(decision, app_key=need.app_key, x=need.x, caller=need.caller, extension=keyed))
+            record.collecting = False
+            raise CallRejected(FAILURES[decision.failure_code], tone=decision.tone)
+        prompts = [need.invalid_prompt, need.prompt] if keyed else [need.prompt]
+    raise AssertionError("unreachable: the last try returns or raises")
+
+
+class _Digits:
+    """Digits of one leg, by whichever way they came first: a phone that sends both ways presses each key once."""
+
+    def __init__(self, a: InboundLeg) -> None:
+        self.queue: asyncio.Queue[str] = asyncio.Queue()
+        self._via: str | None = None
+        a.on_digit = self._on_digit
+
+    def _on_digit(self, digit: str, via: str) -> None:
+        self._via = self._via or via
+        if via == self._via:
+            self.queue.put_nowait(digit)
+
+
+async def _one_try(a: InboundLeg, digits: _Digits, names: list[str], wanted: int, services: CallServices) -> str:
+    """Play the prompts and collect up to `wanted` digits; "" where none was keyed."""
+    prompts = [prompt for name in names if (prompt := services.prompt(name)) is not None]
+    assert a.endpoint is not None
+    playback: Playback | None = None
+    patience_s = services.settings.first_digit_s
+    if prompts:
+        playback = services.media.play([a.endpoint], [prompt.path for prompt in prompts])
+        patience_s += sum(prompt.duration_s for prompt in prompts)
+    keyed = ""
+    while len(keyed) < wanted:
+        try:
+            async with asyncio.timeout(patience_s):
+                digit = await digits.queue.get()
+        except TimeoutError:
+            break
+        if playback is not None:
+            playback.stop()
+        if digit == TERMINATOR:
+            break
+        keyed += digit
+        patience_s = services.settings.inter_digit_s
+    return keyed

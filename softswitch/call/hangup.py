@@ -1,0 +1,119 @@
+"""How a call is interrupted, and how its end is told on the wire: scopes that end with a leg, Reason headers.
+
+RFC 3326 (Reason). Called by the story in `b2bua.py` and its chapters. Never sends anything itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from types import TracebackType
+from typing import Protocol
+
+from softswitch.errors import FAILURES, NORMAL, Failure, SoftswitchError
+from softswitch.sip.message import SipRequest, SipResponse
+
+
+class Ending(Protocol):
+    """Something whose end ends the call: a leg, or the supervision of the talk."""
+
+    name: str  # who ended it, as the CDR says: "caller", "callee", "switch"
+    ended: asyncio.Future[Failure]
+
+
+class LegEnded(SoftswitchError):
+    """`who` ended the call with `failure` (NORMAL for a plain hang-up)."""
+
+    def __init__(self, who: Ending, failure: Failure) -> None:
+        super().__init__(f"{who.name}: {failure.words}")
+        self.who = who
+        self.failure = failure
+
+
+class hangup_scope:  # noqa: N801 - reads as asyncio.timeout() does
+    """Run the body until one of `watched` ends, then leave it with LegEnded.
+
+    asyncio.timeout() with a hang-up in the place of the clock; the same rules of nesting and cancellation hold.
+    """
+
+    def __init__(self, *watched: Ending) -> None:
+        self._watched = watched
+        self._first: Ending | None = None
+
+    async def __aenter__(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        self._cancelling = task.cancelling()
+        self._callbacks = [(who, functools.partial(self._end, who)) for who in self._watched]
+        for who, callback in self._callbacks:
+            who.ended.add_done_callback(callback)
+
+    def _end(self, who: Ending, _: asyncio.Future[Failure]) -> None:
+        if self._first is None:
+            self._first = who
+            self._task.cancel()
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        for who, callback in self._callbacks:
+            who.ended.remove_done_callback(callback)
+        if self._first is None:
+            return
+        if self._task.uncancel() <= self._cancelling and exc_type is asyncio.CancelledError:
+            raise LegEnded(self._first, self._first.ended.result()) from None
+
+
+def reason_headers(failure: Failure) -> list[tuple[str, str]]:
+    """The Reason header (RFC 3326) that tells `failure` as a Q.850 cause."""
+    return [("Reason", f'Q.850;cause={failure.cause};text="{failure.words}"')]
+
+
+def q850_cause(message: SipRequest | SipResponse) -> int | None:
+    """The Q.850 cause that the far end gave in a Reason header, None where it gave none."""
+    for value in message.headers.all("Reason"):
+        protocol, *parameters = (part.strip() for part in value.split(";"))
+        if protocol.lower() != "q.850":
+            continue
+        for parameter in parameters:
+            name, _, cause = parameter.partition("=")
+            if name.strip().lower() == "cause" and cause.strip().isdecimal() and int(cause) <= 127:
+                return int(cause)
+    return None
+
+
+# How a callee's final status ends the call, and whether the hunt goes on to the next target (call treatment, "second leg").
+_REFUSALS: dict[int, tuple[int, bool]] = {
+    403: (7504, True),
+    404: (8100, False),
+    408: (8035, True),
+    410: (8100, False),
+    480: (8103, False),
+    484: (8100, False),
+    486: (8102, False),
+    600: (8102, False),
+    603: (7503, False),
+    604: (8100, False),
+    607: (7504, False),
+    608: (7504, False),
+}
+
+
+def refusal(status: int) -> tuple[Failure, bool]:
+    """What a callee's final `status` of 300 and above means, and whether the next target may be tried."""
+    if status in _REFUSALS:
+        code, go_on = _REFUSALS[status]
+        return FAILURES[code], go_on
+    if status < 400:
+        return FAILURES[7508], True  # RFC 3261 21.3: a redirection could show the caller where the callee is
+    return FAILURES[7506], status < 600
+
+
+def hung_up(leg_answered: bool, collecting: bool, alerting: bool) -> Failure:
+    """The failure code of a caller who gave up, by how far the call had come."""
+    if leg_answered:
+        return NORMAL
+    if collecting:
+        return FAILURES[7516]
+    return FAILURES[7502] if alerting else FAILURES[7501]

@@ -1,0 +1,421 @@
+"""The two legs of a call: one SIP dialog and one media endpoint each.
+
+RFC 3261 (UAS and UAC core), RFC 3264 (through `sdp`). Opened by the story and by `dial.py`; a leg knows nothing of the
+other. What it sends is built here from an allow-list; nothing is ever copied from the other leg.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Sequence
+
+from softswitch.call.dtmf import info_digit
+from softswitch.call.hangup import q850_cause, reason_headers
+from softswitch.errors import FAILURES, NORMAL, CallRejected, Failure, SipParseError
+from softswitch.interfaces import EndpointStatistics, MediaDriver, MediaEndpoint, RtpRemote
+from softswitch.sdp.offer_answer import Negotiated, Offer, accept_answer, answer, local_offer, parse_offer
+from softswitch.sip.message import SipRequest, SipResponse
+from softswitch.sip.session import InDialogRequest
+from softswitch.sip.user_agent import ClientSession, ServerSession
+
+CODECS = ("PCMA", "PCMU")
+NO_COMMON_CODEC = Failure(7505, 488, 88, "no audio codec in common with the caller")
+BAD_OFFER = Failure(7505, 400, 111, "the caller's session description is malformed")
+
+
+class Leg:
+    """What both legs share: the end, the endpoint, and the running offer/answer state."""
+
+    name = "leg"
+
+    def __init__(self, call_id: str, media: MediaDriver, codecs: Sequence[str]) -> None:
+        self.call_id = call_id
+        self.codecs = tuple(codecs)
+        self.ended: asyncio.Future[Failure] = asyncio.get_running_loop().create_future()
+        self.endpoint: MediaEndpoint | None = None
+        self.negotiated: Negotiated | None = None
+        self.answered = False
+        self.sip_status = 0
+        self.cause = 0
+        self.on_digit: Callable[[str, str], None] = _ignore_digit  # (digit, "rtp" | "info")
+        self.renegotiate: Callable[[InDialogRequest], None] = self.renegotiate_alone
+        self._media = media
+        self._sdp_id = secrets.randbits(31)
+        self._sdp_version = 0
+        self._sdp = b""
+        self._session: ServerSession | ClientSession | None = None
+        self._hung_up = False
+        self.wish = "sendrecv"  # the direction the far end last asked for, as it writes it
+        self.on_late_answer: Callable[[], None] = _nothing
+        self._pending_offer: bytes | None = None  # sent in a 2xx, its answer comes in the ACK
+
+    @property
+    def session(self) -> ServerSession | ClientSession:
+        """The SIP session; set from the first INVITE on."""
+        assert self._session is not None
+        return self._session
+
+    @property
+    def started(self) -> bool:
+        """Has this leg sent or received its INVITE?"""
+        return self._session is not None
+
+    @property
+    def held(self) -> bool:
+        """Is this leg on hold, by its own wish or the other's?"""
+        return self.negotiated is not None and not (self.negotiated.sending and self.negotiated.receiving)
+
+    # Media
+
+    async def open_media(self) -> MediaEndpoint:
+        """The leg's endpoint, opened on first use; raises MediaError."""
+        if self.endpoint is None:
+            self.endpoint = await self._media.open_endpoint(self.call_id)
+            self.endpoint.on_digit = lambda digit: self.on_digit(digit, "rtp")
+        return self.endpoint
+
+    def apply(self, negotiated: Negotiated) -> None:
+        """Make the outcome of an offer/answer exchange true in the media."""
+        self.negotiated = negotiated
+        assert self.endpoint is not None
+        self.endpoint.configure(
+            RtpRemote(
+                negotiated.remote_address,
+                negotiated.remote_port,
+                negotiated.payload_type,
+                negotiated.telephone_event,
+                negotiated.sending,
+                negotiated.receiving,
+                negotiated.ptime_ms,
+                negotiated.telephone_event_in,
+            )
+        )
+
+    def statistics(self) -> asyncio.Future[EndpointStatistics] | None:
+        """What the endpoint counted, resolved after `hang_up`; None where none was opened."""
+        return None if self.endpoint is None else self.endpoint.statistics
+
+    # Offer and answer
+
+    def offer_sdp(self, *, direction: str = "sendrecv", codecs: Sequence[str] | None = None) -> bytes:
+        """A new offer of this leg, with its o= version raised where the body changed (RFC 3264 8)."""
+        assert self.endpoint is not None
+        endpoint, wanted = self.endpoint, tuple(codecs or self.codecs)
+        return self._versioned(
+            lambda version: local_offer(
+                endpoint.address,
+                endpoint.port,
+                session_id=self._sdp_id,
+                version=version,
+                codecs=wanted,
+                direction=direction,
+            )
+        )
+
+    def answer_sdp(self, offer: Offer, *, direction: str = "sendrecv", codec: str | None = None) -> bytes | None:
+        """Answer `offer` and apply the outcome; None where there is no common codec. `codec` is preferred, not forced."""
+        assert self.endpoint is not None
+        endpoint = self.endpoint
+        for preferred in (codec, None) if codec else (None,):
+            made = answer(
+                offer,
+                endpoint.address,
+                endpoint.port,
+                session_id=self._sdp_id,
+                version=self._sdp_version + 1,
+                codecs=self.codecs,
+                direction=direction,
+                codec=preferred,
+            )
+            if made is not None:
+                self._sdp_version += 1
+                self._sdp = made.body
+                self.apply(made.negotiated)
+                return made.body
+        return None
+
+    def _versioned(self, build: Callable[[int], bytes]) -> bytes:
+        body = build(self._sdp_version)
+        if body != self._sdp:
+            self._sdp_version += 1
+            self._sdp = body = build(self._sdp_version)
+        return body
+
+    def renegotiate_alone(self, request: InDialogRequest) -> None:
+        """Answer a re-INVITE or UPDATE from what this leg knows, without asking the other leg."""
+        if not request.message.body:
+            self.answer_without_offer(request)
+            return
+        offer = self.offer_in(request)
+        if offer is not None:
+            self.wish = offer.direction
+            self.settle(request, offer, "sendrecv")
+
+    def offer_in(self, request: InDialogRequest) -> Offer | None:
+        """The offer that `request` carries; None where it was malformed and has been refused."""
+        try:
+            return parse_offer(request.message.body)
+        except SipParseError:
+            request.respond(400, reason="Bad session description")
+            return None
+
+    def settle(self, request: InDialogRequest, offer: Offer, direction: str) -> None:
+        """Answer `offer` with `direction` at the most, keeping the codec where it was offered again."""
+        body = self.answer_sdp(offer, direction=direction, codec=self.negotiated.codec if self.negotiated else None)
+        if body is None:
+            request.respond(488)
+        else:
+            request.respond(200, body=body, content_type="application/sdp")
+
+    def answer_without_offer(self, request: InDialogRequest, direction: str = "sendrecv") -> None:
+        """A re-INVITE without an offer gets ours in the 200 (RFC 3261 14.2); an UPDATE without one is a mere refresh."""
+        if request.message.method != "INVITE":
+            request.respond(200)
+            return
+        self._pending_offer = self.offer_sdp(direction=direction)
+        request.respond(200, body=self._pending_offer, content_type="application/sdp")
+
+    # What the session tells (SessionListener)
+
+    def on_provisional(self, response: SipResponse) -> None:
+        """UAC only."""
+
+    def on_answered(self, response: SipResponse) -> None:
+        """UAC only."""
+
+    def on_refused(self, response: SipResponse) -> None:
+        """UAC only."""
+
+    def on_cancelled(self, request: SipRequest) -> None:
+        """UAS only."""
+
+    def on_acknowledged(self, request: SipRequest) -> None:
+        """The ACK of a 2xx of ours; it brings the answer where the 2xx made the offer."""
+        offered, self._pending_offer = self._pending_offer, None
+        if offered is None:
+            return
+        negotiated = _read_answer(offered, request.body)
+        if negotiated is None:
+            self.end(NO_COMMON_CODEC)
+            return
+        self.apply(negotiated)
+        self.wish = negotiated.far_direction
+        self.on_late_answer()
+
+    def on_unacknowledged(self) -> None:
+        """64*T1 without an ACK: the far end is gone (RFC 3261 13.3.1.4)."""
+        self.end(FAILURES[7505] if self.name == "caller" else FAILURES[7506])
+
+    def on_bye(self, request: SipRequest) -> None:
+        """The far end hung up."""
+        self.cause = q850_cause(request) or NORMAL.cause
+        self.end(NORMAL)
+
+    def on_dead(self, why: str) -> None:
+        """The dialog died without a BYE."""
+        self.on_unacknowledged()
+
+    def on_request(self, request: InDialogRequest) -> None:
+        """Any other request inside the dialog."""
+        method = request.message.method
+        if method in ("INVITE", "UPDATE"):
+            self.renegotiate(request)
+        elif method == "INFO":
+            self._on_info(request)
+        elif method == "REFER":
+            request.respond(603)  # a transfer would hand one party's dialog to a third
+        else:
+            request.respond(405)
+
+    def _on_info(self, request: InDialogRequest) -> None:
+        digit = info_digit(request.message.content_type, request.message.body)
+        if digit is None and request.message.body:
+            request.respond(415)
+            return
+        request.respond(200)
+        if digit is not None:
+            self.on_digit(digit, "info")
+
+    # The end
+
+    def end(self, failure: Failure) -> None:
+        """The leg is over; the first reason stands."""
+        if not self.ended.done():
+            self.ended.set_result(failure)
+
+    def hang_up(self, failure: Failure = NORMAL, *, headers: Sequence[tuple[str, str]] = ()) -> None:
+        """End the leg from whatever state it is in and release its media; synchronous and idempotent."""
+        if self._hung_up:
+            return
+        self._hung_up = True
+        if self._session is not None:
+            status = failure.status if failure.status >= 300 else 480
+            self._session.hang_up(status=status, headers=[*reason_headers(failure), *headers])
+        if self.endpoint is not None:
+            self.endpoint.close()
+
+
+class InboundLeg(Leg):
+    """The caller's dialog: we are the UAS."""
+
+    name = "caller"
+
+    def __init__(self, session: ServerSession, call_id: str, media: MediaDriver, codecs: Sequence[str] = CODECS) -> None:
+        super().__init__(call_id, media, codecs)
+        self._session: ServerSession = session
+        self._offer: Offer | None = None
+        self._late_answer: asyncio.Future[None] | None = None
+        self._early = b""
+        self.alerted = False
+        session.listener = self
+
+    @property
+    def session(self) -> ServerSession:
+        """The UAS session."""
+        return self._session
+
+    @property
+    def codec_wishes(self) -> tuple[str, ...]:
+        """Our codecs, those the caller offered first: what the callee should be offered, to spare a conversion."""
+        if self._offer is None:
+            return self.codecs
+        offered = self._offer.codecs
+        return tuple(sorted(self.codecs, key=lambda codec: codec not in offered))
+
+    def read_offer(self) -> None:
+        """Parse the INVITE's offer, if it has one; raises CallRejected (400, 488) before anybody is bothered."""
+        body = self._session.invite.body
+        if not body:
+            return
+        try:
+            self._offer = parse_offer(body)
+        except SipParseError as error:
+            raise CallRejected(BAD_OFFER) from error
+        if not set(self._offer.codecs) & set(self.codecs):
+            raise CallRejected(NO_COMMON_CODEC)
+
+    def trying(self) -> None:
+        """100."""
+        self._session.trying()
+
+    def ringing(self) -> None:
+        """180, unless the caller already hears something else."""
+        self.alerted = True
+        if not self.answered and not self._early:
+            self._session.progress(180)
+
+    async def early_media(self) -> bool:
+        """183 with our answer, so that the caller hears what we play or relay; False where the caller made no offer."""
+        if self.answered or self._early:
+            return True
+        if self._offer is None:
+            return False
+        await self.open_media()
+        self._early = self._answer_offer(None)
+        self._session.progress(183, body=self._early)
+        return True
+
+    async def answer(self, codec: str | None = None) -> None:
+        """200 with our answer (or, to a late offer, with our offer; returns when its answer is here)."""
+        if self.answered:
+            return
+        await self.open_media()
+        self.answered, self.sip_status = True, 200
+        if self._offer is not None:
+            self._session.accept(body=self._early or self._answer_offer(codec))
+            return
+        self._pending_offer = self.offer_sdp(codecs=sorted(self.codecs, key=lambda one: one != codec))
+        self._late_answer = asyncio.get_running_loop().create_future()
+        self._session.accept(body=self._pending_offer)
+        await self._late_answer
+
+    def _answer_offer(self, codec: str | None) -> bytes:
+        assert self._offer is not None
+        body = self.answer_sdp(self._offer, codec=codec)
+        if body is None:
+            raise CallRejected(NO_COMMON_CODEC)
+        return body
+
+    def on_acknowledged(self, request: SipRequest) -> None:
+        """As any leg's; ends the wait of `answer` for a late offer's answer."""
+        super().on_acknowledged(request)
+        if self._late_answer is not None and not self._late_answer.done() and self.negotiated is not None:
+            self._late_answer.set_result(None)
+
+    def on_cancelled(self, request: SipRequest) -> None:
+        """The caller gave up before the answer."""
+        self.sip_status = 487
+        self.cause = q850_cause(request) or NORMAL.cause
+        self.end(NORMAL)
+
+    def hang_up(self, failure: Failure = NORMAL, *, headers: Sequence[tuple[str, str]] = ()) -> None:
+        """As any leg's; a call not yet answered gets `failure.status`."""
+        if not self._hung_up and not self.sip_status:
+            self.sip_status, self.cause = failure.status, failure.cause
+        super().hang_up(failure, headers=headers)
+
+
+class OutboundLeg(Leg):
+    """A callee's dialog: we are the UAC. Responses queue up in `responses` until the answer."""
+
+    name = "callee"
+
+    def __init__(self, call_id: str, media: MediaDriver, codecs: Sequence[str] = CODECS) -> None:
+        super().__init__(call_id, media, codecs)
+        self.responses: asyncio.Queue[SipResponse] = asyncio.Queue()
+        self.offered = b""
+        self.answered_at = 0.0  # loop time of the 2xx
+
+    def start(self, session: ClientSession, offered: bytes) -> None:
+        """The INVITE with the offer `offered` is on its way."""
+        self._session, self.offered = session, offered
+        session.listener = self
+
+    @property
+    def session(self) -> ClientSession:
+        """The UAC session."""
+        assert isinstance(self._session, ClientSession)
+        return self._session
+
+    def read_answer(self, response: SipResponse) -> bool:
+        """Apply the answer in a provisional or final response; False where it has none or a useless one."""
+        negotiated = _read_answer(self.offered, response.body)
+        if negotiated is None:
+            return False
+        self.apply(negotiated)
+        return True
+
+    def on_provisional(self, response: SipResponse) -> None:
+        """1xx."""
+        self.responses.put_nowait(response)
+
+    def on_answered(self, response: SipResponse) -> None:
+        """2xx: acknowledged at once, whatever becomes of the call."""
+        self.answered, self.sip_status = True, response.status
+        self.answered_at = asyncio.get_running_loop().time()
+        self.session.acknowledge()
+        self.responses.put_nowait(response)
+
+    def on_refused(self, response: SipResponse) -> None:
+        """300 and above."""
+        self.sip_status = response.status
+        self.cause = q850_cause(response) or 0
+        self.responses.put_nowait(response)
+
+
+def _read_answer(offered: bytes, body: bytes) -> Negotiated | None:
+    if not body:
+        return None
+    try:
+        return accept_answer(offered, body)
+    except SipParseError:
+        return None
+
+
+def _ignore_digit(digit: str, via: str) -> None:
+    """Nobody is waiting for digits."""
+
+
+def _nothing() -> None:
+    """Nobody is waiting for a late answer."""

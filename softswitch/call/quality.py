@@ -1,0 +1,32 @@
+"""What the media figures say of a leg's quality: the E-model, simplified for G.711.
+
+ITU-T G.107 with the G.113 values of G.711 (Ie = 0, Bpl = 4.3 without concealment). Called when a CDR is made.
+"""
+
+from __future__ import annotations
+
+from softswitch.interfaces import EndpointStatistics
+
+BASIC_R = 93.2
+BPL_G711 = 4.3
+ONE_WAY_DELAY_MS = 20.0  # packetisation
+JITTER_BUFFER_FACTOR = 2.0
+
+
+def mean_opinion_score(statistics: EndpointStatistics) -> float:
+    """MOS-CQE (1.0 to 4.5) of what the far end sent; 0 where nothing was received."""
+    expected = statistics.packets_received + statistics.packets_lost
+    if not statistics.packets_received:
+        return 0.0
+    loss_percent = 100.0 * statistics.packets_lost / expected
+    delay_ms = ONE_WAY_DELAY_MS + statistics.round_trip_ms / 2 + JITTER_BUFFER_FACTOR * statistics.jitter_ms
+    delay_impairment = 0.024 * delay_ms + (0.11 * (delay_ms - 177.3) if delay_ms > 177.3 else 0.0)
+    loss_impairment = 95.0 * loss_percent / (loss_percent + BPL_G711)
+    return round(_mos(BASIC_R - delay_impairment - loss_impairment), 2)
+
+
+def _mos(r: float) -> float:
+    """G.107 Annex B."""
+    if r <= 0:
+        return 1.0
+    return 4.5 if r >= 100 else max(1.0, 1 + 0.035 * r + r * (r - 60) * (100 - r) * 7e-6)

@@ -1,0 +1,59 @@
+"""What every call is given to work with, and the few settings that shape its story.
+
+Built once by `app.py` (and by tests), read by every chapter of a call. Holds no state of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from softswitch.call.admission import Admission, Limit
+from softswitch.call.cdr import CdrWriter
+from softswitch.call.registry import CallRegistry
+from softswitch.interfaces import BindingStore, CallMetrics, MediaDriver, Prompt, PromptCatalogue, Router
+from softswitch.sip.session import Hop
+from softswitch.sip.user_agent import UserAgent
+
+
+@dataclass(frozen=True, slots=True)
+class CallSettings:
+    """Times in seconds. `identity_host` is the host part of our own SIP identities towards either side."""
+
+    identity_host: str = "127.0.0.1"
+    host_name: str = ""
+    first_digit_s: float = 10.0
+    inter_digit_s: float = 4.0
+    extension_tries: int = 3
+    warning_s: float = 60.0
+    max_duration_s: float = 0.0  # for calls whose binding sets none; 0: no limit
+    recording_directory: str = "var/recordings"
+    language: str = "zh-CN"
+
+
+@dataclass(frozen=True, slots=True)
+class CallServices:
+    """The parts of the switch that calls use, behind their Protocols where they are exchangeable."""
+
+    user_agent: UserAgent
+    router: Router
+    store: BindingStore
+    media: MediaDriver
+    prompts: PromptCatalogue
+    cdrs: CdrWriter
+    admission: Admission
+    registry: CallRegistry
+    metrics: CallMetrics
+    wall_clock: Callable[[], float]
+    trunk_of: Callable[[Hop], str]  # name of the trunk that a hop belongs to, "" where unknown
+    limits_of: Callable[[str], Sequence[Limit]]  # limits that a call over this trunk counts against
+    own_hosts: frozenset[str] = frozenset()  # our own addresses: both legs may see them
+    settings: CallSettings = CallSettings()
+
+    def foreign(self, host: str, towards: str) -> frozenset[str]:
+        """The address of one leg's far end as the other leg, whose far end is `towards`, must not see it."""
+        return frozenset({host}) - self.own_hosts - {towards}
+
+    def prompt(self, name: str | None, language: str = "") -> Prompt | None:
+        """The prompt called `name`, None where there is none or none is named."""
+        return None if not name else self.prompts.find(name, language or self.settings.language)

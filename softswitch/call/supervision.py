@@ -1,0 +1,66 @@
+"""The clock of an answered call: maximum duration, the warning before it, and the silence of both sides.
+
+Call treatment, rows "60 s left", "maximum duration", "no media". Opened by `bridge.py`, watched through `hangup_scope`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from types import TracebackType
+
+from softswitch.call.leg import Leg
+from softswitch.errors import FAILURES, Failure
+
+NO_MEDIA = Failure(7505, 200, 41, "no media from either side")
+
+
+class Supervision:
+    """Ends (`ended`) when the call's time is up or both sides have fallen silent, never while one is on hold.
+
+    `answered_at` is the loop time of the callee's answer: the talk clock starts there and nothing stops it.
+    """
+
+    name = "switch"
+
+    def __init__(self, a: Leg, b: Leg, *, answered_at: float, max_duration_s: float, warning_s: float) -> None:
+        self.ended: asyncio.Future[Failure] = asyncio.get_running_loop().create_future()
+        self.warn: Callable[[], None] = _nobody
+        self._legs = (a, b)
+        self._answered_at, self._max_duration_s, self._warning_s = answered_at, max_duration_s, warning_s
+        self._timers: list[asyncio.TimerHandle] = []
+        self._silent = {a.name: False, b.name: False}
+
+    def __enter__(self) -> Supervision:
+        loop = asyncio.get_running_loop()
+        if self._max_duration_s > 0:
+            self._timers.append(loop.call_at(self._answered_at + self._max_duration_s, self._end, FAILURES[8010]))
+        if self._max_duration_s > self._warning_s:
+            warn_at = self._answered_at + self._max_duration_s - self._warning_s
+            self._timers.append(loop.call_at(warn_at, lambda: self.warn()))
+        for leg in self._legs:
+            assert leg.endpoint is not None
+            leg.endpoint.on_silence = lambda silent, leg=leg: self._on_silence(leg, silent)
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        for timer in self._timers:
+            timer.cancel()
+        for leg in self._legs:
+            if leg.endpoint is not None:
+                leg.endpoint.on_silence = None
+
+    def _on_silence(self, leg: Leg, silent: bool) -> None:
+        self._silent[leg.name] = silent
+        if all(self._silent.values()) and not any(leg.held for leg in self._legs):
+            self._end(NO_MEDIA)
+
+    def _end(self, failure: Failure) -> None:
+        if not self.ended.done():
+            self.ended.set_result(failure)
+
+
+def _nobody() -> None:
+    """No warning is wanted."""

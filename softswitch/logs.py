@@ -1,0 +1,64 @@
+"""Structured logs: one line a call event, JSON or for the console, phone numbers masked unless asked otherwise.
+
+Set up once by `app.py` and the command line. Lines go to standard error; the wire is only logged at DEBUG.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from typing import Any
+
+import msgspec
+import structlog
+
+LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+_NUMBER = re.compile(r"(?<!\d)(\+?\d{2,6}?)(\d{4})(\d{2,6})(?!\d)")
+_MASKED_KEYS = ("x", "caller", "callee", "display", "destination", "error", "cdr", "number")
+
+
+def masked(text: str) -> str:
+    """`text` with four digits of every phone number starred: +8613800001234 becomes +86138****1234."""
+    return _NUMBER.sub(_star, text) if text else text
+
+
+def _star(match: re.Match[str]) -> str:
+    number = match[0]
+    return f"{number[:-8]}****{number[-4:]}" if len(number) >= 10 else f"{number[:2]}****{number[-2:]}"
+
+
+def _mask(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
+    for key in _MASKED_KEYS:
+        value = event.get(key)
+        if isinstance(value, str):
+            event[key] = masked(value)
+        elif isinstance(value, dict):
+            event[key] = {k: masked(v) if isinstance(v, str) else v for k, v in value.items()}
+    return event
+
+
+def _to_json(_: Any, __: str, event: dict[str, Any]) -> bytes:
+    return msgspec.json.encode(event, enc_hook=str)
+
+
+def configure_logging(level: str = "info", style: str = "json", mask_numbers: bool = True) -> None:
+    """Send log lines of `level` and above to standard error as `json` or `console` lines."""
+    processors: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    if mask_numbers:
+        processors.append(_mask)
+    json = style == "json"
+    processors.append(_to_json if json else structlog.dev.ConsoleRenderer())
+    structlog.configure(
+        processors=processors,
+        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
+        logger_factory=structlog.BytesLoggerFactory(sys.stderr.buffer) if json else structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    logging.basicConfig(level=max(LEVELS[level], logging.INFO), stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
+    logging.getLogger("uvicorn.access").setLevel(logging.WARNING)

@@ -1,0 +1,116 @@
+"""What Prometheus sees of the switch.
+
+The call layer counts through `CallMetrics`; SIP, media and gauges are read when Prometheus asks, so they cost the hot path
+nothing. Built by `app.py`, served by `api/operations.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+SipCounts = Mapping[tuple[str, str, int], int]
+SETUP_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60)
+STORE_BUCKETS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25)
+TALK_BUCKETS = (1, 5, 15, 30, 60, 120, 300, 600, 1800, 3600)
+
+
+class Metrics:
+    """Every metric of one switch, in a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        r = self.registry
+        self._calls = Counter(
+            "softswitch_calls", "Call attempts by outcome (failure code, 0 normal)", ["mode", "direction", "outcome"], registry=r
+        )
+        self._talk = Counter("softswitch_talk_seconds", "Seconds of talk of ended calls", ["mode"], registry=r)
+        self._talk_time = Histogram(
+            "softswitch_talk_duration_seconds", "Talk time per answered call", buckets=TALK_BUCKETS, registry=r
+        )
+        self._pdd = Histogram(
+            "softswitch_post_dial_delay_seconds", "INVITE in to first ringing", buckets=SETUP_BUCKETS, registry=r
+        )
+        self._setup = Histogram(
+            "softswitch_setup_seconds", "INVITE in to 200 out", buckets=SETUP_BUCKETS, registry=r
+        )
+        self._leaks = Counter("softswitch_leak_guard_hits", "Messages stopped or stripped", ["what", "where"], registry=r)
+        self._recorded = Counter("softswitch_recording_bytes", "Bytes of closed recordings", registry=r)
+        self._recordings = Counter("softswitch_recordings", "Closed recordings", registry=r)
+        self._store = Histogram(
+            "softswitch_store_seconds", "Store latency on the call path", ["operation"], buckets=STORE_BUCKETS, registry=r
+        )
+        self.reloads = Counter("softswitch_dialplan_reloads", "Dialplan reloads by result", ["result"], registry=r)
+
+    # CallMetrics
+
+    def call_ended(self, mode: str, direction: int, outcome: str, talk_s: float | None) -> None:
+        """One attempt is over."""
+        self._calls.labels(mode, str(direction), outcome).inc()
+        if talk_s is not None:
+            self._talk.labels(mode).inc(talk_s)
+            self._talk_time.observe(talk_s)
+
+    def post_dial_delay(self, seconds: float) -> None:
+        """From the caller's INVITE to the first ringing."""
+        self._pdd.observe(max(0.0, seconds))
+
+    def setup_time(self, seconds: float) -> None:
+        """From the caller's INVITE to its 200."""
+        self._setup.observe(max(0.0, seconds))
+
+    def leak(self, what: str, where: str) -> None:
+        """The leak guard hit."""
+        self._leaks.labels(what, where).inc()
+
+    def recorded(self, size: int) -> None:
+        """A recording of `size` bytes was closed."""
+        self._recorded.inc(size)
+        self._recordings.inc()
+
+    # Read on demand
+
+    def store_latency(self, operation: str, seconds: float) -> None:
+        """One statement of the call path."""
+        self._store.labels(operation).observe(seconds)
+
+    def gauge(self, name: str, text: str, read: Callable[[], float]) -> None:
+        """A gauge `softswitch_<name>` that is read when asked for."""
+        Gauge(f"softswitch_{name}", text, registry=self.registry).set_function(read)
+
+    def sip(self, counts: Callable[[], SipCounts], retransmissions: Callable[[], SipCounts]) -> None:
+        """Messages and retransmissions by direction, method and status."""
+        self.registry.register(_SipCollector(counts, retransmissions))
+
+    def media(self, totals: Callable[[], Mapping[str, float]]) -> None:
+        """The media server's own totals, each as `softswitch_media_<name>_total`."""
+        self.registry.register(_MediaCollector(totals))
+
+
+class _SipCollector(Collector):
+    def __init__(self, counts: Callable[[], SipCounts], retransmissions: Callable[[], SipCounts]) -> None:
+        self._sources = (
+            ("softswitch_sip_messages", "SIP messages", counts),
+            ("softswitch_sip_retransmissions", "SIP messages sent or received again", retransmissions),
+        )
+
+    def collect(self) -> Iterable[Metric]:
+        for name, text, read in self._sources:
+            family = CounterMetricFamily(name, text, labels=["direction", "method", "status"])
+            for (direction, method, status), value in dict(read()).items():
+                family.add_metric([direction, method, str(status) if status else ""], value)
+            yield family
+
+
+class _MediaCollector(Collector):
+    def __init__(self, totals: Callable[[], Mapping[str, float]]) -> None:
+        self._totals = totals
+
+    def collect(self) -> Iterable[Metric]:
+        for name, value in self._totals().items():
+            family = CounterMetricFamily(f"softswitch_media_{name}", f"Media server: {name.replace('_', ' ')}")
+            family.add_metric([], value)
+            yield family

@@ -114,7 +114,7 @@ class MemoryStore:
 def _keys(binding: Binding) -> list[tuple[str, ...]]:
     """What a binding is found by, one key a question."""
     if binding.mode is Mode.AXB:
-        return [("AXB", binding.x, binding.a), ("AXB", binding.x, binding.b or "")]
+        return [("AXB", binding.x, party) for party in (binding.a, binding.b) if party]
     if binding.mode is Mode.AX:
         return [("AX", binding.x)]
     return [("AXE", binding.x, "E", binding.extension or ""), ("AXE", binding.x, "A", binding.a)]

@@ -1,0 +1,37 @@
+"""A decision in words, for `softswitch explain`: how it was reached, and what would happen.
+
+Called by the command line with what a Resolver built with `explain=True` returned; prints nothing itself.
+"""
+
+from __future__ import annotations
+
+from softswitch.errors import FAILURES
+from softswitch.interfaces import Decision, NeedExtension, Rejection, Route
+
+
+def explain(decision: Decision) -> list[str]:
+    """The steps, numbered, and the outcome; one line each. Numbers are not masked: whoever asks has typed them."""
+    steps = [f"{number}. {step}" for number, step in enumerate(decision.steps, 1)]
+    return [*steps, *_outcome(decision)]
+
+
+def _outcome(decision: Decision) -> list[str]:
+    if isinstance(decision, Rejection):
+        return _rejection(decision)
+    if isinstance(decision, NeedExtension):
+        return [f"=> Answer, play '{decision.prompt}' and collect {decision.digits} digits."]
+    return _route(decision)
+
+
+def _rejection(decision: Rejection) -> list[str]:
+    failure = FAILURES[decision.failure_code]
+    heard = f"the caller hears '{decision.tone}'" if decision.tone else "no tone"
+    return [f"=> Refuse: {failure.code} {failure.words}; SIP {failure.status}, Q.850 {failure.cause}; {heard}."]
+
+
+def _route(decision: Route) -> list[str]:
+    lines = [f"=> Call {decision.callee} from {decision.display} (binding {decision.binding.id})."]
+    for target in decision.targets:
+        where = f"{target.user}@{target.host}:{target.port} over {target.transport}"
+        lines.append(f"   by {target.trunk}: {where}, showing {target.display}, ringing {target.ring_s:g} s")
+    return lines

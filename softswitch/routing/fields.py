@@ -1,0 +1,50 @@
+"""The types of values in a dialplan file, each with the words that tell what was expected.
+
+Used by the records of numbers.py, trunks.py and dialplan.py; pydantic checks them while a file is read and never after.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+RECORD = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+
+def _matching(pattern: str, expected: str) -> Callable[[str], str]:
+    compiled = re.compile(pattern)
+
+    def check(value: str) -> str:
+        if not compiled.fullmatch(value):
+            raise ValueError(f"expected {expected}")
+        return value
+
+    return check
+
+
+def network(value: object) -> Network:
+    """The network that `value` (an address or CIDR) names; raises ValueError with the expected form."""
+    try:
+        return ipaddress.ip_network(value if isinstance(value, str) else "")
+    except ValueError as error:
+        raise ValueError(f"expected an address or CIDR such as 192.0.2.0/24 ({error})") from None
+
+
+Name = Annotated[str, AfterValidator(_matching(r"[A-Za-z0-9][\w.-]*", "a name of letters, digits, - . and _"))]
+Digits = Annotated[str, AfterValidator(_matching(r"[0-9]+", 'digits in quotes, such as "86"'))]
+MaybeDigits = Annotated[str, AfterValidator(_matching(r"[0-9]*", 'digits in quotes, or ""'))]
+Prefix = Annotated[str, AfterValidator(_matching(r"\+[0-9]*", 'the first digits of E.164, such as "+86755"'))]
+Number = Annotated[str, AfterValidator(_matching(r"\+[0-9]{3,18}", 'an E.164 number, such as "+8613800000001"'))]
+Host = Annotated[str, AfterValidator(_matching(r"[A-Za-z0-9_.:-]+", "an address or host name without port"))]
+Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
+Count = Annotated[int, Field(strict=True, ge=0)]
+Length = Annotated[int, Field(strict=True, ge=1, le=18)]
+Seconds = Annotated[float, Field(strict=True, gt=0)]
+Flag = Annotated[bool, Field(strict=True)]
+CheckedNetwork = Annotated[Network, BeforeValidator(network)]

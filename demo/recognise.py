@@ -1,0 +1,183 @@
+"""Recognises what was heard: prompts, voices and tones in recordings, by correlation rather than by trust.
+
+Called by demo/checks.py, the demo's story and the phone tests. Everything is 8000 Hz mono float samples in -1..1. It
+never listens with a model: a reference is found because its own waveform is there, so a match is proof.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+
+RATE = 8000
+SILENCE_RMS = 0.003  # -50 dBFS; quieter is line noise and A-law's smallest steps
+SURE = 0.5  # normalised correlation of the same sound, also under talk of the same loudness; others stay below 0.35
+FRAME_S = 0.02
+PIECE_S = 0.5
+
+Samples = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A reference found in something heard: how alike (0..1) and where it begins, in seconds."""
+
+    score: float
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Hearing:
+    """How much of a reference was heard: `share` of its sounding pieces, their mean `score`, its begin and end."""
+
+    share: float
+    score: float
+    from_s: float
+    to_s: float
+    first_piece: bool  # its very beginning was heard too
+    last_piece: bool
+
+
+def load(path: Path | str, channel: int = 0) -> Samples:
+    """The samples of a WAV (A-law or PCM); refuses other rates, for then no time in it could be trusted."""
+    samples, rate = soundfile.read(str(path), dtype="float64", always_2d=True)
+    if rate != RATE:
+        raise ValueError(f"{path}: {rate} Hz, expected {RATE}")
+    return np.asarray(samples[:, channel], dtype=np.float64)
+
+
+def rms(samples: Samples) -> float:
+    """Root mean square; 0 for nothing at all."""
+    return float(np.sqrt(np.mean(samples**2))) if len(samples) else 0.0
+
+
+def similarity(heard: Samples, reference: Samples) -> Samples:
+    """Normalised cross-correlation (-1..1) of `reference` with every window of `heard`; silent windows count 0.
+
+    Mean and energy are taken out of each window, so loudness and offset do not matter.
+    """
+    length = len(reference)
+    places = len(heard) - length + 1
+    shape = reference - reference.mean() if length else reference
+    if places < 1 or rms(shape) < SILENCE_RMS:
+        return np.zeros(0)
+    size = 1 << (len(heard) + length).bit_length()
+    spectrum = np.fft.rfft(heard, size) * np.conj(np.fft.rfft(shape, size))
+    correlation = np.fft.irfft(spectrum, size)[:places]
+    energy = _window_sums(heard**2, length) - _window_sums(heard, length) ** 2 / length
+    audible = energy > length * SILENCE_RMS**2
+    scale = np.sqrt(np.where(audible, energy, 1.0) * np.sum(shape**2))
+    return np.asarray(np.where(audible, correlation / scale, 0.0))
+
+
+def _window_sums(values: Samples, length: int) -> Samples:
+    total = np.concatenate([[0.0], np.cumsum(values)])
+    return np.asarray(total[length:] - total[:-length])
+
+
+def find(heard: Samples, reference: Samples, *, sure: float = SURE) -> Match | None:
+    """Where `reference` is best heard, or None if nothing in `heard` is alike enough to be `sure`."""
+    alike = similarity(heard, reference)
+    if not len(alike):
+        return None
+    best = int(np.argmax(alike))
+    return Match(float(alike[best]), best / RATE) if alike[best] >= sure else None
+
+
+def pieces(reference: Samples, piece_s: float = PIECE_S) -> Iterator[tuple[float, Samples]]:
+    """The sounding pieces of a reference with their times in it; pauses between words prove nothing: left out."""
+    step = int(piece_s * RATE)
+    for start in range(0, max(1, len(reference) - step // 2), step):
+        piece = reference[start : start + step]
+        if rms(piece) > 2 * SILENCE_RMS:
+            yield start / RATE, piece
+
+
+def listen_for(
+    heard: Samples, reference: Samples, *, sure: float = SURE, drift_s: float = 0.15, piece_s: float = PIECE_S
+) -> Hearing | None:
+    """How much of a long `reference` was heard, piece by piece, each within `drift_s` of its place; None: nothing.
+
+    Pieces survive a jitter buffer that inserts or drops a frame in the middle, which one long correlation would not.
+    """
+    anchor = _anchor(heard, reference, sure, piece_s)
+    if anchor is None:
+        return None
+    found: list[Match | None] = []
+    for at_s, piece in pieces(reference, piece_s):
+        first = max(0, int((anchor + at_s - drift_s) * RATE))
+        match = find(heard[first : int((anchor + at_s + drift_s) * RATE) + len(piece)], piece, sure=sure)
+        found.append(Match(match.score, match.at_s + first / RATE - at_s) if match else None)
+    good = [match for match in found if match]
+    if not good:
+        return None
+    return Hearing(
+        share=len(good) / len(found),
+        score=float(np.mean([match.score for match in good])),
+        from_s=good[0].at_s,
+        to_s=good[-1].at_s + len(reference) / RATE,
+        first_piece=found[0] is not None,
+        last_piece=found[-1] is not None,
+    )
+
+
+def _anchor(heard: Samples, reference: Samples, sure: float, piece_s: float) -> float | None:
+    """Where the whole reference would begin, by its best-heard piece (or all of it, when it is in one piece)."""
+    candidates = [(0.0, reference), *pieces(reference, piece_s)]
+    matches = [(match, at_s) for at_s, piece in candidates if (match := find(heard, piece, sure=sure))]
+    if not matches:
+        return None
+    match, at_s = max(matches, key=lambda pair: pair[0].score)
+    return match.at_s - at_s
+
+
+def first_sound_s(samples: Samples, *, floor: float = SILENCE_RMS) -> float | None:
+    """When the first 20 ms above `floor` begin, or None in silence."""
+    loud = np.flatnonzero(frame_levels(samples) > floor)
+    return float(loud[0]) * FRAME_S if len(loud) else None
+
+
+def frame_levels(samples: Samples, frame_s: float = FRAME_S) -> Samples:
+    """Root mean square of each whole frame."""
+    length = int(frame_s * RATE)
+    whole = samples[: len(samples) // length * length].reshape(-1, length)
+    return np.asarray(np.sqrt(np.mean(whole**2, axis=1)))
+
+
+def tone_share(samples: Samples, hz: float, *, width_hz: float = 30.0) -> float:
+    """The share (0..1) of the sound's energy that lies within `width_hz` of `hz`."""
+    power = np.abs(np.fft.rfft(samples * np.hanning(len(samples)))) ** 2
+    near = np.abs(np.fft.rfftfreq(len(samples), 1 / RATE) - hz) <= width_hz
+    total = float(power.sum())
+    return float(power[near].sum()) / total if total > 0 else 0.0
+
+
+def tone_present(samples: Samples, hz: float, *, share: float = 0.5) -> bool:
+    """Whether a tone of `hz` makes up at least `share` of an audible sound."""
+    return rms(samples) > SILENCE_RMS and tone_share(samples, hz) >= share
+
+
+def tone_times(samples: Samples, hz: float, *, share: float = 0.5, frame_s: float = 0.1) -> list[tuple[float, float]]:
+    """From when to when a tone of `hz` sounds, in steps of `frame_s`."""
+    length = int(frame_s * RATE)
+    times: list[tuple[float, float]] = []
+    for index in range(len(samples) // length):
+        if not tone_present(samples[index * length : (index + 1) * length], hz, share=share):
+            continue
+        begins, ends = index * frame_s, (index + 1) * frame_s
+        if times and abs(times[-1][1] - begins) < frame_s / 2:
+            begins = times.pop()[0]
+        times.append((begins, ends))
+    return times
+
+
+def delay_ms(earlier: Samples, later: Samples, *, sure: float = SURE) -> float | None:
+    """How many milliseconds `later` lags behind `earlier` (negative: it leads), or None where they are not alike."""
+    padded = np.concatenate([np.zeros(len(earlier)), later, np.zeros(len(earlier))])
+    match = find(padded, earlier, sure=sure)
+    return None if match is None else (match.at_s * RATE - len(earlier)) * 1000 / RATE

@@ -48,21 +48,20 @@ class Offer:
     @property
     def codecs(self) -> tuple[str, ...]:
         """Our codecs that its first usable stream names, in its order of preference; () where there is none."""
-        for line in self.description.media:
-            named = tuple(name for name in _payload_types(line) if name in PAYLOAD_TYPES)
-            if named and _target(self.description, line) is not None:
-                return named
-        return ()
+        stream = _first_stream(self.description)
+        return () if stream is None else _codecs(stream[0])
 
     @property
     def direction(self) -> str:
-        """What the offerer wants to do, "sendrecv" … "inactive"; hold by 0.0.0.0 counts as sending only (RFC 3264 8.4)."""
-        for line in self.description.media:
-            connection = _target(self.description, line)
-            if connection is not None:
-                sends, receives = _FLAGS[self.description.direction_of(line)]
-                return _DIRECTION[sends, receives and not connection.unspecified]
-        return "inactive"
+        """What the offerer wants of its first usable stream, "inactive" where there is none.
+
+        One of "sendrecv", "sendonly", "recvonly", "inactive"; 0.0.0.0 takes its receiving away (RFC 3264 8.4).
+        """
+        stream = _first_stream(self.description)
+        if stream is None:
+            return "inactive"
+        sends, receives = _FLAGS[self.description.direction_of(stream[0])]
+        return _DIRECTION[sends, receives and not stream[1].unspecified]
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,9 +159,9 @@ def accept_answer(offer_body: bytes, answer_body: bytes) -> Negotiated | None:
     ours, theirs = parse_description(offer_body), parse_description(answer_body)
     if not theirs.media:
         return None
-    offered, answered = _payload_types(ours.media[0]), _payload_types(theirs.media[0])
-    # "The offerer SHOULD send with the first media format in the answer" that it can (RFC 3264 7).
-    common = [name for name in answered if name in offered and name in PAYLOAD_TYPES]
+    offered = _payload_types(ours.media[0])
+    # The first format of the answer that we offered is the one to send with (RFC 3264 7).
+    common = [name for name in _codecs(theirs.media[0]) if name in offered]
     agreed = _agree(theirs, theirs.media[0], common, ours.direction_of(ours.media[0]))
     if agreed is None:
         return None
@@ -203,6 +202,20 @@ def _target(description: Description, media: Media) -> Connection | None:
     connection = description.connection_of(media)
     ours = media.media.lower() == "audio" and media.protocol.upper() == _PROTOCOL and media.port != 0
     return connection if ours and connection is not None and connection.unicast else None
+
+
+def _first_stream(description: Description) -> tuple[Media, Connection] | None:
+    """The first m-line with a codec that we know, and where it wants its RTP."""
+    for media in description.media:
+        connection = _target(description, media)
+        if connection is not None and _codecs(media):
+            return media, connection
+    return None
+
+
+def _codecs(media: Media) -> tuple[str, ...]:
+    """The codecs of ours that the m-line names, in its order."""
+    return tuple(name for name in _payload_types(media) if name in PAYLOAD_TYPES)
 
 
 def _payload_types(media: Media) -> dict[str, int]:

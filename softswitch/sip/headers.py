@@ -64,7 +64,7 @@ _COMPACT = {
 
 # Headers whose value is a comma-separated list, so that one line of many is the same as many lines (RFC 3261 7.3.1).
 LIST_HEADERS = frozenset(
-    [
+    {
         "Accept",
         "Accept-Contact",
         "Accept-Encoding",
@@ -102,7 +102,7 @@ LIST_HEADERS = frozenset(
         "Unsupported",
         "Via",
         "Warning",
-    ]
+    }
 )
 
 _LOWER = {name.lower(): name for name in (*_ODD_NAMES, *LIST_HEADERS)} | _COMPACT

@@ -139,11 +139,6 @@ class Headers:
         values = [value for known, value in self._pairs if known == name]
         return [element for value in values for element in split_commas(value)] if name in LIST_HEADERS else values
 
-    def count(self, name: str) -> int:
-        """How many fields of this name there are."""
-        name = canonical_name(name)
-        return sum(known == name for known, _ in self._pairs)
-
     def add(self, name: str, value: str) -> None:
         """Put a field behind all others."""
         self._pairs.append((self._touched(name), value))
@@ -292,8 +287,8 @@ def parse_message(data: bytes) -> SipRequest | SipResponse:
     SipParseError, as UnacceptableRequest where a request can still be answered. What header values say is not looked
     at: see `validate`.
     """
-    # "Implementations processing SIP messages over stream-oriented transports MUST ignore any CRLF before the
-    # start-line" (7.5); datagrams get the same kindness.
+    # "Implementations processing SIP messages over stream-oriented transports MUST ignore any CRLF appearing
+    # before the start-line" (7.5); datagrams get the same kindness.
     head, blank, body = data.lstrip(b"\r\n").partition(b"\r\n\r\n")
     if not blank:
         raise SipParseError("expected an empty line behind the headers")
@@ -318,8 +313,9 @@ def validate(message: SipRequest | SipResponse) -> None:
     Via, From, To, Call-ID and CSeq are there and well formed, nothing that stands once stands twice; of a request also
     the Request-URI, Max-Forwards and the method in CSeq.
     """
+    names = [name for name, _ in message.headers.items()]
     for name in _SINGLE_HEADERS:
-        if message.headers.count(name) > 1:
+        if names.count(name) > 1:
             raise SipParseError(f"{name}: stands more than once")
     _ = message.via.rport, message.from_, message.to, message.call_id, message.max_forwards
     method = message.cseq.method

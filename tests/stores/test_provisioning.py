@@ -12,12 +12,12 @@ import pytest
 from softswitch.errors import BindingConflict, StoreError
 from softswitch.interfaces import App, Cdr, Mode, PrivateNumber
 from softswitch.stores.provisioning import (
-    BindingOptions,
     Provisioning,
     insert_binding,
     open_provisioning,
     sqlite_engine,
 )
+from softswitch.stores.rules import BindingOptions
 from softswitch.stores.sqlite import open_sqlite
 from tests.stores.contract import NOW, A, B, C, run
 

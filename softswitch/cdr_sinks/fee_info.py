@@ -1,0 +1,66 @@
+"""A CDR in the words of the provisioning interface: FeeInfo (6.2), as CDR files and pushes carry it.
+
+Called by the CDR sinks and by pushes. Pure. What never came to be is left out, as in the reference's samples.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import PurePath
+
+from softswitch.interfaces import Cdr, Mode
+
+SERVICE_TYPES = {Mode.AX: "003", Mode.AXB: "004", Mode.AXE: "005"}  # section 12
+
+
+def fee_info(cdr: Cdr) -> dict[str, str | int]:
+    """The FeeInfo of a finished call. Times are UTC `yyyy-MM-dd HH:mm:ss`."""
+    info: dict[str, str | int | None] = {
+        "direction": cdr.direction,
+        "spId": "",
+        "appKey": cdr.app_key,
+        "icid": cdr.call_id,
+        "bindNum": cdr.x,
+        "sessionId": cdr.call_id,
+        "subscriptionId": cdr.binding_id or None,
+        "extendNum": cdr.extension or None,
+        "callerNum": cdr.caller,
+        "calleeNum": cdr.callee,
+        "fwdDisplayNum": cdr.display or None,
+        "fwdDstNum": cdr.destination or None,
+        "callInTime": utc_time(cdr.call_in_at),
+        "fwdStartTime": utc_time(cdr.forward_at),
+        "fwdAlertingTime": utc_time(cdr.alerting_at),
+        "fwdAnswerTime": utc_time(cdr.answered_at),
+        "callEndTime": utc_time(cdr.ended_at),
+        "failTime": utc_time(cdr.failed_at),
+        # "Reason for no answer": 0 in the reference's samples of answered calls.
+        "fwdUnaswRsn": 0 if cdr.answered_at is not None else cdr.cause,
+        "ulFailReason": cdr.failure,
+        "sipStatusCode": cdr.sip_status,
+        "callOutUnaswRsn": 0,
+        "mptyId": cdr.binding_id or None,
+        "serviceType": SERVICE_TYPES[cdr.mode] if cdr.mode else None,
+        "hostName": cdr.host,
+        "userData": cdr.user_data or None,
+        **_recording(cdr),
+    }
+    return {name: value for name, value in info.items() if value is not None}
+
+
+def utc_time(moment: float | None) -> str | None:
+    """UTC `yyyy-MM-dd HH:mm:ss`, None where the moment never came."""
+    return None if moment is None else datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _recording(cdr: Cdr) -> dict[str, str | int | None]:
+    if not cdr.recording:
+        return {"recordFlag": int(cdr.record)}
+    path = PurePath(cdr.recording)
+    return {
+        "recordFlag": 1,
+        "recordStartTime": utc_time(cdr.record_started_at),
+        "recordObjectName": path.name,
+        "recordBucketName": path.parent.name or None,
+        "recordDomain": cdr.host,
+    }

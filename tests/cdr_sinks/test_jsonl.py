@@ -1,0 +1,111 @@
+"""CDRs as JSON lines: one object a line, whole, through log rotation and full disks."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from softswitch.cdr_sinks.jsonl import JsonlSink, record
+from softswitch.errors import StoreError
+from softswitch.interfaces import Cdr, LegReport, Mode
+from tests.cdr_sinks.test_fee_info import ANSWERED
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "cdr" / "calls.jsonl"
+
+
+@pytest.fixture
+def sink(path: Path) -> Iterator[JsonlSink]:
+    sink = JsonlSink(str(path))
+    yield sink
+    sink.close()
+
+
+def lines(path: Path) -> list[str]:
+    return [json.loads(line)["call_id"] for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_a_line_has_the_reference_and_our_own_members(sink: JsonlSink, path: Path) -> None:
+    cdr = replace(ANSWERED, words="正常", a=LegReport(trunk="t1", mos=4.3), answered_in_at=1652419518.9004)
+    sink.write(cdr)
+    line = json.loads(path.read_text(encoding="utf-8"))
+    assert line["sessionId"] == line["call_id"] == "c-1"
+    assert line["fwdAnswerTime"] == "2022-05-13 05:25:18"
+    assert line["answered_at"] == line["answered_in_at"] == "2022-05-13T05:25:18.900Z"
+    assert line["announcement_from"] is None
+    assert (line["mode"], line["words"], line["a"]["mos"], line["cause"]) == ("AXB", "正常", 4.3, 16)
+
+
+def test_every_member_of_a_cdr_changes_the_line() -> None:
+    base = replace(ANSWERED, recording="")
+    others: dict[str, Any] = {"a": LegReport("leg"), "b": LegReport("leg"), "mode": Mode.AX, "record": False}
+    for field in fields(Cdr):
+        value = getattr(base, field.name)
+        other = others.get(field.name, f"{value}2" if isinstance(value, str) else 7.5)
+        assert record(replace(base, **{field.name: other})) != record(base), field.name
+
+
+def test_a_line_is_one_write_in_append_mode(sink: JsonlSink, path: Path) -> None:
+    other = JsonlSink(str(path))
+    sink.write(replace(ANSWERED, call_id="1"))
+    other.write(replace(ANSWERED, call_id="2"))
+    sink.write(replace(ANSWERED, call_id="3"))
+    other.close()
+    assert lines(path) == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize("rotation", ["moved", "moved and made anew", "removed"])
+def test_after_log_rotation_the_next_line_goes_to_a_new_file(sink: JsonlSink, path: Path, rotation: str) -> None:
+    sink.write(replace(ANSWERED, call_id="1"))
+    path.rename(path.with_suffix(".1"))
+    if rotation == "moved and made anew":
+        path.touch()
+    if rotation == "removed":
+        path.with_suffix(".1").unlink()
+    sink.write(replace(ANSWERED, call_id="2"))
+    assert lines(path) == ["2"]
+    if rotation != "removed":
+        assert lines(path.with_suffix(".1")) == ["1"]
+
+
+def test_a_line_cut_short_is_an_error_and_spoils_no_other(
+    sink: JsonlSink, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda file, line: write(file, line[:20]))
+    with pytest.raises(StoreError, match="disk is full, CDR c-1"):
+        sink.write(ANSWERED)
+    monkeypatch.undo()
+    sink.write(replace(ANSWERED, call_id="2"))
+    sink.write(replace(ANSWERED, call_id="3"))
+    whole = path.read_text(encoding="utf-8").splitlines()[1:]
+    assert [json.loads(line)["call_id"] for line in whole] == ["2", "3"]
+
+
+def test_a_failing_write_is_a_store_error(sink: JsonlSink, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "write", fail)
+    with pytest.raises(StoreError, match=r"calls\.jsonl: No space left on device"):
+        sink.write(ANSWERED)
+
+
+def test_a_file_that_can_not_be_opened_is_a_store_error(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="Is a directory"):
+        JsonlSink(str(tmp_path))
+
+
+def test_a_closed_sink_opens_again_for_a_late_cdr(sink: JsonlSink, path: Path) -> None:
+    sink.close()
+    sink.close()
+    sink.write(ANSWERED)
+    assert lines(path) == ["c-1"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -73,8 +74,8 @@ def wait_until(look: Callable[[], T | None], timeout_s: float) -> T | None:
 class SwitchProcess:
     """One switch in `folder`: its configuration, dialplan, database, CDR file, recordings and log.
 
-    `dialplan` is the text of the only dialplan file. `settings` are configuration tables laid over the defaults of
-    this class, key by key.
+    `dialplan` is the text of the file with trunks and routes; the numbers of mainland China stand beside it.
+    `settings` are configuration tables laid over the defaults of this class, key by key.
     """
 
     def __init__(self, folder: Path, *, dialplan: str, settings: Settings | None = None) -> None:
@@ -87,7 +88,8 @@ class SwitchProcess:
         self.recordings = folder / "recordings"
         self._process: subprocess.Popen[bytes] | None = None
         (folder / "dialplans").mkdir(parents=True, exist_ok=True)
-        self.dialplan_file = folder / "dialplans" / "loopback.toml"
+        shutil.copy(REPOSITORY / "dialplans" / "10-china.toml", folder / "dialplans")
+        self.dialplan_file = folder / "dialplans" / "20-loopback.toml"
         self.dialplan_file.write_text(dialplan, encoding="utf-8")
         self.config.write_text(toml(self._settings(settings or {})), encoding="utf-8")
 

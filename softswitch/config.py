@@ -161,6 +161,8 @@ class LimitSettings(Section):
 
     max_calls: int = Field(default=2000, description="calls at once; more are refused with 503", ge=1)
     calls_per_second: float = Field(default=0.0, description="new calls a second; 0: no limit", ge=0)
+    max_calls_per_app: int = Field(default=0, description="calls at once of one app; 0: no limit", ge=0)
+    max_calls_per_x: int = Field(default=0, description="calls at once through one X; 0: no limit", ge=0)
     retry_after_s: int = Field(default=5, description="seconds in the Retry-After header of a 503", ge=1)
 
 

@@ -38,7 +38,7 @@ _OWN = [field.name for field in fields(Cdr) if field.name not in _IN_FEE_INFO]
 _TIMES = [name for name in _OWN if name.endswith("_at") or name in ("announcement_from", "announcement_to")]
 
 
-class JsonlSink:
+class JsonLines:
     """Implements `interfaces.CdrSink`. One `write` of the kernel a line, so that several switches may share a file."""
 
     def __init__(self, path: str) -> None:

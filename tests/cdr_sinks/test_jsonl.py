@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from softswitch.cdr_sinks.jsonl import JsonlSink, record
+from softswitch.cdr_sinks.jsonl import JsonLines, record
 from softswitch.errors import StoreError
 from softswitch.interfaces import Cdr, LegReport, Mode
 from tests.cdr_sinks.test_fee_info import ANSWERED
@@ -23,8 +23,8 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def sink(path: Path) -> Iterator[JsonlSink]:
-    sink = JsonlSink(str(path))
+def sink(path: Path) -> Iterator[JsonLines]:
+    sink = JsonLines(str(path))
     yield sink
     sink.close()
 
@@ -33,7 +33,7 @@ def lines(path: Path) -> list[str]:
     return [json.loads(line)["call_id"] for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def test_a_line_has_the_reference_and_our_own_members(sink: JsonlSink, path: Path) -> None:
+def test_a_line_has_the_reference_and_our_own_members(sink: JsonLines, path: Path) -> None:
     cdr = replace(ANSWERED, words="正常", a=LegReport(trunk="t1", mos=4.3), answered_in_at=1652419518.9004)
     sink.write(cdr)
     line = json.loads(path.read_text(encoding="utf-8"))
@@ -53,8 +53,8 @@ def test_every_member_of_a_cdr_changes_the_line() -> None:
         assert record(replace(base, **{field.name: other})) != record(base), field.name
 
 
-def test_a_line_is_one_write_in_append_mode(sink: JsonlSink, path: Path) -> None:
-    other = JsonlSink(str(path))
+def test_a_line_is_one_write_in_append_mode(sink: JsonLines, path: Path) -> None:
+    other = JsonLines(str(path))
     sink.write(replace(ANSWERED, call_id="1"))
     other.write(replace(ANSWERED, call_id="2"))
     sink.write(replace(ANSWERED, call_id="3"))
@@ -63,7 +63,7 @@ def test_a_line_is_one_write_in_append_mode(sink: JsonlSink, path: Path) -> None
 
 
 @pytest.mark.parametrize("rotation", ["moved", "moved and made anew", "removed"])
-def test_after_log_rotation_the_next_line_goes_to_a_new_file(sink: JsonlSink, path: Path, rotation: str) -> None:
+def test_after_log_rotation_the_next_line_goes_to_a_new_file(sink: JsonLines, path: Path, rotation: str) -> None:
     sink.write(replace(ANSWERED, call_id="1"))
     path.rename(path.with_suffix(".1"))
     if rotation == "moved and made anew":
@@ -77,7 +77,7 @@ def test_after_log_rotation_the_next_line_goes_to_a_new_file(sink: JsonlSink, pa
 
 
 def test_a_line_cut_short_is_an_error_and_spoils_no_other(
-    sink: JsonlSink, path: Path, monkeypatch: pytest.MonkeyPatch
+    sink: JsonLines, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write = os.write
     monkeypatch.setattr(os, "write", lambda file, line: write(file, line[:20]))
@@ -90,7 +90,7 @@ def test_a_line_cut_short_is_an_error_and_spoils_no_other(
     assert [json.loads(line)["call_id"] for line in whole] == ["2", "3"]
 
 
-def test_a_failing_write_is_a_store_error(sink: JsonlSink, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_write_is_a_store_error(sink: JsonLines, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> int:
         raise OSError(28, "No space left on device")
 
@@ -101,10 +101,10 @@ def test_a_failing_write_is_a_store_error(sink: JsonlSink, path: Path, monkeypat
 
 def test_a_file_that_can_not_be_opened_is_a_store_error(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="Is a directory"):
-        JsonlSink(str(tmp_path))
+        JsonLines(str(tmp_path))
 
 
-def test_a_closed_sink_opens_again_for_a_late_cdr(sink: JsonlSink, path: Path) -> None:
+def test_a_closed_sink_opens_again_for_a_late_cdr(sink: JsonLines, path: Path) -> None:
     sink.close()
     sink.close()
     sink.write(ANSWERED)

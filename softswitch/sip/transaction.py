@@ -8,15 +8,13 @@ neither dialogs nor sockets.
 from __future__ import annotations
 
 import enum
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from softswitch.sip.compose import acknowledgement
 from softswitch.sip.message import SipRequest, SipResponse
-
-NEVER = math.inf
+from softswitch.sip.timing import NEVER, Timed, Timing
 
 
 class Hop(NamedTuple):
@@ -32,20 +30,6 @@ class Path(NamedTuple):
 
     hop: Hop
     listener: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """Base values of RFC 3261 17.1.1.1 and 17.1.2.2, in seconds, and what follows from them (appendix A)."""
-
-    t1: float = 0.5
-    t2: float = 4.0
-    t4: float = 5.0
-
-    @property
-    def timeout(self) -> float:
-        """64*T1: timers B, F, H, J, L, M, and how long a 2xx waits for its ACK."""
-        return 64 * self.t1
 
 
 class State(enum.StrEnum):
@@ -91,16 +75,6 @@ class Failure(enum.IntEnum):
 
 
 Told = SipResponse | SipRequest | Failure
-
-
-class Timed(Protocol):
-    """Something the core wakes: `deadline` is when, `armed` is the core's own note of when it will look."""
-
-    deadline: float
-    armed: float
-
-    def wake(self, now: float) -> None:
-        """The deadline has come: act, and set the next one."""
 
 
 class Surroundings(Protocol):
@@ -166,10 +140,10 @@ class Transaction:
         machine: Machine,
         core: Surroundings,
         key: object,
-        method: str,
         path: Path,
-        tell: Callable[[Told], None],
         *,
+        method: str,
+        tell: Callable[[Told], None],
         guarded: Callable[[bytes], bytes | None] | None = None,
     ) -> None:
         self.machine = machine

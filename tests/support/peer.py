@@ -110,7 +110,7 @@ class Peer:
         return request
 
     def ack(self, response: SipResponse, *, body: bytes = b"") -> SipRequest:
-        """The ACK for a final response to an INVITE of ours: a request of its own for a 2xx, else of the INVITE's branch."""
+        """The ACK for a final response to our INVITE: a request of its own for a 2xx, else on the INVITE's branch."""
         branch = f"z9hG4bK-peer-{next(_serial)}" if response.status < 300 else response.via.branch
         request = SipRequest("ACK", self.target)
         if response.status >= 300 and self.invite_sent is not None:

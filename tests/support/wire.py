@@ -67,6 +67,7 @@ class Wire:
         self._to_lose: list[tuple[str, Address | None]] = []
         self._to_hold: list[tuple[str, float]] = []
         self._next_port = 20000
+        self._serial = 0
 
     def attach(self, address: Address, receive: Callable[[bytes, Address], None]) -> Address:
         """Deliver what is sent to `address` (port 0: a free one) to `receive(data, source)`; returns the address."""
@@ -93,7 +94,12 @@ class Wire:
         sent.copies = self._copies(sent)
         held = self._held(sent)
         for _ in range(sent.copies):
-            loop.call_later(held + self._random.uniform(*self.delay), self._deliver, sent)
+            delay = held + self._random.uniform(*self.delay)
+            if delay:
+                self._serial += 1  # timers of one moment would ring in any order
+                loop.call_later(delay + self._serial * 1e-9, self._deliver, sent)
+            else:
+                loop.call_soon(self._deliver, sent)
 
     def lose(self, label: str, times: int = 1, *, source: Address | None = None) -> None:
         """Lose the next `times` datagrams with this method or status (from `source`, if given)."""

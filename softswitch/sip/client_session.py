@@ -1,0 +1,218 @@
+"""The UAC side of a call: the INVITE that we send, its provisional and final responses, CANCEL and all its races.
+
+RFC 3261 9.1, 13.2 and 17.1.1, RFC 6026. Made by the core for `UserAgent.invite`. It decides nothing about the call.
+"""
+
+from __future__ import annotations
+
+from softswitch.sip.compose import cancellation, closed, header_lines
+from softswitch.sip.dialog import Dialog
+from softswitch.sip.endpoint import Endpoint
+from softswitch.sip.message import SipResponse
+from softswitch.sip.session import Guard, Pairs, Session, local_response
+from softswitch.sip.timing import NEVER
+from softswitch.sip.transaction import CLIENT, INVITE_CLIENT, Failure, Path, Told, Transaction
+
+
+class ClientSession(Session):
+    """A call of ours. `hang_up` is right at any moment:
+
+    before a provisional   remember; CANCEL as soon as one comes (9.1)
+    after a provisional    CANCEL; a 2xx that crosses it gets ACK and BYE; silence for 64*T1 ends it
+    after the 2xx          ACK if still owed, BYE
+    after 300-699, a BYE   nothing
+    """
+
+    def __init__(self, core: Endpoint, path: Path, local_tag: str, sip_call_id: str, guard: Guard | None) -> None:
+        super().__init__(core, path, local_tag, sip_call_id, guard)
+        self.deadline = self.armed = NEVER  # after CANCEL: when to give up waiting for the final response
+        self._from = self._uri = ""
+        self._invite: Transaction | None = None
+        self._rings = False  # a provisional response has come
+        self._final = 0  # status of the first final response
+        self._cancelled = False  # CANCEL was sent
+        self._goodbye = ""  # header lines for CANCEL or BYE
+        self._ack: bytes | None = None
+        self._forks: dict[str, tuple[bytes, Path]] = {}  # tag of a 2xx that came too late: its ACK
+
+    # For the call layer
+
+    def acknowledge(self, body: bytes = b"") -> None:
+        """ACK the 2xx, with the answer if the 2xx brought the offer. A repeated 2xx gets the same ACK by itself."""
+        if 200 <= self._final < 300 and self._ack is None:
+            self.core.begin()
+            self._ack = self.send_ack(1, body)
+            self.core.finish()
+
+    def hang_up(self, *, status: int = 480, reason: str | None = None, headers: Pairs = ()) -> None:
+        """End the call from whatever state it is in; `headers` go on CANCEL and BYE. Idempotent.
+
+        `status` and `reason` are for the other kind of session.
+        """
+        if self.hung_up or self.ended:
+            self.hung_up = True
+            return
+        self.core.begin()
+        self._goodbye = header_lines(headers)
+        self.hung_up = True
+        if self._final:
+            self._end_answered()
+        else:
+            self.ended = True
+            if self._rings:
+                self._cancel()
+        self.core.finish()
+
+    # For the core
+
+    def start(self, request_uri: str, from_: str, to: str, more: str, body: bytes) -> None:
+        """Send the INVITE. `from_` and `to` are name-addrs without tag, `more` the header lines of the caller's."""
+        core, branch = self.core, self.new_branch()
+        self._uri = request_uri
+        self._from = f"{from_};tag={self.local_tag}"
+        forwards = "" if "\r\nmax-forwards:" in f"\r\n{more.lower()}" else "Max-Forwards: 70\r\n"
+        head = (
+            f"INVITE {request_uri} SIP/2.0\r\nVia: {core.via(self._path.listener, branch)}\r\n{forwards}"
+            f"From: {self._from}\r\nTo: {to}\r\nCall-ID: {self.sip_call_id}\r\nCSeq: 1 INVITE\r\n"
+            f"{self.contact_line}{core.capability_lines}{more}"
+        )
+        data = self.guarded(closed(head, body, "application/sdp"))
+        if data is None:
+            self._final = 500
+            core.emit(self, "on_refused", local_response(500, "Withheld"))
+            self.conclude()
+            return
+        self._invite = core.open_client(
+            INVITE_CLIENT, data, branch, self._path, method="INVITE", tell=self._told, guarded=self.guarded
+        )
+
+    def wake(self, now: float) -> None:
+        """64*T1 after CANCEL and still no final response: take it as cancelled (9.1)."""
+        self.deadline = NEVER
+        if self._invite is not None:
+            self._invite.terminate()
+        self.conclude()
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether the 2xx has come."""
+        return 200 <= self._final < 300
+
+    def bye_received(self) -> None:
+        """A BYE may overtake our knowledge of the 2xx, or end an early dialog (15): then the INVITE must end too."""
+        if self._final:
+            super().bye_received()
+        else:
+            self._settle()
+            self._give_up_later()
+
+    # Responses to the INVITE
+
+    def _told(self, what: Told) -> None:
+        if isinstance(what, Failure):
+            self._refuse(local_response(what))
+        elif isinstance(what, SipResponse):
+            if what.status < 200:
+                self._ring(what)
+            elif what.status < 300:
+                self._succeed(what)
+            else:
+                self._refuse(what)
+
+    def _ring(self, response: SipResponse) -> None:
+        self._rings = True
+        if self.hung_up:
+            self._cancel()
+            return
+        if response.status > 100 and response.to.tag and self.dialog is None:
+            self.dialog = self._dialog(response)
+        self.core.emit(self, "on_provisional", response)
+
+    def _refuse(self, response: SipResponse) -> None:
+        self._final = response.status
+        self.deadline = NEVER
+        if not self.ended:
+            self.core.emit(self, "on_refused", response)
+        self.conclude()
+
+    def _succeed(self, response: SipResponse) -> None:
+        tag = response.to.tag or ""
+        if not self._final:
+            self._confirm(response, tag)
+        elif self.dialog is not None and tag == self.dialog.remote_tag:
+            if self._ack is not None:
+                self.repeat_ack(self._ack)
+        else:
+            self._drop_fork(response, tag)
+
+    def _confirm(self, response: SipResponse, tag: str) -> None:
+        """The first 2xx makes the dialog (13.2.2.4)."""
+        self._final = response.status
+        self.deadline = NEVER
+        if self.dialog is not None and self.dialog.remote_tag == tag:
+            self.dialog.update(response)
+        else:
+            self.dialog = self._dialog(response)
+        if self.hung_up:
+            self._end_answered()  # it crossed our CANCEL
+        elif self.ended:
+            self._ack = self.send_ack(1)  # its BYE was faster: the dialog is over, the ACK is still owed
+            self.conclude()
+        else:
+            self.core.emit(self, "on_answered", response)
+
+    def _end_answered(self) -> None:
+        if self._ack is None:
+            self._ack = self.send_ack(1)
+        self.send_bye(self._goodbye)
+
+    def _drop_fork(self, response: SipResponse, tag: str) -> None:
+        """A 2xx of another branch of a forked INVITE: one answer is enough, so ACK and BYE it (13.2.2.4)."""
+        core = self.core
+        if tag in self._forks:
+            ack, path = self._forks[tag]
+            if ack:
+                core.send(ack, path, "ACK", 0, again=True)
+            return
+        dialog = self._dialog(response)
+        path = dialog.path
+        ack = self.compose_ack(dialog, 1)
+        self._forks[tag] = ack, path
+        if ack:
+            core.send(ack, path, "ACK", 0)
+        branch = self.new_branch()
+        bye = self.guarded(dialog.request("BYE", core.via(path.listener, branch)))
+        if bye is not None:
+            core.open_client(CLIENT, bye, branch, path, method="BYE", tell=_ignore)
+
+    def _dialog(self, response: SipResponse) -> Dialog:
+        return Dialog.as_uac(self._from, 1, self._uri, response, self._path)
+
+    # CANCEL
+
+    def _cancel(self) -> None:
+        invite = self._invite
+        if self._cancelled or invite is None:
+            return
+        self._cancelled = True
+        data = self.guarded(cancellation(invite.data, self._goodbye))
+        if data is None:
+            data = self.guarded(cancellation(invite.data))
+        if data is not None:
+            self.core.open_client(CLIENT, data, invite_branch(invite), self._path, method="CANCEL", tell=_ignore)
+        self._give_up_later()
+
+    def _give_up_later(self) -> None:
+        self.deadline = self.core.now + self.core.timing.timeout
+        self.core.arm(self)
+
+
+def invite_branch(invite: Transaction) -> str:
+    """The branch of the INVITE's Via, which its CANCEL shares (9.1)."""
+    key = invite.key
+    assert isinstance(key, tuple)
+    return str(key[0])
+
+
+def _ignore(what: Told) -> None:
+    """Whatever is answered to a CANCEL, or to the BYE of a fork, changes nothing."""

@@ -1,0 +1,457 @@
+"""The sans-IO SIP endpoint: datagrams, timers and sessions in; datagrams, events and the next deadline out.
+
+RFC 3261 8, 9.2, 17 and 18, RFC 3581, RFC 6026. Driven by the user agent, which tells it the time:
+`receive_datagram(...)` or `handle_timers(now)`, then `datagrams_to_send()`, `next_event()` until None, and
+`next_deadline()`. It finds the transaction or session that a message is for and answers alone what no call layer needs
+to see. It never opens a socket, waits, or decides about a call.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections import defaultdict, deque
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from softswitch.errors import SipParseError
+from softswitch.sip.client_session import ClientSession
+from softswitch.sip.compose import Reply, header_lines
+from softswitch.sip.endpoint import Listening, PendingResponse
+from softswitch.sip.message import SipRequest, SipResponse, UnacceptableRequest, parse_message, validate
+from softswitch.sip.server_session import ServerSession
+from softswitch.sip.session import Guard, Pairs, Session
+from softswitch.sip.timing import NEVER, Timed, Timing
+from softswitch.sip.transaction import (
+    CLIENT,
+    INVITE_CLIENT,
+    INVITE_SERVER,
+    SERVER,
+    Hop,
+    Input,
+    Machine,
+    Path,
+    State,
+    Told,
+    Transaction,
+)
+
+COOKIE = "z9hG4bK"  # branches without it come from RFC 2543
+DEFAULT_PORT = 5060
+ALLOWED = ("INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "INFO", "UPDATE")
+IN_DIALOG = frozenset({*ALLOWED, "REFER", "MESSAGE", "NOTIFY"})
+OUT_OF_DIALOG = frozenset({"INVITE", "OPTIONS"})
+KNOWN = frozenset({*IN_DIALOG, "REGISTER", "SUBSCRIBE", "PUBLISH", "PRACK"})
+ANSWERED = (State.COMPLETED, State.ACCEPTED)  # a client transaction that gets a final response again
+
+CountKey = tuple[str, str, int]  # "in" or "out", method, status (0: a request)
+
+
+class Datagram(NamedTuple):
+    """Bytes to send; `sender` hears when that fails."""
+
+    data: bytes
+    path: Path
+    sender: Transaction | None
+
+
+class NewCall(NamedTuple):
+    """Event: an INVITE that starts a call."""
+
+    session: ServerSession
+
+
+class SessionEvent(NamedTuple):
+    """Event for a session's listener: `session.deliver(name, argument)`."""
+
+    session: Listening
+    name: str
+    argument: object
+
+
+class SipCore:
+    """One SIP endpoint with its transactions and sessions. Implements `endpoint.Endpoint` for its sessions."""
+
+    def __init__(
+        self,
+        local: Sequence[tuple[str, int]],
+        tokens: Callable[[], str],
+        *,
+        clock: Callable[[], float],
+        new_response: Callable[[], PendingResponse],
+        on_output: Callable[[], None] = lambda: None,
+        product: str = "softswitch",
+        supported: Sequence[str] = (),
+        timing: Timing | None = None,
+    ) -> None:
+        """`local`: the advertised address of each listener. `tokens` makes unguessable words for tags and branches.
+
+        `clock` is read when the call layer acts through a session; `on_output` is called when it has acted.
+        """
+        self.timing = timing or Timing()
+        self.tokens = tokens
+        self.new_response = new_response
+        self.now = 0.0
+        self.draining = False  # new calls get 503
+        self.accept_source: Callable[[Hop], bool | None] = lambda source: True
+        self.on_options: Callable[[SipRequest, Hop], int] = lambda request, source: 200
+        self.transactions: dict[object, Transaction] = {}
+        self.sessions: dict[str, Session] = {}  # by our tag
+        self.counts: defaultdict[CountKey, int] = defaultdict(int)
+        self.retransmissions: defaultdict[CountKey, int] = defaultdict(int)
+        self.leaks_refused = 0
+        self.malformed = 0
+        self.response_lines = header_lines([("Server", product)])
+        self.capability_lines = header_lines([("Allow", ", ".join(ALLOWED))])
+        if supported:
+            self.capability_lines += header_lines([("Supported", ", ".join(supported))])
+        self._user_agent_line = header_lines([("User-Agent", product)])
+        self._supported = frozenset(supported)
+        self._clock, self._on_output = clock, on_output
+        bracketed = [(f"[{host}]" if ":" in host else host, port) for host, port in local]
+        self._vias = [f"SIP/2.0/UDP {host}:{port};rport;branch=" for host, port in bracketed]
+        self._contacts = [f"Contact: <sip:{host}:{port}>\r\n" for host, port in bracketed]
+        self._hosts = [host for host, _ in bracketed]
+        self._out: list[Datagram] = []
+        self._events: deque[NewCall | SessionEvent] = deque()
+        self._heap: list[tuple[float, int, Timed]] = []
+        self._serial = itertools.count()
+        self._calls: dict[object, tuple[str, str | None, int]] = {}  # INVITE transaction: what a merged copy shares
+        self._merged: set[tuple[str, str | None, int]] = set()
+
+    # Driven by the user agent
+
+    def receive_datagram(self, data: bytes, source: Hop | tuple[str, int], now: float, listener: int = 0) -> None:
+        """A datagram has come. Whatever it holds, nothing is raised."""
+        self.now = now
+        hop = source if isinstance(source, Hop) else Hop("udp", *source)
+        try:
+            message = parse_message(data)
+        except UnacceptableRequest as error:
+            self._refuse_malformed(error.request, error, Path(hop, listener), error.status)
+            return
+        except SipParseError:
+            self.malformed += 1
+            return
+        try:
+            validate(message)
+            if isinstance(message, SipRequest):
+                self.counts["in", message.method, 0] += 1
+                self._receive_request(message, Path(hop, listener))
+            else:
+                self.counts["in", message.cseq.method, message.status] += 1
+                self._receive_response(message)
+        except SipParseError as error:
+            self._refuse_malformed(message, error, Path(hop, listener))
+
+    def datagrams_to_send(self) -> list[Datagram]:
+        """What is to be sent now, in order; to be called until empty."""
+        out, self._out = self._out, []
+        return out
+
+    def next_event(self) -> NewCall | SessionEvent | None:
+        """The next thing to tell the call layer."""
+        return self._events.popleft() if self._events else None
+
+    @property
+    def has_events(self) -> bool:
+        """Whether `next_event` has something."""
+        return bool(self._events)
+
+    def next_deadline(self) -> float | None:
+        """When `handle_timers` is to be called next, or a little before; None where nothing waits."""
+        return self._heap[0][0] if self._heap else None
+
+    def handle_timers(self, now: float) -> None:
+        """Wake everything whose deadline has come. Deadlines that moved since they were noted are noted anew."""
+        self.now = now
+        heap = self._heap
+        while heap and heap[0][0] <= now:
+            at, _, timed = heapq.heappop(heap)
+            if at != timed.armed:
+                continue
+            timed.armed = NEVER
+            if timed.deadline <= now:
+                timed.wake(now)
+            if timed.deadline < timed.armed:
+                self.arm(timed)
+
+    def transport_failed(self, datagram: Datagram, now: float) -> None:
+        """The transport could not send (17.1.4, 17.2.4)."""
+        self.now = now
+        if datagram.sender is not None:
+            datagram.sender.step(Input.TRANSPORT_ERROR, None, now)
+
+    def invite(
+        self,
+        destination: Hop,
+        *,
+        request_uri: str,
+        from_: str,
+        to: str,
+        headers: Pairs = (),
+        body: bytes = b"",
+        guard: Guard | None = None,
+        listener: int = 0,
+    ) -> ClientSession:
+        """Start a call; see `UserAgent.invite`."""
+        self.begin()
+        call_id = f"{self.tokens()}@{self._hosts[listener]}"
+        session = ClientSession(self, Path(destination, listener), self.tokens(), call_id, guard)
+        more = self._user_agent_line + header_lines(headers)
+        self.sessions[session.local_tag] = session
+        session.start(request_uri, from_, to, more, body)
+        self.finish()
+        return session
+
+    # For sessions and transactions (endpoint.Endpoint, transaction.Surroundings)
+
+    def begin(self) -> float:
+        """The call layer acts: read the clock once."""
+        self.now = self._clock()
+        return self.now
+
+    def finish(self) -> None:
+        """The call layer has acted."""
+        self._on_output()
+
+    def via(self, listener: int, branch: str) -> str:
+        """A Via of ours, with rport (RFC 3581)."""
+        return self._vias[listener] + branch
+
+    def contact(self, listener: int) -> str:
+        """Our Contact line."""
+        return self._contacts[listener]
+
+    def send(
+        self,
+        data: bytes,
+        path: Path,
+        method: str,
+        status: int,
+        sender: Transaction | None = None,
+        *,
+        again: bool = False,
+    ) -> None:
+        """Queue a datagram and count it."""
+        key = "out", method, status
+        self.counts[key] += 1
+        if again:
+            self.retransmissions[key] += 1
+        self._out.append(Datagram(data, path, sender))
+
+    def arm(self, timed: Timed) -> None:
+        """Note the deadline, unless an earlier note will look at it anyway."""
+        if timed.deadline < timed.armed:
+            timed.armed = timed.deadline
+            heapq.heappush(self._heap, (timed.deadline, next(self._serial), timed))
+
+    def forget(self, transaction: Transaction) -> None:
+        """The transaction is terminated."""
+        self.transactions.pop(transaction.key, None)
+        if transaction.machine is INVITE_SERVER:
+            self._merged.discard(self._calls.pop(transaction.key, ("", None, 0)))
+
+    def open_client(
+        self,
+        machine: Machine,
+        data: bytes,
+        branch: str,
+        path: Path,
+        *,
+        method: str,
+        tell: Callable[[Told], None],
+        guarded: Callable[[bytes], bytes | None] | None = None,
+    ) -> Transaction:
+        """Start a client transaction."""
+        transaction = Transaction(machine, self, (branch, method), path, method=method, tell=tell, guarded=guarded)
+        self.transactions[transaction.key] = transaction
+        transaction.start(data, self.now)
+        return transaction
+
+    def emit(self, session: Listening, name: str, argument: object) -> None:
+        """Queue an event."""
+        self._events.append(SessionEvent(session, name, argument))
+
+    def close(self, session: Listening) -> None:
+        """The session is over."""
+        self.sessions.pop(session.local_tag, None)
+
+    # Responses
+
+    def _receive_response(self, response: SipResponse) -> None:
+        """To the transaction of its branch and method (17.1.3); a stray response is dropped (18.1.2)."""
+        transaction = self.transactions.get((response.via.branch, response.cseq.method))
+        if transaction is None or transaction.machine not in (INVITE_CLIENT, CLIENT):
+            return
+        if transaction.state in ANSWERED and response.status >= 200:
+            self.retransmissions["in", transaction.method, response.status] += 1
+        transaction.receive_response(response, self.now)
+
+    # Requests
+
+    def _receive_request(self, request: SipRequest, path: Path) -> None:
+        key = server_key(request)
+        transaction = self.transactions.get(key)
+        if transaction is not None and request.method != "CANCEL":
+            if request.method != "ACK":
+                self.retransmissions["in", request.method, 0] += 1
+            transaction.receive_request(request, self.now)
+            return
+        tag = request.to.tag
+        session = self.sessions.get(tag) if tag else None
+        if session is not None and not session.matches(request):
+            session = None
+        if request.method == "ACK":
+            if session is not None:
+                session.receive_ack(request)
+        elif request.method == "CANCEL":
+            self._receive_cancel(request, transaction, path)
+        elif session is not None:
+            self._receive_inside(session, request, key, path)
+        else:
+            self._receive_outside(request, key, path)
+
+    def _receive_cancel(self, request: SipRequest, invite: Transaction | None, path: Path) -> None:
+        """CANCEL is answered by itself, whatever becomes of the INVITE (9.2)."""
+        own_key = (*_parts(server_key(request)), "CANCEL")
+        again = self.transactions.get(own_key)
+        if again is not None:
+            self.retransmissions["in", "CANCEL", 0] += 1
+            again.receive_request(request, self.now)
+        elif invite is None:
+            self._answer_stranger(request, path, 481)
+        else:
+            reply, back = self._reply(request, path)
+            transaction = self._open_server(SERVER, own_key, request, back)
+            data = reply.encode(200, tag=_stateless_tag(request), more=self.response_lines)
+            transaction.respond(200, data, self.now)
+            invite.tell(request)
+
+    def _receive_inside(self, session: Session, request: SipRequest, key: object, path: Path) -> None:
+        if request.method not in IN_DIALOG:
+            self._answer(request, path, *self._not_allowed(request.method))
+        elif self._unsupported(request):
+            self._answer(request, path, 420, header_lines([("Unsupported", self._unsupported(request))]))
+        else:
+            reply, back = self._reply(request, path)
+            machine = INVITE_SERVER if request.method == "INVITE" else SERVER
+            transaction = self._open_server(machine, key, request, back)
+            transaction.guarded = session.guarded
+            session.receive_request(request, transaction, reply, path)
+
+    def _receive_outside(self, request: SipRequest, key: object, path: Path) -> None:
+        """A request outside any dialog of ours, in the order of 8.2."""
+        method = request.method
+        accepted = self.accept_source(path.hop)
+        if not accepted:
+            if accepted is not None:
+                self._answer(request, path, 403)
+        elif request.to.tag:
+            self._answer(request, path, 481)
+        elif method not in OUT_OF_DIALOG:
+            self._answer(request, path, *self._not_allowed(method))
+        elif request.uri.partition(":")[0].lower() not in ("sip", "sips", "tel"):
+            self._answer(request, path, 416)
+        elif self._unsupported(request):
+            self._answer(request, path, 420, header_lines([("Unsupported", self._unsupported(request))]))
+        elif method == "OPTIONS":
+            self._answer(
+                request, path, self.on_options(request, path.hop), "Accept: application/sdp\r\n" + self.capability_lines
+            )
+        else:
+            self._receive_invite(request, key, path)
+
+    def _receive_invite(self, request: SipRequest, key: object, path: Path) -> None:
+        """A new call, unless it has come too far (16.3), came by two ways (8.2.2.2), or we are going."""
+        shared = request.call_id, request.from_.tag, request.cseq.number
+        if request.max_forwards == 0:
+            self._answer(request, path, 483)
+        elif shared in self._merged:
+            self._answer(request, path, 482)
+        elif self.draining:
+            self._answer(request, path, 503, "Retry-After: 5\r\n")
+        else:
+            reply, back = self._reply(request, path)
+            transaction = Transaction(INVITE_SERVER, self, key, back, method="INVITE", tell=_ignore)
+            session = ServerSession(self, request, path, transaction=transaction, reply=reply, local_tag=self.tokens())
+            self.transactions[key] = transaction
+            self._calls[key] = shared
+            self._merged.add(shared)
+            self.sessions[session.local_tag] = session
+            self._events.append(NewCall(session))
+
+    def _open_server(self, machine: Machine, key: object, request: SipRequest, back: Path) -> Transaction:
+        transaction = Transaction(machine, self, key, back, method=request.method, tell=_ignore)
+        self.transactions[key] = transaction
+        return transaction
+
+    def _reply(self, request: SipRequest, path: Path) -> tuple[Reply, Path]:
+        """What its responses share, and where they go (18.2.1, 18.2.2, RFC 3581 4)."""
+        via, (transport, host, port) = request.via, path.hop
+        params: dict[str, str | None] = dict(via.params)
+        if "rport" in params:
+            params["rport"], params["received"] = str(port), host
+        else:
+            port = via.port or DEFAULT_PORT
+            if via.host != host:
+                params["received"] = host
+        top = type(via)(via.transport, via.host, via.port, params)
+        return Reply(request, str(top)), Path(Hop(transport, host, port), path.listener)
+
+    # Answers without a transaction (8.2.7)
+
+    def _answer(self, request: SipRequest, path: Path, status: int, more: str = "", reason: str | None = None) -> None:
+        if request.method == "ACK":
+            return
+        reply, back = self._reply(request, path)
+        tag = "" if "tag" in request.to.params else _stateless_tag(request)
+        self.send(reply.encode(status, reason, tag=tag, more=self.response_lines + more), back, request.method, status)
+
+    def _answer_stranger(self, request: SipRequest, path: Path, status: int, reason: str | None = None) -> None:
+        if self.accept_source(path.hop) is not None:
+            self._answer(request, path, status, reason=reason)
+
+    def _not_allowed(self, method: str) -> tuple[int, str]:
+        return (405 if method in KNOWN else 501), self.capability_lines
+
+    def _unsupported(self, request: SipRequest) -> str:
+        return ", ".join([tag for tag in request.headers.all("Require") if tag.lower() not in self._supported])
+
+    def _refuse_malformed(
+        self, message: SipRequest | SipResponse, error: SipParseError, path: Path, status: int = 400
+    ) -> None:
+        """400 naming what is wrong, where the request still says whom to answer; else silence."""
+        self.malformed += 1
+        if not isinstance(message, SipRequest):
+            return
+        words = str(error).replace("\r", " ").replace("\n", " ") if status == 400 else None
+        try:
+            self._answer_stranger(message, path, status, words)
+        except (SipParseError, IndexError):
+            return
+
+
+def server_key(request: SipRequest) -> tuple[object, ...]:
+    """What makes a request one of a server transaction (17.2.3); ACK and CANCEL match their INVITE."""
+    via, method = request.via, request.method
+    if method in ("ACK", "CANCEL"):
+        method = "INVITE"
+    branch = via.branch
+    if branch.startswith(COOKIE):
+        return branch, via.host, via.port, method
+    # RFC 2543: the To tag is left out, for the ACK carries ours and the INVITE none.
+    return request.uri, request.from_.tag, request.call_id, request.cseq.number, str(via), method
+
+
+def _parts(key: tuple[object, ...]) -> tuple[object, ...]:
+    return key[:-1]
+
+
+def _stateless_tag(request: SipRequest) -> str:
+    """The same tag for the same request, without remembering it (8.2.7)."""
+    return f"{hash((request.call_id, request.via.branch)) & 0xFFFFFFFFFF:x}"
+
+
+def _ignore(what: Told) -> None:
+    """Nobody waits for what happens to this transaction."""

@@ -1,0 +1,159 @@
+"""A dialog: the tags, sequence numbers, route set and remote target that two user agents share.
+
+RFC 3261 12. Sessions create dialogs, ask them for requests and show them what arrives. A dialog sends nothing and
+knows no transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from softswitch.errors import SipParseError
+from softswitch.sip.compose import closed
+from softswitch.sip.headers import parse_name_addr
+from softswitch.sip.message import SipRequest, SipResponse
+from softswitch.sip.transaction import Hop, Path
+from softswitch.sip.uri import SipUri, parse_uri
+
+DEFAULT_PORT = 5060
+
+
+class Dialog:
+    """One side's view of a dialog. `local` and `remote` are From and To of the requests we send, with their tags."""
+
+    __slots__ = (
+        "_head",
+        "_uri",
+        "call_id",
+        "local",
+        "local_cseq",
+        "path",
+        "remote",
+        "remote_cseq",
+        "remote_tag",
+        "remote_target",
+        "route_set",
+    )
+
+    def __init__(self, call_id: str, local: str, remote: str, remote_tag: str, path: Path) -> None:
+        """`path` is where requests go while nothing better is known."""
+        self.call_id = call_id
+        self.local = local
+        self.remote = remote
+        self.remote_tag = remote_tag
+        self.local_cseq = 0
+        self.remote_cseq = -1  # of the latest request of the other side; -1: none yet (12.2.2)
+        self.remote_target = ""
+        self.route_set: Sequence[str] = ()
+        self.path = path
+        self._head = self._uri = ""
+
+    @classmethod
+    def as_uas(cls, invite: SipRequest, local_tag: str, path: Path) -> Dialog:
+        """The UAS side, from the request that creates the dialog (12.1.1); raises SipParseError naming the header."""
+        headers = invite.headers
+        from_, contact = invite.from_, invite.contact
+        dialog = cls(
+            invite.call_id, f"{headers.get('To')};tag={local_tag}", headers.get("From") or "", from_.tag or "", path
+        )
+        dialog.remote_cseq = invite.cseq.number
+        # Contact is mandatory (8.1.1.8), but the dialog of a peer that forgot it can still be ended.
+        dialog._point(contact.uri if contact else from_.uri, headers.all("Record-Route"))
+        return dialog
+
+    @classmethod
+    def as_uac(cls, local: str, cseq: int, uri: str, response: SipResponse, path: Path) -> Dialog:
+        """The UAC side, from a response to our request to `uri` (12.1.2). Unreadable routes count as none."""
+        headers = response.headers
+        dialog = cls(response.call_id, local, headers.get("To") or "", response.to.tag or "", path)
+        dialog.local_cseq = cseq
+        dialog.remote_target = uri
+        dialog.update(response)
+        return dialog
+
+    def update(self, response: SipResponse) -> None:
+        """UAC: take target and route set anew from a further response, which counts until the 2xx (13.2.2.4)."""
+        routes = response.headers.all("Record-Route")[::-1]
+        try:
+            self._point(_contact_uri(response) or self.remote_target, routes)
+        except SipParseError:
+            self._point(self.remote_target, ())
+
+    def refresh(self, message: SipRequest | SipResponse) -> None:
+        """A target refresh: the Contact of a re-INVITE or UPDATE, or of its 2xx, is the new remote target (12.2)."""
+        uri = _contact_uri(message)
+        if uri is not None and uri != self.remote_target:
+            self._point(uri, self.route_set)
+
+    def accepts(self, cseq: int) -> bool:
+        """Whether a request of the other side is in order (12.2.2); remembers its number if so."""
+        if cseq <= self.remote_cseq:
+            return False
+        self.remote_cseq = cseq
+        return True
+
+    def request(
+        self,
+        method: str,
+        via: str,
+        *,
+        cseq: int | None = None,
+        more: str = "",
+        body: bytes = b"",
+        content_type: str = "",
+    ) -> bytes:
+        """A request inside the dialog, with the next sequence number or (ACK) with `cseq`; `more` are header lines."""
+        if cseq is None:
+            self.local_cseq = cseq = self.local_cseq + 1
+        head = f"{method} {self._uri} SIP/2.0\r\nVia: {via}\r\n{self._head}CSeq: {cseq} {method}\r\n{more}"
+        return closed(head, body, content_type)
+
+    def _point(self, remote_target: str, route_set: Sequence[str]) -> None:
+        """Settle Request-URI, Route and next hop (12.2.1.1)."""
+        routes, uri, next_hop = list(route_set), remote_target, remote_target
+        if routes:
+            first = parse_name_addr(routes[0]).uri
+            next_hop = first
+            if not _is_loose(first):  # a strict router wants itself in the Request-URI and the target as last Route
+                uri, routes = first, [*routes[1:], f"<{remote_target}>"]
+        self.remote_target, self.route_set, self._uri = remote_target, route_set, uri
+        self.path = Path(hop_of(next_hop, self.path.hop), self.path.listener)
+        self._head = (
+            "Max-Forwards: 70\r\n"
+            + "".join([f"Route: {route}\r\n" for route in routes])
+            + f"From: {self.local}\r\nTo: {self.remote}\r\nCall-ID: {self.call_id}\r\n"
+        )
+
+
+def hop_of(uri: str, otherwise: Hop) -> Hop:
+    """Where a request to `uri` goes: its address literal, else (a host name, a tel URI, nonsense) `otherwise`."""
+    target = _read(uri)
+    if target is None or not is_address(target.host):
+        return otherwise
+    return Hop(otherwise.transport, target.host, target.port or DEFAULT_PORT)
+
+
+def is_address(host: str) -> bool:
+    """Whether `host` is an IPv4 or IPv6 literal and needs no resolver."""
+    return ":" in host or (host.count(".") == 3 and host.replace(".", "").isdigit())
+
+
+def _is_loose(uri: str) -> bool:
+    target = _read(uri)
+    return target is None or "lr" in target.params
+
+
+def _read(uri: str) -> SipUri | None:
+    try:
+        return parse_uri(uri)
+    except SipParseError:
+        return None
+
+
+def _contact_uri(message: SipRequest | SipResponse) -> str | None:
+    """The Contact's URI, None where there is none that can be read."""
+    try:
+        contact = message.contact
+    except SipParseError:
+        return None
+    return contact.uri if contact else None

@@ -1,0 +1,102 @@
+"""What sessions need of the core, and what they hand back for an answer to come.
+
+Implemented by `core.SipCore` and asyncio; used by the session modules, so that they know neither. Nothing runs here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Any, Protocol
+
+from softswitch.sip.message import SipResponse
+from softswitch.sip.timing import Timed, Timing
+from softswitch.sip.transaction import Machine, Path, Told, Transaction
+
+
+class PendingResponse(Protocol):
+    """The answer to come of `Session.request`: an asyncio.Future, made by the user agent."""
+
+    def __await__(self) -> Generator[Any, None, SipResponse]:
+        """Wait for it."""
+
+    def done(self) -> bool:
+        """Whether it is there, or nobody waits any more."""
+
+    def set_result(self, result: SipResponse, /) -> None:
+        """Here it is."""
+
+    def cancel(self) -> bool:
+        """Nobody waits any more."""
+
+    def add_done_callback(self, callback: Callable[[Any], object], /) -> None:
+        """Call `callback` when it is there."""
+
+    def result(self) -> SipResponse:
+        """The answer, once done."""
+
+
+class Listening(Protocol):
+    """A session, as far as the core must know it."""
+
+    local_tag: str
+
+    def deliver(self, name: str, argument: object) -> None:
+        """Tell the listener of an event."""
+
+
+class Endpoint(Protocol):
+    """What a session needs of the core."""
+
+    timing: Timing
+    now: float
+    leaks_refused: int
+    response_lines: str  # Server
+    capability_lines: str  # Allow, Supported
+    new_response: Callable[[], PendingResponse]
+    tokens: Callable[[], str]
+
+    def begin(self) -> float:
+        """The call layer acts: note the time."""
+
+    def finish(self) -> None:
+        """The call layer has acted: send what is queued."""
+
+    def via(self, listener: int, branch: str) -> str:
+        """A Via of ours."""
+
+    def contact(self, listener: int) -> str:
+        """Our Contact, as a header line."""
+
+    def send(
+        self,
+        data: bytes,
+        path: Path,
+        method: str,
+        status: int,
+        sender: Transaction | None = None,
+        *,
+        again: bool = False,
+    ) -> None:
+        """Queue a datagram."""
+
+    def arm(self, timed: Timed) -> None:
+        """Wake `timed` at its deadline."""
+
+    def open_client(
+        self,
+        machine: Machine,
+        data: bytes,
+        branch: str,
+        path: Path,
+        *,
+        method: str,
+        tell: Callable[[Told], None],
+        guarded: Callable[[bytes], bytes | None] | None = None,
+    ) -> Transaction:
+        """Start a client transaction."""
+
+    def emit(self, session: Listening, name: str, argument: object) -> None:
+        """Queue an event for the session's listener."""
+
+    def close(self, session: Listening) -> None:
+        """The session needs no more of what arrives."""

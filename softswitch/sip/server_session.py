@@ -1,0 +1,128 @@
+"""The UAS side of a call: the INVITE that came, our responses to it, its CANCEL and its ACK.
+
+RFC 3261 9.2, 13.3 and 17.2.1, RFC 6026. Made by the core for each new INVITE. It decides nothing about the call.
+"""
+
+from __future__ import annotations
+
+from softswitch.sip.compose import Reply, header_lines
+from softswitch.sip.dialog import Dialog
+from softswitch.sip.endpoint import Endpoint
+from softswitch.sip.message import SipRequest
+from softswitch.sip.session import Pairs, Session
+from softswitch.sip.transaction import Hop, Path, Told, Transaction
+
+
+class ServerSession(Session):
+    """A call that came. `hang_up` is right at any moment:
+
+    no final response yet   the final response `status`
+    2xx, its ACK not here   BYE after the ACK or after 64*T1 (15)
+    2xx and ACK             BYE
+    300-699, CANCEL, BYE    nothing
+    """
+
+    def __init__(
+        self, core: Endpoint, invite: SipRequest, path: Path, *, transaction: Transaction, reply: Reply, local_tag: str
+    ) -> None:
+        """Raises SipParseError where the INVITE can't make a dialog."""
+        super().__init__(core, path, local_tag, invite.call_id, None)
+        self.invite = invite
+        self.source: Hop = path.hop
+        self.dialog = Dialog.as_uas(invite, local_tag, path)
+        self._transaction, self._reply = transaction, reply
+        self._final = 0  # status of our final response
+        self._goodbye = ""  # header lines for a BYE that waits for the ACK
+        transaction.tell = self._told
+        transaction.guarded = self.guarded
+
+    # For the call layer
+
+    def trying(self) -> None:
+        """100: stops the other side's retransmissions."""
+        self._respond(100)
+
+    def progress(self, status: int, *, headers: Pairs = (), body: bytes = b"") -> None:
+        """101-199 with our tag. Ignored after the final response."""
+        self._respond(status, more=self.contact_line + header_lines(headers), body=body)
+
+    def accept(self, *, headers: Pairs = (), body: bytes = b"") -> None:
+        """200, repeated until the ACK comes; withheld by the guard, the caller gets 500 and the listener `on_dead`."""
+        more = self.contact_line + self.core.capability_lines + header_lines(headers)
+        self._respond(200, more=more, body=body)
+
+    def reject(self, status: int, reason: str | None = None, *, headers: Pairs = ()) -> None:
+        """300-699. Ignored after the final response."""
+        self._respond(status, reason, more=header_lines(headers))
+
+    def hang_up(self, *, status: int = 480, reason: str | None = None, headers: Pairs = ()) -> None:
+        """End the call from whatever state it is in; `headers` go on the response or the BYE. Idempotent."""
+        if self.hung_up or self.ended:
+            self.hung_up = True
+            return
+        self.core.begin()
+        more = header_lines(headers)
+        self.hung_up = True
+        if not self._final:
+            self._respond(status, reason, more=more)
+        elif self._repeaters:
+            self.ended = True
+            self._goodbye = more
+        else:
+            self.send_bye(more)
+        self.core.finish()
+
+    # For the core
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether our 2xx is out."""
+        return 200 <= self._final < 300
+
+    def acknowledged(self) -> None:
+        """The wait for the ACK is over: a BYE that waited for it may go."""
+        if self.hung_up and not self._repeaters:
+            self.send_bye(self._goodbye)
+
+    def bye_received(self) -> None:
+        """A BYE in the early dialog: the INVITE is still owed its final response (15.1.2)."""
+        if not self._final:
+            self._respond(487)
+        super().bye_received()
+
+    def _told(self, what: Told) -> None:
+        if not isinstance(what, SipRequest):
+            return  # nobody ACKs our refusal: over it is anyway
+        if what.method == "ACK":
+            self.receive_ack(what)
+        else:
+            self._cancel(what)
+
+    def _cancel(self, cancel: SipRequest) -> None:
+        """CANCEL: without effect once the final response is out (9.2)."""
+        if self._final:
+            return
+        if not self.ended:
+            self.core.emit(self, "on_cancelled", cancel)
+        self._respond(487)
+
+    def _respond(self, status: int, reason: str | None = None, *, more: str = "", body: bytes = b"") -> None:
+        if self._final:
+            return
+        core = self.core
+        core.begin()
+        tag = self.local_tag if status > 100 else ""
+        sent = self.answer(self._transaction, self._reply, status, reason, tag=tag, more=more, body=body)
+        if status >= 200:
+            self._final = sent or 500
+            self._follow(status)
+        core.finish()
+
+    def _follow(self, wanted: int) -> None:
+        """What the final response just sent brings with it."""
+        if self.confirmed:
+            self.repeat_answer(self._transaction, self.invite.cseq.number)
+            return
+        if wanted < 300:
+            self.core.emit(self, "on_dead", "the leak guard withheld the answer")
+        self.conclude()

@@ -1,0 +1,485 @@
+"""The INVITE usage of a dialog as the call layer sees it: what UAS and UAC sides share.
+
+RFC 3261 12.2, 14 and 15, RFC 6026. The core hands a session what arrives for it; the call layer calls its public
+methods and listens through a SessionListener. A session never waits and never reads a clock of its own: `Endpoint`,
+which is the core, tells the time and takes the bytes.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from softswitch.errors import RemoteProtocolError, SoftswitchError
+from softswitch.sip.answer_repeater import AnswerRepeater
+from softswitch.sip.compose import Reply, header_lines
+from softswitch.sip.dialog import Dialog
+from softswitch.sip.endpoint import Endpoint, PendingResponse
+from softswitch.sip.message import REASONS, Headers, SipRequest, SipResponse
+from softswitch.sip.transaction import CLIENT, INVITE_CLIENT, Failure, Hop, Path, Told, Transaction
+
+__all__ = ["Guard", "Hop", "InDialogRequest", "LeakRefused", "Pairs", "Session", "SessionListener", "local_response"]
+
+log = logging.getLogger(__name__)
+
+Pairs = Sequence[tuple[str, str]]
+Guard = Callable[[bytes], bytes]
+
+DEAD = (408, 481)  # an answer that says that the other side has no such dialog any more (RFC 3261 12.2.1.2)
+REFRESHING = frozenset({"INVITE", "UPDATE"})  # requests that move the remote target (12.2.1, RFC 3311 5)
+
+
+class LeakRefused(SoftswitchError):
+    """Raised by a guard: this message must not leave."""
+
+
+class SessionListener(Protocol):
+    """What a session tells. Called one at a time from the receive path; after `hang_up` nothing more is told."""
+
+    def on_provisional(self, response: SipResponse) -> None:
+        """UAC: 100-199."""
+
+    def on_answered(self, response: SipResponse) -> None:
+        """UAC: the first 2xx; to be followed by `acknowledge` or `hang_up`."""
+
+    def on_refused(self, response: SipResponse) -> None:
+        """UAC: 300-699, also made here: 408 timer B, 503 transport error, 500 withheld by the guard."""
+
+    def on_cancelled(self, request: SipRequest) -> None:
+        """UAS: CANCEL before the final response; CANCEL and INVITE are answered already."""
+
+    def on_acknowledged(self, request: SipRequest) -> None:
+        """The ACK for a 2xx of ours, of the first INVITE or a later one."""
+
+    def on_unacknowledged(self) -> None:
+        """64*T1 passed without the ACK; `hang_up` is due."""
+
+    def on_bye(self, request: SipRequest) -> None:
+        """The other side hung up; answered already."""
+
+    def on_request(self, request: InDialogRequest) -> None:
+        """Any other request inside the dialog; to be answered by `respond`."""
+
+    def on_dead(self, why: str) -> None:
+        """The dialog died without BYE."""
+
+
+def local_response(status: int, reason: str | None = None) -> SipResponse:
+    """A response that nobody sent: it stands for a failure on this side (RFC 3261 8.1.3.1)."""
+    return SipResponse(status, REASONS.get(status, "") if reason is None else reason, Headers(), b"")
+
+
+class InDialogRequest:
+    """A request of the other side inside the dialog, to be answered once by `respond`."""
+
+    __slots__ = ("_reply", "_session", "_transaction", "answered", "message")
+
+    def __init__(self, session: Session, message: SipRequest, transaction: Transaction, reply: Reply) -> None:
+        self.message = message
+        self.answered = False
+        self._session, self._transaction, self._reply = session, transaction, reply
+
+    def respond(
+        self,
+        status: int,
+        *,
+        reason: str | None = None,
+        headers: Pairs = (),
+        body: bytes = b"",
+        content_type: str = "application/sdp",
+    ) -> None:
+        """Answer it. A 2xx to a re-INVITE is repeated until its ACK. A second final response is ignored."""
+        if self.answered:
+            return
+        session, method = self._session, self.message.method
+        session.core.begin()
+        self.answered = status >= 200
+        more = header_lines(headers)
+        if status < 300 and method in REFRESHING:
+            more = session.contact_line + session.core.capability_lines + more
+        sent = session.answer(
+            self._transaction, self._reply, status, reason, more=more, body=body, content_type=content_type
+        )
+        if self.answered:
+            session.answered_request(self)
+            if method == "INVITE" and 200 <= sent < 300:
+                session.repeat_answer(self._transaction, self.message.cseq.number)
+        session.core.finish()
+
+    def told(self, what: Told) -> None:
+        """What its transaction tells: CANCEL (only INVITE is cancelled), an ACK, or a failure, which ends nothing."""
+        if isinstance(what, SipRequest):
+            if what.method == "CANCEL":
+                self.respond(487)
+            else:
+                self._session.receive_ack(what)
+
+
+class OutgoingRequest:
+    """A request of ours inside the dialog and the future its answer goes to."""
+
+    __slots__ = ("_ack", "_late_offer", "_session", "cseq", "future", "method")
+
+    def __init__(self, session: Session, method: str, cseq: int, *, late_offer: bool) -> None:
+        self.method = method
+        self.cseq = cseq
+        self.future = session.core.new_response()
+        self._session, self._late_offer = session, late_offer
+        self._ack: bytes | None = None
+
+    def told(self, what: Told) -> None:
+        """What the transaction tells: responses, or a failure."""
+        if isinstance(what, Failure):
+            self._finish(local_response(what))
+        elif isinstance(what, SipResponse) and what.status >= 200:
+            if self.method in REFRESHING and what.status < 300:
+                self._session.refresh(what)
+            if self.method == "INVITE" and what.status < 300:
+                self._take_answer()
+            self._finish(what)
+
+    def acknowledge(self, body: bytes = b"") -> None:
+        """Send the ACK for the 2xx, with the answer if the 2xx brought the offer."""
+        self._ack = self._session.send_ack(self.cseq, body)
+
+    def _take_answer(self) -> None:
+        if self._ack is not None:
+            self._session.repeat_ack(self._ack)
+        elif not self._late_offer or self.future.done():
+            self.acknowledge()
+
+    def _finish(self, response: SipResponse) -> None:
+        if not self.future.done():
+            self.future.set_result(response)
+        self._session.finished_request(self, response.status)
+
+
+class Session:
+    """One INVITE usage of a dialog. Public methods act at once: their bytes are on the wire when they return."""
+
+    def __init__(self, core: Endpoint, path: Path, local_tag: str, sip_call_id: str, guard: Guard | None) -> None:
+        self.core = core
+        self.sip_call_id = sip_call_id
+        self.local_tag = local_tag
+        self.guard = guard
+        self.dialog: Dialog | None = None
+        self.ended = False  # no call any more, though transactions may still be at work
+        self.hung_up = False  # by us
+        self._listener: SessionListener | None = None
+        self._undelivered: list[tuple[str, object]] = []
+        self._path = path  # where the latest message came from, or the INVITE went
+        self._outgoing: list[OutgoingRequest] = []
+        self._late_offer: OutgoingRequest | None = None  # re-INVITE whose ACK the call layer owes
+        self._unanswered: list[InDialogRequest] = []
+        self._repeaters: list[AnswerRepeater] = []
+        self._bye_sent = False
+
+    # For the call layer
+
+    @property
+    def remote(self) -> Hop:
+        """Where the last message came from, or where requests go."""
+        return self._path.hop
+
+    @property
+    def listener(self) -> SessionListener | None:
+        """Who hears of events; what happened before it was set is delivered on setting it."""
+        return self._listener
+
+    @listener.setter
+    def listener(self, listener: SessionListener | None) -> None:
+        self._listener = listener
+        if listener is not None:
+            queued, self._undelivered = self._undelivered, []
+            for name, argument in queued:
+                self.deliver(name, argument)
+
+    def request(
+        self, method: str, *, headers: Pairs = (), body: bytes = b"", content_type: str = "", late_offer: bool = False
+    ) -> PendingResponse:
+        """Send a request inside the dialog; the future gives its final response (408 made here on time-out).
+
+        The 2xx to a re-INVITE is acknowledged here unless `late_offer`: then `ack_reinvite` is due. Raises
+        RemoteProtocolError where there is no dialog yet, or for a second INVITE while one is under way (14.1).
+        """
+        core = self.core
+        core.begin()
+        dialog = self.dialog
+        if self.ended:
+            future = core.new_response()
+            future.set_result(local_response(481))
+            return future
+        if dialog is None:
+            raise RemoteProtocolError(f"{method}: the other side has not answered, there is no dialog yet")
+        if method == "INVITE" and self.invite_under_way:
+            raise RemoteProtocolError("re-INVITE: another INVITE is under way")
+        outgoing = OutgoingRequest(self, method, dialog.local_cseq + 1, late_offer=late_offer)
+        branch = self.new_branch()
+        more = self.contact_line + core.capability_lines if method in REFRESHING else ""
+        data = self.guarded(
+            dialog.request(
+                method,
+                core.via(dialog.path.listener, branch),
+                more=more + header_lines(headers),
+                body=body,
+                content_type=content_type or "application/sdp",
+            )
+        )
+        if data is None:
+            outgoing.future.set_result(local_response(500, "Withheld"))
+            return outgoing.future
+        self._outgoing.append(outgoing)
+        if method == "INVITE" and late_offer:
+            self._late_offer = outgoing
+        machine = INVITE_CLIENT if method == "INVITE" else CLIENT
+        core.open_client(machine, data, branch, dialog.path, method=method, tell=outgoing.told, guarded=self.guarded)
+        core.finish()
+        return outgoing.future
+
+    def ack_reinvite(self, body: bytes = b"") -> None:
+        """The ACK for the 2xx to our re-INVITE sent with `late_offer`; `body` is the answer."""
+        if self._late_offer is not None:
+            self.core.begin()
+            self._late_offer.acknowledge(body)
+            self._late_offer = None
+            self.core.finish()
+
+    @property
+    def invite_under_way(self) -> bool:
+        """Whether an INVITE of either side waits for its final response (14.1)."""
+        return any(one.method == "INVITE" for one in self._outgoing) or any(
+            one.message.method == "INVITE" for one in self._unanswered
+        )
+
+    def hang_up(self, *, status: int = 480, reason: str | None = None, headers: Pairs = ()) -> None:
+        """End the call from whatever state it is in: see the two kinds of session."""
+        raise NotImplementedError
+
+    # For the core: what arrives
+
+    def matches(self, request: SipRequest) -> bool:
+        """Whether a request that carries our tag really belongs to this dialog (12.2.2)."""
+        dialog = self.dialog
+        return (
+            dialog is not None
+            and request.call_id == self.sip_call_id
+            and (request.from_.tag or "") == dialog.remote_tag
+        )
+
+    def receive_request(self, request: SipRequest, transaction: Transaction, reply: Reply, path: Path) -> None:
+        """A new request inside the dialog, but ACK and CANCEL."""
+        assert self.dialog is not None
+        self._path = path
+        method = request.method
+        if not self.dialog.accepts(request.cseq.number):
+            self.answer(transaction, reply, 500, "CSeq Out of Order")
+        elif method == "BYE":
+            self._receive_bye(request, transaction, reply)
+        elif method == "OPTIONS":
+            self.answer(transaction, reply, 200, more=self.core.capability_lines)
+        elif self.ended:
+            self.answer(transaction, reply, 481)
+        elif method != "INVITE" or self._may_reinvite(transaction, reply):
+            if method in REFRESHING:
+                self.dialog.refresh(request)
+            asked = InDialogRequest(self, request, transaction, reply)
+            transaction.tell = asked.told
+            self._unanswered.append(asked)
+            self.core.emit(self, "on_request", asked)
+
+    def receive_ack(self, ack: SipRequest) -> None:
+        """An ACK for a 2xx of ours; repeated ones are dropped."""
+        for repeater in self._repeaters:
+            if repeater.cseq == ack.cseq.number:
+                repeater.stop()
+                self._repeaters.remove(repeater)
+                self.core.emit(self, "on_acknowledged", ack)
+                self.acknowledged()
+                return
+
+    def deliver(self, name: str, argument: object) -> None:
+        """Tell the listener, or keep it until there is one. What a listener raises is logged and hurts nobody else."""
+        if self.hung_up:
+            return
+        if self._listener is None:
+            self._undelivered.append((name, argument))
+            return
+        try:
+            told = getattr(self._listener, name)
+            told() if argument is None else told(argument)
+        except Exception:
+            log.exception("listener of session %s failed in %s", self.sip_call_id, name)
+            if isinstance(argument, InDialogRequest):
+                argument.respond(500)
+
+    # Shared by both sides
+
+    @property
+    def contact_line(self) -> str:
+        """Our Contact, as a header line."""
+        return self.core.contact(self._path.listener)
+
+    def new_branch(self) -> str:
+        """A branch with the magic cookie (8.1.1.7)."""
+        return f"z9hG4bK{self.core.tokens()}"
+
+    def guarded(self, data: bytes) -> bytes | None:
+        """The bytes as the guard lets them go, None where it withholds them."""
+        if self.guard is None:
+            return data
+        try:
+            return self.guard(data)
+        except Exception as refusal:
+            self.core.leaks_refused += 1
+            if not isinstance(refusal, LeakRefused):
+                log.exception("the guard of session %s failed, message withheld", self.sip_call_id)
+            return None
+
+    def answer(
+        self,
+        transaction: Transaction,
+        reply: Reply,
+        status: int,
+        reason: str | None = None,
+        *,
+        tag: str = "",
+        more: str = "",
+        body: bytes = b"",
+        content_type: str = "application/sdp",
+    ) -> int:
+        """Send a response through the guard; returns the status sent. A final one withheld becomes a bare 500."""
+        more = self.core.response_lines + more
+        data = self.guarded(reply.encode(status, reason, tag=tag, more=more, body=body, content_type=content_type))
+        if data is None and status < 200:
+            return 0
+        if data is None:
+            status, data = 500, self.guarded(reply.encode(500, tag=tag))
+        if data is None:
+            transaction.terminate()
+            return 0
+        transaction.respond(status, data, self.core.now)
+        return status
+
+    def repeat_answer(self, transaction: Transaction, cseq: int) -> None:
+        """The 2xx just sent is repeated until its ACK."""
+        self._repeaters.append(AnswerRepeater(self.core, transaction, cseq, self._missed_ack))
+
+    def send_ack(self, cseq: int, body: bytes = b"") -> bytes:
+        """Send the ACK for a 2xx (13.2.2.4) and return it for repetitions."""
+        assert self.dialog is not None
+        ack = self.compose_ack(self.dialog, cseq, body)
+        if ack:
+            self.core.send(ack, self.dialog.path, "ACK", 0)
+        return ack
+
+    def repeat_ack(self, ack: bytes) -> None:
+        """The 2xx came again, so the ACK was lost."""
+        assert self.dialog is not None
+        if ack:
+            self.core.send(ack, self.dialog.path, "ACK", 0, again=True)
+
+    def refresh(self, response: SipResponse) -> None:
+        """A 2xx to our re-INVITE or UPDATE may move the remote target."""
+        assert self.dialog is not None
+        self.dialog.refresh(response)
+
+    def answered_request(self, request: InDialogRequest) -> None:
+        """It got its final response."""
+        if request in self._unanswered:
+            self._unanswered.remove(request)
+
+    def finished_request(self, outgoing: OutgoingRequest, status: int) -> None:
+        """Our request has its final response; 481 and 408 mean that the dialog is dead (12.2.1.2)."""
+        if outgoing not in self._outgoing:
+            return
+        self._outgoing.remove(outgoing)
+        if status in DEAD and not self.ended:
+            self.core.emit(self, "on_dead", f"{outgoing.method} was answered {status}")
+            if status == 408:  # perhaps only a path is broken: tell the other side
+                self.send_bye("")
+            else:
+                self.conclude()
+
+    def _missed_ack(self, repeater: AnswerRepeater) -> None:
+        """64*T1 without the ACK for a 2xx."""
+        self._repeaters.remove(repeater)
+        self.core.emit(self, "on_unacknowledged", None)
+        self.acknowledged()
+
+    def acknowledged(self) -> None:
+        """UAS: the wait for an ACK is over, one way or the other."""
+
+    def send_bye(self, more: str) -> None:
+        """End the confirmed dialog (15.1.1). The session stays until the BYE is answered, for a BYE that crosses."""
+        dialog, core = self.dialog, self.core
+        assert dialog is not None
+        if self._bye_sent:
+            return
+        self._bye_sent = True
+        self._settle()
+        branch = self.new_branch()
+        via = core.via(dialog.path.listener, branch)
+        data = self.guarded(dialog.request("BYE", via, more=more))
+        if data is None:
+            data = self.guarded(dialog.request("BYE", via))
+        if data is None:
+            self.conclude()
+        else:
+            core.open_client(CLIENT, data, branch, dialog.path, method="BYE", tell=self._bye_told)
+
+    def conclude(self) -> None:
+        """Nothing that arrives matters to this session any more."""
+        self._settle()
+        self.core.close(self)
+
+    def _settle(self) -> None:
+        """The call is over: what waits gets its answer (15.1.2)."""
+        self.ended = True
+        for repeater in self._repeaters:
+            repeater.stop()
+        self._repeaters.clear()
+        for request in list(self._unanswered):
+            request.respond(487)
+        outgoing, self._outgoing = self._outgoing, []
+        for one in outgoing:
+            if not one.future.done():
+                one.future.set_result(local_response(481))
+
+    def _receive_bye(self, request: SipRequest, transaction: Transaction, reply: Reply) -> None:
+        self.answer(transaction, reply, 200)
+        if not self.ended:
+            self.core.emit(self, "on_bye", request)
+        self.bye_received()
+
+    def bye_received(self) -> None:
+        """The dialog is over by the other side's wish."""
+        if not self._bye_sent:
+            self.conclude()
+
+    def _may_reinvite(self, transaction: Transaction, reply: Reply) -> bool:
+        """Whether the other side's re-INVITE may go on; answers it where not (14.2)."""
+        if any(one.message.method == "INVITE" for one in self._unanswered) or not self.confirmed:
+            self.answer(transaction, reply, 500, more="Retry-After: 5\r\n")
+            return False
+        if any(one.method == "INVITE" for one in self._outgoing):
+            self.answer(transaction, reply, 491)
+            return False
+        return True
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether the first INVITE has got its 2xx."""
+        raise NotImplementedError
+
+    def _bye_told(self, what: Told) -> None:
+        if isinstance(what, Failure) or (isinstance(what, SipResponse) and what.status >= 200):
+            self.conclude()
+
+    def compose_ack(self, dialog: Dialog, cseq: int, body: bytes = b"") -> bytes:
+        """The guarded ACK for a 2xx; empty where the guard withholds even the bare one."""
+        via = self.core.via(dialog.path.listener, self.new_branch())
+        ack = self.guarded(dialog.request("ACK", via, cseq=cseq, body=body, content_type="application/sdp"))
+        if ack is None:
+            ack = self.guarded(dialog.request("ACK", via, cseq=cseq))
+        return ack or b""

@@ -1,0 +1,36 @@
+"""SIP's base timer values and what it means to be woken by the core.
+
+RFC 3261 17.1.1.1, 17.1.2.2 and table 4. Used by transactions, sessions and the core; no clock is read here.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+NEVER = math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Base values of RFC 3261 17.1.1.1 and 17.1.2.2, in seconds, and what follows from them (appendix A)."""
+
+    t1: float = 0.5
+    t2: float = 4.0
+    t4: float = 5.0
+
+    @property
+    def timeout(self) -> float:
+        """64*T1: timers B, F, H, J, L, M, and how long a 2xx waits for its ACK."""
+        return 64 * self.t1
+
+
+class Timed(Protocol):
+    """Something the core wakes: `deadline` is when, `armed` is the core's own note of when it will look."""
+
+    deadline: float
+    armed: float
+
+    def wake(self, now: float) -> None:
+        """The deadline has come: act, and set the next one."""

@@ -1,0 +1,261 @@
+"""The SIP endpoint as the call layer uses it: started, stopped, called, and told of calls, on asyncio.
+
+RFC 3261 8. It drives the sans-IO core: what comes from the transport goes in, what comes out is sent and told, and one
+timer is kept. It decides nothing about calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any
+
+from softswitch.sip.client_session import ClientSession
+from softswitch.sip.core import CountKey, NewCall, SipCore
+from softswitch.sip.message import SipRequest
+from softswitch.sip.server_session import ServerSession
+from softswitch.sip.session import Guard, InDialogRequest, LeakRefused, Session, SessionListener
+from softswitch.sip.timing import Timing
+from softswitch.sip.transaction import Hop
+from softswitch.sip.transport import Alarm, Transport, TransportFactory, open_udp
+
+__all__ = [
+    "ClientSession",
+    "Guard",
+    "Hop",
+    "InDialogRequest",
+    "LeakRefused",
+    "ServerSession",
+    "Session",
+    "SessionListener",
+    "Timing",
+    "UserAgent",
+]
+
+log = logging.getLogger(__name__)
+
+OnInvite = Callable[[ServerSession], Coroutine[Any, Any, None]]
+
+
+def _accept(request: SipRequest, source: Hop) -> int:
+    return 200
+
+
+class UserAgent:
+    """One SIP endpoint on one or more local addresses.
+
+    `accept_source` is asked about the source of each request outside a dialog: True takes it, False answers 403, None
+    drops it in silence. `advertised_host` stands in Via and Contact where it differs from the bound address.
+    """
+
+    def __init__(
+        self,
+        *,
+        product: str = "softswitch",
+        supported: Sequence[str] = (),
+        advertised_host: str | None = None,
+        timing: Timing | None = None,
+        transport_factory: TransportFactory = open_udp,
+        tokens: Callable[[], str] = lambda: secrets.token_hex(10),
+        drain_s: float = 5.0,
+    ) -> None:
+        """`drain_s` bounds how long `stop` waits for the answers to its BYEs."""
+        self.accept_source: Callable[[Hop], bool | None] = lambda source: True
+        self._product, self._supported, self._advertised_host = product, supported, advertised_host
+        self._timing, self._transport_factory, self._tokens, self._drain_s = timing, transport_factory, tokens, drain_s
+        self._core: SipCore | None = None
+        self._transport: Transport | None = None
+        self._alarm: Alarm | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._on_invite: OnInvite | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._dispatching = False
+        self._dispatch_soon = False
+        self._quiet: asyncio.Future[None] | None = None  # set by `stop`: no session is left
+
+    async def start(
+        self,
+        listeners: Sequence[tuple[str, int]],
+        on_invite: OnInvite,
+        *,
+        on_options: Callable[[SipRequest, Hop], int] = _accept,
+    ) -> list[tuple[str, int]]:
+        """Bind the listeners (port 0: any free one) and take calls, each in a task of its own; returns what was bound.
+
+        `on_options` gives the status for an OPTIONS outside a dialog. Raises OSError where an address can't be bound.
+        """
+        self._loop = loop = asyncio.get_running_loop()
+        self._on_invite = on_invite
+        self._alarm = Alarm(self._wake)
+        self._transport = await self._transport_factory(listeners, self._receive)
+        addresses = self._transport.addresses
+        self._core = SipCore(
+            [(self._advertised_host or host, port) for host, port in addresses],
+            self._tokens,
+            clock=loop.time,
+            new_response=loop.create_future,
+            on_output=self._flush,
+            product=self._product,
+            supported=self._supported,
+            timing=self._timing,
+        )
+        self._core.accept_source = self._accepts
+        self._core.on_options = on_options
+        return list(addresses)
+
+    async def stop(self) -> None:
+        """Refuse new calls, cancel the tasks of calls, hang up what they leave, wait for the BYEs' answers, close."""
+        if self._core is None or self._transport is None or self._alarm is None:
+            return
+        core, transport, alarm = self._core, self._transport, self._alarm
+        core.draining = True
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for session in list(core.sessions.values()):
+            session.hang_up(status=503)
+        await self._wait_until_quiet(core)
+        transport.close()
+        alarm.cancel()
+        self._core = self._transport = self._alarm = None
+
+    def invite(
+        self,
+        destination: Hop,
+        *,
+        request_uri: str,
+        from_: str,
+        to: str,
+        headers: Sequence[tuple[str, str]] = (),
+        body: bytes = b"",
+        guard: Guard | None = None,
+        listener: int = 0,
+    ) -> ClientSession:
+        """Call `request_uri` at `destination`; `from_` and `to` are name-addrs without tag, `headers` further ones.
+
+        Via, Contact, Call-ID, CSeq, Max-Forwards, Allow, Supported and User-Agent are written here. Set `listener` on
+        the session at once: a message withheld by `guard` is told as `on_refused` with 500.
+        """
+        return self.core.invite(
+            destination,
+            request_uri=request_uri,
+            from_=from_,
+            to=to,
+            headers=headers,
+            body=body,
+            guard=guard,
+            listener=listener,
+        )
+
+    @property
+    def core(self) -> SipCore:
+        """The core; raises RuntimeError while not started."""
+        if self._core is None:
+            raise RuntimeError("the user agent is not started")
+        return self._core
+
+    @property
+    def counts(self) -> Mapping[CountKey, int]:
+        """Messages by ("in" or "out", method, status or 0)."""
+        return self.core.counts
+
+    @property
+    def retransmissions(self) -> Mapping[CountKey, int]:
+        """Those of `counts` that were repetitions."""
+        return self.core.retransmissions
+
+    # Driving the core
+
+    def _accepts(self, source: Hop) -> bool | None:
+        return self.accept_source(source)
+
+    def _receive(self, data: bytes, source: Hop, listener: int) -> None:
+        core, loop = self._core, self._loop
+        if core is not None and loop is not None:
+            core.receive_datagram(data, source, loop.time(), listener)
+            self._drain()
+
+    def _wake(self) -> None:
+        core, loop = self._core, self._loop
+        if core is not None and loop is not None:
+            core.handle_timers(loop.time())
+            self._drain()
+
+    def _drain(self) -> None:
+        """Send all, tell all, set the timer."""
+        self._dispatch_soon = False
+        core = self._core
+        if core is None:
+            return
+        self._send(core)
+        while (event := core.next_event()) is not None:
+            self._dispatching = True
+            try:
+                if isinstance(event, NewCall):
+                    self._begin_call(event.session)
+                else:
+                    event.session.deliver(event.name, event.argument)
+            finally:
+                self._dispatching = False
+            self._send(core)
+        self._settle(core)
+
+    def _flush(self) -> None:
+        """The call layer has acted: send at once; tell what follows a turn of the loop later, never from within it."""
+        core, loop = self._core, self._loop
+        if core is None or loop is None:
+            return
+        self._send(core)
+        if not self._dispatching:
+            if core.has_events and not self._dispatch_soon:
+                self._dispatch_soon = True
+                loop.call_soon(self._drain)
+            self._settle(core)
+
+    def _send(self, core: SipCore) -> None:
+        transport, loop = self._transport, self._loop
+        assert transport is not None
+        assert loop is not None
+        while datagrams := core.datagrams_to_send():
+            for datagram in datagrams:
+                try:
+                    transport.send(datagram.data, datagram.path.hop, datagram.path.listener)
+                except OSError as error:
+                    log.warning("can't send to %s: %s", datagram.path.hop, error)
+                    core.transport_failed(datagram, loop.time())
+
+    def _settle(self, core: SipCore) -> None:
+        assert self._alarm is not None
+        self._alarm.set(core.next_deadline())
+        if self._quiet is not None and not core.sessions and not self._quiet.done():
+            self._quiet.set_result(None)
+
+    # Calls
+
+    def _begin_call(self, session: ServerSession) -> None:
+        task = asyncio.get_running_loop().create_task(self._call(session))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _call(self, session: ServerSession) -> None:
+        """One call's task. What it raises is logged, and the caller gets an answer."""
+        assert self._on_invite is not None
+        try:
+            await self._on_invite(session)
+        except asyncio.CancelledError:
+            session.hang_up(status=503)
+            raise
+        except Exception:
+            log.exception("the task of call %s failed", session.sip_call_id)
+            session.hang_up(status=500)
+
+    async def _wait_until_quiet(self, core: SipCore) -> None:
+        self._quiet = asyncio.get_running_loop().create_future()
+        self._flush()
+        try:
+            await asyncio.wait_for(self._quiet, self._drain_s)
+        except TimeoutError:
+            log.warning("%d sessions had not ended when the user agent stopped", len(core.sessions))
+        self._quiet = None

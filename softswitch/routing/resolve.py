@@ -68,7 +68,7 @@ class Resolver:
         dialplan = self._dialplan()
         calling = normalise(caller, dialplan.numbers).number
         caller_class = classify(calling, dialplan.numbers)
-        trace.note("The caller {} is {} ({}).", caller, calling or "not a number", caller_class)
+        trace.note("Caller {}, that is {} ({}).", caller, calling or "not a number", caller_class)
         number, extension = await self._find_x(dialled, dialplan, trace)
         if number is None:
             return Rejection(8025, caller=calling)
@@ -86,14 +86,16 @@ class Resolver:
     async def _find_x(self, dialled: str, dialplan: Dialplan, trace: Trace) -> tuple[PrivateNumber | None, str | None]:
         """The X that was dialled, and the extension dialled with it."""
         beside = normalise(dialled, dialplan.numbers)
-        trace.note("Dialled {} is {}, extension {}.", dialled, beside.number or "not a number", beside.extension)
+        trace.note("Dialled {}, that is {}.", dialled, beside.number or "not a number")
         for x, behind in splits(beside.number, dialplan.numbers) if beside.number else ():
             number = await self._store.private_number(x)
             # Digits behind an X that has no extensions make it another number.
             if number is None or (behind and number.app.mode is not Mode.AXE):
                 continue
             trace.note("X is {}, of app {}, mode {}.", x, number.app.key, number.app.mode.value)
-            return number, (behind or beside.extension) if number.app.mode is Mode.AXE else None
+            extension = (behind or beside.extension) if number.app.mode is Mode.AXE else None
+            trace.note("The extension dialled with it: {}.", extension)
+            return number, extension
         trace.note("No app owns this number.")
         return None, None
 

@@ -1,0 +1,47 @@
+"""The value types of dialplans say what they expected."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from softswitch.routing import fields
+
+
+@pytest.mark.parametrize("value", ["192.0.2.0/24", "192.0.2.1", "2001:db8::/32"])
+def test_networks_are_cidrs_or_single_addresses_of_either_family(value: str) -> None:
+    assert fields.network(value) == ipaddress.ip_network(value)
+
+
+@pytest.mark.parametrize("value", ["192.0.2.1/24", "trunk.example", "", 5, None])
+def test_anything_else_is_no_network_and_the_error_shows_the_form(value: object) -> None:
+    with pytest.raises(ValueError, match=r"expected an address or CIDR such as 192\.0\.2\.0/24"):
+        fields.network(value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "good", "bad", "words"),
+    [
+        (fields.Name, "carrier-1.a_b", "carrier 1", "a name of letters, digits"),
+        (fields.Digits, "86", "+86", "digits in quotes"),
+        (fields.MaybeDigits, "", "9x", "digits in quotes"),
+        (fields.Prefix, "+", "86", "the first digits of E.164"),
+        (fields.Number, "+8695566", "13800000001", "an E.164 number"),
+        (fields.Host, "sip.example.net", "sip.example.net/x", "an address or host name"),
+        (fields.Port, 5060, 0, "greater than or equal to 1"),
+        (fields.Count, 0, -1, "greater than or equal to 0"),
+        (fields.Length, 11, "11", "valid integer"),
+        (fields.Seconds, 8, 0, "greater than 0"),
+        (fields.Flag, True, "yes", "valid boolean"),
+    ],
+)
+def test_each_kind_takes_the_good_and_names_what_it_expected_for_the_bad(
+    kind: Any, good: object, bad: object, words: str
+) -> None:
+    adapter: TypeAdapter[Any] = TypeAdapter(kind)
+    assert adapter.validate_python(good) == good
+    with pytest.raises(ValidationError, match=words):
+        adapter.validate_python(bad)

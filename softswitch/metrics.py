@@ -1,7 +1,7 @@
 """What Prometheus sees of the switch.
 
-The call layer counts through `CallMetrics`; SIP, media and gauges are read when Prometheus asks, so they cost the hot path
-nothing. Built by `app.py`, served by `api/operations.py`.
+The call layer counts through `CallMetrics`; SIP, media and gauges are read when Prometheus asks, so they cost the hot
+path nothing. Built by `app.py`, served by `api/operations.py`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ class Metrics:
         self.registry = CollectorRegistry()
         r = self.registry
         self._calls = Counter(
-            "softswitch_calls", "Call attempts by outcome (failure code, 0 normal)", ["mode", "direction", "outcome"], registry=r
+            "softswitch_calls",
+            "Call attempts by outcome (failure code, 0 normal)",
+            ["mode", "direction", "outcome"],
+            registry=r,
         )
         self._talk = Counter("softswitch_talk_seconds", "Seconds of talk of ended calls", ["mode"], registry=r)
         self._talk_time = Histogram(
@@ -34,14 +37,18 @@ class Metrics:
         self._pdd = Histogram(
             "softswitch_post_dial_delay_seconds", "INVITE in to first ringing", buckets=SETUP_BUCKETS, registry=r
         )
-        self._setup = Histogram(
-            "softswitch_setup_seconds", "INVITE in to 200 out", buckets=SETUP_BUCKETS, registry=r
+        self._setup = Histogram("softswitch_setup_seconds", "INVITE in to 200 out", buckets=SETUP_BUCKETS, registry=r)
+        self._leaks = Counter(
+            "softswitch_leak_guard_hits", "Messages stopped or stripped", ["what", "where"], registry=r
         )
-        self._leaks = Counter("softswitch_leak_guard_hits", "Messages stopped or stripped", ["what", "where"], registry=r)
         self._recorded = Counter("softswitch_recording_bytes", "Bytes of closed recordings", registry=r)
         self._recordings = Counter("softswitch_recordings", "Closed recordings", registry=r)
         self._store = Histogram(
-            "softswitch_store_seconds", "Store latency on the call path", ["operation"], buckets=STORE_BUCKETS, registry=r
+            "softswitch_store_seconds",
+            "Store latency on the call path",
+            ["operation"],
+            buckets=STORE_BUCKETS,
+            registry=r,
         )
         self.reloads = Counter("softswitch_dialplan_reloads", "Dialplan reloads by result", ["result"], registry=r)
 

@@ -1,4 +1,4 @@
-"""Operations over HTTP: `/metrics`, `/health/live`, `/health/ready`, `/calls`. Numbers are masked unless the log's are not.
+"""Operations over HTTP: `/metrics`, `/health/live`, `/health/ready`, `/calls`. Numbers are masked.
 
 Built and served by `app.py`. Reads; never changes anything.
 """

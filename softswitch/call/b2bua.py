@@ -15,7 +15,6 @@ from dataclasses import replace
 
 import structlog
 
-from softswitch.call.admission import Limit
 from softswitch.call.bridge import bridge, check_announcement
 from softswitch.call.cdr import SHUTDOWN, CallRecord
 from softswitch.call.dial import dial
@@ -49,14 +48,14 @@ class B2bua:
         a = InboundLeg(session, call_id, services.media)
         record = CallRecord(call_id, services.wall_clock, services.settings.host_name, trunk, a=a)
         async with accounted(a, record, services), hangup_scope(a):
-            with services.registry.listed(record), services.admission.admitted(services.limits_of(trunk)):
+            with services.registry.listed(record), services.admission.admitted(services.arrival_limits(trunk)):
                 a.trying()
                 await self._begin(record)
                 a.read_offer()
                 route = await self._decide(a, record)
                 if isinstance(route, NeedExtension):
                     route = await collect_extension(a, route, record, services)
-                with services.admission.admitted(self._limits(route)):
+                with services.admission.admitted(services.route_limits(route)):
                     await self._connect(a, route, record)
 
     async def _begin(self, record: CallRecord) -> None:
@@ -78,7 +77,7 @@ class B2bua:
         """Ask routing; a Rejection ends the call."""
         dialled, caller = called_text(a.session.invite), calling_text(a.session.invite)
         record.note(caller=caller, callee=dialled)
-        decision = await self._services.router.resolve(dialled, caller)
+        decision = await self._services.router.resolve(dialled, caller, trunk=record.trunk_in)
         record.decided(decision)
         record.note(callee=decision.x or dialled)
         if isinstance(decision, Rejection):
@@ -107,10 +106,6 @@ class B2bua:
         await services.cdrs.open(record)  # a crash from here on must not lose that it was answered
         if route.mode is Mode.AX and route.direction == 1:
             await services.store.consume_temporary_callee(route.binding.id)
-
-    @staticmethod
-    def _limits(route: Route) -> list[Limit]:
-        return [Limit(("app", route.app_key), failure=FAILURES[7002]), Limit(("x", route.x), failure=FAILURES[8049])]
 
 
 def _callback(route: Route, services: CallServices) -> CallbackRecord:
@@ -189,5 +184,7 @@ def _count(record: CallRecord, services: CallServices) -> None:
     log.info("call_ended", call_id=record.call_id, failure=code, by=record.get("ended_by", ""), talk_s=talk_s)
     if record.recording is not None:
         record.recording.add_done_callback(
-            lambda done: None if done.cancelled() or done.exception() else services.metrics.recorded(done.result().bytes)
+            lambda done: (
+                None if done.cancelled() or done.exception() else services.metrics.recorded(done.result().bytes)
+            )
         )

@@ -1,4 +1,4 @@
-"""A call's record, from its first moment to the store: built by the story, completed by what media reports, written once.
+"""A call's record, from its first moment to the store: built by the story, completed by media's reports, written once.
 
 Call treatment, "The CDR". The record is opened in the store when the call begins, so that a crash leaves a trace, and
 closed when the last report is in. Never loses a record silently: what the store refuses is logged whole.
@@ -126,7 +126,7 @@ class CallRecord:
     def snapshot(self) -> Cdr:
         """The CDR of what is known now."""
         fields = dict(self.known, host=self.host)
-        reports = _result(self.announcement) or ()
+        reports: Sequence[PlayReport] = _result(self.announcement) or ()
         recording = _result(self.recording)
         if recording is not None:
             fields.update(recording=recording.path, recording_sha256=recording.sha256, recording_s=recording.duration_s)
@@ -198,8 +198,15 @@ class CdrWriter:
         for cdr in lost:
             self._waiting += 1
             self._idle.clear()
-            failure = dict(failure=CRASHED.code, sip_status=CRASHED.status, cause=CRASHED.cause, words=CRASHED.words)
-            self._complete.put_nowait(dataclasses.replace(cdr, ended_by="switch", **failure))
+            crashed = dataclasses.replace(
+                cdr,
+                ended_by="switch",
+                failure=CRASHED.code,
+                sip_status=CRASHED.status,
+                cause=CRASHED.cause,
+                words=CRASHED.words,
+            )
+            self._complete.put_nowait(crashed)
         return len(lost)
 
     async def run(self) -> None:

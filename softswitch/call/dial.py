@@ -28,7 +28,7 @@ from softswitch.call.services import CallServices
 from softswitch.errors import FAILURES, NORMAL, CallRejected, Failure, MediaError
 from softswitch.interfaces import Playback, Route, Target
 from softswitch.sip.message import SipResponse
-from softswitch.sip.session import Hop
+from softswitch.sip.transaction import Hop
 
 NO_TARGET = FAILURES[7508]
 NO_ANSWER_IN_TIME = FAILURES[8101]
@@ -45,9 +45,7 @@ class _Refused(Exception):
 
 
 @asynccontextmanager
-async def dial(
-    route: Route, a: InboundLeg, record: CallRecord, services: CallServices
-) -> AsyncIterator[OutboundLeg]:
+async def dial(route: Route, a: InboundLeg, record: CallRecord, services: CallServices) -> AsyncIterator[OutboundLeg]:
     """The leg that answered; raises CallRejected when the hunt is over without one."""
     caller_hears = CallerHears(a, route, services)
     if a.answered:

@@ -1,7 +1,7 @@
 """Answers the caller of a shared X, asks for the extension and collects it.
 
-Call treatment, row "AXE collection"; provisioning interface section 12 (digit count or `#`, 10 s to the first digit, 4 s
-between digits, 3 tries). Called by the story; digits come by RFC 4733 or SIP INFO.
+Call treatment, row "AXE collection"; provisioning interface section 12 (digit count or `#`, 10 s to the first digit,
+4 s between digits, 3 tries). Called by the story; digits come by RFC 4733 or SIP INFO.
 
     caller            switch
       |     INVITE      |
@@ -36,7 +36,7 @@ async def collect_extension(a: InboundLeg, need: NeedExtension, record: CallReco
     prompts = [need.prompt]
     for left in reversed(range(services.settings.extension_tries)):
         keyed = await _one_try(a, digits, prompts, need.digits, services)
-        decision = await services.router.resolve(need.x, need.caller, digits=keyed)
+        decision = await services.router.resolve(need.x, need.caller, digits=keyed, trunk=record.trunk_in)
         if isinstance(decision, Route):
             record.collecting = False
             return replace(decision, extension=keyed)

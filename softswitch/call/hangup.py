@@ -30,7 +30,7 @@ class LegEnded(SoftswitchError):
         self.failure = failure
 
 
-class hangup_scope:  # noqa: N801 - reads as asyncio.timeout() does
+class hangup_scope:
     """Run the body until one of `watched` ends, then leave it with LegEnded.
 
     asyncio.timeout() with a hang-up in the place of the clock; the same rules of nesting and cancellation hold.
@@ -83,7 +83,8 @@ def q850_cause(message: SipRequest | SipResponse) -> int | None:
     return None
 
 
-# How a callee's final status ends the call, and whether the hunt goes on to the next target (call treatment, "second leg").
+# How a callee's final status ends the call, and whether the hunt goes on to the next target (call treatment, the row
+# "second leg").
 _REFUSALS: dict[int, tuple[int, bool]] = {
     403: (7504, True),
     404: (8100, False),

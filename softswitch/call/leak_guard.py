@@ -35,7 +35,7 @@ class LeakGuard:
         self._on_hit = on_hit
 
     def __call__(self, data: bytes) -> bytes:
-        """`data` as it may leave, without offending headers that nobody needs; raises LeakRefused where they are needed."""
+        """`data` as it may leave, without offending headers that nobody needs; raises LeakRefused where one is needed."""
         if not self._leaks(data):
             return data
         head, blank, body = data.partition(b"\r\n\r\n")
@@ -78,7 +78,7 @@ class LeakGuard:
 
 
 def national_digits(number: str) -> bytes | None:
-    """The digits every usual form of `number` (+86…, 0086…, 86…, 0…, national) has in common; None if too few to tell."""
+    """The digits that all usual forms of `number` (+86…, 0086…, 86…, 0…, national) share; None if too few to tell."""
     digits = "".join(character for character in number if character in "0123456789")
     digits = digits[2:] if number.startswith("+86") else digits[-9:]  # country codes take 1 to 3 digits
     return digits.encode() if len(digits) >= SHORTEST else None

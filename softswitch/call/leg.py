@@ -114,7 +114,7 @@ class Leg:
         )
 
     def answer_sdp(self, offer: Offer, *, direction: str = "sendrecv", codec: str | None = None) -> bytes | None:
-        """Answer `offer` and apply the outcome; None where there is no common codec. `codec` is preferred, not forced."""
+        """Answer `offer` and apply the outcome; None where no codec is in common. `codec` is preferred, not forced."""
         assert self.endpoint is not None
         endpoint = self.endpoint
         for preferred in (codec, None) if codec else (None,):
@@ -169,7 +169,7 @@ class Leg:
             request.respond(200, body=body, content_type="application/sdp")
 
     def answer_without_offer(self, request: InDialogRequest, direction: str = "sendrecv") -> None:
-        """A re-INVITE without an offer gets ours in the 200 (RFC 3261 14.2); an UPDATE without one is a mere refresh."""
+        """A re-INVITE without an offer gets ours in the 200 (RFC 3261 14.2); an UPDATE without one is a refresh."""
         if request.message.method != "INVITE":
             request.respond(200)
             return
@@ -261,7 +261,9 @@ class InboundLeg(Leg):
 
     name = "caller"
 
-    def __init__(self, session: ServerSession, call_id: str, media: MediaDriver, codecs: Sequence[str] = CODECS) -> None:
+    def __init__(
+        self, session: ServerSession, call_id: str, media: MediaDriver, codecs: Sequence[str] = CODECS
+    ) -> None:
         super().__init__(call_id, media, codecs)
         self._session: ServerSession = session
         self._offer: Offer | None = None

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from softswitch.call.admission import Admission, Limit
 from softswitch.call.cdr import CdrWriter
 from softswitch.call.registry import CallRegistry
-from softswitch.interfaces import BindingStore, CallMetrics, MediaDriver, Prompt, PromptCatalogue, Router
-from softswitch.sip.session import Hop
+from softswitch.errors import FAILURES
+from softswitch.interfaces import BindingStore, CallMetrics, MediaDriver, Prompt, PromptCatalogue, Route, Router
+from softswitch.sip.transaction import Hop
 from softswitch.sip.user_agent import UserAgent
 
 
@@ -29,6 +30,10 @@ class CallSettings:
     max_duration_s: float = 0.0  # for calls whose binding sets none; 0: no limit
     recording_directory: str = "var/recordings"
     language: str = "zh-CN"
+    max_calls: int = 0  # 0: no limit, here and below
+    calls_per_second: float = 0.0
+    max_calls_per_app: int = 0
+    max_calls_per_x: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,18 @@ class CallServices:
     def foreign(self, host: str, towards: str) -> frozenset[str]:
         """The address of one leg's far end as the other leg, whose far end is `towards`, must not see it."""
         return frozenset({host}) - self.own_hosts - {towards}
+
+    def arrival_limits(self, trunk: str) -> list[Limit]:
+        """What a call that came in by `trunk` counts against at once."""
+        switch = Limit("switch", self.settings.max_calls, self.settings.calls_per_second)
+        return [switch, *self.limits_of(trunk)]
+
+    def route_limits(self, route: Route) -> list[Limit]:
+        """What it counts against when its app and X are known."""
+        return [
+            Limit(("app", route.app_key), self.settings.max_calls_per_app, failure=FAILURES[7002]),
+            Limit(("x", route.x), self.settings.max_calls_per_x, failure=FAILURES[8049]),
+        ]
 
     def prompt(self, name: str | None, language: str = "") -> Prompt | None:
         """The prompt called `name`, None where there is none or none is named."""

@@ -37,7 +37,7 @@ class Supervision:
             self._timers.append(loop.call_at(self._answered_at + self._max_duration_s, self._end, FAILURES[8010]))
         if self._max_duration_s > self._warning_s:
             warn_at = self._answered_at + self._max_duration_s - self._warning_s
-            self._timers.append(loop.call_at(warn_at, lambda: self.warn()))
+            self._timers.append(loop.call_at(warn_at, self._warn))
         for leg in self._legs:
             assert leg.endpoint is not None
             leg.endpoint.on_silence = lambda silent, leg=leg: self._on_silence(leg, silent)
@@ -56,6 +56,9 @@ class Supervision:
         self._silent[leg.name] = silent
         if all(self._silent.values()) and not any(leg.held for leg in self._legs):
             self._end(NO_MEDIA)
+
+    def _warn(self) -> None:
+        self.warn()
 
     def _end(self, failure: Failure) -> None:
         if not self.ended.done():

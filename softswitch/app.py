@@ -1,0 +1,283 @@
+"""The composition root: builds every part from the configuration, starts, drains and stops them.
+
+Called by `softswitch serve` (`run`) and by tests. The only module that knows concrete stores, media drivers and sinks.
+
+    SIGHUP   reload dialplans and prompts; live calls keep what they have, a broken file keeps the old plan
+    SIGTERM  no new calls, wait for live ones (`call.drain_s`), then hang up; a second one hangs up at once
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import signal
+import time
+from collections.abc import Iterator, Mapping
+
+import structlog
+import uvicorn
+import uvloop
+
+from softswitch.api.operations import operations_app
+from softswitch.call.admission import Admission, Limit
+from softswitch.call.b2bua import B2bua
+from softswitch.call.cdr import CdrWriter
+from softswitch.call.registry import CallRegistry
+from softswitch.call.services import CallServices, CallSettings
+from softswitch.cdr_sinks.jsonl import JsonLines
+from softswitch.config import Config, split_address
+from softswitch.errors import ConfigError
+from softswitch.interfaces import CdrSink, Prompt
+from softswitch.logs import configure_logging
+from softswitch.media_drivers.server import MediaServer
+from softswitch.media_drivers.supervisor import MediaProcess
+from softswitch.metrics import Metrics
+from softswitch.prompts import load_catalogue
+from softswitch.retention import sweep
+from softswitch.routing.dialplan import Dialplan, load_dialplans
+from softswitch.routing.resolve import Resolver
+from softswitch.sip.message import SipRequest
+from softswitch.sip.transaction import Hop
+from softswitch.sip.user_agent import UserAgent
+from softswitch.stores.sqlite import open_sqlite
+
+SWEEP_EVERY_S = 3600.0
+
+log = structlog.get_logger(__name__)
+
+
+class _Operations(uvicorn.Server):
+    """The HTTP server, without signal handling of its own."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class Switch:
+    """One running switch. `start()` raises ConfigError, StoreError or MediaError with the place and the reason."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.dialplan: Dialplan = load_dialplans(config.dialplan.directory)
+        self.prompts = load_catalogue(config.prompts.directory, config.prompts.language)
+        self.metrics = Metrics()
+        self.registry = CallRegistry()
+        self.admission = Admission(time.monotonic, int(config.limits.retry_after_s))
+        self.store = open_sqlite(config.store.path, observe=self.metrics.store_latency)
+        self.cdrs = CdrWriter(self.store, self._sinks())
+        self.user_agent = UserAgent(advertised=config.sip.advertised)
+        socket = config.media.server or config.media.socket
+        self.media_process = (
+            None
+            if config.media.server
+            else MediaProcess(
+                socket, bind=config.media.bind, ports=config.media.ports, silence_s=config.media.silence_s
+            )
+        )
+        self.media = MediaServer(socket, advertised=config.media.advertised)
+        self.sip_addresses: list[tuple[str, int]] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._stopping = asyncio.Event()
+        self._http: _Operations | None = None
+
+    def _sinks(self) -> list[CdrSink]:
+        self.sink = JsonLines(self.config.cdr.file) if self.config.cdr.file else None
+        return [] if self.sink is None else [self.sink]
+
+    # What the parts ask for
+
+    def find(self, name: str, language: str) -> Prompt | None:
+        """PromptCatalogue: by whatever catalogue is loaded now."""
+        return self.prompts.find(name, language)
+
+    def trunk_of(self, hop: Hop) -> str:
+        """Name of the trunk that sends from `hop`."""
+        trunk = self.dialplan.trunk_of(hop.host, hop.port)
+        return "" if trunk is None else trunk.name
+
+    def limits_of(self, name: str) -> list[Limit]:
+        """The limits of a trunk."""
+        trunk = self.dialplan.trunks.get(name)
+        return [] if trunk is None else [Limit(("trunk", name), trunk.max_calls, trunk.calls_per_second)]
+
+    def _accept_source(self, hop: Hop) -> bool | None:
+        if self.trunk_of(hop):
+            return True
+        return False if self.config.sip.unknown_source == "refuse" else None
+
+    def _on_options(self, request: SipRequest, source: Hop) -> int:
+        return 503 if self.admission.draining else 200
+
+    def _services(self) -> CallServices:
+        config = self.config
+        resolver = Resolver(self.store, lambda: self.dialplan, time.time, random.Random())
+        hosts = {host for host, _ in self.sip_addresses} | {config.sip.advertised, config.media.bind}
+        return CallServices(
+            user_agent=self.user_agent,
+            router=resolver,
+            store=self.store,
+            media=self.media,
+            prompts=self,
+            cdrs=self.cdrs,
+            admission=self.admission,
+            registry=self.registry,
+            metrics=self.metrics,
+            wall_clock=time.time,
+            trunk_of=self.trunk_of,
+            limits_of=self.limits_of,
+            own_hosts=frozenset(hosts - {""}),
+            settings=_call_settings(config, config.sip.advertised or self.sip_addresses[0][0]),
+        )
+
+    async def _handle(self, session: ServerSession) -> None:
+        await self._b2bua.handle(session)
+
+    # Start, drain, stop
+
+    async def start(self) -> None:
+        """Open everything; when it returns, calls are taken."""
+        if self.media_process is not None:
+            await self.media_process.start()
+        await self.media.start()
+        self._spawn(self.cdrs.run())
+        recovered = await self.cdrs.recover()
+        if recovered:
+            log.warning("cdrs_recovered", count=recovered)
+        listeners = [split_address(address) for address in self.config.sip.listen]
+        self.user_agent.accept_source = self._accept_source
+        self.sip_addresses = await self.user_agent.start(listeners, self._handle, on_options=self._on_options)
+        self._b2bua = B2bua(self._services())  # wants to know the addresses; no INVITE is read before we wait again
+        self._measure()
+        self._spawn(self._sweep())
+        await self._serve_operations()
+        log.info("started", sip=[f"{host}:{port}" for host, port in self.sip_addresses])
+
+    def _measure(self) -> None:
+        metrics = self.metrics
+        metrics.sip(lambda: self.user_agent.counts, lambda: self.user_agent.retransmissions)
+        metrics.media(lambda: self.media.totals)
+        metrics.gauge("active_calls", "Calls that are up", lambda: len(self.registry))
+        metrics.gauge("media_up", "1 while the media server is connected", lambda: float(self.media.up))
+        metrics.gauge("draining", "1 while no new calls are taken", lambda: float(self.admission.draining))
+
+    async def _serve_operations(self) -> None:
+        host, port = split_address(self.config.ops.listen)
+        app = operations_app(self.metrics.registry, self.registry, self.checks, mask=self.config.log.mask_numbers)
+        settings = uvicorn.Config(app, host=host, port=port, log_config=None, access_log=False, lifespan="off")
+        self._http = _Operations(settings)
+        self._http_task = asyncio.create_task(self._http.serve())
+        while not self._http.started:
+            if self._http_task.done():
+                raise ConfigError("ops.listen", f"cannot listen on {self.config.ops.listen}")
+            await asyncio.sleep(0.01)
+
+    def checks(self) -> Mapping[str, bool]:
+        """What must hold for new calls to be welcome."""
+        return {
+            "sip": bool(self.sip_addresses),
+            "media": self.media.up,
+            "store": self.store.healthy(),
+            "accepting": not self.admission.draining,
+        }
+
+    def reload(self) -> None:
+        """Read dialplans and prompts again; either both are new or both stay."""
+        try:
+            dialplan = load_dialplans(self.config.dialplan.directory)
+            prompts = load_catalogue(self.config.prompts.directory, self.config.prompts.language)
+        except ConfigError as error:
+            self.metrics.reloads.labels("refused").inc()
+            log.error("reload_refused", error=str(error), kept="the plan in use")
+            return
+        self.dialplan, self.prompts = dialplan, prompts
+        self.metrics.reloads.labels("done").inc()
+        log.info("reloaded", trunks=len(dialplan.trunks))
+
+    def terminate(self) -> None:
+        """First time: drain. Second time: stop at once."""
+        if self.admission.draining:
+            self._stopping.set()
+        elif not self._stopping.is_set():
+            self.admission.draining = True
+            log.info("draining", calls=len(self.registry), seconds=self.config.call.drain_s)
+            self._spawn(self._drain())
+
+    async def _drain(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.config.call.drain_s):
+                await self.registry.wait_empty()
+        self._stopping.set()
+
+    async def wait_stopped(self) -> None:
+        """Return when it is time to stop."""
+        await self._stopping.wait()
+
+    async def stop(self) -> None:
+        """Hang up what is left, write every CDR, close everything."""
+        self.admission.draining = True
+        await self.user_agent.stop()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(5.0):
+                await self.cdrs.drain()
+        if self._http is not None:
+            self._http.should_exit = True
+            await self._http_task
+        await self.media.close()
+        if self.media_process is not None:
+            await self.media_process.stop()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self.sink is not None:
+            self.sink.close()
+        self.store.close()
+        log.info("stopped")
+
+    def _spawn(self, coroutine: object) -> None:
+        self._tasks.append(asyncio.create_task(coroutine))  # type: ignore[arg-type]
+
+    async def _sweep(self) -> None:
+        recording = self.config.recording
+        while True:
+            await asyncio.to_thread(sweep, recording.directory, recording.keep_days, time.time())
+            await asyncio.sleep(SWEEP_EVERY_S)
+
+
+def _call_settings(config: Config, identity_host: str) -> CallSettings:
+    return CallSettings(
+        identity_host=identity_host,
+        host_name=config.host_name,
+        first_digit_s=config.extension.first_digit_s,
+        inter_digit_s=config.extension.inter_digit_s,
+        extension_tries=config.extension.tries,
+        warning_s=config.call.warning_s,
+        max_duration_s=config.call.max_duration_s,
+        recording_directory=config.recording.directory,
+        language=config.prompts.language,
+        max_calls=config.limits.max_calls,
+        calls_per_second=config.limits.calls_per_second,
+        max_calls_per_app=config.limits.max_calls_per_app,
+        max_calls_per_x=config.limits.max_calls_per_x,
+    )
+
+
+async def serve(config: Config) -> None:
+    """Run a switch until SIGTERM or SIGINT."""
+    switch = Switch(config)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, switch.terminate)
+    loop.add_signal_handler(signal.SIGHUP, switch.reload)
+    try:
+        await switch.start()
+        await switch.wait_stopped()
+    finally:
+        await switch.stop()
+
+
+def run(config: Config) -> None:
+    """`softswitch serve`: blocks until the switch has stopped."""
+    configure_logging(config.log.level, config.log.format, config.log.mask_numbers)
+    uvloop.run(serve(config))

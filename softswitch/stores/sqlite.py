@@ -73,7 +73,7 @@ def open_sqlite(path: str, *, observe: Observe | None = None) -> SqliteStore:
 
 def ensure_schema(path: str) -> None:
     """Create or migrate `path` unless it is as it should be; raises StoreError."""
-    if _revision(path) == REVISION:
+    if schema_revision(path) == REVISION:
         return
     # Alembic takes half a second to import: only where there is something to do.
     from softswitch.stores import migrations  # noqa: PLC0415
@@ -83,6 +83,25 @@ def ensure_schema(path: str) -> None:
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror}") from error
     migrations.upgrade(f"sqlite:///{path}")
+
+
+def schema_revision(path: str) -> str | None:
+    """The schema revision of an existing file, None where it has none; raises StoreError for what is no database."""
+    if not Path(path).exists():
+        return None
+    try:
+        connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_MS / 1000)
+    except sqlite3.Error as error:
+        raise StoreError(f"{path}: {error}") from error
+    try:
+        row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    except sqlite3.OperationalError:  # no such table
+        return None
+    except sqlite3.Error as error:
+        raise StoreError(f"{path}: {error}") from error
+    finally:
+        connection.close()
+    return None if row is None else str(row[0])
 
 
 class SqliteStore:
@@ -98,6 +117,14 @@ class SqliteStore:
     def close(self) -> None:
         """Release the file; idempotent."""
         self._connection.close()
+
+    def healthy(self) -> bool:
+        """Whether the file answers."""
+        try:
+            self._connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        except sqlite3.Error:
+            return False
+        return True
 
     # interfaces.BindingStore
 
@@ -187,25 +214,6 @@ def _connect(path: str) -> sqlite3.Connection:
     # NORMAL: a power cut may lose the last commits but never corrupts, and a commit waits for no disk.
     connection.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -65536;")
     return connection
-
-
-def _revision(path: str) -> str | None:
-    """The schema revision of an existing file, None where there is none to be read."""
-    if not Path(path).exists():
-        return None
-    try:
-        connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_MS / 1000)
-    except sqlite3.Error as error:
-        raise StoreError(f"{path}: {error}") from error
-    try:
-        row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-    except sqlite3.OperationalError:  # no such table
-        return None
-    except sqlite3.Error as error:
-        raise StoreError(f"{path}: {error}") from error
-    finally:
-        connection.close()
-    return None if row is None else str(row[0])
 
 
 def _binding(row: tuple[Any, ...] | None) -> Binding | None:

@@ -142,6 +142,12 @@ def test_the_file_is_in_wal_mode_so_that_readers_never_wait(path: Path, store: S
     connection.close()
 
 
+def test_a_store_is_healthy_until_its_file_is_gone_from_it(store: SqliteStore) -> None:
+    assert store.healthy()
+    store.close()
+    assert not store.healthy()
+
+
 def test_a_failing_operation_is_a_store_error_with_its_name(store: SqliteStore) -> None:
     store.close()
     with pytest.raises(StoreError, match="ax_binding: "):

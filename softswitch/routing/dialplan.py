@@ -309,7 +309,7 @@ def _problem(place: str, detail: dict[str, Any], record: type) -> tuple[str, str
     if detail["type"] == "missing":
         return place + path, "expected, but missing"
     if detail["type"].startswith("dataclass"):
-        return place + path, "expected a table"
+        return place + path, f"expected a table, not {detail['input']!r}"
     words = detail["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
     return place + path, f"{words}, not {detail['input']!r}"
 

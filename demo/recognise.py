@@ -89,6 +89,16 @@ def find(heard: Samples, reference: Samples, *, sure: float = SURE) -> Match | N
     return Match(float(alike[best]), best / RATE) if alike[best] >= sure else None
 
 
+def find_all(heard: Samples, reference: Samples, *, sure: float = SURE) -> list[Match]:
+    """Every place where `reference` is heard, in order; two of them never overlap."""
+    alike = similarity(heard, reference).copy()
+    matches = []
+    while len(alike) and alike[best := int(np.argmax(alike))] >= sure:
+        matches.append(Match(float(alike[best]), best / RATE))
+        alike[max(0, best - len(reference) + 1) : best + len(reference)] = -1
+    return sorted(matches, key=lambda match: match.at_s)
+
+
 def pieces(reference: Samples, piece_s: float = PIECE_S) -> Iterator[tuple[float, Samples]]:
     """The sounding pieces of a reference with their times in it; pauses between words prove nothing: left out."""
     step = int(piece_s * RATE)

@@ -86,6 +86,7 @@ class SwitchProcess:
         self.cdr_file = folder / "cdr.jsonl"
         self.log_file = folder / "switch.log"
         self.recordings = folder / "recordings"
+        self.prompts = REPOSITORY / "prompts"
         self._process: subprocess.Popen[bytes] | None = None
         (folder / "dialplans").mkdir(parents=True, exist_ok=True)
         shutil.copy(REPOSITORY / "dialplans" / "10-china.toml", folder / "dialplans")
@@ -100,7 +101,7 @@ class SwitchProcess:
             "media": {"socket": str(self._socket_file()), "ports": _some_rtp_ports()},
             "store": {"url": f"sqlite:///{self.folder.resolve() / 'softswitch.db'}"},
             "dialplan": {"directory": str(self.dialplan_file.parent)},
-            "prompts": {"directory": str(REPOSITORY / "prompts"), "language": "zh-CN"},
+            "prompts": {"directory": str(self.prompts), "language": "zh-CN"},
             "recording": {"directory": str(self.recordings)},
             "cdr": {"file": str(self.cdr_file)},
             "ops": {"listen": f"{LOOPBACK}:{self.http_port}"},

@@ -13,6 +13,7 @@ from demo.recognise import (
     Samples,
     delay_ms,
     find,
+    find_all,
     first_sound_s,
     frame_levels,
     listen_for,
@@ -85,6 +86,13 @@ def test_a_resampled_prompt_is_found() -> None:
     match = find(np.concatenate([silence(0.3), back]), prompt)
     assert match is not None
     assert match.at_s == pytest.approx(0.3, abs=0.001)
+
+
+def test_a_sound_that_comes_three_times_is_found_three_times() -> None:
+    bell = voice(30, 0.5)
+    heard = np.concatenate([silence(1), bell, voice(31, 1.0), bell, silence(0.1), 0.5 * bell])
+    assert [match.at_s for match in find_all(heard, bell)] == pytest.approx([1.0, 2.5, 3.1], abs=0.001)
+    assert find_all(voice(32, 5.0), bell) == []
 
 
 @pytest.mark.parametrize("other", range(10, 18))

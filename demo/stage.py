@@ -1,0 +1,184 @@
+"""Where calls are placed: one switch, the wire, the cast with its voices; and the evidence that a call leaves.
+
+Called by the demo's story and the phone tests. A scene starts fresh phones, so nothing of one call reaches the next.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from demo.cast import Cast, Party
+from demo.ladder import Rung, rungs
+from demo.phone import Phone
+from demo.recognise import Samples, load
+from demo.switch_process import SwitchProcess, wait_until
+from demo.wire import Packet, RtpStream, Wire, read_a_law, stream_from, stream_to
+
+SETTLE_S = 0.3  # after the last BYE: the phones close their files, the last packets are counted
+
+
+@dataclass(frozen=True, slots=True)
+class Ear:
+    """One party's side of a finished call: what its phone recorded, and what went over the wire to it and from it."""
+
+    party: Party
+    heard: Samples
+    file: Path
+    arrived: RtpStream | None  # from the switch
+    sent: RtpStream | None  # to the switch
+    messages: tuple[str, ...] = ()  # SIP that the phone received
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Everything a finished call left behind."""
+
+    name: str
+    caller: Ear
+    callee: Ear | None
+    cdr: dict[str, Any]
+    packets: tuple[Packet, ...]
+    ladder: tuple[Rung, ...]
+
+    @property
+    def recording(self) -> Path | None:
+        """The recording that the CDR names."""
+        return Path(self.cdr["recording"]) if self.cdr.get("recording") else None
+
+
+@dataclass
+class Stage:
+    """The place of all scenes. `wire` is None where packet sockets are not permitted."""
+
+    switch: SwitchProcess
+    cast: Cast
+    folder: Path
+    wire: Wire | None
+    sentences: dict[str, Samples] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for party in self.cast.all:
+            self.sentences[party.name] = party.voice.write(self.voice_file(party))
+
+    def voice_file(self, party: Party) -> Path:
+        """What a party says."""
+        return self.folder / f"voice-{party.name}.wav"
+
+    def prompt_file(self, name: str) -> Path:
+        """A built-in prompt in the language that callers hear."""
+        return self.switch.prompts / "zh-CN" / f"{name}.wav"
+
+    def prompt(self, name: str) -> Samples:
+        """How a prompt sounds."""
+        return load(self.prompt_file(name))
+
+    def prompt_bytes(self, name: str) -> bytes:
+        """A prompt as it goes over the wire."""
+        return read_a_law(self.prompt_file(name))
+
+    def uri(self, number: str) -> str:
+        """The URI that reaches `number` (or text in its place) through the switch."""
+        return f"sip:{number.removeprefix('+86')}@127.0.0.1:{self.switch.sip_port}"
+
+    @contextlib.contextmanager
+    def call(self, name: str, caller: Party, callee: Party | None, *, speak: bool = True) -> Iterator[CallScene]:
+        """Phones for one call named `name`; when the block ends, they do."""
+        scene = CallScene(self, name, caller, callee)
+        with contextlib.ExitStack() as phones:
+            scene.a = phones.enter_context(self._phone(caller, scene, "caller", speak))
+            if callee is not None:
+                scene.b = phones.enter_context(self._phone(callee, scene, "callee", speak))
+                scene.b.wait_for("ready")
+            scene.a.wait_for("ready")
+            yield scene
+
+    def _phone(self, party: Party, scene: CallScene, side: str, speak: bool) -> Phone:
+        return Phone(
+            party.national,
+            sip_port=party.sip_port,
+            rtp_port=party.rtp_ports.start,
+            speak=self.voice_file(party) if speak else None,
+            hear=self.folder / f"{scene.name}-{side}-{party.name}-heard.wav",
+        )
+
+
+class CallScene:
+    """One call being played: the phones `a` (who calls) and `b`, and what is known when it is over."""
+
+    a: Phone
+    b: Phone
+
+    def __init__(self, stage: Stage, name: str, caller: Party, callee: Party | None) -> None:
+        self.stage, self.name, self.caller, self.callee = stage, name, caller, callee
+        self._began_at = time.monotonic()
+        self._cdrs_before = len(stage.switch.cdrs())
+
+    def connect(self, dialled: str, *, ring_s: float = 0.4) -> None:
+        """A dials, B rings and answers; returns when both have media."""
+        self.a.call(self.stage.uri(dialled))
+        self.answer(ring_s=ring_s)
+        self.a.wait_for("answered")
+        self.a.wait_for("media", hearing=True)
+
+    def answer(self, *, ring_s: float = 0.4) -> None:
+        """B rings and answers."""
+        self.b.wait_for("incoming")
+        self.b.answer(180)
+        self.b.answer(200, after=ring_s)
+        self.b.wait_for("answered")
+        self.b.wait_for("media", hearing=True)
+
+    def end(self, who: Phone) -> None:
+        """One side hangs up, the other is told."""
+        who.hang_up()
+        for phone in self._phones():
+            phone.wait_for("disconnected")
+
+    def evidence(self) -> Evidence:
+        """What the call left, once its CDR is written."""
+        cdr = self.stage.switch.wait_for_cdrs(self._cdrs_before + 1)[self._cdrs_before]
+        time.sleep(SETTLE_S)
+        packets = self.packets()
+        lanes = _lanes(self.caller, 0) | (_lanes(self.callee, 1) if self.callee else {})
+        numbers = [party.number for party in self.stage.cast.all]
+        return Evidence(
+            self.name,
+            self._ear(self.a, self.caller, packets),
+            self._ear(self.b, self.callee, packets) if self.callee else None,
+            cdr,
+            tuple(packets),
+            tuple(rungs(packets, lanes, numbers)),
+        )
+
+    def packets(self) -> list[Packet]:
+        """What went over the wire since this call's phones started."""
+        wire = self.stage.wire
+        return [packet for packet in wire.packets if packet.at >= self._began_at] if wire else []
+
+    def _phones(self) -> list[Phone]:
+        return [self.a, self.b] if self.callee else [self.a]
+
+    def _ear(self, phone: Phone, party: Party, packets: list[Packet]) -> Ear:
+        assert phone.heard is not None
+        wait_until(phone.heard.exists, 2.0)
+        return Ear(
+            party,
+            load(phone.heard),
+            phone.heard,
+            stream_to(packets, party.rtp_ports),
+            stream_from(packets, party.rtp_ports),
+            tuple(_text(packet) for packet in packets if packet.is_sip and packet.destination[1] == party.sip_port),
+        )
+
+
+def _lanes(party: Party, lane: int) -> dict[int, int]:
+    return dict.fromkeys([party.sip_port, *party.rtp_ports], lane)
+
+
+def _text(packet: Packet) -> str:
+    return packet.payload.decode("utf-8", "replace")

@@ -1,0 +1,62 @@
+"""One switch and one run of all scenarios for the whole session; the tests read the outcomes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.scenarios.runner import Outcome, run_all
+from tests.scenarios.scenario import load_scenarios
+from tests.scenarios.sipp import SIPP
+from tests.scenarios.world import LANGUAGE, Place, bind_all, dialplan, reserve_network, write_prompts
+from tests.support.switch import RunningSwitch
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The outcomes, and the switch, which still runs."""
+
+    outcomes: dict[str, Outcome]
+    switch: RunningSwitch
+
+
+@pytest.fixture(scope="session")
+def batch(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Batch]:
+    """Run the scenarios whose tests were selected."""
+    if SIPP is None:
+        pytest.skip("SIPp is not installed (Debian: apt install sip-tester)")
+    wanted = {
+        item.callspec.params["name"]
+        for item in request.session.items
+        if hasattr(item, "callspec") and "name" in item.callspec.params
+    }
+    folder = tmp_path_factory.mktemp("scenarios")
+    network, lock = reserve_network()
+    places = [Place(scenario, index, network) for index, scenario in enumerate(load_scenarios(), 1)]
+    write_prompts(folder / "prompts")
+    switch = RunningSwitch(folder / "switch", dialplan=dialplan(places), settings=settings(folder))
+    try:
+        bind_all(str(folder / "switch" / "softswitch.db"), places)
+        with switch:
+            wanted_places = [place for place in places if place.scenario.name in wanted]
+            outcomes = asyncio.run(
+                run_all(wanted_places, switch.sip_port, str(folder / "switch" / "softswitch.db"), folder)
+            )
+            yield Batch(outcomes, switch)
+    finally:
+        lock.close()
+
+
+def settings(folder: Path) -> dict[str, dict[str, object]]:
+    """Short clocks where a scenario waits for one to run out, long ones where none may."""
+    return {
+        "sip": {"unknown_source": "refuse"},
+        "media": {"silence_s": 600.0},
+        "prompts": {"directory": str(folder / "prompts"), "language": LANGUAGE},
+        "extension": {"first_digit_s": 1.2, "inter_digit_s": 1.0, "tries": 2},
+        "log": {"level": "info", "format": "json"},
+    }

@@ -1,0 +1,167 @@
+"""Runs all scenarios against one switch, several at a time, and keeps what happened for the tests to look at.
+
+Called by conftest.py once a session. SIPp speaks, the phones of rtp.py hear and talk, and afterwards the CDRs are
+fetched from the store: nothing here judges.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from softswitch.interfaces import Cdr
+from softswitch.stores.provisioning import open_provisioning
+from tests.scenarios.rtp import Address, Phone, SilentTarget, media_address
+from tests.scenarios.scenario import SILENT
+from tests.scenarios.sipp import PORT, Sipp, TracedMessage, received
+from tests.scenarios.world import EXTENSION, VOICES, Place
+
+AT_ONCE = 8
+CALLEE_PATIENCE_S = 8.0  # after the caller's end: CANCEL and BYE of the other leg may still be on their way
+CDR_PATIENCE_S = 5.0
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What one scenario left behind. Sides are "caller", "callee" and, with several targets, "callee_1" …"""
+
+    place: Place
+    exit_codes: dict[str, int | None] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
+    received: dict[str, list[TracedMessage]] = field(default_factory=dict)
+    at_silent_targets: list[bytes] = field(default_factory=list)
+    order_heard: dict[str, list[str]] = field(default_factory=dict)
+    heard: dict[str, dict[str, int]] = field(default_factory=dict)
+    cdrs: list[Cdr] = field(default_factory=list)
+
+
+async def run_all(places: Sequence[Place], switch_port: int, database: str, folder: Path) -> dict[str, Outcome]:
+    """Every scenario's outcome, by name."""
+    room = asyncio.Semaphore(AT_ONCE)
+
+    async def run_one(place: Place) -> Outcome:
+        async with room:
+            directory = folder / place.scenario.name
+            directory.mkdir()
+            return await _Run(place, switch_port, directory).run()
+
+    # The long ones first, so that the last to start are short.
+    inside_out = sorted(places, key=lambda place: not place.scenario.media.caller_hears)
+    outcomes = {one.place.scenario.name: one for one in await asyncio.gather(*map(run_one, inside_out))}
+    await asyncio.to_thread(_fetch_cdrs, database, outcomes)
+    return outcomes
+
+
+def _fetch_cdrs(database: str, outcomes: dict[str, Outcome]) -> None:
+    """The finished records of each X; those that are due but not yet written are waited for."""
+    store = open_provisioning(database)
+    deadline = time.monotonic() + CDR_PATIENCE_S
+    for outcome in outcomes.values():
+        due = not outcome.place.scenario.cdr.none
+        while (
+            not (found := list(store.cdrs(x=outcome.place.number("x")).items)) and due and time.monotonic() < deadline
+        ):
+            time.sleep(0.05)
+        outcome.cdrs = found
+    store.close()
+
+
+class _Run:
+    """One scenario: its SIPps, its phones, its silent targets."""
+
+    def __init__(self, place: Place, switch_port: int, folder: Path) -> None:
+        self._place, self._switch_port, self._folder = place, switch_port, folder
+        media = place.scenario.media
+        self._phones = {
+            "caller": Phone(VOICES["caller"], [place.filled(keys) for keys in media.keys]),
+            "callee": Phone(VOICES["callee"]),
+        }
+        self._silent: list[asyncio.DatagramTransport] = []
+        self._silent_targets: list[SilentTarget] = []
+
+    async def run(self) -> Outcome:
+        place = self._place
+        caller_phone, callee_phone = self._phones["caller"], self._phones["callee"]
+        await caller_phone.open(place.caller_ip)
+        await callee_phone.open(place.targets[-1])
+        caller = self._sipp("caller", "uac.xml", place.caller_ip, caller_phone)
+        callees: list[Sipp] = []
+        try:
+            for name, file, address in self._targets():
+                if file == SILENT:
+                    await self._open_silent(address)
+                else:
+                    callees.append(self._sipp(name, file, address, callee_phone))
+                    await callees[-1].answer()
+            if place.scenario.media.talk:
+                _talk(caller_phone, caller)
+                _talk(callee_phone, callees[-1])
+            await caller.call(self._switch_port, _national(place.number("x")))
+            await _all_over(callees)
+        finally:
+            for sipp in (caller, *callees):
+                sipp.stop()
+            for phone in self._phones.values():
+                phone.close()
+            for transport in self._silent:
+                transport.close()
+        return self._outcome([caller, *callees])
+
+    def _targets(self) -> list[tuple[str, str, str]]:
+        files = self._place.scenario.call.callees
+        several = sum(file != SILENT for file in files) > 1
+        names = [f"callee_{i + 1}" if several else "callee" for i in range(len(files))]
+        return list(zip(names, files, self._place.targets, strict=True))
+
+    def _sipp(self, name: str, file: str, address: str, phone: Phone) -> Sipp:
+        call, place = self._place.scenario.call, self._place
+        keys: dict[str, str | int] = {"rtp_port": phone.port, "extension": EXTENSION}
+        if name == "caller":
+            keys["caller"] = place.number(call.caller)
+        else:
+            keys["callee"] = place.number(call.callee)
+        return Sipp(name, self._folder, place.scenario.folder / file, address, keys)
+
+    async def _open_silent(self, address: str) -> None:
+        loop = asyncio.get_running_loop()
+        transport, target = await loop.create_datagram_endpoint(SilentTarget, local_addr=(address, PORT))
+        self._silent.append(transport)
+        self._silent_targets.append(target)
+
+    def _outcome(self, sipps: Sequence[Sipp]) -> Outcome:
+        outcome = Outcome(self._place)
+        for sipp in sipps:
+            outcome.exit_codes[sipp.name] = sipp.exit_code
+            outcome.errors[sipp.name] = sipp.errors
+            outcome.received[sipp.name] = received(sipp.trace)
+        for side, phone in self._phones.items():
+            outcome.order_heard[side], outcome.heard[side] = phone.order, phone.heard
+        outcome.at_silent_targets = [data for target in self._silent_targets for data in target.received]
+        return outcome
+
+
+def _talk(phone: Phone, sipp: Sipp) -> None:
+    """Talk to where the switch's SDP says, once SIPp has seen one."""
+
+    def remote() -> Address | None:
+        messages = received(sipp.trace) if sipp.trace else []
+        return next((found for message in reversed(messages) if (found := media_address(message.text))), None)
+
+    phone.talk(remote)
+
+
+async def _all_over(callees: Sequence[Sipp]) -> None:
+    """Wait for the callees' SIPps; one that still waits then has not had its call, or not its end."""
+    try:
+        async with asyncio.timeout(CALLEE_PATIENCE_S):
+            await asyncio.gather(*(sipp.wait() for sipp in callees))
+    except TimeoutError:
+        return
+
+
+def _national(number: str) -> str:
+    """As a trunk dials it: without the +86."""
+    return number.removeprefix("+86")

@@ -1,0 +1,148 @@
+"""Reads `sipp_scenarios/*/expect.toml`: what is bound, who calls, and what must have happened when the call is over.
+
+Called by world.py (who needs which number), runner.py (what to start) and test_scenarios.py (what to look at). The keys
+are explained in `sipp_scenarios/README.md`; an unknown one is an error.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import ConfigDict, TypeAdapter
+
+SCENARIOS = Path(__file__).resolve().parents[2] / "sipp_scenarios"
+SILENT = "silent"  # in the place of a file: a target that takes whatever comes and never answers
+
+STRICT = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True, slots=True)
+class BindingPart:
+    """`[binding]`: what X is bound to. The rest of `options` goes to the store's BindingOptions."""
+
+    __pydantic_config__ = STRICT
+
+    mode: str
+    x_class: str = "mobile"  # or "700"
+    a_class: str = "mobile"  # or "fixed"
+    temporary_callee: str = ""  # AX
+    latest_caller: str = ""  # AXE: who last called A
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CallPart:
+    """`[call]`: who dials, whose phone is at the other end, which files play the targets of the route, in order."""
+
+    __pydantic_config__ = STRICT
+
+    caller: str
+    callee: str
+    callees: tuple[str, ...] = ("uas.xml",)
+    reached: bool = True  # False: nothing at all may arrive at any target
+    stranger: bool = False  # the caller's address is in no trunk of the dialplan
+
+
+@dataclass(frozen=True, slots=True)
+class TrunkPart:
+    """`[trunk]`: clocks of the targets."""
+
+    __pydantic_config__ = STRICT
+
+    ring_s: float = 20.0
+    connect_s: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class MediaPart:
+    """`[media]`: what the phones send, and what they must hear, in this order (other things may follow)."""
+
+    __pydantic_config__ = STRICT
+
+    talk: bool = False
+    keys: tuple[str, ...] = ()  # by RFC 4733, each at the next "enter_extension"
+    caller_hears: tuple[str, ...] = ()
+    callee_hears: tuple[str, ...] = ()
+    caller_hears_at_least: Mapping[str, int] = field(default_factory=dict)  # packets
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """`[[seen]]`: a message that one side received.
+
+    `times` counts different messages, `at_least` and `at_most` count retransmissions too; `contains` is looked for in
+    `header`, else in the whole message.
+    """
+
+    __pydantic_config__ = STRICT
+
+    by: str
+    message: str
+    cseq: str = ""
+    header: str = ""
+    contains: str = ""
+    times: int | None = None
+    at_least: int = 1
+    at_most: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CdrPart:
+    """`[cdr]`: `fields` are those of `interfaces.Cdr`; the rest is worked out from its times."""
+
+    __pydantic_config__ = STRICT
+
+    none: bool = False
+    answered: bool | None = None
+    talk_s: float | None = None
+    talk_tolerance_s: float = 0.5
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One folder of `sipp_scenarios/`."""
+
+    __pydantic_config__ = STRICT
+
+    name: str
+    about: str
+    binding: BindingPart
+    call: CallPart
+    cdr: CdrPart
+    trunk: TrunkPart = TrunkPart()
+    media: MediaPart = MediaPart()
+    seen: tuple[Seen, ...] = ()
+
+    @property
+    def folder(self) -> Path:
+        """Where its XML files stand."""
+        return SCENARIOS / self.name
+
+
+_SCENARIO = TypeAdapter(Scenario)
+
+
+def load_scenarios() -> list[Scenario]:
+    """Every folder that holds an expect.toml, by name."""
+    return [load(path.parent) for path in sorted(SCENARIOS.glob("*/expect.toml"))]
+
+
+def load(folder: Path) -> Scenario:
+    """The scenario in `folder`."""
+    tables = tomllib.loads((folder / "expect.toml").read_text(encoding="utf-8"))
+    call = tables["call"]
+    tables["call"] = {"caller": call.pop("from"), "callee": call.pop("to"), **call}
+    _gather(tables["binding"], BindingPart, "options")
+    _gather(tables["cdr"], CdrPart, "fields")
+    return _SCENARIO.validate_python({"name": folder.name, **tables})
+
+
+def _gather(table: dict[str, Any], part: type, into: str) -> None:
+    """Move the keys that are not of `part` into its mapping `into`."""
+    own = getattr(part, "__dataclass_fields__")  # noqa: B009 - dataclasses have no typed way to name their fields
+    table[into] = {name: table.pop(name) for name in list(table) if name not in own}

@@ -1,0 +1,138 @@
+"""Runs one SIPp and reads the trace of its messages.
+
+Called by runner.py. SIPp itself checks the order of messages and whatever its scenario file says; here stand only its
+command line, its exit and what it saw.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+PORT = 5060
+TIMEOUT_S = 40
+SIPP = shutil.which("sipp")
+
+_ENTRY = re.compile(r"^-{20,} [^\n]*\n\w+ message (sent|received) [^\n]*\n\n", re.M)
+
+
+@dataclass(frozen=True, slots=True)
+class TracedMessage:
+    """One message as SIPp received it."""
+
+    text: str
+
+    @property
+    def name(self) -> str:
+        """Method of a request, status of a response."""
+        first = self.text.split(None, 2)
+        return first[1] if first[0].startswith("SIP/2.0") else first[0]
+
+    def header(self, name: str) -> str:
+        """All values of a header, "" where there is none."""
+        head = self.text.partition("\n\n")[0]
+        return ", ".join(re.findall(rf"^{re.escape(name)}[ \t]*:[ \t]*(.*)$", head, re.M | re.I))
+
+
+def received(trace: str) -> list[TracedMessage]:
+    """What came in, in its order, with every retransmission."""
+    parts = _ENTRY.split(trace.replace("\r\n", "\n"))[1:]
+    return [
+        TracedMessage(text.strip("\n") + "\n")
+        for way, text in zip(parts[::2], parts[1::2], strict=True)
+        if way == "received"
+    ]
+
+
+class Sipp:
+    """One SIPp process for one call, at `address`; its files are `<folder>/<name>.*`."""
+
+    def __init__(self, name: str, folder: Path, file: Path, address: str, keys: Mapping[str, str | int]) -> None:
+        self.name, self.address = name, address
+        self._base = folder / name
+        self._file, self._keys = file, keys
+        self._process: asyncio.subprocess.Process | None = None
+        self.exit_code: int | None = None
+
+    @property
+    def trace(self) -> str:
+        """The message trace as far as it is written."""
+        return self._read(".messages")
+
+    @property
+    def errors(self) -> str:
+        """What SIPp had to complain about."""
+        return self._read(".errors") or (self._read(".output")[-500:] if self.exit_code else "")
+
+    def _read(self, suffix: str) -> str:
+        with contextlib.suppress(FileNotFoundError):
+            return self._base.with_suffix(suffix).read_text(encoding="utf-8", errors="replace")
+        return ""
+
+    async def answer(self) -> None:
+        """Start as a callee; returns when the port is open."""
+        await self._start([])
+        deadline = asyncio.get_running_loop().time() + 10
+        while not port_is_open(self.address) and self._process is not None and self._process.returncode is None:
+            if asyncio.get_running_loop().time() > deadline:
+                raise TimeoutError(f"SIPp {self.name} does not listen on {self.address}")
+            await asyncio.sleep(0.02)
+
+    async def call(self, switch_port: int, dialled: str) -> None:
+        """Place the call and return when it is over."""
+        await self._start([f"127.0.0.1:{switch_port}", "-s", dialled])
+        await self.wait()
+
+    async def wait(self) -> None:
+        """Return when SIPp has ended by itself."""
+        assert self._process is not None
+        self.exit_code = await self._process.wait()
+
+    def stop(self) -> None:
+        """End a SIPp that still waits for its call."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
+
+    async def _start(self, target: list[str]) -> None:
+        assert SIPP is not None
+        ip = self.address
+        options = [
+            "-sf",
+            str(self._file),
+            "-i",
+            ip,
+            "-mi",
+            ip,
+            "-ci",
+            ip,
+            "-p",
+            str(PORT),
+            "-bind_local",
+            "-m",
+            "1",
+            "-r",
+            "1",
+        ]
+        options += ["-nostdin", "-timeout", f"{TIMEOUT_S}s", "-timeout_error", "-deadcall_wait", "0"]
+        options += ["-trace_err", "-error_file", str(self._base.with_suffix(".errors"))]
+        options += ["-trace_msg", "-message_file", str(self._base.with_suffix(".messages"))]
+        for key, value in self._keys.items():
+            options += ["-key", key, str(value)]
+        caller = str(self._keys["caller"]).lstrip("+") if "caller" in self._keys else "callee"
+        options += ["-cid_str", f"%u-%p-{caller}@%s"]
+        with self._base.with_suffix(".output").open("wb") as output:
+            self._process = await asyncio.create_subprocess_exec(
+                SIPP, *target, *options, stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output
+            )
+
+
+def port_is_open(address: str, port: int = PORT) -> bool:
+    """Whether somebody listens there (UDP), without touching the port."""
+    octets = [int(part) for part in address.split(".")]
+    wanted = "{:02X}{:02X}{:02X}{:02X}:{:04X}".format(*reversed(octets), port)
+    return wanted in Path("/proc/net/udp").read_text(encoding="ascii")

@@ -1,0 +1,170 @@
+"""Every folder of sipp_scenarios/ against a real switch: SIPp content, CDR right, nothing leaked or left."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from softswitch.interfaces import Cdr
+from tests.scenarios.conftest import Batch
+from tests.scenarios.runner import Outcome
+from tests.scenarios.scenario import Seen, load_scenarios
+from tests.scenarios.sipp import TracedMessage, received
+
+# The whole batch runs in the first test that asks for it.
+pytestmark = [pytest.mark.sipp, pytest.mark.timeout(240)]
+
+NAMES = [scenario.name for scenario in load_scenarios()]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_scenario(name: str, batch: Batch) -> None:
+    outcome = batch.outcomes[name]
+    problems = [*sipp_problems(outcome), *message_problems(outcome), *sound_problems(outcome)]
+    problems += [*cdr_problems(outcome), *leaks(outcome)]
+    assert not problems, "\n".join([outcome.place.scenario.about, *problems])
+
+
+def test_no_call_is_left_when_all_are_over(batch: Batch) -> None:
+    assert json.loads(batch.switch.http("/calls")) == []
+    assert batch.switch.metric("softswitch_active_calls") == 0
+
+
+def test_the_cdr_file_has_one_line_for_each_record_of_the_store(batch: Batch) -> None:
+    stored = [cdr.call_id for outcome in batch.outcomes.values() for cdr in outcome.cdrs]
+    assert sorted(line["call_id"] for line in batch.switch.cdrs()) == sorted(stored)
+
+
+def test_no_call_crashed_and_the_leak_guard_never_had_to_help(batch: Batch) -> None:
+    assert "call_crashed" not in batch.switch.log_file.read_text(encoding="utf-8")
+    assert batch.switch.metric("softswitch_leak_guard_hits_total") == 0
+
+
+def test_the_leak_check_finds_a_number_in_any_form() -> None:
+    for text in ("+8613810001001", "13810001001", "0138-1000-1001", "138 1000 1001"):
+        trace = f"{'-' * 47} now\nUDP message received [9] bytes :\n\nINVITE x SIP/2.0\nSubject: {text}\n\n"
+        assert shows("+8613810001001", received(trace)[0].text), text
+    assert not shows("+8613810001001", "CSeq: 1381000\nX: 1001")
+
+
+# What SIPp says
+
+
+def sipp_problems(outcome: Outcome) -> list[str]:
+    """SIPps that did not end with 0, and targets that got what they should not."""
+    problems = [
+        f"SIPp of the {side} ended with {code}: {outcome.errors[side]}"
+        for side, code in outcome.exit_codes.items()
+        if code != 0
+    ]
+    if not outcome.place.scenario.call.reached and outcome.at_silent_targets:
+        problems.append(f"the callee was bothered: {outcome.at_silent_targets[0]!r}")
+    return problems
+
+
+# What the traces show
+
+
+def message_problems(outcome: Outcome) -> list[str]:
+    """Every `[[seen]]` that was not seen."""
+    return [problem for seen in outcome.place.scenario.seen if (problem := _not_seen(seen, outcome))]
+
+
+def _not_seen(seen: Seen, outcome: Outcome) -> str:
+    wanted = outcome.place.filled(seen.contains)
+    found = [message for message in outcome.received[seen.by] if _matches(message, seen)]
+    if seen.times is not None and len(set(found)) != seen.times:
+        return f"{seen.by} received {len(set(found))} different {seen.message}, expected {seen.times}"
+    if len(found) < seen.at_least or (seen.at_most is not None and len(found) > seen.at_most):
+        return f"{seen.by} received {len(found)} {seen.message}, expected {seen.at_least} to {seen.at_most}"
+    if found and wanted not in (found[0].header(seen.header) if seen.header else found[0].text):
+        return f"{seen.by}: no {wanted!r} in {seen.header or 'the message'} of\n{found[0].text}"
+    return ""
+
+
+def _matches(message: TracedMessage, seen: Seen) -> bool:
+    return message.name == seen.message and message.header("CSeq").endswith(seen.cseq)
+
+
+# What the phones heard
+
+
+def sound_problems(outcome: Outcome) -> list[str]:
+    """Phones that did not hear what they should, or not in that order."""
+    media = outcome.place.scenario.media
+    problems = []
+    for side, expected in (("caller", media.caller_hears), ("callee", media.callee_hears)):
+        order = [sound for sound in outcome.order_heard[side] if sound != "?"]
+        if order[: len(expected)] != list(expected):
+            problems.append(f"the {side} heard {order}, expected {list(expected)} first")
+    for sound, least in media.caller_hears_at_least.items():
+        if (packets := outcome.heard["caller"].get(sound, 0)) < least:
+            problems.append(f"the caller heard {packets} packets of {sound}, expected {least}")
+    return problems
+
+
+# What the CDR says
+
+
+def cdr_problems(outcome: Outcome) -> list[str]:
+    """What is wrong with the record, or that there is not exactly one."""
+    part = outcome.place.scenario.cdr
+    if len(outcome.cdrs) != (0 if part.none else 1):
+        return [f"{len(outcome.cdrs)} CDRs"]
+    return [] if part.none else _record_problems(outcome, outcome.cdrs[0])
+
+
+def _record_problems(outcome: Outcome, cdr: Cdr) -> list[str]:
+    part, place = outcome.place.scenario.cdr, outcome.place
+    problems = []
+    for name, expected in _flat(part.fields).items():
+        wanted = place.filled(expected) if isinstance(expected, str) else expected
+        if (found := _field(cdr, name)) != wanted:
+            problems.append(f"CDR {name} is {found!r}, expected {wanted!r}")
+    if part.answered is not None and (cdr.answered_at is not None) != part.answered:
+        problems.append(f"CDR answered_at is {cdr.answered_at}")
+    if part.talk_s is not None:
+        talk_s = (cdr.ended_at or 0.0) - (cdr.answered_at or 0.0)
+        if abs(talk_s - part.talk_s) > part.talk_tolerance_s:
+            problems.append(f"CDR has {talk_s:.3f} s of talk, expected {part.talk_s} ± {part.talk_tolerance_s}")
+    return problems
+
+
+def _flat(fields: object, prefix: str = "") -> dict[str, object]:
+    """`a.codec = …` of TOML is a table in a table; here it is one name again."""
+    if not isinstance(fields, dict):
+        return {prefix[:-1]: fields}
+    return {name: value for key, inner in fields.items() for name, value in _flat(inner, f"{prefix}{key}.").items()}
+
+
+def _field(cdr: object, name: str) -> object:
+    for part in name.split("."):
+        cdr = getattr(cdr, part)
+    return cdr
+
+
+# What nobody may see
+
+
+def leaks(outcome: Outcome) -> list[str]:
+    """Messages that show one side the number or an address of the other, in whatever form and place."""
+    place = outcome.place
+    parties = {role: place.number(role) for role in "abc"}
+    problems = []
+    for side, messages in outcome.received.items():
+        caller = side == "caller"
+        own = place.scenario.call.caller if caller else place.scenario.call.callee
+        addresses = place.targets if caller else [place.caller_ip]
+        for message in messages:
+            secrets = [number for role, number in parties.items() if role != own and shows(number, message.text)]
+            secrets += [address for address in addresses if address in message.text]
+            if secrets:
+                problems.append(f"the {side} could see {secrets} in\n{message.text}")
+    return problems
+
+
+def shows(number: str, text: str) -> bool:
+    """Whether the national digits of `number` stand in a line of `text`, with whatever between them."""
+    digits = number.removeprefix("+86")
+    return any(digits in "".join(filter(str.isdigit, line)) for line in text.splitlines())

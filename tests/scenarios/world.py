@@ -1,0 +1,170 @@
+"""The world the scenarios live in: a number and an address for everybody, the dialplan, the prompts, the bindings.
+
+Called by runner.py before the switch starts. Every scenario has numbers and addresses of its own, so that all of them
+can run at once and nobody else's message can be mistaken for theirs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from softswitch.interfaces import App, CallbackRecord, Mode
+from softswitch.stores.provisioning import Provisioning, open_provisioning
+from softswitch.stores.rules import BindingOptions
+from softswitch.stores.sqlite import open_sqlite
+from tests.scenarios.scenario import Scenario
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+EXTENSION = "1234"
+LANGUAGE = "zh-CN"
+
+# Every prompt is one A-law byte all over, so that a phone knows what it hears from any packet.
+PROMPTS: Mapping[str, tuple[int, float]] = {  # name: (byte, seconds)
+    "announcement": (0x21, 1.0),
+    "no_binding": (0x22, 1.0),
+    "enter_extension": (0x23, 0.8),
+    "invalid_extension": (0x24, 0.4),
+    "connecting": (0x25, 0.6),
+    "powered_off": (0x26, 0.6),
+    "last_minute": (0x27, 0.4),
+    "ringback": (0x28, 0.4),
+    "service_fault": (0x29, 0.4),
+    "no_permission": (0x2A, 0.4),
+}
+VOICES: Mapping[str, int] = {"caller": 0x31, "callee": 0x32}
+SOUNDS: Mapping[int, str] = {
+    **{byte: name for name, (byte, _) in PROMPTS.items()},
+    **{byte: name for name, byte in VOICES.items()},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One scenario's numbers (E.164) and addresses."""
+
+    scenario: Scenario
+    index: int
+    network: int  # second octet of this run's 127.x.0.0/16; strangers are in the one above
+
+    @property
+    def numbers(self) -> dict[str, str]:
+        """Who has which number: a, b, c (neither of them), x; and the extension e."""
+        n = f"{self.index:02d}"
+        fixed, short = self.scenario.binding.a_class == "fixed", self.scenario.binding.x_class == "700"
+        return {
+            "a": f"+86106500{n}05" if fixed else f"+86138100{n}001",
+            "b": f"+86139200{n}002",
+            "c": f"+86137300{n}003",
+            "x": f"+86700100000{n}" if short else f"+86170400{n}004",
+            "e": EXTENSION,
+        }
+
+    def number(self, role: str) -> str:
+        """The number of a, b, c or x."""
+        return self.numbers[role]
+
+    def filled(self, text: str) -> str:
+        """`text` with {a}, {x}, {trunk_2} … in it replaced."""
+        trunks = {f"trunk_{i + 1}": self.trunk(i) for i in range(len(self.targets))}
+        return text.format(**self.numbers, **trunks)
+
+    @property
+    def caller_ip(self) -> str:
+        """Where the caller's SIPp is."""
+        network = self.network + 1 if self.scenario.call.stranger else self.network
+        return f"127.{network}.{self.index}.1"
+
+    @property
+    def targets(self) -> list[str]:
+        """Addresses of the route's targets, in its order."""
+        return [f"127.{self.network}.{self.index}.{2 + i}" for i in range(len(self.scenario.call.callees))]
+
+    def trunk(self, target: int) -> str:
+        """Name of the trunk to target number `target`."""
+        return f"{self.scenario.name}-{target + 1}"
+
+
+def reserve_network() -> tuple[int, socket.socket]:
+    """A second octet of 127.x.0.0/16 that no other run uses, held by the returned socket."""
+    for network in random.sample(range(16, 250, 2), 100):
+        lock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            lock.bind((f"127.{network}.255.1", 5060))
+        except OSError:
+            lock.close()
+            continue
+        return network, lock
+    raise AssertionError("100 test runs at once on this machine?")
+
+
+def dialplan(places: Sequence[Place]) -> str:
+    """The numbers of China, one trunk for all callers, and for each scenario its targets and a route to its callee."""
+    blocks = [(REPOSITORY / "dialplans" / "10-china.toml").read_text(encoding="utf-8")]
+    network = places[0].network
+    blocks.append(f'[[trunk]]\nname = "callers"\nhost = "127.{network}.0.1"\nsources = ["127.{network}.0.0/16"]\n')
+    for place in places:
+        for target, address in enumerate(place.targets):
+            clocks = place.scenario.trunk
+            blocks.append(
+                f'[[trunk]]\nname = "{place.trunk(target)}"\nhost = "{address}"\n'
+                f"ring_s = {clocks.ring_s}\nconnect_s = {clocks.connect_s}\n"
+            )
+        trunks = ", ".join(f'"{place.trunk(target)}"' for target in range(len(place.targets)))
+        blocks.append(
+            f'[[route]]\nname = "{place.scenario.name}"\nnumbers = ["{place.number(place.scenario.call.callee)}"]\n'
+            f"targets = [{trunks}]\n"
+        )
+    return "\n".join(blocks)
+
+
+def write_prompts(directory: Path) -> None:
+    """The whole built-in set, short, each prompt one byte all over."""
+    folder = directory / LANGUAGE
+    folder.mkdir(parents=True)
+    entries = []
+    for name, (byte, seconds) in PROMPTS.items():
+        samples = bytes([byte]) * round(seconds * 8000)
+        header = struct.pack("<4sIHHIIHH", b"fmt ", 16, 6, 1, 8000, 8000, 1, 8)
+        data = b"WAVE" + header + struct.pack("<4sI", b"data", len(samples)) + samples
+        (folder / f"{name}.wav").write_bytes(struct.pack("<4sI", b"RIFF", len(data)) + data)
+        entries.append(f'[[prompt]]\nname = "{name}"\nfile = "{name}.wav"\n')
+    (folder / "index.toml").write_text("\n".join(entries), encoding="utf-8")
+
+
+def bind_all(database: str, places: Sequence[Place]) -> None:
+    """Put every X into the pool and bind it as its scenario says."""
+    store = open_provisioning(database)
+    for place in places:
+        _bind(store, place)
+    store.close()
+    asyncio.run(_remember_callers(database, places))
+
+
+def _bind(store: Provisioning, place: Place) -> None:
+    part, numbers = place.scenario.binding, place.numbers
+    mode = Mode(part.mode)
+    options = BindingOptions(**part.options)
+    store.add_number(numbers["x"], App(f"{mode.value.lower()}-app", mode, len(EXTENSION)))
+    if mode is Mode.AXB:
+        store.bind_axb(numbers["x"], numbers["a"], numbers["b"], options)
+    elif mode is Mode.AX:
+        store.bind_ax(numbers["x"], numbers["a"], options)
+        if part.temporary_callee:
+            store.set_callee(place.filled(part.temporary_callee), x=numbers["x"], duration_s=600)
+    else:
+        store.bind_axe(numbers["x"], numbers["a"], EXTENSION, options)
+
+
+async def _remember_callers(database: str, places: Sequence[Place]) -> None:
+    store = open_sqlite(database)
+    for place in places:
+        if place.scenario.binding.latest_caller:
+            caller = place.filled(place.scenario.binding.latest_caller)
+            await store.remember_caller(CallbackRecord(place.number("x"), place.number("a"), caller, 1.0))
+    store.close()

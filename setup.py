@@ -9,7 +9,8 @@ setup(
         Extension(
             "media._native",
             sources=sorted(path for path in glob("media/native/*.c") if "test_" not in path),
-            extra_compile_args=["-std=gnu11", "-O2", "-Wall", "-Wextra", "-pthread"],
+            depends=sorted(glob("media/native/*.h")),
+            extra_compile_args=["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-pthread"],
             extra_link_args=["-pthread"],
         )
     ]

@@ -1,0 +1,331 @@
+/* Everything that the worker thread owns: endpoints, playbacks, recordings, and the rings to the other threads.
+ *
+ * Handles are `generation << 16 | slot`; they are given out by the commanding thread (module.c) and a stale one finds
+ * nothing. Times are CLOCK_MONOTONIC nanoseconds. No function here allocates, locks or formats after worker_start().
+ */
+#ifndef MEDIA_CORE_H
+#define MEDIA_CORE_H
+
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stddef.h>
+
+#include "g711.h"
+#include "ring.h"
+#include "rtp.h"
+
+#define FRAME_SAMPLES 160
+#define FRAME_NS 20000000LL
+#define TICK_NS 2000000LL
+#define SECOND_NS 1000000000LL
+#define SAMPLE_NS 125000LL
+#define MAX_LISTENERS 4
+#define MAX_PACKET 1500
+#define MAX_PLAYBACKS 8192
+#define MAX_RECORDINGS 8192
+#define MIX_QUEUE 2048        /* samples of talk that wait for a mixed prompt's next frame: 256 ms */
+#define RECORD_WINDOW 8192    /* samples a recording can still change: 1024 ms */
+#define RECORD_DELAY 1920     /* samples that late packets have to arrive: 240 ms */
+#define RECORD_CHUNK 4000     /* samples written at once: 500 ms */
+#define NONE UINT32_MAX
+
+/* Commands: commanding thread to worker */
+
+enum command_type {
+    COMMAND_OPEN,
+    COMMAND_CONFIGURE,
+    COMMAND_CONNECT,
+    COMMAND_DISCONNECT,
+    COMMAND_PLAY,
+    COMMAND_STOP_PLAY,
+    COMMAND_RECORD,
+    COMMAND_VOICES,
+    COMMAND_CLOSE_RECORDING,
+    COMMAND_CLOSE,
+    COMMAND_SHUT_DOWN,
+};
+
+struct remote {
+    struct sockaddr_in address;
+    int16_t payload_type;
+    int16_t event_out; /* RFC 4733 payload type we send with, -1: none */
+    int16_t event_in;  /* the one we receive, -1: none */
+    bool sending, receiving, nat;
+};
+
+struct command {
+    enum command_type type;
+    uint32_t handle;
+    union {
+        struct { int rtp_fd, rtcp_fd; uint32_t ssrc, timestamp; uint16_t sequence; uint64_t cname; } open;
+        struct remote remote;
+        struct { uint32_t other; bool digits; } connect;
+        struct {
+            const uint8_t *samples;
+            size_t length;
+            uint32_t listeners[MAX_LISTENERS];
+            uint8_t count;
+            bool loop, mix;
+        } play;
+        struct { uint32_t left, right; int fd; bool stereo, voices; int64_t elapsed, written; } record;
+    };
+};
+
+/* Events: worker and writer to the commanding thread */
+
+enum event_type { EVENT_CLOSED, EVENT_DIGIT, EVENT_SILENCE, EVENT_PLAYED, EVENT_RECORDED, EVENT_TRUNCATED, EVENT_TOTALS };
+
+struct statistics {
+    uint64_t received, sent, dropped;
+    int64_t lost, remote_lost;
+    double jitter_ms, remote_jitter_ms, round_trip_ms;
+};
+
+struct play_report {
+    uint32_t frames, first_timestamp, last_timestamp;
+    int32_t remote_lost;
+    bool completed;
+};
+
+struct totals {
+    uint64_t packets_in, packets_out, packets_dropped, bytes_recorded, events, events_lost;
+    int64_t lost;
+    uint32_t endpoints, playbacks, recordings;
+};
+
+struct event {
+    enum event_type type;
+    uint32_t handle;
+    union {
+        struct statistics statistics;
+        char digit;
+        bool silent;
+        struct { uint8_t count; struct play_report reports[MAX_LISTENERS]; } played;
+        struct { int64_t samples; uint64_t bytes; bool truncated; } recorded;
+        struct totals totals;
+    };
+};
+
+/* Endpoints */
+
+/* What was received from one far end: RFC 3550 appendix A.1, A.3, A.8. */
+struct receiver {
+    uint32_t ssrc, base, highest, transit, jitter_q4;
+    uint32_t received, expected_prior, received_prior;
+    int64_t lost_before; /* by earlier SSRCs */
+    uint64_t received_all;
+    bool started;
+    uint32_t sender_report; /* middle 32 bits of the last SR's NTP time */
+    int64_t sender_report_at;
+};
+
+/* What is sent to one far end: the one SSRC, sequence and timestamp line it sees whoever speaks. */
+enum source { SOURCE_NONE, SOURCE_RELAY, SOURCE_PROMPT, SOURCE_MIX };
+
+struct line {
+    struct sockaddr_in to, rtcp_to;
+    uint32_t ssrc, timestamp; /* of the newest packet sent */
+    uint16_t sequence;
+    int16_t event_out;
+    uint8_t payload_type;
+    bool open; /* configured and allowed to send */
+    enum source source;
+    /* While source is SOURCE_RELAY: how the peer's numbers become ours. */
+    uint16_t sequence_offset, in_first, in_highest;
+    uint32_t in_ssrc, timestamp_offset, in_timestamp;
+    uint32_t relayed;
+    int64_t in_at;
+    int64_t sent_at;
+    uint64_t packets, octets;
+};
+
+struct endpoint {
+    uint32_t handle; /* 0: free */
+    uint32_t slot, listed; /* place in worker.open */
+    uint32_t peer, playback, recording; /* slots, or NONE */
+    uint8_t side; /* in the recording: 0 left, 1 right */
+    bool configured, receiving, nat, digits, silent;
+    int16_t event_in;
+    struct line line;
+    struct receiver receiver;
+    struct sockaddr_in from, candidate;
+    uint32_t candidate_ssrc;
+    uint8_t candidates;
+    uint32_t digit_timestamp, digit_ssrc;
+    uint8_t digit;
+    bool digit_seen;
+    uint64_t dropped;
+    struct sockaddr_in announced; /* by SDP; `from` differs once latched */
+    int64_t heard_at;   /* last RTP, 0: never */
+    int64_t quiet_from; /* start of the present silence */
+    int64_t report_at;  /* next RTCP report */
+    int64_t remote_lost;
+    double remote_jitter_ms, round_trip_ms;
+    uint64_t cname;
+};
+
+/* Playbacks */
+
+struct listener {
+    uint32_t endpoint; /* slot, NONE once it has its report */
+    struct play_report report;
+    int64_t lost_at_start;
+    uint32_t queue_head, queue_tail;
+    uint8_t queue[MIX_QUEUE];
+};
+
+struct playback {
+    uint32_t handle;
+    uint32_t slot, listed;
+    const uint8_t *samples;
+    size_t length, position;
+    int64_t next_at; /* on the exact 20 ms grid */
+    int64_t sent_at;
+    uint8_t count;
+    bool loop, mix;
+    struct listener listeners[MAX_LISTENERS];
+};
+
+/* Recordings */
+
+enum layer { VOICE_LEFT, VOICE_RIGHT, PROMPT_LEFT, PROMPT_RIGHT, LAYERS };
+
+/* Where in the recording a side's RTP timestamps lie: the least delayed packet of late stands where it arrived. */
+struct anchor {
+    bool set;
+    uint32_t ssrc, timestamp;
+    int64_t position;     /* of `timestamp` */
+    int64_t least_delay;  /* samples, in the current span */
+    int64_t span_ends;
+    uint32_t late; /* packets in a row that came more than 200 ms after their place */
+};
+
+struct recording {
+    uint32_t handle;
+    uint32_t slot, listed;
+    uint32_t endpoints[2];
+    int fd;
+    bool stereo, voices, truncated, opened, closing;
+    int64_t started_at;
+    int64_t flushed; /* samples handed to the writer */
+    int64_t length;  /* final, once closing */
+    int64_t written; /* bytes of audio that the file held before */
+    int64_t layer_until[LAYERS];
+    struct anchor anchors[2];
+    uint8_t layers[LAYERS][RECORD_WINDOW];
+};
+
+/* Writer thread: its requests and its event ring */
+
+enum write_type { WRITE_OPEN, WRITE_AUDIO, WRITE_CLOSE, WRITE_SHUT_DOWN };
+
+struct write_request {
+    enum write_type type;
+    uint32_t handle;
+    int fd;
+    bool stereo, truncated;
+    int64_t position; /* bytes of audio before this; the final number for WRITE_CLOSE, the present one for WRITE_OPEN */
+    uint32_t length;
+    uint8_t audio[2 * RECORD_CHUNK];
+};
+
+struct writer {
+    pthread_t thread;
+    struct ring requests, events;
+    int wake_fd, event_fd;
+    uint32_t woken_at; /* ring tail at the last wake-up */
+    struct written_file *files;
+};
+
+/* Dense list of the slots in use, so that ticks visit only those. */
+struct slots {
+    uint32_t *slot;
+    uint32_t count;
+};
+
+struct worker {
+    pthread_t thread;
+    struct ring commands, events;
+    int wake_fd, event_fd;
+    _Atomic bool asleep;
+    bool stopping, told;
+    uint32_t capacity;
+    int64_t now, silence_ns, next_tick, next_sweep, next_totals;
+    struct endpoint *endpoints;
+    struct playback *playbacks;
+    struct recording *recordings;
+    struct slots open, playing, recording;
+    struct totals totals;
+    struct io *io;
+    struct writer writer;
+};
+
+/* worker.c */
+bool worker_start(struct worker *worker, uint32_t capacity, int64_t silence_ns, int event_fd, const char *io);
+void worker_stop(struct worker *worker);
+bool worker_command(struct worker *worker, const struct command *command);
+struct event *worker_event(struct worker *worker, enum event_type type, uint32_t handle);
+void worker_event_done(struct worker *worker);
+int64_t clock_ns(void);
+void slots_add(struct slots *slots, uint32_t slot, uint32_t *listed);
+/* Takes out by moving the last one into its place; returns that one's slot. */
+uint32_t slots_remove(struct slots *slots, uint32_t listed);
+
+/* endpoint.c */
+void endpoint_open(struct worker *worker, const struct command *command);
+void endpoint_configure(struct worker *worker, struct endpoint *endpoint, const struct remote *remote);
+void endpoint_close(struct worker *worker, struct endpoint *endpoint);
+void endpoint_connect(struct worker *worker, struct endpoint *a, struct endpoint *b, bool digits);
+void endpoint_disconnect(struct worker *worker, struct endpoint *endpoint);
+void endpoint_receive(struct worker *worker, uint32_t slot, bool rtcp, uint8_t *data, size_t length,
+                      const struct sockaddr_in *from);
+void endpoint_sweep(struct worker *worker, struct endpoint *endpoint);
+struct endpoint *endpoint_of(struct worker *worker, uint32_t handle);
+
+/* line.c: sending with one continuous numbering */
+void line_relay(struct worker *worker, struct endpoint *to, const struct rtp *rtp, bool event);
+void line_skip(struct endpoint *to, const struct rtp *rtp);
+void line_frame(struct worker *worker, struct endpoint *to, const uint8_t *alaw, enum source source);
+
+/* rtcp.c */
+void receiver_update(struct receiver *receiver, const struct rtp *rtp, bool event, int64_t now);
+int64_t receiver_lost(const struct receiver *receiver);
+double receiver_jitter_ms(const struct receiver *receiver);
+size_t rtcp_build(struct endpoint *endpoint, uint8_t *packet, int64_t now);
+void rtcp_receive(struct endpoint *endpoint, const uint8_t *data, size_t length, int64_t now);
+
+/* playback.c */
+void playback_start(struct worker *worker, const struct command *command);
+void playback_stop(struct worker *worker, uint32_t handle);
+void playback_leave(struct worker *worker, struct endpoint *endpoint);
+void playback_tick(struct worker *worker);
+/* Talk towards `to` while a prompt plays there: true where it was taken or must not be heard. */
+bool playback_takes(struct worker *worker, struct endpoint *to, const struct rtp *rtp, bool event);
+
+/* recording.c */
+void recording_start(struct worker *worker, const struct command *command);
+void recording_voices(struct worker *worker, uint32_t handle);
+void recording_close(struct worker *worker, uint32_t handle);
+void recording_leave(struct worker *worker, struct endpoint *endpoint);
+void recording_voice(struct worker *worker, struct endpoint *from, const struct rtp *rtp);
+void recording_prompt(struct worker *worker, const struct playback *playback, const uint8_t *alaw, int64_t at);
+void recording_tick(struct worker *worker);
+
+/* writer.c */
+bool writer_start(struct writer *writer, int event_fd);
+void writer_stop(struct writer *writer);
+void writer_wake(struct writer *writer);
+
+/* io_*.c: sockets. Data given to io_send lies in a received packet or in io_scratch and is kept until io_flush. */
+struct io *io_create(uint32_t capacity, int wake_fd, const char *kind);
+void io_destroy(struct io *io);
+bool io_open(struct io *io, uint32_t slot, int rtp_fd, int rtcp_fd);
+void io_close(struct io *io, uint32_t slot);
+/* Sleeps until `until` (or for ever where it is negative: then only the wake-up descriptor ends it). */
+void io_wait(struct io *io, int64_t until);
+void io_receive(struct io *io, struct worker *worker);
+uint8_t *io_scratch(struct io *io);
+void io_send(struct io *io, uint32_t slot, bool rtcp, const uint8_t *data, size_t length, const struct sockaddr_in *to);
+void io_flush(struct io *io);
+
+#endif

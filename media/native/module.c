@@ -1,0 +1,424 @@
+/* The Python face of the core: commands go into the ring, events come out of it; no packet ever passes here.
+ *
+ * Called by media/engine.py from one thread. Gives out the handles (generation << 16 | slot), so that no command has
+ * to wait for the worker.
+ */
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <arpa/inet.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "core.h"
+
+#define MAX_CAPACITY 32768
+
+/* Slots of one kind of object; owned by the Python thread. */
+struct pool {
+    uint32_t free_count;
+    uint16_t *free_slots, *generations;
+};
+
+typedef struct {
+    PyObject_HEAD
+    struct worker worker;
+    struct pool endpoints, playbacks, recordings;
+    PyObject **samples; /* kept alive while the worker plays them */
+    int event_fd;
+    bool running;
+} Core;
+
+static bool pool_create(struct pool *pool, uint32_t capacity)
+{
+    pool->free_slots = calloc(capacity, sizeof(uint16_t));
+    pool->generations = calloc(capacity, sizeof(uint16_t));
+    if (!pool->free_slots || !pool->generations)
+        return false;
+    pool->free_count = capacity;
+    for (uint32_t i = 0; i < capacity; i++)
+        pool->free_slots[i] = (uint16_t)(capacity - 1 - i);
+    return true;
+}
+
+static void pool_destroy(struct pool *pool)
+{
+    free(pool->free_slots);
+    free(pool->generations);
+}
+
+/* A new handle, or 0 with an exception set. */
+static uint32_t pool_take(struct pool *pool, const char *what)
+{
+    if (!pool->free_count) {
+        PyErr_Format(PyExc_RuntimeError, "no free %s", what);
+        return 0;
+    }
+    uint16_t slot = pool->free_slots[--pool->free_count];
+    if (!++pool->generations[slot])
+        pool->generations[slot] = 1;
+    return (uint32_t)pool->generations[slot] << 16 | slot;
+}
+
+static void pool_give_back(struct pool *pool, uint32_t handle)
+{
+    pool->free_slots[pool->free_count++] = (uint16_t)handle;
+}
+
+/* Commands */
+
+static PyObject *core_push(Core *self, const struct command *command)
+{
+    if (!self->running) {
+        PyErr_SetString(PyExc_RuntimeError, "the core is stopped");
+        return NULL;
+    }
+    if (!worker_command(&self->worker, command)) {
+        PyErr_SetString(PyExc_RuntimeError, "the command ring is full");
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+/* Pushes a command that creates something; its handle, or back to the pool with it. */
+static PyObject *core_push_new(Core *self, struct pool *pool, const struct command *command)
+{
+    PyObject *done = core_push(self, command);
+    if (!done) {
+        pool_give_back(pool, command->handle);
+        return NULL;
+    }
+    Py_DECREF(done);
+    return PyLong_FromUnsignedLong(command->handle);
+}
+
+static PyObject *core_open(Core *self, PyObject *args)
+{
+    struct command command = {.type = COMMAND_OPEN};
+    unsigned long long random;
+    if (!PyArg_ParseTuple(args, "iiIHIK", &command.open.rtp_fd, &command.open.rtcp_fd, &command.open.ssrc,
+                          &command.open.sequence, &command.open.timestamp, &random))
+        return NULL;
+    command.open.cname = random;
+    command.handle = pool_take(&self->endpoints, "endpoint");
+    return command.handle ? core_push_new(self, &self->endpoints, &command) : NULL;
+}
+
+static PyObject *core_configure(Core *self, PyObject *args)
+{
+    struct command command = {.type = COMMAND_CONFIGURE};
+    const char *address;
+    unsigned short port;
+    int sending, receiving, nat;
+    struct remote *remote = &command.remote;
+    if (!PyArg_ParseTuple(args, "IsHhhhppp", &command.handle, &address, &port, &remote->payload_type,
+                          &remote->event_out, &remote->event_in, &sending, &receiving, &nat))
+        return NULL;
+    remote->address.sin_family = AF_INET;
+    remote->address.sin_port = htons(port);
+    if (inet_pton(AF_INET, address, &remote->address.sin_addr) != 1)
+        return PyErr_Format(PyExc_ValueError, "not an IPv4 address: %s", address);
+    if (remote->payload_type != PCMA && remote->payload_type != PCMU)
+        return PyErr_Format(PyExc_ValueError, "payload type %d is neither PCMA (8) nor PCMU (0)", remote->payload_type);
+    remote->sending = sending;
+    remote->receiving = receiving;
+    remote->nat = nat;
+    return core_push(self, &command);
+}
+
+static PyObject *core_connect(Core *self, PyObject *args)
+{
+    struct command command = {.type = COMMAND_CONNECT};
+    int digits;
+    if (!PyArg_ParseTuple(args, "IIp", &command.handle, &command.connect.other, &digits))
+        return NULL;
+    command.connect.digits = digits;
+    return core_push(self, &command);
+}
+
+static PyObject *core_disconnect(Core *self, PyObject *args)
+{
+    struct command command = {.type = COMMAND_DISCONNECT};
+    if (!PyArg_ParseTuple(args, "II", &command.handle, &command.connect.other))
+        return NULL;
+    return core_push(self, &command);
+}
+
+static bool read_listeners(PyObject *listeners, struct command *command)
+{
+    Py_ssize_t count = PyTuple_GET_SIZE(listeners);
+    if (count < 1 || count > MAX_LISTENERS) {
+        PyErr_Format(PyExc_ValueError, "%zd listeners, expected 1 to %d", count, MAX_LISTENERS);
+        return false;
+    }
+    command->play.count = (uint8_t)count;
+    for (Py_ssize_t i = 0; i < count; i++)
+        command->play.listeners[i] = (uint32_t)PyLong_AsUnsignedLong(PyTuple_GET_ITEM(listeners, i));
+    return !PyErr_Occurred();
+}
+
+static PyObject *core_play(Core *self, PyObject *args)
+{
+    struct command command = {.type = COMMAND_PLAY};
+    PyObject *listeners, *samples;
+    int loop, mix;
+    if (!PyArg_ParseTuple(args, "O!Spp", &PyTuple_Type, &listeners, &samples, &loop, &mix)
+        || !read_listeners(listeners, &command))
+        return NULL;
+    command.play.samples = (const uint8_t *)PyBytes_AS_STRING(samples);
+    command.play.length = (size_t)PyBytes_GET_SIZE(samples);
+    command.play.loop = loop;
+    command.play.mix = mix;
+    if (!command.play.length)
+        return PyErr_Format(PyExc_ValueError, "nothing to play");
+    if (!(command.handle = pool_take(&self->playbacks, "playback")))
+        return NULL;
+    PyObject *handle = core_push_new(self, &self->playbacks, &command);
+    if (handle)
+        self->samples[command.handle & 0xFFFF] = Py_NewRef(samples);
+    return handle;
+}
+
+static PyObject *core_record(Core *self, PyObject *args)
+{
+    struct command command = {.type = COMMAND_RECORD};
+    int stereo, voices;
+    long long elapsed, written;
+    if (!PyArg_ParseTuple(args, "iIIppLL", &command.record.fd, &command.record.left, &command.record.right, &stereo,
+                          &voices, &elapsed, &written))
+        return NULL;
+    command.record.stereo = stereo;
+    command.record.voices = voices;
+    command.record.elapsed = elapsed;
+    command.record.written = written;
+    command.handle = pool_take(&self->recordings, "recording");
+    return command.handle ? core_push_new(self, &self->recordings, &command) : NULL;
+}
+
+static PyObject *core_simple(Core *self, PyObject *args, enum command_type type)
+{
+    struct command command = {.type = type};
+    if (!PyArg_ParseTuple(args, "I", &command.handle))
+        return NULL;
+    return core_push(self, &command);
+}
+
+static PyObject *core_stop_play(Core *self, PyObject *args)
+{
+    return core_simple(self, args, COMMAND_STOP_PLAY);
+}
+
+static PyObject *core_voices(Core *self, PyObject *args)
+{
+    return core_simple(self, args, COMMAND_VOICES);
+}
+
+static PyObject *core_close_recording(Core *self, PyObject *args)
+{
+    return core_simple(self, args, COMMAND_CLOSE_RECORDING);
+}
+
+static PyObject *core_close(Core *self, PyObject *args)
+{
+    return core_simple(self, args, COMMAND_CLOSE);
+}
+
+/* Events */
+
+static PyObject *statistics_tuple(const struct event *event)
+{
+    const struct statistics *s = &event->statistics;
+    return Py_BuildValue("(iIKKLKdLdd)", event->type, event->handle, (unsigned long long)s->received,
+                         (unsigned long long)s->sent, (long long)s->lost, (unsigned long long)s->dropped, s->jitter_ms,
+                         (long long)s->remote_lost, s->remote_jitter_ms, s->round_trip_ms);
+}
+
+static PyObject *played_tuple(const struct event *event)
+{
+    PyObject *reports = PyTuple_New(event->played.count);
+    if (!reports)
+        return NULL;
+    for (uint8_t i = 0; i < event->played.count; i++) {
+        const struct play_report *r = &event->played.reports[i];
+        PyObject *report = Py_BuildValue("(IIIOi)", r->frames, r->first_timestamp, r->last_timestamp,
+                                         r->completed ? Py_True : Py_False, r->remote_lost);
+        if (!report) {
+            Py_DECREF(reports);
+            return NULL;
+        }
+        PyTuple_SET_ITEM(reports, i, report);
+    }
+    return Py_BuildValue("(iIN)", event->type, event->handle, reports);
+}
+
+static PyObject *totals_tuple(const struct event *event)
+{
+    const struct totals *t = &event->totals;
+    return Py_BuildValue("(iIKKKLKKKIII)", event->type, 0, (unsigned long long)t->packets_in,
+                         (unsigned long long)t->packets_out, (unsigned long long)t->packets_dropped, (long long)t->lost,
+                         (unsigned long long)t->bytes_recorded, (unsigned long long)t->events,
+                         (unsigned long long)t->events_lost, t->endpoints, t->playbacks, t->recordings);
+}
+
+static PyObject *event_tuple(const struct event *event)
+{
+    switch (event->type) {
+    case EVENT_CLOSED: return statistics_tuple(event);
+    case EVENT_DIGIT: return Py_BuildValue("(iIC)", event->type, event->handle, event->digit);
+    case EVENT_SILENCE: return Py_BuildValue("(iIO)", event->type, event->handle, event->silent ? Py_True : Py_False);
+    case EVENT_PLAYED: return played_tuple(event);
+    case EVENT_RECORDED:
+        return Py_BuildValue("(iILKO)", event->type, event->handle, (long long)event->recorded.samples,
+                             (unsigned long long)event->recorded.bytes, event->recorded.truncated ? Py_True : Py_False);
+    case EVENT_TRUNCATED: return Py_BuildValue("(iI)", event->type, event->handle);
+    case EVENT_TOTALS: return totals_tuple(event);
+    }
+    return NULL;
+}
+
+/* What the event ends is free again. */
+static void core_release(Core *self, const struct event *event)
+{
+    if (event->type == EVENT_CLOSED)
+        pool_give_back(&self->endpoints, event->handle);
+    else if (event->type == EVENT_RECORDED)
+        pool_give_back(&self->recordings, event->handle);
+    else if (event->type == EVENT_PLAYED) {
+        pool_give_back(&self->playbacks, event->handle);
+        Py_CLEAR(self->samples[event->handle & 0xFFFF]);
+    }
+}
+
+static bool core_drain(Core *self, struct ring *ring, PyObject *list)
+{
+    const struct event *event;
+    while ((event = ring_peek(ring))) {
+        PyObject *tuple = event_tuple(event);
+        core_release(self, event);
+        ring_pop(ring);
+        if (!tuple || PyList_Append(list, tuple) < 0) {
+            Py_XDECREF(tuple);
+            return false;
+        }
+        Py_DECREF(tuple);
+    }
+    return true;
+}
+
+static PyObject *core_events(Core *self, PyObject *Py_UNUSED(ignored))
+{
+    eventfd_t count;
+    PyObject *list = PyList_New(0);
+    if (!list || !self->running)
+        return list;
+    (void)eventfd_read(self->event_fd, &count);
+    if (!core_drain(self, &self->worker.events, list) || !core_drain(self, &self->worker.writer.events, list)) {
+        Py_DECREF(list);
+        return NULL;
+    }
+    return list;
+}
+
+/* Life */
+
+static int core_init(Core *self, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"capacity", "silence_s", "io", NULL};
+    unsigned int capacity;
+    double silence_s;
+    const char *io = "auto";
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "Id|s", names, &capacity, &silence_s, &io))
+        return -1;
+    if (self->running || capacity < 1 || capacity > MAX_CAPACITY) {
+        PyErr_Format(PyExc_ValueError, "capacity is %u, expected 1 to %d", capacity, MAX_CAPACITY);
+        return -1;
+    }
+    self->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    self->samples = calloc(MAX_PLAYBACKS, sizeof *self->samples);
+    if (self->event_fd < 0 || !self->samples || !pool_create(&self->endpoints, capacity)
+        || !pool_create(&self->playbacks, MAX_PLAYBACKS) || !pool_create(&self->recordings, MAX_RECORDINGS)
+        || !worker_start(&self->worker, capacity, (int64_t)(silence_s * SECOND_NS), self->event_fd, io)) {
+        PyErr_SetString(PyExc_OSError, "can't start the media core");
+        return -1;
+    }
+    self->running = true;
+    return 0;
+}
+
+static PyObject *core_stop(Core *self, PyObject *Py_UNUSED(ignored))
+{
+    if (!self->running)
+        Py_RETURN_NONE;
+    self->running = false;
+    Py_BEGIN_ALLOW_THREADS
+    worker_stop(&self->worker);
+    Py_END_ALLOW_THREADS
+    for (uint32_t i = 0; i < MAX_PLAYBACKS; i++)
+        Py_CLEAR(self->samples[i]);
+    Py_RETURN_NONE;
+}
+
+static void core_dealloc(Core *self)
+{
+    Py_XDECREF(core_stop(self, NULL));
+    if (self->event_fd > 0)
+        close(self->event_fd);
+    free(self->samples);
+    pool_destroy(&self->endpoints);
+    pool_destroy(&self->playbacks);
+    pool_destroy(&self->recordings);
+    Py_TYPE(self)->tp_free((PyObject *)self);
+}
+
+static PyObject *core_fileno(Core *self, PyObject *Py_UNUSED(ignored))
+{
+    return PyLong_FromLong(self->event_fd);
+}
+
+static PyMethodDef core_methods[] = {
+    {"open", (PyCFunction)core_open, METH_VARARGS, "open(rtp_fd, rtcp_fd, ssrc, sequence, timestamp, cname) -> handle"},
+    {"configure", (PyCFunction)core_configure, METH_VARARGS,
+     "configure(endpoint, address, port, payload_type, event_out, event_in, sending, receiving, nat)"},
+    {"connect", (PyCFunction)core_connect, METH_VARARGS, "connect(a, b, digits)"},
+    {"disconnect", (PyCFunction)core_disconnect, METH_VARARGS, "disconnect(a, b)"},
+    {"play", (PyCFunction)core_play, METH_VARARGS, "play(endpoints, samples, loop, mix) -> handle"},
+    {"stop_play", (PyCFunction)core_stop_play, METH_VARARGS, "stop_play(playback)"},
+    {"record", (PyCFunction)core_record, METH_VARARGS,
+     "record(fd, left, right, stereo, voices, elapsed_ns, written_bytes) -> handle"},
+    {"voices", (PyCFunction)core_voices, METH_VARARGS, "voices(recording)"},
+    {"close_recording", (PyCFunction)core_close_recording, METH_VARARGS, "close_recording(recording)"},
+    {"close", (PyCFunction)core_close, METH_VARARGS, "close(endpoint)"},
+    {"events", (PyCFunction)core_events, METH_NOARGS, "events() -> list of tuples that begin with type and handle"},
+    {"fileno", (PyCFunction)core_fileno, METH_NOARGS, "fileno() -> descriptor that is readable while events wait"},
+    {"stop", (PyCFunction)core_stop, METH_NOARGS, "stop(): end the threads and complete the recordings"},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyTypeObject core_type = {
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "media._native.Core",
+    .tp_doc = "The media core: Core(capacity, silence_s, io='auto') starts its worker and writer threads.",
+    .tp_basicsize = sizeof(Core),
+    .tp_flags = Py_TPFLAGS_DEFAULT,
+    .tp_new = PyType_GenericNew,
+    .tp_init = (initproc)core_init,
+    .tp_dealloc = (destructor)core_dealloc,
+    .tp_methods = core_methods,
+};
+
+static struct PyModuleDef native_module = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "media._native",
+    .m_doc = "Native core of the media server.",
+    .m_size = -1,
+};
+
+PyMODINIT_FUNC PyInit__native(void)
+{
+    PyObject *module = PyModule_Create(&native_module);
+    if (module && (PyType_Ready(&core_type) < 0 || PyModule_AddObjectRef(module, "Core", (PyObject *)&core_type) < 0))
+        Py_CLEAR(module);
+    static const char *const events[] = {"CLOSED", "DIGIT", "SILENCE", "PLAYED", "RECORDED", "TRUNCATED", "TOTALS"};
+    for (int i = 0; module && i <= EVENT_TOTALS; i++)
+        PyModule_AddIntConstant(module, events[i], i);
+    return module;
+}

@@ -1,0 +1,206 @@
+/* Prompts on the exact 20 ms grid: in the place of the talk, or mixed over it; one position for all who listen. */
+#include "core.h"
+
+#include <string.h>
+
+#define MIX_START_NS 16000000LL /* a packet of talk is there for the first frame in most phases */
+#define LEAST_SPACING_NS 10000000LL
+#define GIVE_UP_NS 100000000LL
+
+static struct playback *playback_of(struct worker *worker, uint32_t handle)
+{
+    uint32_t slot = handle & 0xFFFF;
+    if (!handle || slot >= MAX_PLAYBACKS || worker->playbacks[slot].handle != handle)
+        return NULL;
+    return &worker->playbacks[slot];
+}
+
+static void queue_push(struct listener *listener, const struct rtp *rtp)
+{
+    for (size_t i = 0; i < rtp->length; i++) {
+        uint8_t code = rtp->payload[i];
+        listener->queue[listener->queue_tail++ % MIX_QUEUE] = rtp->payload_type == PCMU ? ulaw_to_alaw[code] : code;
+    }
+    if (listener->queue_tail - listener->queue_head > MIX_QUEUE)
+        listener->queue_head = listener->queue_tail - MIX_QUEUE;
+}
+
+static size_t queue_pop(struct listener *listener, uint8_t *frame)
+{
+    size_t count = 0;
+    for (; count < FRAME_SAMPLES && listener->queue_head != listener->queue_tail; count++)
+        frame[count] = listener->queue[listener->queue_head++ % MIX_QUEUE];
+    return count;
+}
+
+/* The talk that still waits is sent at once, so that the end of a mixed prompt cuts no word. */
+static void queue_flush(struct worker *worker, struct endpoint *endpoint, struct listener *listener)
+{
+    uint8_t frame[FRAME_SAMPLES];
+    while (endpoint->line.open && listener->queue_tail - listener->queue_head >= FRAME_SAMPLES) {
+        queue_pop(listener, frame);
+        line_frame(worker, endpoint, frame, SOURCE_MIX);
+    }
+}
+
+static void listener_report(struct worker *worker, struct playback *playback, struct listener *listener, bool completed)
+{
+    if (listener->endpoint == NONE)
+        return;
+    struct endpoint *endpoint = &worker->endpoints[listener->endpoint];
+    if (playback->mix)
+        queue_flush(worker, endpoint, listener);
+    listener->report.completed = completed;
+    listener->report.remote_lost = (int32_t)(endpoint->remote_lost - listener->lost_at_start);
+    listener->endpoint = endpoint->playback = NONE;
+}
+
+static void playback_end(struct worker *worker, struct playback *playback, bool completed)
+{
+    struct event *event = worker_event(worker, EVENT_PLAYED, playback->handle);
+    for (uint8_t i = 0; i < playback->count; i++)
+        listener_report(worker, playback, &playback->listeners[i], completed);
+    if (event) {
+        event->played.count = playback->count;
+        for (uint8_t i = 0; i < playback->count; i++)
+            event->played.reports[i] = playback->listeners[i].report;
+        worker_event_done(worker);
+    }
+    uint32_t moved = slots_remove(&worker->playing, playback->listed);
+    worker->playbacks[moved].listed = playback->listed;
+    playback->handle = 0;
+}
+
+static void listener_start(struct worker *worker, struct playback *playback, struct listener *listener, uint32_t handle)
+{
+    struct endpoint *endpoint = endpoint_of(worker, handle);
+    memset(&listener->report, 0, sizeof listener->report);
+    listener->queue_head = listener->queue_tail = 0;
+    listener->endpoint = NONE;
+    if (!endpoint)
+        return;
+    playback_leave(worker, endpoint);
+    listener->endpoint = endpoint->slot;
+    listener->lost_at_start = endpoint->remote_lost;
+    endpoint->playback = playback->slot;
+}
+
+static bool playback_heard(const struct playback *playback)
+{
+    for (uint8_t i = 0; i < playback->count; i++)
+        if (playback->listeners[i].endpoint != NONE)
+            return true;
+    return false;
+}
+
+void playback_start(struct worker *worker, const struct command *command)
+{
+    struct playback *playback = &worker->playbacks[command->handle & 0xFFFF];
+    playback->handle = command->handle;
+    playback->slot = command->handle & 0xFFFF;
+    playback->samples = command->play.samples;
+    playback->length = command->play.length;
+    playback->position = 0;
+    playback->loop = command->play.loop;
+    playback->mix = command->play.mix;
+    playback->next_at = worker->now + (playback->mix ? MIX_START_NS : 0);
+    playback->sent_at = 0;
+    playback->count = command->play.count;
+    slots_add(&worker->playing, playback->slot, &playback->listed);
+    for (uint8_t i = 0; i < playback->count; i++)
+        listener_start(worker, playback, &playback->listeners[i], command->play.listeners[i]);
+    if (!playback_heard(playback))
+        playback_end(worker, playback, false);
+}
+
+void playback_stop(struct worker *worker, uint32_t handle)
+{
+    struct playback *playback = playback_of(worker, handle);
+    if (playback)
+        playback_end(worker, playback, false);
+}
+
+void playback_leave(struct worker *worker, struct endpoint *endpoint)
+{
+    if (endpoint->playback == NONE)
+        return;
+    struct playback *playback = &worker->playbacks[endpoint->playback];
+    for (uint8_t i = 0; i < playback->count; i++)
+        if (playback->listeners[i].endpoint == endpoint->slot)
+            listener_report(worker, playback, &playback->listeners[i], false);
+    if (!playback_heard(playback))
+        playback_end(worker, playback, false);
+}
+
+bool playback_takes(struct worker *worker, struct endpoint *to, const struct rtp *rtp, bool event)
+{
+    struct playback *playback = &worker->playbacks[to->playback];
+    if (!playback->mix)
+        return true;
+    if (event)
+        return false;
+    for (uint8_t i = 0; i < playback->count; i++)
+        if (playback->listeners[i].endpoint == to->slot)
+            queue_push(&playback->listeners[i], rtp);
+    return true;
+}
+
+/* The next 20 ms; the end of the last file is padded with silence, a loop goes on from the start. */
+static void playback_frame(const struct playback *playback, uint8_t *frame)
+{
+    size_t position = playback->position;
+    for (size_t i = 0; i < FRAME_SAMPLES; i++, position++) {
+        if (position >= playback->length && playback->loop)
+            position %= playback->length;
+        frame[i] = position < playback->length ? playback->samples[position] : ALAW_SILENCE;
+    }
+}
+
+static void listener_send(struct worker *worker, struct playback *playback, struct listener *listener,
+                          const uint8_t *frame)
+{
+    uint8_t mixed[FRAME_SAMPLES];
+    struct endpoint *endpoint = &worker->endpoints[listener->endpoint];
+    if (playback->mix) {
+        size_t talk = queue_pop(listener, mixed);
+        for (size_t i = 0; i < FRAME_SAMPLES; i++)
+            mixed[i] = i < talk ? alaw_mix(mixed[i], frame[i]) : frame[i];
+    }
+    if (!endpoint->line.open)
+        return;
+    line_frame(worker, endpoint, playback->mix ? mixed : frame, playback->mix ? SOURCE_MIX : SOURCE_PROMPT);
+    if (!listener->report.frames++)
+        listener->report.first_timestamp = endpoint->line.timestamp;
+    listener->report.last_timestamp = endpoint->line.timestamp;
+}
+
+static void playback_step(struct worker *worker, struct playback *playback)
+{
+    uint8_t frame[FRAME_SAMPLES];
+    if (playback->position >= playback->length && !playback->loop) {
+        playback_end(worker, playback, true);
+        return;
+    }
+    playback_frame(playback, frame);
+    recording_prompt(worker, playback, frame, playback->next_at);
+    for (uint8_t i = 0; i < playback->count; i++)
+        if (playback->listeners[i].endpoint != NONE)
+            listener_send(worker, playback, &playback->listeners[i], frame);
+    playback->position += FRAME_SAMPLES;
+    if (playback->loop)
+        playback->position %= playback->length;
+    playback->sent_at = worker->now;
+    /* After a stall frames follow at twice the speed, never in a burst; a long one moves the grid instead. */
+    playback->next_at += FRAME_NS;
+    if (playback->next_at < worker->now - GIVE_UP_NS)
+        playback->next_at = worker->now + FRAME_NS;
+}
+
+void playback_tick(struct worker *worker)
+{
+    for (uint32_t i = worker->playing.count; i-- > 0;) {
+        struct playback *playback = &worker->playbacks[worker->playing.slot[i]];
+        if (worker->now >= playback->next_at && worker->now - playback->sent_at >= LEAST_SPACING_NS)
+            playback_step(worker, playback);
+    }
+}

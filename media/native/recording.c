@@ -1,0 +1,297 @@
+/* Recordings on the wall clock: each side's packets stand where they belong by RTP timestamp, silence elsewhere.
+ *
+ * The last second stays open for packets that come late or out of order; older audio goes to the writer thread.
+ */
+#include "core.h"
+
+#include <string.h>
+
+#define LATE_SAMPLES 1600   /* 200 ms */
+#define LATE_PACKETS 10     /* so many in a row are no jitter but a new time line */
+#define SPAN_SAMPLES 40000  /* 5 s: how often a drift towards later is followed */
+#define DRIFT_SAMPLES 80
+
+static struct recording *recording_of(struct worker *worker, uint32_t handle)
+{
+    uint32_t slot = handle & 0xFFFF;
+    if (!handle || slot >= MAX_RECORDINGS || worker->recordings[slot].handle != handle)
+        return NULL;
+    return &worker->recordings[slot];
+}
+
+static int64_t recording_position(const struct recording *recording, int64_t at)
+{
+    return (at - recording->started_at) / SAMPLE_NS;
+}
+
+static struct write_request *recording_request(struct worker *worker, struct recording *recording, enum write_type type)
+{
+    struct write_request *request = ring_reserve(&worker->writer.requests);
+    if (!request)
+        return NULL;
+    request->type = type;
+    request->handle = recording->handle;
+    request->truncated = recording->truncated;
+    return request;
+}
+
+static void recording_truncate(struct worker *worker, struct recording *recording)
+{
+    if (recording->truncated)
+        return;
+    recording->truncated = true;
+    if (worker_event(worker, EVENT_TRUNCATED, recording->handle))
+        worker_event_done(worker);
+}
+
+/* Commands */
+
+static bool recording_open(struct worker *worker, struct recording *recording)
+{
+    struct write_request *request = recording_request(worker, recording, WRITE_OPEN);
+    if (!request)
+        return false;
+    request->fd = recording->fd;
+    request->stereo = recording->stereo;
+    request->position = recording->written;
+    ring_commit(&worker->writer.requests);
+    return recording->opened = true;
+}
+
+void recording_start(struct worker *worker, const struct command *command)
+{
+    struct recording *recording = &worker->recordings[command->handle & 0xFFFF];
+    memset(recording, 0, offsetof(struct recording, layers));
+    memset(recording->layers, ALAW_SILENCE, sizeof recording->layers);
+    recording->handle = command->handle;
+    recording->slot = command->handle & 0xFFFF;
+    recording->fd = command->record.fd;
+    recording->stereo = command->record.stereo;
+    recording->voices = command->record.voices;
+    recording->written = command->record.written;
+    recording->started_at = worker->now - command->record.elapsed;
+    recording->flushed = recording_position(recording, worker->now);
+    slots_add(&worker->recording, recording->slot, &recording->listed);
+    for (uint8_t side = 0; side < 2; side++) {
+        struct endpoint *endpoint = endpoint_of(worker, side ? command->record.right : command->record.left);
+        recording->endpoints[side] = NONE;
+        if (!endpoint)
+            continue;
+        recording_leave(worker, endpoint);
+        recording->endpoints[side] = endpoint->slot;
+        endpoint->recording = recording->slot;
+        endpoint->side = side;
+    }
+    recording_open(worker, recording);
+}
+
+void recording_voices(struct worker *worker, uint32_t handle)
+{
+    struct recording *recording = recording_of(worker, handle);
+    if (recording)
+        recording->voices = true;
+}
+
+static void recording_end(struct worker *worker, struct recording *recording)
+{
+    if (recording->closing)
+        return;
+    recording->closing = true;
+    recording->length = recording_position(recording, worker->now) & ~1LL; /* RIFF chunks have even sizes */
+    for (int side = 0; side < 2; side++)
+        if (recording->endpoints[side] != NONE)
+            worker->endpoints[recording->endpoints[side]].recording = NONE;
+}
+
+void recording_close(struct worker *worker, uint32_t handle)
+{
+    struct recording *recording = recording_of(worker, handle);
+    if (recording)
+        recording_end(worker, recording);
+}
+
+/* One side has gone: the call is over for the recording too. */
+void recording_leave(struct worker *worker, struct endpoint *endpoint)
+{
+    if (endpoint->recording != NONE)
+        recording_end(worker, &worker->recordings[endpoint->recording]);
+}
+
+/* What is heard */
+
+static void layer_write(struct recording *recording, enum layer layer, int64_t position, const uint8_t *codes,
+                        size_t count, const uint8_t *table)
+{
+    for (size_t i = 0; i < count; i++, position++) {
+        if (position < recording->flushed || position >= recording->flushed + RECORD_WINDOW)
+            continue;
+        recording->layers[layer][position % RECORD_WINDOW] = table ? table[codes[i]] : codes[i];
+        if (position >= recording->layer_until[layer])
+            recording->layer_until[layer] = position + 1;
+    }
+}
+
+static void anchor_set(struct anchor *anchor, uint32_t ssrc, int64_t arrival)
+{
+    anchor->set = true;
+    anchor->ssrc = ssrc;
+    anchor->position = arrival;
+    anchor->least_delay = 0;
+    anchor->span_ends = arrival + SPAN_SAMPLES;
+    anchor->late = 0;
+}
+
+/* A clock that runs slower than ours makes every packet of a span late: follow it. */
+static void anchor_follow_drift(struct anchor *anchor, int64_t arrival)
+{
+    if (arrival < anchor->span_ends)
+        return;
+    if (anchor->least_delay > DRIFT_SAMPLES)
+        anchor->position += anchor->least_delay;
+    anchor->least_delay = LATE_SAMPLES;
+    anchor->span_ends = arrival + SPAN_SAMPLES;
+}
+
+/* Where the packet belongs. The least delayed packet tells the truth: nothing arrives before it was sent. */
+static int64_t anchor_place(struct anchor *anchor, const struct rtp *rtp, int64_t arrival)
+{
+    int64_t expected = anchor->position + (int32_t)(rtp->timestamp - anchor->timestamp);
+    int64_t delay = arrival - expected;
+    anchor->late = delay > LATE_SAMPLES ? anchor->late + 1 : 0;
+    if (!anchor->set || anchor->ssrc != rtp->ssrc || delay < -LATE_SAMPLES || anchor->late >= LATE_PACKETS) {
+        anchor_set(anchor, rtp->ssrc, arrival);
+    } else {
+        anchor->position = delay < 0 ? arrival : expected;
+        if (delay < anchor->least_delay)
+            anchor->least_delay = delay < 0 ? 0 : delay;
+        anchor_follow_drift(anchor, arrival);
+    }
+    anchor->timestamp = rtp->timestamp;
+    return anchor->position;
+}
+
+void recording_voice(struct worker *worker, struct endpoint *from, const struct rtp *rtp)
+{
+    struct recording *recording = &worker->recordings[from->recording];
+    int64_t position = anchor_place(&recording->anchors[from->side], rtp, recording_position(recording, worker->now));
+    if (recording->voices)
+        layer_write(recording, from->side ? VOICE_RIGHT : VOICE_LEFT, position, rtp->payload, rtp->length,
+                    rtp->payload_type == PCMU ? ulaw_to_alaw : NULL);
+}
+
+/* One frame of a prompt: in a mono mix once, however many of the two hear it. */
+void recording_prompt(struct worker *worker, const struct playback *playback, const uint8_t *alaw, int64_t at)
+{
+    uint32_t mono_done = NONE;
+    for (uint8_t i = 0; i < playback->count; i++) {
+        if (playback->listeners[i].endpoint == NONE)
+            continue;
+        const struct endpoint *endpoint = &worker->endpoints[playback->listeners[i].endpoint];
+        if (endpoint->recording == NONE || endpoint->recording == mono_done)
+            continue;
+        struct recording *recording = &worker->recordings[endpoint->recording];
+        layer_write(recording, endpoint->side ? PROMPT_RIGHT : PROMPT_LEFT, recording_position(recording, at), alaw,
+                    FRAME_SAMPLES, NULL);
+        if (!recording->stereo)
+            mono_done = endpoint->recording;
+    }
+}
+
+/* To the writer */
+
+static void mix_layers(const struct recording *recording, const enum layer *layers, int count, uint8_t *out, int step,
+                       uint32_t samples)
+{
+    for (uint32_t i = 0; i < samples; i++, out += step) {
+        uint32_t place = (uint32_t)((recording->flushed + i) % RECORD_WINDOW);
+        if (count == 1) {
+            *out = recording->layers[layers[0]][place];
+            continue;
+        }
+        int sum = 0;
+        for (int layer = 0; layer < count; layer++)
+            sum += alaw_linear[recording->layers[layers[layer]][place]];
+        *out = count ? alaw_encode(sum) : ALAW_SILENCE;
+    }
+}
+
+static void mix_channel(const struct recording *recording, const enum layer *candidates, int count, uint8_t *out,
+                        int step, uint32_t samples)
+{
+    enum layer layers[LAYERS];
+    int used = 0;
+    for (int i = 0; i < count; i++)
+        if (recording->layer_until[candidates[i]] > recording->flushed)
+            layers[used++] = candidates[i];
+    mix_layers(recording, layers, used, out, step, samples);
+}
+
+static void recording_mix(const struct recording *recording, uint8_t *out, uint32_t samples)
+{
+    static const enum layer all[] = {VOICE_LEFT, VOICE_RIGHT, PROMPT_LEFT, PROMPT_RIGHT};
+    static const enum layer left[] = {VOICE_LEFT, PROMPT_LEFT}, right[] = {VOICE_RIGHT, PROMPT_RIGHT};
+    if (!recording->stereo) {
+        mix_channel(recording, all, LAYERS, out, 1, samples);
+        return;
+    }
+    mix_channel(recording, left, 2, out, 2, samples);
+    mix_channel(recording, right, 2, out + 1, 2, samples);
+}
+
+static void recording_forget(struct recording *recording, uint32_t samples)
+{
+    uint32_t from = (uint32_t)(recording->flushed % RECORD_WINDOW);
+    uint32_t first = samples < RECORD_WINDOW - from ? samples : RECORD_WINDOW - from;
+    for (int layer = 0; layer < LAYERS; layer++) {
+        memset(recording->layers[layer] + from, ALAW_SILENCE, first);
+        memset(recording->layers[layer], ALAW_SILENCE, samples - first);
+    }
+    recording->flushed += samples;
+}
+
+static void recording_flush(struct worker *worker, struct recording *recording, uint32_t samples)
+{
+    uint32_t channels = recording->stereo ? 2 : 1;
+    struct write_request *request = recording->opened ? recording_request(worker, recording, WRITE_AUDIO) : NULL;
+    if (request) {
+        request->position = recording->flushed * channels;
+        request->length = samples * channels;
+        recording_mix(recording, request->audio, samples);
+        ring_commit(&worker->writer.requests);
+        worker->totals.bytes_recorded += request->length;
+    } else {
+        recording_truncate(worker, recording);
+    }
+    recording_forget(recording, samples);
+}
+
+static void recording_finish(struct worker *worker, struct recording *recording)
+{
+    while (recording->length > recording->flushed) {
+        int64_t rest = recording->length - recording->flushed;
+        recording_flush(worker, recording, rest > RECORD_CHUNK ? RECORD_CHUNK : (uint32_t)rest);
+    }
+    struct write_request *request = recording_request(worker, recording, WRITE_CLOSE);
+    if (!request)
+        return; /* the ring is full: next tick */
+    request->position = recording->length * (recording->stereo ? 2 : 1);
+    ring_commit(&worker->writer.requests);
+    uint32_t moved = slots_remove(&worker->recording, recording->listed);
+    worker->recordings[moved].listed = recording->listed;
+    recording->handle = 0;
+}
+
+void recording_tick(struct worker *worker)
+{
+    for (uint32_t i = worker->recording.count; i-- > 0;) {
+        struct recording *recording = &worker->recordings[worker->recording.slot[i]];
+        if (!recording->opened && !recording_open(worker, recording))
+            continue;
+        int64_t position = recording_position(recording, worker->now);
+        while (!recording->closing && position - recording->flushed >= RECORD_CHUNK + RECORD_DELAY)
+            recording_flush(worker, recording, RECORD_CHUNK);
+        if (recording->closing)
+            recording_finish(worker, recording);
+    }
+    writer_wake(&worker->writer);
+}

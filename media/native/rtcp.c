@@ -1,0 +1,175 @@
+/* RFC 3550 6.4, appendices A.3 and A.8: reception figures, sender and receiver reports in both directions. */
+#include <time.h>
+
+#include "core.h"
+
+#define SENDER_REPORT 200
+#define RECEIVER_REPORT 201
+#define SOURCE_DESCRIPTION 202
+#define MAX_MISORDER 3000
+#define REPORT_BLOCK 24
+#define NTP_EPOCH 2208988800u /* 1970 in seconds since 1900 */
+
+/* Reception */
+
+static int64_t stream_lost(const struct receiver *receiver)
+{
+    if (!receiver->started)
+        return 0;
+    return (int64_t)receiver->highest - receiver->base + 1 - receiver->received;
+}
+
+int64_t receiver_lost(const struct receiver *receiver)
+{
+    return receiver->lost_before + stream_lost(receiver);
+}
+
+double receiver_jitter_ms(const struct receiver *receiver)
+{
+    return (receiver->jitter_q4 >> 4) / 8.0;
+}
+
+static void receiver_restart(struct receiver *receiver, const struct rtp *rtp)
+{
+    receiver->lost_before += stream_lost(receiver);
+    receiver->ssrc = rtp->ssrc;
+    receiver->base = receiver->highest = 0x10000u | rtp->sequence;
+    receiver->received = receiver->expected_prior = receiver->received_prior = 0;
+    receiver->transit = 0;
+    receiver->sender_report = 0;
+    receiver->started = true;
+}
+
+void receiver_update(struct receiver *receiver, const struct rtp *rtp, bool event, int64_t now)
+{
+    int delta = (int16_t)(rtp->sequence - (uint16_t)receiver->highest);
+    if (!receiver->started || receiver->ssrc != rtp->ssrc || delta > MAX_MISORDER || delta < -MAX_MISORDER) {
+        receiver_restart(receiver, rtp);
+        delta = 0;
+    }
+    if (delta > 0)
+        receiver->highest += (uint32_t)delta;
+    receiver->received++;
+    receiver->received_all++;
+    if (event)
+        return;
+    uint32_t transit = (uint32_t)(now / SAMPLE_NS) - rtp->timestamp;
+    if (receiver->received > 1) {
+        int32_t change = (int32_t)(transit - receiver->transit);
+        receiver->jitter_q4 += (uint32_t)(change < 0 ? -change : change) - ((receiver->jitter_q4 + 8) >> 4);
+    }
+    receiver->transit = transit;
+}
+
+/* Sending reports */
+
+static uint64_t ntp_now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_REALTIME, &time);
+    uint64_t fraction = ((uint64_t)time.tv_nsec << 32) / (uint64_t)SECOND_NS;
+    return ((uint64_t)(uint32_t)(time.tv_sec + NTP_EPOCH) << 32) | fraction;
+}
+
+static void build_block(struct receiver *receiver, uint8_t *p, int64_t now)
+{
+    uint32_t expected = receiver->highest - receiver->base + 1;
+    uint32_t expected_now = expected - receiver->expected_prior;
+    int32_t lost_now = (int32_t)(expected_now - (receiver->received - receiver->received_prior));
+    int64_t lost = stream_lost(receiver);
+    receiver->expected_prior = expected;
+    receiver->received_prior = receiver->received;
+    write32(p, receiver->ssrc);
+    write32(p + 4, (uint32_t)(lost > 0x7FFFFF ? 0x7FFFFF : lost < -0x800000 ? -0x800000 : lost) & 0xFFFFFF);
+    p[4] = lost_now > 0 && expected_now ? (uint8_t)((uint32_t)lost_now * 256u / (expected_now + 1)) : 0;
+    write32(p + 8, receiver->highest - 0x10000u);
+    write32(p + 12, receiver->jitter_q4 >> 4);
+    write32(p + 16, receiver->sender_report);
+    write32(p + 20, receiver->sender_report ? (uint32_t)((now - receiver->sender_report_at) * 65536 / SECOND_NS) : 0);
+}
+
+static size_t build_sender_info(const struct line *line, uint8_t *p, int64_t now)
+{
+    uint64_t ntp = ntp_now();
+    write32(p, (uint32_t)(ntp >> 32));
+    write32(p + 4, (uint32_t)ntp);
+    write32(p + 8, line->timestamp + (uint32_t)((now - line->sent_at) / SAMPLE_NS));
+    write32(p + 12, (uint32_t)line->packets);
+    write32(p + 16, (uint32_t)line->octets);
+    return 20;
+}
+
+/* RFC 7022 4.2: a random CNAME of one call, which tells nobody who we are. */
+static size_t build_description(uint32_t ssrc, uint64_t cname, uint8_t *p)
+{
+    static const char digits[] = "0123456789abcdef";
+    p[0] = 0x81;
+    p[1] = SOURCE_DESCRIPTION;
+    write16(p + 2, 6);
+    write32(p + 4, ssrc);
+    p[8] = 1;
+    p[9] = 16;
+    for (int i = 0; i < 16; i++)
+        p[10 + i] = (uint8_t)digits[cname >> (4 * i) & 15];
+    p[26] = p[27] = 0;
+    return 28;
+}
+
+/* A compound packet of at most 80 bytes: SR (or RR where nothing was sent yet) and SDES. */
+size_t rtcp_build(struct endpoint *endpoint, uint8_t *packet, int64_t now)
+{
+    bool sent = endpoint->line.packets > 0, heard = endpoint->receiver.started;
+    size_t length = 8;
+    if (sent)
+        length += build_sender_info(&endpoint->line, packet + length, now);
+    if (heard) {
+        build_block(&endpoint->receiver, packet + length, now);
+        length += REPORT_BLOCK;
+    }
+    packet[0] = (uint8_t)(0x80 | heard);
+    packet[1] = sent ? SENDER_REPORT : RECEIVER_REPORT;
+    write16(packet + 2, (uint16_t)(length / 4 - 1));
+    write32(packet + 4, endpoint->line.ssrc);
+    return length + build_description(endpoint->line.ssrc, endpoint->cname, packet + length);
+}
+
+/* Receiving reports */
+
+static void read_block(struct endpoint *endpoint, const uint8_t *p)
+{
+    if (read32(p) != endpoint->line.ssrc)
+        return;
+    endpoint->remote_lost = (int32_t)(read32(p + 4) << 8) >> 8;
+    endpoint->remote_jitter_ms = read32(p + 12) / 8.0;
+    uint32_t sender_report = read32(p + 16);
+    uint32_t round_trip = (uint32_t)(ntp_now() >> 16) - sender_report - read32(p + 20);
+    if (sender_report && round_trip < 10 * 65536)
+        endpoint->round_trip_ms = round_trip * 1000.0 / 65536;
+}
+
+static void read_report(struct endpoint *endpoint, const uint8_t *p, size_t length, int64_t now)
+{
+    size_t offset = 8;
+    if (p[1] == SENDER_REPORT) {
+        if (length < 28)
+            return;
+        endpoint->receiver.sender_report = read32(p + 10);
+        endpoint->receiver.sender_report_at = now;
+        offset = 28;
+    }
+    for (int count = p[0] & 0x1F; count && offset + REPORT_BLOCK <= length; count--, offset += REPORT_BLOCK)
+        read_block(endpoint, p + offset);
+}
+
+void rtcp_receive(struct endpoint *endpoint, const uint8_t *data, size_t length, int64_t now)
+{
+    while (length >= 8 && data[0] >> 6 == 2) {
+        size_t size = 4u * (read16(data + 2) + 1u);
+        if (size > length)
+            return;
+        if ((data[1] == SENDER_REPORT || data[1] == RECEIVER_REPORT) && size >= 8)
+            read_report(endpoint, data, size, now);
+        data += size;
+        length -= size;
+    }
+}

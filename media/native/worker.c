@@ -1,0 +1,259 @@
+/* The worker thread: a tick every 2 ms takes commands, packets, prompts and recordings in turn; asleep while empty. */
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core.h"
+
+#define COMMANDS 65536
+#define EVENTS 65536
+#define SWEEP_NS (SECOND_NS / 10)
+
+int64_t clock_ns(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return time.tv_sec * SECOND_NS + time.tv_nsec;
+}
+
+void slots_add(struct slots *slots, uint32_t slot, uint32_t *listed)
+{
+    *listed = slots->count;
+    slots->slot[slots->count++] = slot;
+}
+
+uint32_t slots_remove(struct slots *slots, uint32_t listed)
+{
+    return slots->slot[listed] = slots->slot[--slots->count];
+}
+
+/* Events */
+
+struct event *worker_event(struct worker *worker, enum event_type type, uint32_t handle)
+{
+    struct event *event = ring_reserve(&worker->events);
+    if (!event) {
+        worker->totals.events_lost++;
+        return NULL;
+    }
+    event->type = type;
+    event->handle = handle;
+    return event;
+}
+
+void worker_event_done(struct worker *worker)
+{
+    ring_commit(&worker->events);
+    worker->totals.events++;
+    worker->told = true;
+}
+
+static void worker_tell_totals(struct worker *worker)
+{
+    struct event *event = worker_event(worker, EVENT_TOTALS, 0);
+    if (!event)
+        return;
+    event->totals = worker->totals;
+    event->totals.endpoints = worker->open.count;
+    event->totals.playbacks = worker->playing.count;
+    event->totals.recordings = worker->recording.count;
+    worker_event_done(worker);
+}
+
+/* Commands */
+
+static void command_close(struct worker *worker, const struct command *command)
+{
+    struct endpoint *endpoint = endpoint_of(worker, command->handle);
+    if (endpoint)
+        endpoint_close(worker, endpoint);
+}
+
+static void command_configure(struct worker *worker, const struct command *command)
+{
+    struct endpoint *endpoint = endpoint_of(worker, command->handle);
+    if (endpoint)
+        endpoint_configure(worker, endpoint, &command->remote);
+}
+
+static void command_connect(struct worker *worker, const struct command *command)
+{
+    struct endpoint *a = endpoint_of(worker, command->handle);
+    struct endpoint *b = endpoint_of(worker, command->connect.other);
+    if (a && b && a != b)
+        endpoint_connect(worker, a, b, command->connect.digits);
+}
+
+static void command_disconnect(struct worker *worker, const struct command *command)
+{
+    struct endpoint *a = endpoint_of(worker, command->handle);
+    struct endpoint *b = endpoint_of(worker, command->connect.other);
+    if (a && b && a->peer == b->slot)
+        endpoint_disconnect(worker, a);
+}
+
+static void worker_obey(struct worker *worker, const struct command *command)
+{
+    switch (command->type) {
+    case COMMAND_OPEN: endpoint_open(worker, command); break;
+    case COMMAND_CONFIGURE: command_configure(worker, command); break;
+    case COMMAND_CONNECT: command_connect(worker, command); break;
+    case COMMAND_DISCONNECT: command_disconnect(worker, command); break;
+    case COMMAND_PLAY: playback_start(worker, command); break;
+    case COMMAND_STOP_PLAY: playback_stop(worker, command->handle); break;
+    case COMMAND_RECORD: recording_start(worker, command); break;
+    case COMMAND_VOICES: recording_voices(worker, command->handle); break;
+    case COMMAND_CLOSE_RECORDING: recording_close(worker, command->handle); break;
+    case COMMAND_CLOSE: command_close(worker, command); break;
+    case COMMAND_SHUT_DOWN: worker->stopping = true; break;
+    }
+}
+
+static void worker_obey_all(struct worker *worker)
+{
+    const struct command *command;
+    while ((command = ring_peek(&worker->commands))) {
+        worker_obey(worker, command);
+        ring_pop(&worker->commands);
+    }
+}
+
+/* Called by the one commanding thread; false: the ring is full. */
+bool worker_command(struct worker *worker, const struct command *command)
+{
+    struct command *place = ring_reserve(&worker->commands);
+    if (!place)
+        return false;
+    *place = *command;
+    ring_commit(&worker->commands);
+    if (atomic_load(&worker->asleep))
+        eventfd_write(worker->wake_fd, 1);
+    return true;
+}
+
+/* The loop */
+
+/* Nothing will change until the next command: what is told now stays true. */
+static void worker_tell_last_totals(struct worker *worker)
+{
+    if (!worker->next_totals)
+        return;
+    worker->next_totals = 0;
+    worker_tell_totals(worker);
+    eventfd_write(worker->event_fd, 1);
+    worker->told = false;
+}
+
+static void worker_sleep(struct worker *worker)
+{
+    if (worker->open.count || worker->recording.count) {
+        io_wait(worker->io, worker->next_tick);
+        return;
+    }
+    worker_tell_last_totals(worker);
+    atomic_store(&worker->asleep, true);
+    if (!ring_peek(&worker->commands))
+        io_wait(worker->io, -1);
+    atomic_store(&worker->asleep, false);
+}
+
+static void worker_sweep(struct worker *worker)
+{
+    if (worker->now < worker->next_sweep)
+        return;
+    worker->next_sweep = worker->now + SWEEP_NS;
+    for (uint32_t i = 0; i < worker->open.count; i++)
+        endpoint_sweep(worker, &worker->endpoints[worker->open.slot[i]]);
+    if (worker->now < worker->next_totals)
+        return;
+    worker->next_totals = worker->now + SECOND_NS;
+    worker_tell_totals(worker);
+}
+
+static void worker_tick(struct worker *worker)
+{
+    worker->now = clock_ns();
+    worker->next_tick += TICK_NS;
+    if (worker->next_tick <= worker->now)
+        worker->next_tick = worker->now + TICK_NS;
+    worker_obey_all(worker);
+    io_receive(worker->io, worker);
+    playback_tick(worker);
+    recording_tick(worker);
+    worker_sweep(worker);
+    io_flush(worker->io);
+    if (worker->told)
+        eventfd_write(worker->event_fd, 1);
+    worker->told = false;
+}
+
+static void worker_close_all(struct worker *worker)
+{
+    while (worker->open.count)
+        endpoint_close(worker, &worker->endpoints[worker->open.slot[0]]);
+    while (worker->recording.count) {
+        recording_tick(worker);
+        usleep(1000);
+    }
+}
+
+static void *worker_run(void *argument)
+{
+    struct worker *worker = argument;
+    while (!worker->stopping) {
+        worker_sleep(worker);
+        worker_tick(worker);
+    }
+    worker_close_all(worker);
+    return NULL;
+}
+
+/* Life */
+
+static bool worker_pools(struct worker *worker)
+{
+    worker->endpoints = calloc(worker->capacity, sizeof *worker->endpoints);
+    worker->playbacks = calloc(MAX_PLAYBACKS, sizeof *worker->playbacks);
+    worker->recordings = calloc(MAX_RECORDINGS, sizeof *worker->recordings);
+    worker->open.slot = calloc(worker->capacity, sizeof(uint32_t));
+    worker->playing.slot = calloc(MAX_PLAYBACKS, sizeof(uint32_t));
+    worker->recording.slot = calloc(MAX_RECORDINGS, sizeof(uint32_t));
+    return worker->endpoints && worker->playbacks && worker->recordings && worker->open.slot && worker->playing.slot
+           && worker->recording.slot && ring_create(&worker->commands, COMMANDS, sizeof(struct command))
+           && ring_create(&worker->events, EVENTS, sizeof(struct event));
+}
+
+bool worker_start(struct worker *worker, uint32_t capacity, int64_t silence_ns, int event_fd, const char *io)
+{
+    g711_init();
+    worker->capacity = capacity;
+    worker->silence_ns = silence_ns;
+    worker->event_fd = event_fd;
+    worker->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (worker->wake_fd < 0 || !worker_pools(worker))
+        return false;
+    worker->io = io_create(capacity, worker->wake_fd, io);
+    return worker->io && writer_start(&worker->writer, event_fd)
+           && pthread_create(&worker->thread, NULL, worker_run, worker) == 0;
+}
+
+/* Ends both threads; open recordings are completed on disk. Waits: call it without the GIL. */
+void worker_stop(struct worker *worker)
+{
+    struct command command = {.type = COMMAND_SHUT_DOWN};
+    while (!worker_command(worker, &command))
+        usleep(1000);
+    eventfd_write(worker->wake_fd, 1);
+    pthread_join(worker->thread, NULL);
+    writer_stop(&worker->writer);
+    io_destroy(worker->io);
+    close(worker->wake_fd);
+    ring_destroy(&worker->commands);
+    ring_destroy(&worker->events);
+    free(worker->endpoints);
+    free(worker->playbacks);
+    free(worker->recordings);
+    free(worker->open.slot);
+    free(worker->playing.slot);
+    free(worker->recording.slot);
+}

@@ -1,0 +1,179 @@
+/* The writer thread: recordings to disk as WAV (A-law, format 6), so that a slow disk never delays RTP.
+ *
+ * The header is rewritten after every write (twice a second): a file is playable whenever the process is killed.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "core.h"
+
+#define REQUESTS 2048
+#define WAV_HEADER 58
+
+struct written_file {
+    int fd;
+    bool stereo, failed;
+    int64_t length; /* bytes of audio in the file */
+};
+
+static void write_le(uint8_t *p, uint32_t value, int bytes)
+{
+    for (int i = 0; i < bytes; i++)
+        p[i] = (uint8_t)(value >> (8 * i));
+}
+
+/* fmt (with the empty extension that non-PCM formats carry), fact, data. */
+static void wav_header(uint8_t *p, uint32_t length, uint32_t channels)
+{
+    memcpy(p, "RIFF\0\0\0\0WAVEfmt ", 16);
+    write_le(p + 4, WAV_HEADER - 8 + length, 4);
+    write_le(p + 16, 18, 4);
+    write_le(p + 20, 6, 2);
+    write_le(p + 22, channels, 2);
+    write_le(p + 24, 8000, 4);
+    write_le(p + 28, 8000 * channels, 4);
+    write_le(p + 32, channels, 2);
+    write_le(p + 34, 8, 2);
+    write_le(p + 36, 0, 2);
+    memcpy(p + 38, "fact", 4);
+    write_le(p + 42, 4, 4);
+    write_le(p + 46, length / channels, 4);
+    memcpy(p + 50, "data", 4);
+    write_le(p + 54, length, 4);
+}
+
+static void file_write_at(struct written_file *file, const uint8_t *data, size_t length, int64_t offset)
+{
+    while (length && !file->failed) {
+        ssize_t written = pwrite(file->fd, data, length, offset);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written <= 0) {
+            file->failed = true;
+            return;
+        }
+        data += written;
+        length -= (size_t)written;
+        offset += written;
+    }
+}
+
+static void file_write_header(struct written_file *file)
+{
+    uint8_t header[WAV_HEADER];
+    wav_header(header, (uint32_t)file->length, file->stereo ? 2 : 1);
+    file_write_at(file, header, sizeof header, 0);
+}
+
+static void file_append(struct written_file *file, const uint8_t *data, size_t length)
+{
+    file_write_at(file, data, length, WAV_HEADER + file->length);
+    if (!file->failed)
+        file->length += (int64_t)length;
+}
+
+/* Silence where nothing could be recorded (a full ring, the time between a crash and the resumption). */
+static void file_fill(struct written_file *file, int64_t position)
+{
+    uint8_t silence[4096];
+    memset(silence, ALAW_SILENCE, sizeof silence);
+    while (file->length < position && !file->failed) {
+        int64_t rest = position - file->length;
+        file_append(file, silence, rest > (int64_t)sizeof silence ? sizeof silence : (size_t)rest);
+    }
+}
+
+static void file_audio(struct written_file *file, const struct write_request *request)
+{
+    file_fill(file, request->position);
+    int64_t known = file->length - request->position; /* a resumed file may hold some of it */
+    if (known < request->length && known >= 0)
+        file_append(file, request->audio + known, request->length - (size_t)known);
+    file_write_header(file);
+}
+
+static void file_close(struct writer *writer, struct written_file *file, const struct write_request *request)
+{
+    file_fill(file, request->position);
+    file_write_header(file);
+    if (close(file->fd) < 0)
+        file->failed = true;
+    struct event *event = ring_reserve(&writer->events);
+    if (!event)
+        return;
+    event->type = EVENT_RECORDED;
+    event->handle = request->handle;
+    event->recorded.samples = file->length / (file->stereo ? 2 : 1);
+    event->recorded.bytes = (uint64_t)(file->length + WAV_HEADER);
+    event->recorded.truncated = request->truncated || file->failed;
+    ring_commit(&writer->events);
+    eventfd_write(writer->event_fd, 1);
+}
+
+static void file_open(struct written_file *file, const struct write_request *request)
+{
+    file->fd = request->fd;
+    file->stereo = request->stereo;
+    file->failed = false;
+    file->length = request->position;
+    file_write_header(file);
+}
+
+static void *writer_run(void *argument)
+{
+    struct writer *writer = argument;
+    eventfd_t count;
+    for (;;) {
+        const struct write_request *request;
+        while ((request = ring_peek(&writer->requests))) {
+            struct written_file *file = &writer->files[request->handle & 0xFFFF];
+            switch (request->type) {
+            case WRITE_OPEN: file_open(file, request); break;
+            case WRITE_AUDIO: file_audio(file, request); break;
+            case WRITE_CLOSE: file_close(writer, file, request); break;
+            case WRITE_SHUT_DOWN: return NULL;
+            }
+            ring_pop(&writer->requests);
+        }
+        eventfd_read(writer->wake_fd, &count);
+    }
+}
+
+bool writer_start(struct writer *writer, int event_fd)
+{
+    writer->event_fd = event_fd;
+    writer->wake_fd = eventfd(0, EFD_CLOEXEC);
+    writer->files = calloc(MAX_RECORDINGS, sizeof *writer->files);
+    return writer->wake_fd >= 0 && writer->files
+           && ring_create(&writer->requests, REQUESTS, sizeof(struct write_request))
+           && ring_create(&writer->events, 2 * MAX_RECORDINGS, sizeof(struct event))
+           && pthread_create(&writer->thread, NULL, writer_run, writer) == 0;
+}
+
+void writer_wake(struct writer *writer)
+{
+    uint32_t tail = atomic_load_explicit(&writer->requests.tail, memory_order_relaxed);
+    if (tail == writer->woken_at)
+        return;
+    writer->woken_at = tail;
+    eventfd_write(writer->wake_fd, 1);
+}
+
+/* After the worker has ended: writes what is left. */
+void writer_stop(struct writer *writer)
+{
+    struct write_request *request;
+    while (!(request = ring_reserve(&writer->requests)))
+        usleep(1000);
+    request->type = WRITE_SHUT_DOWN;
+    request->handle = 0;
+    ring_commit(&writer->requests);
+    eventfd_write(writer->wake_fd, 1);
+    pthread_join(writer->thread, NULL);
+    close(writer->wake_fd);
+    ring_destroy(&writer->requests);
+    ring_destroy(&writer->events);
+    free(writer->files);
+}

@@ -41,12 +41,16 @@ def alembic_config() -> Config:
     return config
 
 
+def known_revisions() -> set[str]:
+    """Every revision this code can come from, and the one it wants."""
+    return {revision.revision for revision in ScriptDirectory.from_config(alembic_config()).walk_revisions()}
+
+
 def _upgrade(engine: Engine) -> None:
     config = alembic_config()
-    known = {revision.revision for revision in ScriptDirectory.from_config(config).walk_revisions()}
     with engine.begin() as connection:
         revision = MigrationContext.configure(connection).get_current_revision()
-        if revision is not None and revision not in known:
+        if revision is not None and revision not in known_revisions():
             raise newer_schema(str(engine.url), revision)
         config.attributes["connection"] = connection
         command.upgrade(config, REVISION)

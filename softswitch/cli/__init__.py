@@ -1,0 +1,97 @@
+"""The command line: provisioning, questions to the switch, checks, and `serve`.
+
+The entry point `softswitch`. Commands stand in provisioning.py and questions.py, what they print in output.py. Expected
+errors are one line on standard error and exit code 1, wrong usage is exit code 2.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from softswitch.cli import output, provisioning, questions
+from softswitch.cli.session import Session
+from softswitch.errors import SoftswitchError
+
+
+class _Root(TyperGroup):
+    """The root command: `--config` may stand anywhere, expected errors are told in one line."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, _config_first(args))
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except SoftswitchError as error:
+            typer.echo(output.error_line(error), err=True)
+            raise typer.Exit(1) from None
+
+
+def _config_first(args: list[str]) -> list[str]:
+    """`bind axb … --config file` means `--config file bind axb …`."""
+    for index, arg in enumerate(args):
+        if arg == "--config" and index + 1 < len(args):
+            return [*args[index : index + 2], *args[:index], *args[index + 2 :]]
+        if arg.startswith("--config="):
+            return [arg, *args[:index], *args[index + 1 :]]
+    return args
+
+
+app = typer.Typer(cls=_Root, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app.add_typer(provisioning.number_app, name="number")
+app.add_typer(provisioning.bind_app, name="bind")
+app.command()(provisioning.unbind)
+app.command()(provisioning.bindings)
+app.add_typer(provisioning.callee_app, name="callee")
+app.command()(questions.calls)
+app.command()(questions.cdr)
+app.command()(questions.explain)
+app.command()(questions.check)
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    ctx: typer.Context,
+    config: Annotated[str | None, typer.Option("--config", help="TOML file; softswitch.toml if absent.")] = None,
+    show_version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Privacy-number calls over SIP: AXB, AX and AXE.
+
+    \b
+    softswitch check                                   is everything in place?
+    softswitch number add 17000000001 --app shop --mode AXB
+    softswitch bind axb 17000000001 13800000001 13800000002 --duration 3600
+    softswitch explain --from 13800000001 --to 17000000001
+    softswitch serve
+
+    Settings: softswitch.toml, or the file of --config or SOFTSWITCH_CONFIG; SOFTSWITCH_SECTION__KEY overrides a key.
+    """
+    ctx.obj = Session(config)
+    if show_version:
+        typer.echo(f"softswitch {_version()}")
+        raise typer.Exit
+
+
+@app.command()
+def serve(ctx: typer.Context) -> None:
+    """Run the switch until SIGTERM; SIGHUP reads dialplans and prompts again."""
+    from softswitch.app import run  # noqa: PLC0415 (all of the switch, which no other command needs)
+
+    session: Session = ctx.obj
+    run(session.config)
+
+
+def main() -> None:
+    """The entry point `softswitch`."""
+    app(prog_name="softswitch")
+
+
+def _version() -> str:
+    try:
+        return version("softswitch")
+    except PackageNotFoundError:  # run from a tree that was never installed
+        return "(not installed)"

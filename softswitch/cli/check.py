@@ -1,0 +1,109 @@
+"""`softswitch check`: is everything that the switch needs at its start as it should be?
+
+Called by questions.py. Changes nothing: a store that is not there yet is not made, an old one is not migrated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from softswitch.config import Config, load_config
+from softswitch.errors import SoftswitchError
+from softswitch.prompts import Prompts, load_catalogue
+from softswitch.routing.dialplan import Dialplan, load_dialplans
+from softswitch.stores import migrations
+from softswitch.stores.provisioning import Provisioning, sqlite_engine
+from softswitch.stores.schema import REVISION
+from softswitch.stores.sqlite import schema_revision
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was found of one part."""
+
+    part: str
+    ok: bool
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Look(Generic[_T]):
+    """What was loaded, None where that failed, and what is to be told of it."""
+
+    loaded: _T | None
+    finding: Finding
+
+
+def findings(config_file: str | None) -> Iterator[Finding]:
+    """Check part after part; what needs a broken part is left out."""
+    config = _look("configuration", lambda: load_config(config_file), _configuration)
+    yield config.finding
+    if config.loaded is None:
+        return
+    directory, catalogue = config.loaded.dialplan.directory, config.loaded.prompts
+    dialplan = _look("dialplans", lambda: load_dialplans(directory), _dialplan)
+    yield dialplan.finding
+    prompts = _look("prompts", lambda: load_catalogue(catalogue.directory, catalogue.language), _prompts)
+    yield prompts.finding
+    if dialplan.loaded is not None and prompts.loaded is not None:
+        yield _tones(dialplan.loaded, prompts.loaded)
+    path = config.loaded.store.path
+    yield _look("store", lambda: _store(path), str).finding
+
+
+def _look(part: str, load: Callable[[], _T], praise: Callable[[_T], str]) -> _Look[_T]:
+    try:
+        loaded = load()
+    except SoftswitchError as error:
+        return _Look(None, Finding(part, False, str(error)))
+    return _Look(loaded, Finding(part, True, praise(loaded)))
+
+
+def _configuration(config: Config) -> str:
+    return f"SIP on {', '.join(config.sip.listen)}, RTP on {config.media.bind} {config.media.ports}"
+
+
+def _dialplan(dialplan: Dialplan) -> str:
+    classes = len(dialplan.numbers.classes)
+    return f"{classes} number classes, {len(dialplan.trunks)} trunks, {len(dialplan.routes)} routes"
+
+
+def _prompts(prompts: Prompts) -> str:
+    languages = sorted({prompt.language for prompt in prompts.all()})
+    waiting = [f"{prompt.language}/{prompt.name}" for prompt in prompts.all() if not prompt.approved]
+    words = f"{len(prompts.all())} in {', '.join(languages)}"
+    return words + (f"; not approved: {', '.join(waiting)}" if waiting else "")
+
+
+def _tones(dialplan: Dialplan, prompts: Prompts) -> Finding:
+    """What the treatments of the dialplan name must be in the catalogue."""
+    missing = {
+        f"{name} ({rule.language})"
+        for rule in dialplan.treatments.values()
+        for name in (rule.announcement, rule.last_minute, rule.connecting)
+        if name and prompts.find(name, str(rule.language)) is None
+    }
+    if missing:
+        return Finding("tones", False, f"treatments name prompts that are not there: {', '.join(sorted(missing))}")
+    return Finding("tones", True, "every prompt that a treatment names is there")
+
+
+def _store(path: str) -> str:
+    if not Path(path).exists():
+        return f"{path} is not there yet: made when first used"
+    revision = schema_revision(path)
+    if revision is None or revision in migrations.known_revisions() - {REVISION}:
+        return f"{path} is brought to schema {REVISION} when the switch starts"
+    if revision != REVISION:
+        raise migrations.newer_schema(path, revision)
+    provisioning = Provisioning(sqlite_engine(path))
+    try:
+        numbers, bindings = provisioning.list_numbers(page_size=1).total, provisioning.bindings(page_size=1).total
+    finally:
+        provisioning.close()
+    return f"{path}: {numbers} numbers, {bindings} bindings"

@@ -1,0 +1,67 @@
+"""What the commands share: configuration, dialplan and store opened when first needed, and the common options.
+
+Called by the command modules beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Annotated
+
+import typer
+
+from softswitch.config import Config, load_config
+from softswitch.interfaces import Mode
+from softswitch.routing.dialplan import Dialplan, load_dialplans
+from softswitch.routing.numbers import normalise
+from softswitch.stores.provisioning import Provisioning, open_provisioning
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+XFilter = Annotated[str | None, typer.Option("--x", help="Only this privacy number.")]
+AppKey = Annotated[str | None, typer.Option("--app", help="Only this app.")]
+ModeFilter = Annotated[Mode | None, typer.Option("--mode", case_sensitive=False, help="Only this mode.")]
+PageNumber = Annotated[int, typer.Option("--page", min=1, help="Which page.")]
+PageSize = Annotated[int, typer.Option("--limit", min=1, help="Entries a page.")]
+
+
+@dataclass(slots=True)
+class Session:
+    """What one command works with: read when it is first needed."""
+
+    config_file: str | None
+    _config: Config | None = field(default=None, init=False)
+    _dialplan: Dialplan | None = field(default=None, init=False)
+
+    @property
+    def config(self) -> Config:
+        """The configuration; raises ConfigError."""
+        self._config = self._config or load_config(self.config_file)
+        return self._config
+
+    @property
+    def dialplan(self) -> Dialplan:
+        """The dialplan; raises ConfigError."""
+        self._dialplan = self._dialplan or load_dialplans(self.config.dialplan.directory)
+        return self._dialplan
+
+    @contextmanager
+    def provisioning(self) -> Iterator[Provisioning]:
+        """The store; raises StoreError."""
+        store = open_provisioning(self.config.store.path)
+        try:
+            yield store
+        finally:
+            store.close()
+
+    def number(self, text: str) -> str:
+        """E.164 of a number in any form that the dialplan knows; a usage error where it is none."""
+        number = normalise(text, self.dialplan.numbers).number
+        if not number:
+            raise typer.BadParameter(f"{text!r} is not a phone number; write it as 13800000001 or +8613800000001")
+        return number
+
+    def optional_number(self, text: str | None) -> str | None:
+        """The same, None where none was given."""
+        return None if text is None else self.number(text)

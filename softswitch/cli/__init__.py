@@ -6,12 +6,12 @@ errors are one line on standard error and exit code 1, wrong usage is exit code 
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
+from softswitch import __version__
 from softswitch.cli import output, provisioning, questions
 from softswitch.cli.session import Session
 from softswitch.errors import SoftswitchError
@@ -72,7 +72,7 @@ def root(
     """
     ctx.obj = Session(config)
     if show_version:
-        typer.echo(f"softswitch {_version()}")
+        typer.echo(f"softswitch {__version__}")
         raise typer.Exit
 
 
@@ -88,10 +88,3 @@ def serve(ctx: typer.Context) -> None:
 def main() -> None:
     """The entry point `softswitch`."""
     app(prog_name="softswitch")
-
-
-def _version() -> str:
-    try:
-        return version("softswitch")
-    except PackageNotFoundError:  # run from a tree that was never installed
-        return "(not installed)"

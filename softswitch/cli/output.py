@@ -19,6 +19,7 @@ from softswitch.cdr_sinks.fee_info import utc_time
 from softswitch.cli.check import Finding
 from softswitch.errors import BindingConflict, SoftswitchError
 from softswitch.interfaces import Binding, Cdr, PrivateNumber, TemporaryCallee
+from softswitch.stores.provisioning import Page
 
 # Where the output is no terminal there is no width to keep to.
 PIPE_WIDTH = 200
@@ -114,6 +115,11 @@ def print_list(records: Sequence[Record], columns: Columns, as_json: bool, *, fo
         print_table(records, columns, footer=footer)
 
 
+def print_page(found: Page[Any], columns: Columns, as_json: bool, page: int, page_size: int) -> None:
+    """One page of a listing, and below a table which part of the whole it is."""
+    print_list(found.items, columns, as_json, footer=_part_of(found, page, page_size))
+
+
 def print_one(record: Record, columns: Columns, as_json: bool) -> None:
     """One record, as a table of one row or as a JSON object."""
     if as_json:
@@ -130,15 +136,6 @@ def print_cdr(cdr: Cdr) -> None:
     _console().print(table)
 
 
-def page_footer(shown: Sequence[object], total: int, page: int, page_size: int) -> str:
-    """`1 to 50 of 812`, and how to see more."""
-    if not shown:
-        return f"none of {total}" if total else "none"
-    first = (page - 1) * page_size + 1
-    last = first + len(shown) - 1
-    return f"{first} to {last} of {total}" + (f"; more by --page {page + 1}" if last < total else "")
-
-
 def error_line(error: SoftswitchError) -> str:
     """What an expected error says on standard error."""
     code = f"{error.resultcode} " if isinstance(error, BindingConflict) else ""
@@ -147,6 +144,15 @@ def error_line(error: SoftswitchError) -> str:
 
 def _console() -> Console:
     return Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False)
+
+
+def _part_of(found: Page[Any], page: int, page_size: int) -> str:
+    """`1 to 50 of 812`, and how to see more."""
+    if not found.items:
+        return f"none of {found.total}" if found.total else "none"
+    first = (page - 1) * page_size + 1
+    last = first + len(found.items) - 1
+    return f"{first} to {last} of {found.total}" + (f"; more by --page {page + 1}" if last < found.total else "")
 
 
 def _text(value: object) -> str:

@@ -30,6 +30,7 @@ from softswitch.config import Config, split_address
 from softswitch.errors import ConfigError
 from softswitch.interfaces import CdrSink, Prompt
 from softswitch.logs import configure_logging
+from softswitch.media_drivers.null import NullDriver
 from softswitch.media_drivers.server import MediaServer
 from softswitch.media_drivers.supervisor import MediaProcess
 from softswitch.metrics import Metrics
@@ -39,6 +40,7 @@ from softswitch.routing.dialplan import Dialplan, load_dialplans
 from softswitch.routing.resolve import Resolver
 from softswitch.sip.message import SipRequest
 from softswitch.sip.transaction import Hop
+from softswitch.sip.server_session import ServerSession
 from softswitch.sip.user_agent import UserAgent
 from softswitch.stores.sqlite import open_sqlite
 
@@ -67,16 +69,8 @@ class Switch:
         self.admission = Admission(time.monotonic, int(config.limits.retry_after_s))
         self.store = open_sqlite(config.store.path, observe=self.metrics.store_latency)
         self.cdrs = CdrWriter(self.store, self._sinks())
-        self.user_agent = UserAgent(advertised=config.sip.advertised)
-        socket = config.media.server or config.media.socket
-        self.media_process = (
-            None
-            if config.media.server
-            else MediaProcess(
-                socket, bind=config.media.bind, ports=config.media.ports, silence_s=config.media.silence_s
-            )
-        )
-        self.media = MediaServer(socket, advertised=config.media.advertised)
+        self.user_agent = UserAgent(advertised_host=config.sip.advertised or None)
+        self.media_process, self.media = _media_parts(config)
         self.sip_addresses: list[tuple[str, int]] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
@@ -140,14 +134,18 @@ class Switch:
         """Open everything; when it returns, calls are taken."""
         if self.media_process is not None:
             await self.media_process.start()
-        await self.media.start()
+        if isinstance(self.media, MediaServer):
+            await self.media.start()
         self._spawn(self.cdrs.run())
         recovered = await self.cdrs.recover()
         if recovered:
             log.warning("cdrs_recovered", count=recovered)
         listeners = [split_address(address) for address in self.config.sip.listen]
         self.user_agent.accept_source = self._accept_source
-        self.sip_addresses = await self.user_agent.start(listeners, self._handle, on_options=self._on_options)
+        try:
+            self.sip_addresses = await self.user_agent.start(listeners, self._handle, on_options=self._on_options)
+        except OSError as error:
+            raise ConfigError("sip.listen", f"cannot listen on {', '.join(self.config.sip.listen)}: {error}") from error
         self._b2bua = B2bua(self._services())  # wants to know the addresses; no INVITE is read before we wait again
         self._measure()
         self._spawn(self._sweep())
@@ -157,7 +155,8 @@ class Switch:
     def _measure(self) -> None:
         metrics = self.metrics
         metrics.sip(lambda: self.user_agent.counts, lambda: self.user_agent.retransmissions)
-        metrics.media(lambda: self.media.totals)
+        if isinstance(self.media, MediaServer):
+            metrics.media(lambda: self.media.totals)
         metrics.gauge("active_calls", "Calls that are up", lambda: len(self.registry))
         metrics.gauge("media_up", "1 while the media server is connected", lambda: float(self.media.up))
         metrics.gauge("draining", "1 while no new calls are taken", lambda: float(self.admission.draining))
@@ -224,7 +223,8 @@ class Switch:
         if self._http is not None:
             self._http.should_exit = True
             await self._http_task
-        await self.media.close()
+        if isinstance(self.media, MediaServer):
+            await self.media.close()
         if self.media_process is not None:
             await self.media_process.stop()
         for task in self._tasks:
@@ -243,6 +243,17 @@ class Switch:
         while True:
             await asyncio.to_thread(sweep, recording.directory, recording.keep_days, time.time())
             await asyncio.sleep(SWEEP_EVERY_S)
+
+
+def _media_parts(config: Config) -> tuple[MediaProcess | None, MediaServer | NullDriver]:
+    """Our own media server and the way to it, or the way to a running one, or none at all."""
+    media = config.media
+    if media.driver == "null":
+        return None, NullDriver(address=media.bind)
+    if media.server:
+        return None, MediaServer(media.server, advertised=media.advertised)
+    process = MediaProcess(media.socket, bind=media.bind, ports=media.ports, silence_s=media.silence_s)
+    return process, MediaServer(media.socket, advertised=media.advertised)
 
 
 def _call_settings(config: Config, identity_host: str) -> CallSettings:

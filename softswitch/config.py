@@ -89,6 +89,9 @@ class SipSettings(Section):
 class MediaSettings(Section):
     """`[media]`: the RTP side."""
 
+    driver: Literal["server", "null"] = Field(
+        default="server", description="`server`: the media server; `null`: no media at all, for signalling benchmarks"
+    )
     server: str = Field(
         default="", description="socket path of a running media server; empty: start and supervise our own"
     )

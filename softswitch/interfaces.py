@@ -213,8 +213,10 @@ Decision = Route | NeedExtension | Rejection
 class Router(Protocol):
     """Turns who called what into a decision."""
 
-    async def resolve(self, dialled: str, caller: str, *, digits: str | None = None) -> Decision:
-        """Decide a call from `caller` to `dialled` (as the trunk wrote them), with keyed `digits` if collected.
+    async def resolve(
+        self, dialled: str, caller: str, *, digits: str | None = None, trunk: str | None = None
+    ) -> Decision:
+        """Decide a call from `caller` to `dialled` (as `trunk` wrote them), with keyed `digits` if collected.
 
         Never raises for bad numbers (that is a Rejection); StoreError passes through.
         """
@@ -276,7 +278,9 @@ class RecordingReport:
 class Playback(Protocol):
     """Prompts playing to one or more endpoints."""
 
-    finished: asyncio.Future[tuple[PlayReport, ...]]  # one report per endpoint, also when stopped or the endpoint closed
+    finished: asyncio.Future[
+        tuple[PlayReport, ...]
+    ]  # one report per endpoint, also when stopped or the endpoint closed
 
     def stop(self) -> None:
         """Stop playing now; synchronous and idempotent. `finished` still resolves."""
@@ -300,7 +304,9 @@ class MediaEndpoint(Protocol):
     address: str
     port: int
     on_digit: Callable[[str], None] | None  # one RFC 4733 key press, told once
-    on_silence: Callable[[bool], None] | None  # True: nothing received for the driver's silence time; False: RTP is back
+    on_silence: (
+        Callable[[bool], None] | None
+    )  # True: nothing received for the driver's silence time; False: RTP is back
     statistics: asyncio.Future[EndpointStatistics]  # resolves once, after close()
 
     def configure(self, remote: RtpRemote) -> None:

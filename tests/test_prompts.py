@@ -22,6 +22,7 @@ NAMES = {
     "last_minute",
     "powered_off",
     "announcement",
+    "ringback",
 }
 
 

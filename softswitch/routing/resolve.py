@@ -26,7 +26,7 @@ from softswitch.routing import ax, axb, axe
 from softswitch.routing.attempt import Attempt, Reached, SilentTrace, Trace
 from softswitch.routing.dialplan import Dialplan, RouteEntry, TreatmentRule
 from softswitch.routing.numbers import INTERNATIONAL, classify, normalise, splits, with_extension
-from softswitch.routing.trunks import TrunkHealth, select_targets
+from softswitch.routing.trunks import TrunkHealth, select_targets, without_prefix
 
 
 class Resolver:
@@ -61,6 +61,9 @@ class Resolver:
         Bad numbers are a Rejection; StoreError passes through.
         """
         trace = Trace() if self._explain else SilentTrace()
+        source = self._dialplan().trunks.get(trunk) if trunk else None
+        if source is not None:
+            dialled = without_prefix(source, dialled)
         decision = await self._decide(dialled, caller, digits, trunk, trace)
         return dataclasses.replace(decision, steps=tuple(trace.steps)) if trace.steps else decision
 

@@ -160,7 +160,16 @@ class SipCore:
 
     def next_deadline(self) -> float | None:
         """When `handle_timers` is to be called next, or a little before; None where nothing waits."""
-        return self._heap[0][0] if self._heap else None
+        heap = self._heap
+        while heap:
+            at, _, timed = heap[0]
+            if at == timed.armed and timed.deadline <= at:
+                return at
+            heapq.heappop(heap)  # it moved: note it anew where it is now
+            if at == timed.armed:
+                timed.armed = NEVER
+                self.arm(timed)
+        return None
 
     def handle_timers(self, now: float) -> None:
         """Wake everything whose deadline has come. Deadlines that moved since they were noted are noted anew."""

@@ -61,20 +61,21 @@ def split_commas(text: str) -> list[str]:
 def split_params(text: str) -> dict[str, str | None]:
     """`;name=value;flag` as a mapping: names in lower case, values as written (quotes kept), None for a bare name.
 
-    Of a name that stands twice the first counts. Raises SipParseError where `text` does not begin with `;` or a name
-    is no token.
+    Of a name that stands twice the first counts; one `;` at the end may stand alone, as some peers write it. Raises
+    SipParseError where `text` does not begin with `;` or a name is no token.
     """
     params: dict[str, str | None] = {}
     first, *parts = _split(text, ";", _SEMICOLON_OR_OPAQUE, '"')
     if first.strip(LWS):
         raise SipParseError(f"expected ';' before parameter at {first[:40]!r}")
+    if parts and not parts[-1].strip(LWS):
+        parts.pop()
     for part in parts:
         name, equals, value = part.partition("=")
         name = name.strip(LWS).lower()
-        if is_token(name):
-            params.setdefault(name, value.strip(LWS) if equals else None)
-        elif name or equals:
+        if not is_token(name):
             raise SipParseError(f"parameter name {name[:40]!r} is not a token")
+        params.setdefault(name, value.strip(LWS) if equals else None)
     return params
 
 

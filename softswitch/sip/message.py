@@ -323,8 +323,9 @@ def validate(message: SipRequest | SipResponse) -> None:
         return
     if method != message.method:
         raise SipParseError(f"CSeq: expected method {message.method}, got {method[:40]}")
-    if scheme_of(message.uri) in ("sip", "sips", "tel"):
-        parse_uri(message.uri)
+    # Headers in the Request-URI are forbidden (19.1.1); other schemes are for the core to refuse (8.2.2.1).
+    if scheme_of(message.uri) in ("sip", "sips", "tel") and parse_uri(message.uri).headers:
+        raise SipParseError(f"Request-URI: expected no headers, got {message.uri[:60]!r}")
 
 
 def make_response(

@@ -8,6 +8,7 @@ neither dialogs nor sockets.
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -15,6 +16,8 @@ from typing import NamedTuple, Protocol
 from softswitch.sip.compose import acknowledgement
 from softswitch.sip.message import SipRequest, SipResponse
 from softswitch.sip.timing import NEVER, Timed, Timing
+
+GRAIN = 0.25  # seconds; see `Transaction._linger`
 
 
 class Hop(NamedTuple):
@@ -261,13 +264,13 @@ class Transaction:
     def accept(self, message: SipResponse | SipRequest | None, now: float) -> None:
         """2xx to INVITE: stay for 64*T1 to pass on further 2xx (RFC 6026 8.4)."""
         self.resend_at = NEVER
-        self._expire(Input.TIMER_M, now + self._core.timing.timeout)
+        self._linger(Input.TIMER_M, now + self._core.timing.timeout)
         self.pass_up(message, now)
 
     def fail(self, message: SipResponse | SipRequest | None, now: float) -> None:
         """300-699 to INVITE: ACK it, and stay for timer D to ACK its repetitions (17.1.1.2)."""
         self.resend_at = NEVER
-        self._expire(Input.TIMER_D, now + (0 if self.reliable else self._core.timing.timeout))
+        self._linger(Input.TIMER_D, now + (0.0 if self.reliable else self._core.timing.timeout))
         self.acknowledge(message, now)
         self.pass_up(message, now)
 
@@ -283,7 +286,7 @@ class Transaction:
     def finish(self, message: SipResponse | SipRequest | None, now: float) -> None:
         """Final response to a non-INVITE request: stay for timer K to absorb its repetitions."""
         self.resend_at = NEVER
-        self._expire(Input.TIMER_K, now + (0 if self.reliable else self._core.timing.t4))
+        self._linger(Input.TIMER_K, now + (0.0 if self.reliable else self._core.timing.t4))
         self.pass_up(message, now)
 
     def time_out(self, message: object, now: float) -> None:
@@ -300,7 +303,7 @@ class Transaction:
 
     def send_success(self, message: object, now: float) -> None:
         """2xx to INVITE: the user repeats it; stay for 64*T1 to absorb repeated INVITEs (RFC 6026 8.7)."""
-        self._expire(Input.TIMER_L, now + self._core.timing.timeout)
+        self._linger(Input.TIMER_L, now + self._core.timing.timeout)
         self.send(message, now)
 
     def send_failure(self, message: object, now: float) -> None:
@@ -314,19 +317,23 @@ class Transaction:
 
     def send_final(self, message: object, now: float) -> None:
         """Final response to a non-INVITE request: stay for timer J to repeat it."""
-        self._expire(Input.TIMER_J, now + (0 if self.reliable else self._core.timing.timeout))
+        self._linger(Input.TIMER_J, now + (0.0 if self.reliable else self._core.timing.timeout))
         self.send(message, now)
 
     def confirm(self, message: object, now: float) -> None:
         """ACK for our 300-699: stay for timer I to absorb its repetitions."""
         self.resend_at = NEVER
-        self._expire(Input.TIMER_I, now + (0 if self.reliable else self._core.timing.t4))
+        self._linger(Input.TIMER_I, now + (0.0 if self.reliable else self._core.timing.t4))
 
     def end(self, message: object, now: float) -> None:
         """Nothing more to do."""
 
     def _expire(self, timer: Input, at: float) -> None:
         self.expiry, self.expires_at = timer, at
+
+    def _linger(self, timer: Input, at: float) -> None:
+        """A timer that only ends the absorbing of repetitions; a little later is as good, so many end at one wake."""
+        self.expiry, self.expires_at = timer, math.ceil(at / GRAIN) * GRAIN
 
     def _arm(self) -> None:
         self.deadline = min(self.resend_at, self.expires_at)

@@ -248,6 +248,13 @@ def test_a_route_may_be_for_calls_of_one_trunk() -> None:
     assert board.refused(X, A).failure_code == 7508
 
 
+def test_the_technical_prefix_of_a_trunk_is_taken_off_what_it_dials() -> None:
+    table = LAB.replace("[[route]]", 'number_prefix_in = "99"\n[[route]]')
+    board = Switchboard(store(Mode.AXB, axb()), plan(table))
+    assert board.route("99" + X.removeprefix("+"), A, trunk="lab").callee == B
+    assert board.refused("99" + X.removeprefix("+"), A).failure_code == 8025
+
+
 def test_the_dialplan_of_the_moment_decides() -> None:
     board = Switchboard(store(Mode.AXB, axb()))
     assert board.route(X, A)

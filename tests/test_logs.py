@@ -1,0 +1,59 @@
+"""Log lines: one a call event, as JSON or for the console, numbers masked unless asked otherwise."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from softswitch.logs import configure_logging, masked
+
+
+@pytest.fixture(autouse=True)
+def _clean() -> Iterator[None]:
+    handlers = logging.getLogger().handlers[:]
+    yield
+    structlog.reset_defaults()
+    logging.getLogger().handlers[:] = handlers
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        ("+8613800001234", "+86138****1234"),
+        ("8613800001234", "86138****1234"),
+        ("075588880001", "0755****0001"),
+        ("no route to +8613800001234 by trunk 2", "no route to +86138****1234 by trunk 2"),
+        ("port 5060", "port 5060"),
+        ("", ""),
+    ],
+)
+def test_numbers_are_masked_wherever_they_stand(shown: str, expected: str) -> None:
+    assert masked(shown) == expected
+
+
+def test_json_lines_carry_the_event_and_hide_the_numbers(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    configure_logging("info", "json")
+    log = structlog.get_logger("test_json")
+    log.info("call_routed", call_id="c1", x="+8617000000001", cdr={"caller": "+8613800001234", "a": 1})
+    log.debug("not_shown")
+    (line,) = capfdbinary.readouterr().err.splitlines()
+    event = json.loads(line)
+    assert (event["event"], event["call_id"], event["level"]) == ("call_routed", "c1", "info")
+    assert event["x"] == "+86170****0001"
+    assert event["cdr"] == {"caller": "+86138****1234", "a": 1}
+
+
+def test_masking_can_be_turned_off(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    configure_logging("info", "json", mask_numbers=False)
+    structlog.get_logger("test_plain").info("call_routed", x="+8617000000001")
+    assert json.loads(capfdbinary.readouterr().err)["x"] == "+8617000000001"
+
+
+def test_the_console_gets_words(capfd: pytest.CaptureFixture[str]) -> None:
+    configure_logging("debug", "console")
+    structlog.get_logger("test_console").debug("call_ended", failure=0)
+    assert "call_ended" in capfd.readouterr().err

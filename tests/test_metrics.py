@@ -1,0 +1,54 @@
+"""What Prometheus is shown."""
+
+from __future__ import annotations
+
+from prometheus_client import generate_latest
+
+from softswitch.metrics import Metrics
+
+
+def shown(metrics: Metrics) -> dict[str, float]:
+    lines = generate_latest(metrics.registry).decode().splitlines()
+    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")}
+
+
+def test_calls_are_counted_by_mode_direction_and_outcome() -> None:
+    metrics = Metrics()
+    metrics.call_ended("AXB", 1, "0", 12.5)
+    metrics.call_ended("AXB", 1, "0", 7.5)
+    metrics.call_ended("none", 2, "8014", None)
+    values = shown(metrics)
+    assert values['softswitch_calls_total{direction="1",mode="AXB",outcome="0"}'] == 2
+    assert values['softswitch_calls_total{direction="2",mode="none",outcome="8014"}'] == 1
+    assert values['softswitch_talk_seconds_total{mode="AXB"}'] == 20
+    assert values["softswitch_talk_duration_seconds_count"] == 2
+
+
+def test_delays_leaks_recordings_and_store_latency() -> None:
+    metrics = Metrics()
+    metrics.post_dial_delay(0.3)
+    metrics.setup_time(-0.001)  # a clock that was set back must not break a call
+    metrics.leak("number", "body")
+    metrics.recorded(8000)
+    metrics.store_latency("axb_binding", 0.00004)
+    values = shown(metrics)
+    assert values['softswitch_post_dial_delay_seconds_bucket{le="0.5"}'] == 1
+    assert values["softswitch_setup_seconds_sum"] == 0
+    assert values['softswitch_leak_guard_hits_total{what="number",where="body"}'] == 1
+    assert values["softswitch_recording_bytes_total"] == 8000
+    assert values["softswitch_recordings_total"] == 1
+    assert values['softswitch_store_seconds_bucket{le="5e-05",operation="axb_binding"}'] == 1
+
+
+def test_gauges_sip_and_media_are_read_when_asked_for() -> None:
+    metrics, active = Metrics(), [0.0]
+    metrics.gauge("active_calls", "Calls that are up", lambda: active[0])
+    metrics.sip(lambda: {("in", "INVITE", 0): 3, ("out", "INVITE", 200): 2}, lambda: {("out", "INVITE", 0): 1})
+    metrics.media(lambda: {"packets_received": 50.0})
+    active[0] = 7
+    values = shown(metrics)
+    assert values["softswitch_active_calls"] == 7
+    assert values['softswitch_sip_messages_total{direction="in",method="INVITE",status=""}'] == 3
+    assert values['softswitch_sip_messages_total{direction="out",method="INVITE",status="200"}'] == 2
+    assert values['softswitch_sip_retransmissions_total{direction="out",method="INVITE",status=""}'] == 1
+    assert values["softswitch_media_packets_received_total"] == 50

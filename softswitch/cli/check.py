@@ -14,7 +14,6 @@ from softswitch.config import Config, load_config
 from softswitch.errors import SoftswitchError
 from softswitch.prompts import Prompts, load_catalogue
 from softswitch.routing.dialplan import Dialplan, load_dialplans
-from softswitch.stores import migrations
 from softswitch.stores.provisioning import Provisioning, sqlite_engine
 from softswitch.stores.schema import REVISION
 from softswitch.stores.sqlite import schema_revision
@@ -94,6 +93,8 @@ def _tones(dialplan: Dialplan, prompts: Prompts) -> Finding:
 
 
 def _store(path: str) -> str:
+    from softswitch.stores import migrations  # noqa: PLC0415 (Alembic: half a second that other commands need not wait)
+
     if not Path(path).exists():
         return f"{path} is not there yet: made when first used"
     revision = schema_revision(path)

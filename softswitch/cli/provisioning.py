@@ -68,9 +68,7 @@ def number_list(
     """List the pool."""
     with ctx.obj.provisioning() as store:
         found = store.list_numbers(app_key=app_key, page=page, page_size=limit)
-    output.print_list(
-        found.items, output.NUMBERS, as_json, footer=output.page_footer(found.items, found.total, page, limit)
-    )
+    output.print_page(found, output.NUMBERS, as_json, page, limit)
 
 
 @bind_app.command("axb")
@@ -233,9 +231,7 @@ def bindings(
             page=page,
             page_size=limit,
         )
-    output.print_list(
-        found.items, output.BINDINGS, as_json, footer=output.page_footer(found.items, found.total, page, limit)
-    )
+    output.print_page(found, output.BINDINGS, as_json, page, limit)
 
 
 @callee_app.command("set")

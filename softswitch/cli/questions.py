@@ -70,9 +70,7 @@ def cdr(
             page_size=limit,
         )
     if call_id is None:
-        output.print_list(
-            found.items, output.CDRS, as_json, footer=output.page_footer(found.items, found.total, page, limit)
-        )
+        output.print_page(found, output.CDRS, as_json, page, limit)
     elif not found.items:
         raise StoreError(f"no CDR of call {call_id}")
     elif as_json:

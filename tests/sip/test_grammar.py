@@ -79,12 +79,13 @@ def test_the_first_of_two_equal_parameters_counts() -> None:
     assert split_params(";tag=1;TAG=2") == {"tag": "1"}
 
 
-def test_no_parameters_and_empty_ones_are_nothing() -> None:
+def test_no_parameters_are_nothing_and_a_semicolon_may_end_them() -> None:
     assert split_params("") == {}
-    assert split_params(";;") == {}
+    assert split_params("; ") == {}
+    assert split_params(";lr;") == {"lr": None}
 
 
-@pytest.mark.parametrize("text", ["tag=1", ";=1", ";a b=1", "x;tag=1"])
+@pytest.mark.parametrize("text", ["tag=1", ";;", ";;lr", ";=1", ";a b=1", "x;tag=1"])
 def test_parameters_that_are_none_are_refused(text: str) -> None:
     with pytest.raises(SipParseError):
         split_params(text)

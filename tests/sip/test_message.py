@@ -319,7 +319,7 @@ def test_the_method_in_cseq_of_a_response_may_be_any() -> None:
     validate(response)
 
 
-@pytest.mark.parametrize("uri", ["<sip:bob@h>", "bob", "sip:a@h:x"])
+@pytest.mark.parametrize("uri", ["<sip:bob@h>", "bob", "sip:a@h:x", "sip:a@h?Route=x"])
 def test_a_malformed_request_uri_is_refused(uri: str) -> None:
     message = request()
     message.uri = uri

@@ -1,0 +1,75 @@
+"""`python -m media`: runs one media server until SIGTERM or SIGINT."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+from media.engine import Settings
+from media.server import MediaServer, ServerSettings
+
+PR_SET_PDEATHSIG = 1
+
+
+def read_arguments(arguments: Sequence[str] | None = None) -> tuple[ServerSettings, int | None]:
+    """The settings in `arguments` (default: the command line's), and the pid that this process shall not outlive."""
+    parser = argparse.ArgumentParser(
+        prog="python -m media",
+        description="RTP media server: relays, plays, records and reads digits for controllers on a Unix socket.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--socket", required=True, metavar="PATH", help="Unix socket that controllers connect to")
+    add("--bind", default="127.0.0.1", metavar="ADDRESS", help="IPv4 address of the RTP ports")
+    add("--ports", default=(20000, 29999), type=_port_range, metavar="FIRST-LAST", help="UDP ports for RTP and RTCP")
+    add("--silence-s", default=60.0, type=float, metavar="S", help="tell when nothing was received for so long")
+    add("--grace-s", default=60.0, type=float, metavar="S", help="keep the calls of a controller that went away")
+    add("--io", default="auto", choices=("auto", "epoll", "uring"), help="how sockets are read and written")
+    add("--parent", default=None, type=int, metavar="PID", help="end when this parent process ends")
+    values = parser.parse_args(arguments)
+    first, last = values.ports
+    engine = Settings(values.bind, first, last, values.silence_s, values.io)
+    return ServerSettings(values.socket, values.grace_s, engine), values.parent
+
+
+def _port_range(text: str) -> tuple[int, int]:
+    first, dash, last = text.partition("-")
+    if not (dash and first.isdigit() and last.isdigit() and 1024 <= int(first) < int(last) <= 65535):
+        raise argparse.ArgumentTypeError(f"{text!r}, expected FIRST-LAST within 1024-65535")
+    return int(first), int(last)
+
+
+def die_with_parent(parent: int) -> None:
+    """Get SIGTERM when `parent` ends (prctl(2) PR_SET_PDEATHSIG); exits at once where it has ended already."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:
+        sys.exit(1)
+
+
+async def serve(settings: ServerSettings) -> None:
+    """Run until SIGTERM or SIGINT."""
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    server = MediaServer(settings)
+    await server.start()
+    await stopped.wait()
+    await server.stop()
+
+
+def main() -> None:
+    """Entry point."""
+    settings, parent = read_arguments()
+    if parent is not None:
+        die_with_parent(parent)
+    asyncio.run(serve(settings))
+
+
+if __name__ == "__main__":
+    main()

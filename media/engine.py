@@ -1,0 +1,330 @@
+"""The engine: gives the controllers' ids their native handles, files and ports, and turns native events into messages.
+
+Called by media/server.py on the event loop's thread. Never sees a packet: those stay in the native core (media/native).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from media import _native, protocol
+from media.ports import PortPool, PortsExhausted
+from media.prompts import PromptCache, PromptError
+from media.recorder import hash_recording, open_recording
+
+
+class CommandRefused(Exception):
+    """A command names something that does not exist or asks for what can't be."""
+
+
+class Session(Protocol):
+    """Whose an endpoint, playback or recording is."""
+
+    orphaned: bool  # its controller has gone: another may take its endpoints over
+
+    def deliver(self, event: protocol.Event) -> None:
+        """Tell the controller."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the engine is started with. Times in seconds; `io`: auto, epoll or uring."""
+
+    bind: str = "127.0.0.1"
+    first_port: int = 20000
+    last_port: int = 29999
+    silence_s: float = 60.0
+    io: str = "auto"
+
+
+@dataclass(slots=True)
+class _Owned:
+    """One native object and the controller's name for it."""
+
+    session: Session
+    id: int
+    handle: int
+
+
+@dataclass(slots=True)
+class _Endpoint(_Owned):
+    port: int = 0
+
+
+@dataclass(slots=True)
+class _Recording(_Owned):
+    path: str = ""
+    left: int = 0
+    right: int = 0
+    after: list[Callable[[], None]] = field(default_factory=list)  # what waits for the file
+
+
+class Engine:
+    """Everything the server can do; raises CommandRefused for what it can't."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._ports = PortPool(settings.bind, settings.first_port, settings.last_port)
+        self._core = _native.Core(min(self._ports.pairs, 32768), settings.silence_s, settings.io)
+        self._prompts = PromptCache()
+        self._endpoints: dict[int, _Endpoint] = {}
+        self._playbacks: dict[int, _Owned] = {}
+        self._recordings: dict[int, _Recording] = {}
+        self._names: dict[tuple[Session, str, int], _Owned] = {}
+        self._hashing: set[asyncio.Task[None]] = set()
+        self.on_totals: Callable[[protocol.Totals], None] = lambda totals: None
+        self._dispatch: dict[int, Callable[..., None]] = {
+            _native.CLOSED: self._closed,
+            _native.DIGIT: self._digit,
+            _native.SILENCE: self._silence,
+            _native.PLAYED: self._played,
+            _native.RECORDED: self._recorded,
+            _native.TRUNCATED: self._truncated,
+            _native.TOTALS: self._totals,
+        }
+
+    def start(self) -> None:
+        """Read events from the running loop on."""
+        asyncio.get_running_loop().add_reader(self._core.fileno(), self._read_events)
+
+    async def stop(self) -> None:
+        """Complete the recordings, end the threads."""
+        asyncio.get_running_loop().remove_reader(self._core.fileno())
+        await asyncio.to_thread(self._core.stop)
+        for task in self._hashing:
+            task.cancel()
+
+    # Endpoints
+
+    def open_endpoint(self, session: Session, command: protocol.OpenEndpoint) -> protocol.Event:
+        """Bind a pair, or take over the wanted one from a session without a controller."""
+        self._check_new(session, "endpoint", command.endpoint)
+        for endpoint in self._endpoints.values() if command.port else ():
+            if endpoint.port == command.port and endpoint.session.orphaned:
+                return self._take_over(session, command.endpoint, endpoint)
+        try:
+            port, rtp, rtcp = self._ports.bind(command.port)
+        except PortsExhausted as error:
+            return protocol.EndpointFailed(command.endpoint, str(error))
+        handle = self._open_native(rtp, rtcp)
+        self._own("endpoint", _Endpoint(session, command.endpoint, handle, port))
+        return protocol.EndpointOpened(command.endpoint, self.settings.bind, port)
+
+    def _open_native(self, rtp: socket.socket, rtcp: socket.socket) -> int:
+        random = secrets.randbits
+        return self._core.open(rtp.detach(), rtcp.detach(), random(32) | 1, random(15), random(31), random(64))
+
+    def _take_over(self, session: Session, name: int, endpoint: _Endpoint) -> protocol.Event:
+        for recording in list(self._recordings.values()):
+            if endpoint.handle in (recording.left, recording.right):
+                self._core.close_recording(recording.handle)
+        self._disown("endpoint", endpoint)
+        endpoint.session, endpoint.id = session, name
+        self._own("endpoint", endpoint)
+        return protocol.EndpointOpened(name, self.settings.bind, endpoint.port, resumed=True)
+
+    def configure(self, session: Session, command: protocol.ConfigureEndpoint) -> None:
+        """Set the far end."""
+        event_out, event_in = command.telephone_event, command.telephone_event_in
+        if event_in is None:
+            event_in = event_out
+        try:
+            self._core.configure(
+                self._handle(session, "endpoint", command.endpoint),
+                command.address,
+                command.port,
+                command.payload_type,
+                -1 if event_out is None else event_out,
+                -1 if event_in is None else event_in,
+                command.sending,
+                command.receiving,
+                command.nat,
+            )
+        except (ValueError, OverflowError) as error:
+            raise CommandRefused(str(error)) from error
+
+    def close_endpoint(self, session: Session, name: int) -> None:
+        """Release; EndpointClosed follows."""
+        self._core.close(self._handle(session, "endpoint", name))
+
+    def connect(self, session: Session, command: protocol.Connect) -> None:
+        """Relay between two."""
+        a, b = (self._handle(session, "endpoint", name) for name in (command.a, command.b))
+        self._core.connect(a, b, command.digits)
+
+    def disconnect(self, session: Session, command: protocol.Disconnect) -> None:
+        """Stop relaying between two."""
+        a, b = (self._handle(session, "endpoint", name) for name in (command.a, command.b))
+        self._core.disconnect(a, b)
+
+    # Playing
+
+    def play(self, session: Session, command: protocol.Play) -> None:
+        """Start the files; Played follows, at once with the error where they can't be played."""
+        self._check_new(session, "playback", command.playback)
+        endpoints = tuple(self._handle_or_stale(session, "endpoint", name) for name in command.endpoints)
+        try:
+            samples = b"".join([self._prompts.load(path).samples for path in command.files])
+            handle = self._core.play(endpoints, samples, command.loop, command.mix)
+        except (PromptError, ValueError, RuntimeError) as error:
+            session.deliver(protocol.Played(command.playback, error=str(error)))
+            return
+        self._own("playback", _Owned(session, command.playback, handle))
+
+    def stop_play(self, session: Session, name: int) -> None:
+        """End a playback; one that is over already is left alone."""
+        handle = self._handle_or_stale(session, "playback", name)
+        if handle:
+            self._core.stop_play(handle)
+
+    # Recording
+
+    def record(self, session: Session, command: protocol.Record) -> None:
+        """Start recording; waits for an earlier recording to the same file to be complete."""
+        self._check_new(session, "recording", command.recording)
+        for earlier in self._recordings.values():
+            if earlier.path == command.path:
+                self._core.close_recording(earlier.handle)
+                earlier.after.append(lambda: self._record_now(session, command))
+                return
+        self._record_now(session, command)
+
+    def _record_now(self, session: Session, command: protocol.Record) -> None:
+        left, right = (self._handle_or_stale(session, "endpoint", name) for name in (command.left, command.right))
+        try:
+            file = open_recording(command.path, stereo=command.stereo, resume=command.elapsed_s > 0)
+        except OSError as error:
+            session.deliver(protocol.Recorded(command.recording, truncated=True, error=f"{command.path}: {error}"))
+            return
+        elapsed = round(command.elapsed_s * 1e9)
+        try:
+            handle = self._core.record(
+                file.descriptor, left, right, command.stereo, command.voices, elapsed, file.written
+            )
+        except RuntimeError as error:
+            os.close(file.descriptor)
+            session.deliver(protocol.Recorded(command.recording, truncated=True, error=str(error)))
+            return
+        self._own("recording", _Recording(session, command.recording, handle, command.path, left, right))
+        if not left and not right:
+            self._core.close_recording(handle)
+
+    def voices(self, session: Session, name: int) -> None:
+        """Record the parties' own voices from now on."""
+        self._core.voices(self._handle_or_stale(session, "recording", name))
+
+    def close_recording(self, session: Session, name: int) -> None:
+        """Finalise; Recorded follows."""
+        self._core.close_recording(self._handle_or_stale(session, "recording", name))
+
+    def close_session(self, session: Session) -> None:
+        """Release everything that is still `session`'s."""
+        for recording in self._recordings.values():
+            if recording.session is session:
+                self._core.close_recording(recording.handle)
+        for endpoint in self._endpoints.values():
+            if endpoint.session is session:
+                self._core.close(endpoint.handle)
+
+    # Names
+
+    def _check_new(self, session: Session, kind: str, name: int) -> None:
+        if (session, kind, name) in self._names:
+            raise CommandRefused(f"{kind} {name} is in use")
+
+    def _own(self, kind: str, owned: _Owned) -> None:
+        table: dict[int, Any] = getattr(self, f"_{kind}s")
+        table[owned.handle] = owned
+        self._names[owned.session, kind, owned.id] = owned
+
+    def _disown(self, kind: str, owned: _Owned) -> None:
+        getattr(self, f"_{kind}s").pop(owned.handle, None)
+        self._names.pop((owned.session, kind, owned.id), None)
+
+    def _handle(self, session: Session, kind: str, name: int) -> int:
+        try:
+            return self._names[session, kind, name].handle
+        except KeyError:
+            raise CommandRefused(f"{kind} {name} does not exist") from None
+
+    def _handle_or_stale(self, session: Session, kind: str, name: int) -> int:
+        """Ends cross on the way: what is gone already is handle 0, which the core ignores."""
+        owned = self._names.get((session, kind, name))
+        return owned.handle if owned else 0
+
+    # Events
+
+    def _read_events(self) -> None:
+        for event in self._core.events():
+            kind: Any = event[0]
+            self._dispatch[kind](*event[1:])
+
+    def _closed(
+        self,
+        handle: int,
+        received: int,
+        sent: int,
+        lost: int,
+        dropped: int,
+        jitter_ms: float,
+        remote_lost: int,
+        remote_jitter_ms: float,
+        round_trip_ms: float,
+    ) -> None:
+        endpoint = self._endpoints[handle]
+        self._disown("endpoint", endpoint)
+        self._ports.give_back(endpoint.port)
+        endpoint.session.deliver(
+            protocol.EndpointClosed(
+                endpoint.id, received, sent, lost, dropped, jitter_ms, remote_lost, remote_jitter_ms, round_trip_ms
+            )
+        )
+
+    def _digit(self, handle: int, digit: str) -> None:
+        endpoint = self._endpoints[handle]
+        endpoint.session.deliver(protocol.Digit(endpoint.id, digit))
+
+    def _silence(self, handle: int, silent: bool) -> None:
+        endpoint = self._endpoints[handle]
+        endpoint.session.deliver(protocol.Silence(endpoint.id, silent))
+
+    def _played(self, handle: int, reports: tuple[tuple[Any, ...], ...]) -> None:
+        playback = self._playbacks[handle]
+        self._disown("playback", playback)
+        playback.session.deliver(protocol.Played(playback.id, tuple(protocol.Report(*report) for report in reports)))
+
+    def _truncated(self, handle: int) -> None:
+        recording = self._recordings.get(handle)
+        if recording:
+            recording.session.deliver(protocol.Truncated(recording.id))
+
+    def _recorded(self, handle: int, samples: int, size: int, truncated: bool) -> None:
+        recording = self._recordings[handle]
+        self._disown("recording", recording)
+        if recording.after:  # the file goes on under another recording
+            for action in recording.after:
+                action()
+            return
+        task = asyncio.create_task(self._hash(recording, samples, size, truncated))
+        self._hashing.add(task)
+        task.add_done_callback(self._hashing.discard)
+
+    async def _hash(self, recording: _Recording, samples: int, size: int, truncated: bool) -> None:
+        sha256 = await asyncio.to_thread(hash_recording, recording.path)
+        recording.session.deliver(
+            protocol.Recorded(recording.id, samples / 8000, size, sha256, truncated or not sha256)
+        )
+
+    def _totals(self, _: int, *counters: int) -> None:
+        packets_in, out, dropped, lost, recorded, events, events_lost, endpoints, playbacks, recordings = counters
+        self.on_totals(
+            protocol.Totals(
+                packets_in, out, dropped, lost, recorded, events, events_lost, endpoints, playbacks, recordings
+            )
+        )

@@ -1,0 +1,66 @@
+"""RTP/RTCP port pairs (RFC 3550 section 11: even and the next odd port) of one address and range.
+
+Called by the engine. A port that was given back is the last to be given out again, so that stragglers of an old call do
+not reach a new one.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections import deque
+
+
+class PortsExhausted(Exception):
+    """No pair of the range can be bound."""
+
+
+class PortPool:
+    """Binds pairs out of `first` to `last` on `address`."""
+
+    def __init__(self, address: str, first: int, last: int) -> None:
+        self.address = address
+        self._range = f"{first}-{last}"
+        self._free = deque(range(first + first % 2, last, 2))
+        self.pairs = len(self._free)
+
+    def bind(self, wanted: int | None = None) -> tuple[int, socket.socket, socket.socket]:
+        """The RTP port and both sockets; raises PortsExhausted. `wanted` is bound or refused, others are skipped."""
+        if wanted is not None:
+            return self._bind_wanted(wanted)
+        for _ in range(len(self._free)):
+            port = self._free.popleft()
+            pair = self._bind_pair(port)
+            if pair:
+                return port, *pair
+            self._free.append(port)
+        raise PortsExhausted(f"no free RTP port pair in {self._range} on {self.address}")
+
+    def give_back(self, port: int) -> None:
+        """The sockets of `port` are closed."""
+        self._free.append(port)
+
+    def _bind_wanted(self, port: int) -> tuple[int, socket.socket, socket.socket]:
+        pair = self._bind_pair(port) if port in self._free else None
+        if not pair:
+            raise PortsExhausted(f"RTP port {port} on {self.address} is in use or outside {self._range}")
+        self._free.remove(port)
+        return port, *pair
+
+    def _bind_pair(self, port: int) -> tuple[socket.socket, socket.socket] | None:
+        rtp = self._bind(port)
+        if not rtp:
+            return None
+        rtcp = self._bind(port + 1)
+        if not rtcp:
+            rtp.close()
+            return None
+        return rtp, rtcp
+
+    def _bind(self, port: int) -> socket.socket | None:
+        bound = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        try:
+            bound.bind((self.address, port))
+        except OSError:
+            bound.close()
+            return None
+        return bound

@@ -1,0 +1,305 @@
+"""The typed messages between a controller and the media server: length-prefixed MessagePack on a Unix stream socket.
+
+Each frame is a 4-byte big-endian length and one MessagePack map with its type's name under `type`. The controller gives
+every endpoint, playback and recording an id of its own, so that no command but opening waits for a reply. Used by
+media/server.py and by drivers; never touches a socket.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+
+import msgspec
+
+VERSION = 1
+MAX_FRAME = 1 << 20
+_LENGTH = struct.Struct(">I")
+
+
+class ProtocolError(Exception):
+    """The other side's bytes are not frames of this protocol."""
+
+
+class Message(msgspec.Struct, frozen=True, tag=True, tag_field="type", omit_defaults=True):
+    """Root of all messages; the class's name is the tag."""
+
+
+# Commands: controller to server
+
+
+class Hello(Message, frozen=True):
+    """First message of a controller; another version is refused."""
+
+    version: int = VERSION
+
+
+class OpenEndpoint(Message, frozen=True):
+    """Bind a port pair; answered by EndpointOpened or EndpointFailed. `port` is wanted when re-opening."""
+
+    endpoint: int
+    call_id: str = ""
+    port: int | None = None
+
+
+class ConfigureEndpoint(Message, frozen=True):
+    """The far end of an endpoint: address, payload types and directions by SDP. `nat`: latch on any first sender."""
+
+    endpoint: int
+    address: str
+    port: int
+    payload_type: int
+    telephone_event: int | None = None
+    telephone_event_in: int | None = None
+    sending: bool = True
+    receiving: bool = True
+    nat: bool = False
+
+
+class CloseEndpoint(Message, frozen=True):
+    """Release an endpoint; answered by EndpointClosed."""
+
+    endpoint: int
+
+
+class Connect(Message, frozen=True):
+    """Relay between two endpoints."""
+
+    a: int
+    b: int
+    digits: bool = True
+
+
+class Disconnect(Message, frozen=True):
+    """Stop relaying between two endpoints."""
+
+    a: int
+    b: int
+
+
+class Play(Message, frozen=True):
+    """Play WAV files in order to 1 to 4 endpoints; answered by Played when over."""
+
+    playback: int
+    endpoints: tuple[int, ...]
+    files: tuple[str, ...]
+    loop: bool = False
+    mix: bool = False
+
+
+class StopPlay(Message, frozen=True):
+    """End a playback now."""
+
+    playback: int
+
+
+class Record(Message, frozen=True):
+    """Record two endpoints to `path`; answered by Recorded when over. `elapsed_s` > 0 resumes an earlier file."""
+
+    recording: int
+    path: str
+    left: int
+    right: int
+    stereo: bool = False
+    voices: bool = False
+    elapsed_s: float = 0.0
+
+
+class Voices(Message, frozen=True):
+    """From now on the parties' own voices are recorded."""
+
+    recording: int
+
+
+class CloseRecording(Message, frozen=True):
+    """Finalise a recording."""
+
+    recording: int
+
+
+Command = (
+    Hello
+    | OpenEndpoint
+    | ConfigureEndpoint
+    | CloseEndpoint
+    | Connect
+    | Disconnect
+    | Play
+    | StopPlay
+    | Record
+    | Voices
+    | CloseRecording
+)
+
+# Events: server to controller
+
+
+class Welcome(Message, frozen=True):
+    """Answer to Hello: the server's version, bind address and silence time in seconds."""
+
+    version: int
+    address: str
+    silence_s: float
+
+
+class EndpointOpened(Message, frozen=True):
+    """The port pair of an endpoint; `resumed` where it was taken over with its state."""
+
+    endpoint: int
+    address: str
+    port: int
+    resumed: bool = False
+
+
+class EndpointFailed(Message, frozen=True):
+    """An endpoint could not be opened."""
+
+    endpoint: int
+    reason: str
+
+
+class EndpointClosed(Message, frozen=True):
+    """Final statistics of an endpoint. Times in ms."""
+
+    endpoint: int
+    packets_received: int = 0
+    packets_sent: int = 0
+    packets_lost: int = 0
+    packets_dropped: int = 0
+    jitter_ms: float = 0.0
+    remote_lost: int = 0
+    remote_jitter_ms: float = 0.0
+    round_trip_ms: float = 0.0
+
+
+class Digit(Message, frozen=True):
+    """One RFC 4733 key press."""
+
+    endpoint: int
+    digit: str
+
+
+class Silence(Message, frozen=True):
+    """Nothing was received for the silence time (True), or RTP is back (False)."""
+
+    endpoint: int
+    silent: bool
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What one endpoint was played."""
+
+    frames: int = 0
+    first_timestamp: int = 0
+    last_timestamp: int = 0
+    completed: bool = False
+    remote_lost: int = 0
+
+
+class Played(Message, frozen=True):
+    """A playback is over: one report per endpoint, or the `error` why it never began."""
+
+    playback: int
+    reports: tuple[Report, ...] = ()
+    error: str = ""
+
+
+class Recorded(Message, frozen=True):
+    """A recording is complete on disk, or the `error` why it never began."""
+
+    recording: int
+    duration_s: float = 0.0
+    bytes: int = 0
+    sha256: str = ""
+    truncated: bool = False
+    error: str = ""
+
+
+class Truncated(Message, frozen=True):
+    """The disk does not keep up: a recording has a hole."""
+
+    recording: int
+
+
+class Totals(Message, frozen=True):
+    """Server-wide counters since start, each second."""
+
+    packets_in: int = 0
+    packets_out: int = 0
+    packets_dropped: int = 0
+    packets_lost: int = 0
+    bytes_recorded: int = 0
+    events: int = 0
+    events_lost: int = 0
+    endpoints: int = 0
+    playbacks: int = 0
+    recordings: int = 0
+
+
+class Refused(Message, frozen=True):
+    """A command made no sense: its name and why."""
+
+    command: str
+    reason: str
+
+
+Event = (
+    Welcome
+    | EndpointOpened
+    | EndpointFailed
+    | EndpointClosed
+    | Digit
+    | Silence
+    | Played
+    | Recorded
+    | Truncated
+    | Totals
+    | Refused
+)
+
+_encoder = msgspec.msgpack.Encoder()
+_commands: msgspec.msgpack.Decoder[Command] = msgspec.msgpack.Decoder(Command)
+_events: msgspec.msgpack.Decoder[Event] = msgspec.msgpack.Decoder(Event)
+
+
+def encode(message: Message) -> bytes:
+    """One frame."""
+    body = _encoder.encode(message)
+    return _LENGTH.pack(len(body)) + body
+
+
+def decode_command(body: bytes) -> Command:
+    """The command in a frame's body; raises ProtocolError."""
+    try:
+        return _commands.decode(body)
+    except msgspec.DecodeError as error:
+        raise ProtocolError(str(error)) from error
+
+
+def decode_event(body: bytes) -> Event:
+    """The event in a frame's body; raises ProtocolError."""
+    try:
+        return _events.decode(body)
+    except msgspec.DecodeError as error:
+        raise ProtocolError(str(error)) from error
+
+
+class FrameBuffer:
+    """Cuts a byte stream into the bodies of frames."""
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """The bodies that `data` completes; raises ProtocolError for a frame above MAX_FRAME."""
+        self._data += data
+        while len(self._data) >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(self._data)
+            if length > MAX_FRAME:
+                raise ProtocolError(f"frame of {length} bytes, at most {MAX_FRAME}")
+            end = _LENGTH.size + length
+            if len(self._data) < end:
+                return
+            body = bytes(self._data[_LENGTH.size : end])
+            del self._data[:end]
+            yield body

@@ -1,0 +1,283 @@
+"""The media driver that talks to a media server over its Unix socket (media/protocol.py).
+
+Built by app.py, used by the call layer through interfaces.MediaDriver. Commands are written at once and never wait;
+when the server goes away the driver connects again with back-off and re-opens what is alive on the same ports.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import structlog
+
+from media import protocol
+from softswitch.errors import MediaError
+from softswitch.interfaces import MediaEndpoint
+from softswitch.media_drivers.server_objects import ServerEndpoint, ServerPlayback, ServerRecording
+
+FIRST_BACK_OFF_S = 0.05
+LONGEST_BACK_OFF_S = 2.0
+READ_SIZE = 65536
+
+log = structlog.get_logger(__name__)
+
+
+class ServerDriver:
+    """Implements MediaDriver with the media server at `socket`.
+
+    `up` tells whether the server answers, `totals` its last counters; `nat` lets endpoints latch on any first sender.
+    """
+
+    def __init__(self, socket: str, *, open_timeout_s: float = 5.0, nat: bool = False) -> None:
+        self.up = False
+        self.totals = protocol.Totals()
+        self.nat = nat
+        self.endpoints: dict[int, ServerEndpoint] = {}
+        self.playbacks: dict[int, ServerPlayback] = {}
+        self.recordings: dict[int, ServerRecording] = {}
+        self.connections: dict[frozenset[int], protocol.Connect] = {}
+        self._socket = socket
+        self._open_timeout_s = open_timeout_s
+        self._ids = itertools.count(1)
+        self._opening: dict[int, asyncio.Future[protocol.EndpointOpened]] = {}
+        self._writer: asyncio.StreamWriter | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._welcomed = asyncio.Event()
+        self._silence_s = 60.0
+        self._silence_timer: asyncio.TimerHandle | None = None
+        self._dispatch: dict[type[protocol.Message], Callable[[Any], None]] = {
+            protocol.Welcome: self._on_welcome,
+            protocol.EndpointOpened: self._on_opened,
+            protocol.EndpointFailed: self._on_failed,
+            protocol.EndpointClosed: self._on_closed,
+            protocol.Digit: self._on_digit,
+            protocol.Silence: self._on_silence,
+            protocol.Played: self._on_played,
+            protocol.Recorded: self._on_recorded,
+            protocol.Truncated: self._on_truncated,
+            protocol.Totals: self._on_totals,
+            protocol.Refused: self._on_refused,
+        }
+
+    async def start(self, *, timeout_s: float = 10.0) -> None:
+        """Connect, and stay connected until close(); raises MediaError where no server answers in time."""
+        self._task = asyncio.create_task(self._stay_connected(), name="media driver")
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._welcomed.wait()
+        except TimeoutError:
+            await self.close()
+            raise MediaError(f"no media server answers at {self._socket}") from None
+
+    async def close(self) -> None:
+        """Part with the server; everything still open resolves as if the server were away."""
+        if self._task:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+        if self._silence_timer:
+            self._silence_timer.cancel()
+        for endpoint in list(self.endpoints.values()):
+            endpoint.close()
+        for recording in list(self.recordings.values()):
+            recording.close()
+
+    # The MediaDriver Protocol
+
+    async def open_endpoint(self, call_id: str) -> MediaEndpoint:
+        """A new port pair; raises MediaError where none is free or the server is away."""
+        if not self.up:
+            raise MediaError("media server is away")
+        name = next(self._ids)
+        opened = self._opening[name] = asyncio.get_running_loop().create_future()
+        self.send(protocol.OpenEndpoint(name, call_id))
+        try:
+            async with asyncio.timeout(self._open_timeout_s):
+                event = await opened
+        except TimeoutError:
+            self.send(protocol.CloseEndpoint(name))
+            raise MediaError("media server does not answer") from None
+        except asyncio.CancelledError:
+            self.send(protocol.CloseEndpoint(name))
+            raise
+        finally:
+            self._opening.pop(name, None)
+        endpoint = ServerEndpoint(self, name, call_id, event.address, event.port)
+        self.endpoints[name] = endpoint
+        return endpoint
+
+    def connect(self, a: MediaEndpoint, b: MediaEndpoint, *, digits: bool = True) -> None:
+        """Relay between the two from now on; each leaves whom it was connected to."""
+        left, right = _own(a), _own(b)
+        if left.closed or right.closed:
+            return
+        self.forget_connections(left.name)
+        self.forget_connections(right.name)
+        connect = protocol.Connect(left.name, right.name, digits)
+        self.connections[frozenset((left.name, right.name))] = connect
+        self.send(connect)
+
+    def disconnect(self, a: MediaEndpoint, b: MediaEndpoint) -> None:
+        """Stop relaying between the two."""
+        left, right = _own(a), _own(b)
+        if self.connections.pop(frozenset((left.name, right.name)), None):
+            self.send(protocol.Disconnect(left.name, right.name))
+
+    def play(
+        self, endpoints: Sequence[MediaEndpoint], files: Sequence[str], *, loop: bool = False, mix: bool = False
+    ) -> ServerPlayback:
+        """Play `files`; one that can't be played fails `finished` with MediaError."""
+        names = tuple(_own(endpoint).name for endpoint in endpoints)
+        playback = ServerPlayback(self, protocol.Play(next(self._ids), names, tuple(files), loop, mix))
+        if not self.up:
+            playback.server_gone()
+        else:
+            self.playbacks[playback.command.playback] = playback
+            self.send(playback.command)
+        return playback
+
+    def record(self, path: str, left: MediaEndpoint, right: MediaEndpoint, *, stereo: bool = False) -> ServerRecording:
+        """Record the two; begins when the server is back where it is away."""
+        sides = _own(left).name, _own(right).name
+        recording = ServerRecording(self, protocol.Record(next(self._ids), path, *sides, stereo=stereo))
+        self.recordings[recording.command.recording] = recording
+        self.send(recording.command)
+        return recording
+
+    # For the objects
+
+    def send(self, command: protocol.Command) -> None:
+        """Write `command`; nothing happens while the server is away (it is told all that matters when it is back)."""
+        if self.up and self._writer:
+            self._writer.write(protocol.encode(command))
+
+    def forget_connections(self, name: int) -> None:
+        """Endpoint `name` is connected to nobody any more."""
+        for pair in [pair for pair in self.connections if name in pair]:
+            del self.connections[pair]
+
+    # Connection
+
+    async def _stay_connected(self) -> None:
+        back_off = FIRST_BACK_OFF_S
+        while True:
+            with contextlib.suppress(OSError, protocol.ProtocolError):
+                reader, self._writer = await asyncio.open_unix_connection(self._socket)
+                try:
+                    await self._converse(reader, self._writer)
+                finally:
+                    back_off = FIRST_BACK_OFF_S if self.up else back_off
+                    self._writer.close()
+                    self._lost()
+            await asyncio.sleep(back_off)
+            back_off = min(2 * back_off, LONGEST_BACK_OFF_S)
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(protocol.encode(protocol.Hello()))
+        frames = protocol.FrameBuffer()
+        while data := await reader.read(READ_SIZE):
+            for body in frames.feed(data):
+                event = protocol.decode_event(body)
+                self._dispatch[type(event)](event)
+
+    def _lost(self) -> None:
+        if not self.up:
+            return
+        self.up = False
+        self._writer = None
+        self._welcomed.clear()
+        log.warning("media server lost", socket=self._socket, endpoints=len(self.endpoints))
+        for opening in list(self._opening.values()):
+            if not opening.done():
+                opening.set_exception(MediaError("media server went away"))
+        for playback in list(self.playbacks.values()):
+            playback.server_gone()
+        for endpoint in list(self.endpoints.values()):
+            endpoint.server_gone()
+        for recording in list(self.recordings.values()):
+            recording.server_gone()
+        self._silence_timer = asyncio.get_running_loop().call_later(self._silence_s, self._tell_all_silent)
+
+    def _tell_all_silent(self) -> None:
+        for endpoint in list(self.endpoints.values()):
+            endpoint.tell_silence(True)
+
+    def _on_welcome(self, welcome: protocol.Welcome) -> None:
+        self.up = True
+        self._silence_s = welcome.silence_s
+        self._welcomed.set()
+        if self._silence_timer:
+            self._silence_timer.cancel()
+            self._silence_timer = None
+        self._reopen_all()
+
+    def _reopen_all(self) -> None:
+        for endpoint in self.endpoints.values():
+            self.send(protocol.OpenEndpoint(endpoint.name, endpoint.call_id, endpoint.port))
+            if endpoint.configuration:
+                self.send(endpoint.configuration)
+        for connection in self.connections.values():
+            self.send(connection)
+        for playback in self.playbacks.values():
+            self.send(playback.command)
+        for recording in self.recordings.values():
+            self.send(recording.resumption())
+
+    # Events
+
+    def _on_opened(self, event: protocol.EndpointOpened) -> None:
+        opening = self._opening.get(event.endpoint)
+        if opening and not opening.done():
+            opening.set_result(event)
+
+    def _on_failed(self, event: protocol.EndpointFailed) -> None:
+        opening = self._opening.get(event.endpoint)
+        if opening and not opening.done():
+            opening.set_exception(MediaError(event.reason))
+        elif event.endpoint in self.endpoints:  # could not be re-opened: its media is gone
+            log.error("endpoint lost", reason=event.reason, call_id=self.endpoints[event.endpoint].call_id)
+            self.endpoints[event.endpoint].tell_silence(True)
+
+    def _on_closed(self, event: protocol.EndpointClosed) -> None:
+        endpoint = self.endpoints.pop(event.endpoint, None)
+        if endpoint:
+            endpoint.report(event)
+
+    def _on_digit(self, event: protocol.Digit) -> None:
+        endpoint = self.endpoints.get(event.endpoint)
+        if endpoint:
+            endpoint.tell_digit(event.digit)
+
+    def _on_silence(self, event: protocol.Silence) -> None:
+        endpoint = self.endpoints.get(event.endpoint)
+        if endpoint:
+            endpoint.tell_silence(event.silent)
+
+    def _on_played(self, event: protocol.Played) -> None:
+        playback = self.playbacks.pop(event.playback, None)
+        if playback:
+            playback.report(event)
+
+    def _on_recorded(self, event: protocol.Recorded) -> None:
+        recording = self.recordings.pop(event.recording, None)
+        if recording:
+            recording.report(event)
+
+    def _on_truncated(self, event: protocol.Truncated) -> None:
+        recording = self.recordings.get(event.recording)
+        if recording:
+            log.error("recording has a hole", path=recording.command.path)
+
+    def _on_totals(self, event: protocol.Totals) -> None:
+        self.totals = event
+
+    def _on_refused(self, event: protocol.Refused) -> None:
+        log.error("media server refused a command", command=event.command, reason=event.reason)
+
+
+def _own(endpoint: MediaEndpoint) -> ServerEndpoint:
+    return cast(ServerEndpoint, endpoint)

@@ -1,0 +1,223 @@
+"""Endpoint, playback and recording of the media server driver: each remembers what a restarted server must be told.
+
+Built by media_drivers/server.py only. Never touches the socket itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from media import protocol
+from softswitch.errors import MediaError
+from softswitch.interfaces import EndpointStatistics, PlayReport, RecordingReport, RtpRemote
+
+HEADER_BYTES = 58
+
+Result = TypeVar("Result")
+
+
+class Driver(Protocol):
+    """What the objects need of their driver."""
+
+    up: bool
+    nat: bool
+    endpoints: dict[int, ServerEndpoint]
+    playbacks: dict[int, ServerPlayback]
+    recordings: dict[int, ServerRecording]
+
+    def send(self, command: protocol.Command) -> None:
+        """Write a command."""
+
+    def forget_connections(self, name: int) -> None:
+        """An endpoint is connected to nobody any more."""
+
+
+class ServerEndpoint:
+    """One port pair of the media server; implements MediaEndpoint."""
+
+    def __init__(self, driver: Driver, name: int, call_id: str, address: str, port: int) -> None:
+        self.name = name
+        self.call_id = call_id
+        self.address = address
+        self.port = port
+        self.on_digit: Callable[[str], None] | None = None
+        self.on_silence: Callable[[bool], None] | None = None
+        self.statistics: asyncio.Future[EndpointStatistics] = asyncio.get_running_loop().create_future()
+        self.configuration: protocol.ConfigureEndpoint | None = None
+        self.closed = False
+        self._driver = driver
+
+    def configure(self, remote: RtpRemote) -> None:
+        """Set the far end, now and after every restart of the server."""
+        if self.closed:
+            return
+        self.configuration = protocol.ConfigureEndpoint(
+            self.name,
+            remote.address,
+            remote.port,
+            remote.payload_type,
+            remote.telephone_event,
+            remote.telephone_event_in,
+            remote.sending,
+            remote.receiving,
+            self._driver.nat,
+        )
+        self._driver.send(self.configuration)
+
+    def close(self) -> None:
+        """Release the ports; `statistics` resolves with the server's answer."""
+        if self.closed:
+            return
+        self.closed = True
+        self._driver.forget_connections(self.name)
+        self._driver.send(protocol.CloseEndpoint(self.name))
+        for recording in list(self._driver.recordings.values()):
+            if self.name in (recording.command.left, recording.command.right):
+                recording.close()
+        if not self._driver.up:
+            self.server_gone()
+
+    def server_gone(self) -> None:
+        """Nobody is left to answer a close."""
+        if self.closed:
+            self._driver.endpoints.pop(self.name, None)
+            _resolve(self.statistics, EndpointStatistics())
+
+    def report(self, event: protocol.EndpointClosed) -> None:
+        """The server's final figures."""
+        self.closed = True
+        self._driver.forget_connections(self.name)
+        statistics = EndpointStatistics(
+            event.packets_received,
+            event.packets_sent,
+            event.packets_lost,
+            event.packets_dropped,
+            event.jitter_ms,
+            event.remote_lost,
+            event.remote_jitter_ms,
+            event.round_trip_ms,
+        )
+        _resolve(self.statistics, statistics)
+
+    def tell_digit(self, digit: str) -> None:
+        """A key was pressed."""
+        if self.on_digit and not self.closed:
+            self.on_digit(digit)
+
+    def tell_silence(self, silent: bool) -> None:
+        """The far end fell silent or is back."""
+        if self.on_silence and not self.closed:
+            self.on_silence(silent)
+
+
+class ServerPlayback:
+    """Prompts playing at the media server; implements Playback."""
+
+    def __init__(self, driver: Driver, command: protocol.Play) -> None:
+        self.finished: asyncio.Future[tuple[PlayReport, ...]] = asyncio.get_running_loop().create_future()
+        self.command = command
+        self._driver = driver
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Stop now; `finished` resolves with the server's reports."""
+        if self._stopped or self.finished.done():
+            return
+        self._stopped = True
+        self._driver.send(protocol.StopPlay(self.command.playback))
+
+    def server_gone(self) -> None:
+        """A loop goes on when the server is back; whatever else was playing is over, incomplete."""
+        if self.command.loop and not self._stopped and self.command.playback in self._driver.playbacks:
+            return
+        self._driver.playbacks.pop(self.command.playback, None)
+        _resolve(self.finished, (PlayReport(0, 0, 0, False),) * len(self.command.endpoints))
+
+    def report(self, event: protocol.Played) -> None:
+        """The playback is over."""
+        if self.finished.done():
+            return
+        if event.error:
+            self.finished.set_exception(MediaError(event.error))
+            self.finished.exception()  # nobody has to look at it: no "never retrieved" complaint
+            return
+        reports = (
+            PlayReport(
+                report.frames, report.first_timestamp, report.last_timestamp, report.completed, report.remote_lost
+            )
+            for report in event.reports
+        )
+        self.finished.set_result(tuple(reports))
+
+
+class ServerRecording:
+    """A recording at the media server; implements Recording."""
+
+    def __init__(self, driver: Driver, command: protocol.Record) -> None:
+        loop = asyncio.get_running_loop()
+        self.finished: asyncio.Future[RecordingReport] = loop.create_future()
+        self.command = command
+        self._driver = driver
+        self._started_at = loop.time()
+        self._closed = False
+        self._reading: asyncio.Task[None] | None = None
+
+    def voices(self) -> None:
+        """Record the parties' voices from now on, also after a restart of the server."""
+        if not self._closed and not self.command.voices:
+            self.command = msgspec.structs.replace(self.command, voices=True)
+            self._driver.send(protocol.Voices(self.command.recording))
+
+    def close(self) -> None:
+        """Finalise the file; `finished` resolves with the server's report."""
+        if self._closed:
+            return
+        self._closed = True
+        self._driver.send(protocol.CloseRecording(self.command.recording))
+        if not self._driver.up:
+            self.server_gone()
+
+    def resumption(self) -> protocol.Record:
+        """What a restarted server is told: go on in the same file, at the place of now."""
+        elapsed = asyncio.get_running_loop().time() - self._started_at
+        return msgspec.structs.replace(self.command, elapsed_s=elapsed)
+
+    def server_gone(self) -> None:
+        """A closed recording is what the file holds; an open one waits for the server."""
+        if self._closed and not self._reading:
+            self._driver.recordings.pop(self.command.recording, None)
+            self._reading = asyncio.create_task(self._read_remains())
+
+    async def _read_remains(self) -> None:
+        report = await asyncio.to_thread(_read_remains, self.command.path, 2 if self.command.stereo else 1)
+        _resolve(self.finished, report)
+
+    def report(self, event: protocol.Recorded) -> None:
+        """The file is complete, or could not be written."""
+        self._closed = True
+        _resolve(
+            self.finished,
+            RecordingReport(self.command.path, event.duration_s, event.bytes, event.sha256, event.truncated),
+        )
+
+
+def _read_remains(path: str, channels: int) -> RecordingReport:
+    """The report of a file whose server died: as long as what is in it."""
+    try:
+        with open(path, "rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            size = os.fstat(file.fileno()).st_size
+    except OSError:
+        return RecordingReport(path, 0.0, 0, "", truncated=True)
+    return RecordingReport(path, max(size - HEADER_BYTES, 0) / (8000 * channels), size, sha256, truncated=True)
+
+
+def _resolve(future: asyncio.Future[Result], result: Result) -> None:
+    if not future.done():
+        future.set_result(result)

@@ -1,0 +1,73 @@
+"""Runs a media server as a child process and starts it again whenever it ends.
+
+Built by app.py where the configuration names no running server. Ends only the child that it started, by its pid; the
+child ends by itself when this process does (media/__main__.py --parent).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+
+import structlog
+
+FIRST_BACK_OFF_S = 0.1
+LONGEST_BACK_OFF_S = 10.0
+STEADY_S = 10.0
+STOP_S = 5.0
+
+log = structlog.get_logger(__name__)
+
+
+class MediaProcess:
+    """`python -m media` with `arguments`, kept running between start() and stop(). `pid` is the present child's."""
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        self.restarts = 0
+        self._arguments = tuple(arguments)
+        self._process: asyncio.subprocess.Process | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The child's process id, None while there is none."""
+        return self._process.pid if self._process and self._process.returncode is None else None
+
+    async def start(self) -> None:
+        """Start the child; raises OSError where that is impossible."""
+        self._process = await self._spawn()
+        self._task = asyncio.create_task(self._keep_running(), name="media process")
+
+    async def stop(self) -> None:
+        """End the child: SIGTERM, and SIGKILL where it does not end in time."""
+        if self._task:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+        if self._process and self._process.returncode is None:
+            self._process.terminate()
+            try:
+                await asyncio.wait_for(self._process.wait(), STOP_S)
+            except TimeoutError:
+                self._process.kill()
+                await self._process.wait()
+
+    async def _spawn(self) -> asyncio.subprocess.Process:
+        command = (sys.executable, "-m", "media", *self._arguments, "--parent", str(os.getpid()))
+        return await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.DEVNULL)
+
+    async def _keep_running(self) -> None:
+        back_off = FIRST_BACK_OFF_S
+        loop = asyncio.get_running_loop()
+        while self._process:
+            started_at = loop.time()
+            status = await self._process.wait()
+            if loop.time() - started_at > STEADY_S:
+                back_off = FIRST_BACK_OFF_S
+            log.error("media server ended", status=status, restart_in_s=back_off)
+            await asyncio.sleep(back_off)
+            back_off = min(2 * back_off, LONGEST_BACK_OFF_S)
+            self._process = await self._spawn()
+            self.restarts += 1

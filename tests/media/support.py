@@ -1,0 +1,76 @@
+"""A media server in the test's own loop and a driver connected to it, with phones at its endpoints."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TypeVar
+
+from media.engine import Settings
+from media.server import MediaServer, ServerSettings
+from softswitch.interfaces import MediaEndpoint, RtpRemote
+from softswitch.media_drivers.server import ServerDriver
+from tests.media.phone import Phone
+
+Result = TypeVar("Result")
+
+
+def remote(phone: Phone, **changes: object) -> RtpRemote:
+    """What a phone's SDP would say: PCMA, events as 101."""
+    values: dict[str, object] = {"payload_type": 8, "telephone_event": 101, **changes}
+    return RtpRemote("127.0.0.1", phone.port, **values)  # type: ignore[arg-type]
+
+
+@dataclass(slots=True)
+class Room:
+    """Everything a media test needs; `folder` is removed at its end."""
+
+    driver: ServerDriver
+    folder: Path
+    phones: list[Phone] = field(default_factory=list)
+
+    async def leg(self, **changes: object) -> tuple[Phone, MediaEndpoint]:
+        """A phone and the endpoint it talks to."""
+        endpoint = await self.driver.open_endpoint("call")
+        phone = Phone.bind()
+        phone.ssrc += len(self.phones)
+        phone.target = (endpoint.address, endpoint.port)
+        self.phones.append(phone)
+        endpoint.configure(remote(phone, **changes))
+        return phone, endpoint
+
+
+@contextlib.asynccontextmanager
+async def room(
+    *, silence_s: float = 60.0, first_port: int = 31000, pairs: int = 20, io: str = "auto"
+) -> AsyncIterator[Room]:
+    """A server and a driver for the length of a block."""
+    with TemporaryDirectory() as name:
+        settings = Settings("127.0.0.1", first_port, first_port + 2 * pairs - 1, silence_s, io)
+        path = f"{name}/media.sock"
+        server = MediaServer(ServerSettings(path, 0.0, settings))
+        await server.start()
+        driver = ServerDriver(path)
+        await driver.start()
+        place = Room(driver, Path(name))
+        try:
+            yield place
+        finally:
+            for phone in place.phones:
+                phone.close()
+            await driver.close()
+            await server.stop()
+
+
+def run(story: Callable[[], Awaitable[Result]]) -> Result:
+    """Run a test's story to its end."""
+
+    async def bounded() -> Result:
+        async with asyncio.timeout(30):
+            return await story()
+
+    return asyncio.run(bounded())

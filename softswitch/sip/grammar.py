@@ -19,9 +19,11 @@ QUOTED_STRING = r'"(?:[^"\\]|\\.)*+"'
 HOST = r"\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._\-]+"
 
 _TOKEN = re.compile(TOKEN)
-# A comma inside a quoted string or inside <> belongs to the element (RFC 3261 7.3.1, 20).
-_COMMA_OR_OPAQUE = re.compile(rf",|{QUOTED_STRING}|<[^<>]*+>", re.DOTALL)
-_SEMICOLON_OR_OPAQUE = re.compile(rf";|{QUOTED_STRING}", re.DOTALL)
+# A comma inside a quoted string or inside <> belongs to the element (RFC 3261 7.3.1, 20). A quote that is never closed
+# reaches to the end: to try again behind it would cost the square of the length.
+_QUOTED_OR_REST = rf"{QUOTED_STRING}?"
+_COMMA_OR_OPAQUE = re.compile(rf",|{_QUOTED_OR_REST}|<[^<>]*+>", re.DOTALL)
+_SEMICOLON_OR_OPAQUE = re.compile(rf";|{_QUOTED_OR_REST}", re.DOTALL)
 _QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
 
 

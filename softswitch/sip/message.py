@@ -100,7 +100,7 @@ _SINGLE_HEADERS = ("From", "To", "Call-ID", "CSeq", "Max-Forwards")
 _VERSION = "SIP/2.0"
 _ANY_VERSION = re.compile(r"SIP/[0-9]+\.[0-9]+", re.IGNORECASE)
 _STATUS_LINE = re.compile(r"SIP/2\.0 ([1-6][0-9][0-9])(?: (.*))?", re.IGNORECASE | re.DOTALL)
-_FOLD = re.compile(r"[ \t]*+\r\n[ \t]++")
+_FOLD = re.compile(r"\r\n[ \t]++")
 _CALL_ID = re.compile(r"[^\x00-\x20\x7f]+")
 
 
@@ -294,7 +294,7 @@ def parse_message(data: bytes) -> SipRequest | SipResponse:
         raise SipParseError("expected an empty line behind the headers")
     text = head.decode("utf-8", "surrogateescape")
     if "\r\n " in text or "\r\n\t" in text:
-        text = _FOLD.sub(" ", text)
+        text = " ".join(part.rstrip(LWS) for part in _FOLD.split(text))
     start, *lines = text.split("\r\n")
     # A lone CR or LF would be a line break to some other implementation: never let one in.
     if text.count("\r") != len(lines) or text.count("\n") != len(lines):

@@ -67,8 +67,14 @@ def test_empty_elements_of_a_list_are_dropped() -> None:
     assert split_commas("") == []
 
 
-def test_a_quote_that_never_closes_does_not_swallow_the_list() -> None:
-    assert split_commas('"a, b') == ['"a', "b"]
+def test_a_quote_that_never_closes_reaches_to_the_end() -> None:
+    assert split_commas('a, "b, c') == ["a", '"b, c']
+
+
+@pytest.mark.parametrize("piece", ['\\"', '"', "<", "<,", '<">'])
+def test_hostile_text_is_split_in_time_that_grows_with_its_length(piece: str) -> None:
+    # A square of this length would take hours.
+    split_commas('"' + piece * 1_000_000)
 
 
 def test_parameters_are_lower_case_names_and_values_as_written() -> None:

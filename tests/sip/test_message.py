@@ -90,6 +90,12 @@ def test_a_folded_header_is_one_line() -> None:
     assert message.headers.items() == [("Subject", "I know you're there"), ("To", "sip:h")]
 
 
+def test_hostile_white_space_is_unfolded_in_time_that_grows_with_its_length() -> None:
+    # A square of this length would take hours.
+    message = request(b"BYE sip:h SIP/2.0\r\nSubject: a" + b" " * 2_000_000 + b"b\r\n c\r\n\r\n")
+    assert len(message.headers.get("Subject") or "") == 2_000_004
+
+
 def test_line_breaks_before_the_message_are_passed_over() -> None:
     assert parse_message(b"\r\n\r\n" + INVITE) == parse_message(INVITE)
 

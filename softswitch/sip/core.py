@@ -45,6 +45,8 @@ KNOWN = frozenset({*IN_DIALOG, "REGISTER", "SUBSCRIBE", "PUBLISH", "PRACK"})
 ANSWERED = (State.COMPLETED, State.ACCEPTED)  # a client transaction that gets a final response again
 
 CountKey = tuple[str, str, int]  # "in" or "out", method, status (0: a request)
+Merged = tuple[str, str | None, int]  # Call-ID, From tag and CSeq
+_NO_CALL: tuple[Merged, str] = (("", None, 0), "")
 
 
 class Datagram(NamedTuple):
@@ -116,8 +118,8 @@ class SipCore:
         self._events: deque[NewCall | SessionEvent] = deque()
         self._heap: list[tuple[float, int, Timed]] = []
         self._serial = itertools.count()
-        self._calls: dict[object, tuple[str, str | None, int]] = {}  # INVITE transaction: what a merged copy shares
-        self._merged: set[tuple[str, str | None, int]] = set()
+        self._calls: dict[object, tuple[Merged, str]] = {}  # INVITE transaction: what a merged copy shares, our tag
+        self._merged: set[Merged] = set()
 
     # Driven by the user agent
 
@@ -259,7 +261,7 @@ class SipCore:
         """The transaction is terminated."""
         self.transactions.pop(transaction.key, None)
         if transaction.machine is INVITE_SERVER:
-            self._merged.discard(self._calls.pop(transaction.key, ("", None, 0)))
+            self._merged.discard(self._calls.pop(transaction.key, _NO_CALL)[0])
 
     def open_client(
         self,
@@ -333,7 +335,8 @@ class SipCore:
         else:
             reply, back = self._reply(request, path)
             transaction = self._open_server(SERVER, own_key, request, back)
-            data = reply.encode(200, tag=_stateless_tag(request), more=self.response_lines)
+            tag = self._calls.get(invite.key, _NO_CALL)[1]  # the tag of the INVITE's own responses; a re-INVITE has it
+            data = reply.encode(200, tag=tag, more=self.response_lines)
             transaction.respond(200, data, self.now)
             invite.tell(request)
 
@@ -385,7 +388,7 @@ class SipCore:
             transaction = Transaction(INVITE_SERVER, self, key, back, method="INVITE", tell=_ignore)
             session = ServerSession(self, request, path, transaction=transaction, reply=reply, local_tag=self.tokens())
             self.transactions[key] = transaction
-            self._calls[key] = shared
+            self._calls[key] = shared, session.local_tag
             self._merged.add(shared)
             self.sessions[session.local_tag] = session
             self._events.append(NewCall(session))

@@ -57,7 +57,7 @@ LANGUAGES: dict[str, tuple[str, int, dict[str, str]]] = {
     ),
 }
 
-# Tones that every language shares: (words of the index, Hz, seconds on, seconds off). GF 002-9002: ringing in China.
+# Tones that every language shares: (words of the index, Hz, seconds on, seconds off). Ringing as in China.
 TONES = {"ringback": ("(450 Hz, 1 s on, 4 s off)", 450, 1.0, 4.0)}
 
 Samples: TypeAlias = NDArray[np.float64]

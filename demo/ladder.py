@@ -128,7 +128,7 @@ def _head(names: tuple[str, str, str]) -> str:
 
 
 def _arrow(row: Rung) -> str:
-    label = row.label if row.times == 1 else f"{row.label} ×{row.times}"
     room = LANE - 3
-    words = f" {label[: room - 4]} ".center(room, "─")
+    count = f" ×{row.times}" if row.times > 1 else ""
+    words = f" {row.label[: room - 4 - len(count)]}{count} ".center(room, "─")
     return f"─{words}▶" if row.rightwards else f"◀{words}─"

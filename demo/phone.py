@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TextIO
 
 from demo.switch_process import LOOPBACK, REPOSITORY, free_port
 
@@ -80,7 +80,7 @@ class Phone:
             hear=str(hear or ""),
             log=str(self.log or ""),
         )
-        self._complaints = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 - closed by stop()
+        self._complaints: TextIO | None = None
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
         self._told: list[PhoneEvent] = []
@@ -98,6 +98,7 @@ class Phone:
 
     def start(self) -> None:
         """Start the process without waiting for it; `wait_for("ready")` waits."""
+        self._complaints = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 - closed by stop()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "demo.phone_process", json.dumps(asdict(self._settings))],
             stdin=subprocess.PIPE,
@@ -124,7 +125,8 @@ class Phone:
             process.wait()
         self._reader.join()
         process.stdout.close()
-        self._complaints.close()
+        if self._complaints:
+            self._complaints.close()
 
     # Commands
 
@@ -186,9 +188,16 @@ class Phone:
     def _complaint(self, kind: str, facts: Mapping[str, object], when: str) -> str:
         wanted = " ".join([kind, *(f"{name}={value}" for name, value in facts.items())])
         short = ", ".join(_in_short(event) for event in self._told)
-        self._complaints.seek(0)
-        last_words = "".join(self._complaints.read().partition("Traceback")[1:])[-800:]
+        last_words = self._last_words()
         return f"phone {self.name} did not tell {wanted!r} {when}; it told: {short or 'nothing'} {last_words}".strip()
+
+    def _last_words(self) -> str:
+        """What it said on its standard error, without pjsua's own start-up lines."""
+        if self._complaints is None or self._complaints.closed:
+            return ""
+        self._complaints.seek(0)
+        lines = [line for line in self._complaints.read().splitlines() if not line[:2].isdigit()]
+        return "\n".join(lines)[-800:]
 
     def _command(self, what: str, **arguments: object) -> None:
         if self._process is None or self._process.stdin is None:

@@ -256,7 +256,10 @@ def _account_config(settings: PhoneSettings) -> Any:
 
 def main() -> None:
     """Run the phone that the first argument describes."""
-    phone = Phone(PhoneSettings(**json.loads(sys.argv[1])), Told())
+    try:
+        phone = Phone(PhoneSettings(**json.loads(sys.argv[1])), Told())
+    except pj.Error as error:
+        sys.exit(f"the phone cannot start: {error.info()}")
     try:
         phone.run()
     finally:

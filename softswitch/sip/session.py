@@ -119,12 +119,13 @@ class InDialogRequest:
 class OutgoingRequest:
     """A request of ours inside the dialog and the future its answer goes to."""
 
-    __slots__ = ("_ack", "_late_offer", "_session", "cseq", "future", "method")
+    __slots__ = ("_ack", "_late_offer", "_session", "ack_owed", "cseq", "future", "method")
 
     def __init__(self, session: Session, method: str, cseq: int, *, late_offer: bool) -> None:
         self.method = method
         self.cseq = cseq
         self.future = session.core.new_response()
+        self.ack_owed = False  # by the call layer
         self._session, self._late_offer = session, late_offer
         self._ack: bytes | None = None
 
@@ -141,12 +142,15 @@ class OutgoingRequest:
 
     def acknowledge(self, body: bytes = b"") -> None:
         """Send the ACK for the 2xx, with the answer if the 2xx brought the offer."""
+        self.ack_owed = False
         self._ack = self._session.send_ack(self.cseq, body)
 
     def _take_answer(self) -> None:
         if self._ack is not None:
             self._session.repeat_ack(self._ack)
-        elif not self._late_offer or self.future.done():
+        elif self._late_offer and not self.future.done():
+            self.ack_owed = True
+        elif not self.ack_owed:
             self.acknowledge()
 
     def _finish(self, response: SipResponse) -> None:
@@ -239,10 +243,9 @@ class Session:
 
     def ack_reinvite(self, body: bytes = b"") -> None:
         """The ACK for the 2xx to our re-INVITE sent with `late_offer`; `body` is the answer."""
-        if self._late_offer is not None:
+        if self._late_offer is not None and self._late_offer.ack_owed:
             self.core.begin()
             self._late_offer.acknowledge(body)
-            self._late_offer = None
             self.core.finish()
 
     @property
@@ -417,6 +420,8 @@ class Session:
         if self._bye_sent:
             return
         self._bye_sent = True
+        if self._late_offer is not None and self._late_offer.ack_owed:
+            self._late_offer.acknowledge()
         self._settle()
         branch = self.new_branch()
         via = core.via(dialog.path.listener, branch)

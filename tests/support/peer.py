@@ -45,7 +45,7 @@ class Peer:
         self.wire = wire
         self.patience = patience
         self.address = wire.attach(address, self._arrive)
-        self.source: Address = address  # where the message received last came from
+        self.source: Address = address  # where the last message came from or went to
         self.inbox: asyncio.Queue[tuple[SipRequest | SipResponse, Address]] = asyncio.Queue()
         self.fresh()
 
@@ -72,12 +72,13 @@ class Peer:
     # Sending
 
     def send(self, message: SipRequest | SipResponse | bytes | str, to: Address | None = None) -> None:
-        """Put a message on the wire, by default to where the last one came from."""
+        """Put a message on the wire, by default to where the last one came from or went to."""
         if isinstance(message, str):
             data = message.replace("\r\n", "\n").replace("\n", "\r\n").encode()
         else:
             data = message if isinstance(message, bytes) else message.encode()
-        self.wire.send(data, self.address, to or self.source)
+        self.source = to or self.source
+        self.wire.send(data, self.address, self.source)
 
     def invite(self, uri: str, *, from_: str = "", to: str = "", headers: Pairs = (), body: bytes = b"") -> SipRequest:
         """An INVITE that starts a dialog. `from_` is the From value without tag."""

@@ -1,0 +1,526 @@
+"""RFC 3261 12.2 and 14: what happens inside a confirmed dialog, whichever side made it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+
+from softswitch.errors import RemoteProtocolError
+from softswitch.sip.message import SipResponse
+from softswitch.sip.session import InDialogRequest, LeakRefused, Session, local_response
+from softswitch.sip.transaction import Hop
+from tests.support.peer import OFFER, Peer
+from tests.support.recorder import SWITCH, Recorder, Switch, play
+from tests.support.wire import Wire
+
+
+async def talk(switch: Switch, phone: Peer) -> tuple[Session, Recorder]:
+    """The phone called and the call is answered and acknowledged."""
+    phone.send(phone.invite("sip:100@10.0.0.1", body=OFFER), to=SWITCH)
+    session, recorder = await switch.arrived()
+    session.accept(body=OFFER)
+    phone.send(phone.ack(await phone.receive_response(200)))
+    await recorder.until("ACK")
+    return session, recorder
+
+
+async def hang_up(phone: Peer) -> None:
+    """The phone hangs up."""
+    phone.send(phone.request("BYE"))
+    await phone.receive(200)
+
+
+def refuse_secrets(data: bytes) -> bytes:
+    if b"SECRET" in data:
+        raise LeakRefused("number")
+    return data
+
+
+# Requests of ours
+
+
+def test_an_info_of_ours_is_answered() -> None:
+    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
+        session, _ = await talk(switch, phone)
+        answer = session.request("INFO", body=b"Signal=5\r\n", content_type="application/dtmf-relay")
+        info = await phone.receive_request("INFO")
+        assert (info.body, info.content_type, str(info.cseq)) == (b"Signal=5\r\n", "application/dtmf-relay", "1 INFO")
+        assert "Contact" not in info.headers
+        phone.send(phone.response(info, 100))
+        phone.send(phone.response(info, 200, headers=[("X-Y", "z")]))
+        assert (await answer).headers.get("X-Y") == "z"
+        await hang_up(phone)
+
+    play(story)
+
+
+def test_our_reinvite_is_acked_and_acked_again_when_its_200_comes_again() -> None:
+    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
+        session, _ = await talk(switch, phone)
+        answer = session.request("INVITE", body=OFFER)
+        assert session.invite_under_way
+        invite = await phone.receive_request("INVITE")
+        assert invite.headers.get("Contact") == "<sip:10.0.0.1:5060>"
+        phone.send(phone.response(invite, 180))
+        ok = phone.response(invite, 200, body=OFFER)
+        phone.send(ok)
+        assert (await answer).body == OFFER
+        ack = await phone.receive_request("ACK")
+        assert (str(ack.cseq), ack.body) == ("1 ACK", b"")
+        phone.send(ok)
+        await phone.receive("ACK")
+        assert not session.invite_under_way
+        await hang_up(phone)
+
+    play(story)
+
+
+def test_a_reinvite_with_a_late_offer_is_acked_by_the_call_layer() -> None:
+    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
+        session, _ = await talk(switch, phone)
+        answer = session.request("INVITE", late_offer=True)
+        ok = phone.response(await phone.receive_request("INVITE"), 200, body=OFFER)
+        phone.send(ok)
+        phone.send(ok)
+        await answer
+        await phone.silence(0.1)
+        for _ in range(2):
+            session.ack_reinvite(b"v=0\r\n")
+        assert (await phone.receive_request("ACK")).body == b"v=0\r\n"
+        phone.send(ok)
+        assert (await phone.receive_request("ACK")).body == b"v=0\r\n"
+        await phone.silence(1)
+        await hang_up(phone)
+
+    play(story)
+
+
+def test_the_ack_a_late_offer_still_owes_goes_before_the_bye() -> None:
+    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
+        session, _ = await talk(switch, phone)
+        answer = session.request("INVITE", late_offer=True)
+        session.ack_reinvite()  # nothing is owed yet
+        phone.send(phone.response(await phone.receive_request("INVITE"), 200, body=OFFER))
+        await answer
+        session.hang_up()
+        await phone.receive("ACK")
+        phone.send(phone.response(await phone.receive_request("BYE"), 200))
+
+    play(story)
+
+
+def test_a_2xx_moves_the_remote_target() -> None:
+    """12.2.1.2."""
+
+    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
+        session, _ = await talk(switch, phone)
+        moved = Peer(wire, ("10.0.0.8", 5070))
+        answer = session.request("UPDATE")
+        ok = phone.response(await phone.receive_request("UPDATE"), 200)
+        ok.headers.set("Contact", "<sip:moved@10.0.0.8:5070>")
+        phone.send(ok)
+        await answer
+        session.hang_up()
+        bye = await moved.receive_request("BYE")
+        assert bye.uri == "sip:moved@10.0.0.8:5070"
+        moved.send(moved.response(bye, 200))
+
+    play(story)
+
+
+def test_only_one_reinvite_at_a_time() -> None:
+    """14.1."""
+
+    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
+        session, _ = await talk(switch, phone)
+        answer = session.request("INVITE")
+        with pytest.raises(RemoteProtocolError):
+            session.request("INVITE")
+        phone.send(phone.response(await phone.receive_request("INVITE"), 488))
+        assert (await answer).status == 488
+        await phone.receive("ACK")
+        await hang_up(phone)
+
+    play(story)
+
+
+def test_no_request_inside_a_dialog_that_does_not_exist_yet() -> None:
+    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
+        session = switch.call()
+        with pytest.raises(RemoteProtocolError):
+            session.request("INFO")
+        phone.send(phone.response(await phone.receive_request("INVITE"), 486))
+        await phone.receive("ACK")
+        assert (await session.request("INFO")).status == 481
+
+    play(story)
+
+
+def test_glare_each_side_refuses_the_others_reinvite_with_491() -> None:
+    """14.1, 14.2."""
+
+    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
+        session, recorder = await talk(switch, phone)
+        answer = session.request("INVITE", body=OFFER)
+        phone.send(phone.request("INVITE", body=OFFER))
+        ours = await phone.receive_request("INVITE")
+        pending = await phone.receive_response(491)
+        phone.send(phone.ack(pending))
+        phone.send(phone.response(ours, 491))
+        await phone.receive("ACK")
+        assert (await answer).status == 491
+        assert recorder.events == ["ACK"]
+        await hang_up(phone)
+
+    play(story)
+
+
+def test_481_kills_the_dialog_without_bye() -> None:
+    """12.2.1.2."""
+
+    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
+        session, recorder = await talk(switch, phone)
+        answer = session.request("INFO")
+        phone.send(phone.response(await phone.receive_request("INFO"), 481))
+        assert (await answer).status == 481
+        await recorder.until("dead")
+        assert session.ended
+        session.hang_up()
+        await phone.silence(40)
+
+    play(story)
+
+
+def test_silence_kills_the_dialog_and_a_bye_says_so() -> None:
+    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
+        session, recorder = await talk(switch, phone)
+        assert (await session.request("OPTIONS")).status == 408
+        await recorder.until("dead")
+        assert session.ended
+        bye = await phone.receive_request("BYE", ignoring=["OPTIONS"])
+        phone.send(phone.response(bye, 200))
+
+    play(story)
+
+
+def test_two_requests_answered_481_kill_the_dialog_once() -> None:
+    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
+        session, recorder = await talk(switch, phone)
+        answers = [session.request("INFO"), session.request("INFO")]
+        for _ in range(2):
+            phone.send(phone.response(await phone.receive_request("INFO"), 481))
+        assert [(await answer).status for answer in answers] == [481, 481]
+        await phone.silence(1)
+        assert recorder.events == ["ACK", "dead"]
+
+    play(story)
+
+
+def test_a_transport_error_answers_with_503() -> None:
+    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
+        session, recorder = await talk(switch, phone)
+        wire.refused.add(phone.address)
+        answer = session.request("INFO")
+        assert (await answer).status == 503
+        wire.refused.clear()
+        await hang_up(phone)
+        assert recorder.events == ["ACK", "BYE"]
+
+    play(story)
+
+
+def test_a_bye_resolves_what_we_asked_and_answers_what_we_owe() -> None:
+    """15.1.2: pending requests get 487."""
+
+    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
+        session, recorder = await talk(switch, phone)
+        answer = session.request("INFO")
+        info = await phone.receive_request("INFO")
+        phone.send(phone.request("UPDATE"))
+        await recorder.until("UPDATE")
+        phone.send(phone.request("BYE"))
+        assert (await phone.receive_response(200)).cseq.method == "BYE"
+        assert (await phone.receive_response(487)).cseq.method == "UPDATE"
+        assert (await answer).status == 481
+        phone.send(phone.response(info, 200))
+        recorder.requests[0].respond(200)
+        await phone.silence(40)
+
+    play(story)
+
+
+def test_who_stops_waiting_leaves_the_reinvite_to_be_acked() -> None:
+    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
+        session, _ = await talk(switch, phone)
+        answer = session.request("INVITE", late_offer=True)
+        other = session.request("INFO")
+        answer.cancel()
+        other.cancel()
+        phone.send(phone.response(await phone.receive_request("INVITE"), 200, body=OFFER))
+        await phone.receive_request("INFO")
+        await phone.receive("ACK")
+        session.hang_up()
+        phone.send(phone.response(await phone.receive_request("BYE"), 200))
+        await asyncio.sleep(33)
+        phone.pending()
+
+    play(story)
+
+
+def test_a_request_withheld_by_the_guard_is_answered_500_here() -> None:
+    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
+        session, _ = await talk(switch, phone)
+        session.guard = refuse_secrets
+        answer = await session.request("INFO", body=b"SECRET")
+        assert (answer.status, answer.reason) == (500, "Withheld")
+        await phone.silence(1)
+        await hang_up(phone)
+
+    play(story)
+
+
+# Requests of the other side
+
+
+def test_a_reinvite_is_asked_answered_and_its_200_repeated_until_the_ack() -> None:
+    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
+        session, recorder = await talk(switch, phone)
+        phone.send(phone.request("INVITE", body=OFFER))
+        asked: InDialogRequest = await recorder.until("INVITE")
+        assert session.invite_under_way
+        with pytest.raises(RemoteProtocolError):
+            session.request("INVITE")
+        asked.respond(180)
+        asked.respond(200, headers=[("X-Y", "z")], body=OFFER)
+        asked.respond(500)
+        await phone.receive(180)
+        ok = await phone.receive_response(200)
+        assert (ok.body, ok.headers.get("X-Y"), ok.headers.get("Contact")) == (OFFER, "z", "<sip:10.0.0.1:5060>")
+        await phone.receive(200)
+        phone.send(phone.ack(ok, body=b"v=0\r\n"))
+        await asyncio.sleep(1)
+        assert recorder.events == ["ACK", "INVITE", "ACK"]
+        await hang_up(phone)
+
+    play(story)
+
+
+def test_a_reinvite_never_acked_is_told() -> None:
+    """14.2: a BYE is due then."""
+
+    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
+        session, recorder = await talk(switch, phone)
+        phone.send(phone.request("INVITE"))
+        (await recorder.until("INVITE")).respond(200)
+        await recorder.until("unacknowledged")
+        phone.pending()
+        session.hang_up()
+        phone.send(phone.response(await phone.receive_request("BYE"), 200))
+
+    play(story)
+
+
+def test_a_refused_reinvite_leaves_the_call_up() -> None:
+    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
+        session, recorder = await talk(switch, phone)
+        phone.send(phone.request("INVITE"))
+        (await recorder.until("INVITE")).respond(488, reason="No")
+        refused = await phone.receive_response(488)
+        assert refused.reason == "No"
+        phone.send(phone.ack(refused))
+        assert not session.ended
+        await hang_up(phone)
+
+    play(story)
+
+
+def test_a_second_reinvite_before_the_first_is_answered_gets_500_with_retry_after() -> None:
+    """14.2."""
+
+    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
+        _, recorder = await talk(switch, phone)
+        phone.send(phone.request("INVITE"))
+        asked = await recorder.until("INVITE")
+        first = phone.request("INVITE")
+        phone.send(first)
+        busy = await phone.receive_response(500)
+        assert busy.headers.get("Retry-After") is not None
+        phone.send(phone.ack(busy))
+        asked.respond(200)
+        phone.send(phone.ack(await phone.receive_response(200)))
+        await hang_up(phone)
+
+    play(story)
+
+
+def test_a_cancelled_reinvite_gets_487_and_the_call_stays_up() -> None:
+    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
+        session, recorder = await talk(switch, phone)
+        phone.invite_sent = phone.request("INVITE")
+        phone.send(phone.invite_sent)
+        await recorder.until("INVITE")
+        phone.send(phone.cancel())
+        assert (await phone.receive_response(200)).cseq.method == "CANCEL"
+        phone.send(phone.ack(await phone.receive_response(487)))
+        recorder.requests[0].respond(200)
+        await phone.silence(5)
+        assert not session.ended
+        await hang_up(phone)
+
+    play(story)
+
+
+def test_an_ack_for_a_reinvite_on_its_own_branch_counts_too() -> None:
+    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
+        _, recorder = await talk(switch, phone)
+        phone.send(phone.request("INVITE"))
+        (await recorder.until("INVITE")).respond(200)
+        ok = await phone.receive_response(200)
+        ack = phone.ack(ok)
+        ack.headers.set("Via", f"SIP/2.0/UDP 10.0.0.9:5060;branch={ok.via.branch};rport")
+        phone.send(ack)
+        await phone.silence(1)
+        assert recorder.events == ["ACK", "INVITE", "ACK"]
+        await hang_up(phone)
+
+    play(story)
+
+
+def test_a_reinvite_refused_and_never_acked_ends_with_its_transaction() -> None:
+    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
+        _, recorder = await talk(switch, phone)
+        phone.send(phone.request("INVITE"))
+        (await recorder.until("INVITE")).respond(488)
+        await asyncio.sleep(40)
+        phone.pending()
+        await hang_up(phone)
+
+    play(story)
+
+
+def test_options_inside_the_dialog_is_answered_without_asking() -> None:
+    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
+        _, recorder = await talk(switch, phone)
+        phone.send(phone.request("OPTIONS"))
+        assert (await phone.receive_response(200)).headers.all("Allow")
+        assert recorder.events == ["ACK"]
+        await hang_up(phone)
+
+    play(story)
+
+
+def test_a_request_out_of_order_gets_500_and_changes_nothing() -> None:
+    """12.2.2: also what a stranger who guesses the sequence number wrong would get."""
+
+    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
+        session, recorder = await talk(switch, phone)
+        phone.cseq = 10
+        phone.send(phone.request("OPTIONS"))
+        await phone.receive(200)
+        for number in (5, 11):
+            phone.send(phone.request("BYE", cseq=number))
+            await phone.receive(500)
+        assert not session.ended
+        phone.cseq = 11
+        await hang_up(phone)
+        assert recorder.events == ["ACK", "BYE"]
+
+    play(story)
+
+
+def test_a_request_that_lacks_our_tag_or_bears_a_strange_one_is_not_of_this_dialog() -> None:
+    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
+        session, _ = await talk(switch, phone)
+        for header, value, status in (
+            ("To", "<sip:100@10.0.0.1>", 405),
+            ("To", "<sip:100@10.0.0.1>;tag=other", 481),
+            ("From", "<sip:peer@10.0.0.9>;tag=other", 481),
+            ("From", "<sip:peer@10.0.0.9>", 481),
+            ("Call-ID", "other", 481),
+        ):
+            bye = phone.request("BYE")
+            bye.headers.set(header, value)
+            phone.send(bye)
+            await phone.receive(status)
+        assert not session.ended
+        await hang_up(phone)
+
+    play(story)
+
+
+def test_a_listener_that_raises_hurts_nobody_and_its_request_gets_500(caplog: pytest.LogCaptureFixture) -> None:
+    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
+        _, recorder = await talk(switch, phone)
+
+        def broken(request: InDialogRequest) -> None:
+            raise ZeroDivisionError
+
+        recorder.answer = broken
+        with caplog.at_level(logging.CRITICAL + 1):
+            phone.send(phone.request("INFO"))
+            await phone.receive(500)
+        recorder.until = recorder.on_bye = None  # type: ignore[assignment, method-assign]
+        await hang_up(phone)
+
+    play(story)
+
+
+def test_what_happens_before_a_listener_is_set_is_told_on_setting_it() -> None:
+    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
+        session = switch.call()
+        invite = await phone.receive_request("INVITE")
+        for status in (100, 180, 200):
+            phone.send(phone.response(invite, status))
+        await asyncio.sleep(0.1)
+        session.listener = None
+        recorder = Recorder(session)
+        assert recorder.events == ["100", "180", "answered 200"]
+        assert session.listener is recorder
+        session.hang_up()
+        await phone.receive("ACK")
+        phone.send(phone.response(await phone.receive_request("BYE"), 200))
+
+    play(story)
+
+
+def test_remote_is_where_the_last_request_came_from() -> None:
+    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
+        session, _ = await talk(switch, phone)
+        moved = Peer(wire, ("10.0.0.8", 5070))
+        moved.send(phone.request("OPTIONS"), to=SWITCH)
+        await moved.receive(200)
+        assert session.remote == Hop("udp", "10.0.0.8", 5070)
+        await hang_up(phone)
+
+    play(story)
+
+
+def test_header_values_can_not_smuggle_in_a_line() -> None:
+    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
+        session, _ = await talk(switch, phone)
+        for value in ("a\r\nX: y", "a\nX: y", "a\rX: y"):
+            with pytest.raises(ValueError, match="line break"):
+                session.request("INFO", headers=[("X", value)])
+        await hang_up(phone)
+
+    play(story)
+
+
+def test_a_local_response_says_what_it_stands_for() -> None:
+    response = local_response(408)
+    assert isinstance(response, SipResponse)
+    assert (response.status, response.reason, len(response.headers)) == (408, "Request Timeout", 0)
+
+
+def test_a_bare_session_does_not_know_its_side() -> None:
+    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
+        session, _ = await talk(switch, phone)
+        with pytest.raises(NotImplementedError):
+            Session.hang_up(session)
+        with pytest.raises(NotImplementedError):
+            _ = Session.confirmed.fget(session)  # type: ignore[attr-defined]
+        await hang_up(phone)
+
+    play(story)

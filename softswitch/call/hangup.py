@@ -39,6 +39,7 @@ class hangup_scope:
     def __init__(self, *watched: Ending) -> None:
         self._watched = watched
         self._first: Ending | None = None
+        self._left = False  # a call-back that was on its way already must not cancel what comes after the block
 
     async def __aenter__(self) -> None:
         task = asyncio.current_task()
@@ -50,13 +51,14 @@ class hangup_scope:
             who.ended.add_done_callback(callback)
 
     def _end(self, who: Ending, _: asyncio.Future[Failure]) -> None:
-        if self._first is None:
+        if self._first is None and not self._left:
             self._first = who
             self._task.cancel()
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
+        self._left = True
         for who, callback in self._callbacks:
             who.ended.remove_done_callback(callback)
         if self._first is None:
@@ -77,8 +79,8 @@ def q850_cause(message: SipRequest | SipResponse) -> int | None:
         if protocol.lower() != "q.850":
             continue
         for parameter in parameters:
-            name, _, cause = parameter.partition("=")
-            if name.strip().lower() == "cause" and cause.strip().isdecimal() and int(cause) <= 127:
+            name, _, cause = (part.strip() for part in parameter.partition("="))
+            if name.lower() == "cause" and cause.isdecimal() and len(cause) <= 3 and int(cause) <= 127:
                 return int(cause)
     return None
 

@@ -6,11 +6,12 @@ with the bytes that are about to leave. It is the net under the allow-lists, not
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 
 from softswitch.sip.session import LeakRefused
 
-SEPARATORS = b"-.() _/"
+SEPARATORS = b"-.() _/\t"
 SHORTEST = 7  # fewer digits than this would match by chance
 
 # What a peer reads back from its own messages cannot tell it anything new; checking it would only let a peer
@@ -35,7 +36,7 @@ class LeakGuard:
         self._on_hit = on_hit
 
     def __call__(self, data: bytes) -> bytes:
-        """`data` as it may leave, without offending headers that nobody needs; raises LeakRefused where one is needed."""
+        """`data` as it may leave, without offending headers; raises LeakRefused where one of them is needed."""
         if not self._leaks(data):
             return data
         head, blank, body = data.partition(b"\r\n\r\n")
@@ -43,8 +44,8 @@ class LeakGuard:
             raise self._refused(body, "body")
         start, *lines = head.split(b"\r\n")
         initial = start.startswith(b"INVITE ") and b"\r\nTo:" in head and b";tag=" not in _line(lines, b"to")
-        if initial and self._leaks(start):
-            raise self._refused(start, "Request-URI")
+        if (initial or start.startswith(b"SIP/2.0 ")) and self._leaks(start):
+            raise self._refused(start, "start line")
         kept = [line for line in lines if self._passes(line, initial)]
         return b"\r\n".join([start, *kept]) + blank + body
 
@@ -58,7 +59,7 @@ class LeakGuard:
         return False
 
     def _leaks(self, data: bytes) -> bool:
-        return self._shows_number(data) or any(address in data for address in self._addresses)
+        return self._shows_number(data) or any(_names(address, data) for address in self._addresses)
 
     def _shows_number(self, data: bytes) -> bool:
         if not self._numbers:
@@ -82,6 +83,11 @@ def national_digits(number: str) -> bytes | None:
     digits = "".join(character for character in number if character in "0123456789")
     digits = digits[2:] if number.startswith("+86") else digits[-9:]  # country codes take 1 to 3 digits
     return digits.encode() if len(digits) >= SHORTEST else None
+
+
+def _names(address: bytes, data: bytes) -> bool:
+    """Does `data` name `address`, and not a longer one that only contains it (10.0.0.2 in 10.0.0.21)?"""
+    return address in data and re.search(rb"(?<!\d)(?<!\d\.)" + re.escape(address) + rb"(?!\.?\d)", data) is not None
 
 
 def _line(lines: list[bytes], name: bytes) -> bytes:

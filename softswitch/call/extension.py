@@ -34,20 +34,21 @@ async def collect_extension(a: InboundLeg, need: NeedExtension, record: CallReco
     record.moment("answered_in_at")
     digits = _Digits(a)
     prompts = [need.prompt]
-    for left in reversed(range(services.settings.extension_tries)):
+    left = services.settings.extension_tries
+    while True:
+        left -= 1
         keyed = await _one_try(a, digits, prompts, need.digits, services)
         decision = await services.router.resolve(need.x, need.caller, digits=keyed, trunk=record.trunk_in)
         if isinstance(decision, Route):
             record.collecting = False
             return replace(decision, extension=keyed)
         assert isinstance(decision, Rejection)
-        retry = left and (not keyed or decision.failure_code == UNKNOWN_EXTENSION)
+        retry = left > 0 and (not keyed or decision.failure_code == UNKNOWN_EXTENSION)
         if not retry:
             record.decided(replace(decision, app_key=need.app_key, x=need.x, caller=need.caller, extension=keyed))
             record.collecting = False
             raise CallRejected(FAILURES[decision.failure_code], tone=decision.tone)
         prompts = [need.invalid_prompt, need.prompt] if keyed else [need.prompt]
-    raise AssertionError("unreachable: the last try returns or raises")
 
 
 class _Digits:
@@ -80,6 +81,8 @@ async def _one_try(a: InboundLeg, digits: _Digits, names: list[str], wanted: int
                 digit = await digits.queue.get()
         except TimeoutError:
             break
+        if digit == TERMINATOR and not keyed:
+            continue  # it belongs to the try before: the last of its digits had ended that one already
         if playback is not None:
             playback.stop()
         if digit == TERMINATOR:

@@ -16,7 +16,7 @@ import structlog
 
 from softswitch.call.leg import Leg
 from softswitch.call.quality import mean_opinion_score
-from softswitch.errors import FAILURES, NORMAL, Failure, SoftswitchError
+from softswitch.errors import FAILURES, Failure
 from softswitch.interfaces import (
     Cdr,
     CdrSink,
@@ -225,12 +225,12 @@ class CdrWriter:
     async def _write(self, cdr: Cdr) -> None:
         try:
             await self._store.close_attempt(cdr)
-        except SoftswitchError as error:
+        except Exception as error:  # whatever it is, the next record must still be written
             log.error("cdr_not_stored", call_id=cdr.call_id, error=str(error), cdr=dataclasses.asdict(cdr))
         for sink in self._sinks:
             try:
                 sink.write(cdr)
-            except SoftswitchError as error:
+            except Exception as error:
                 log.error("cdr_not_written", call_id=cdr.call_id, error=str(error), cdr=dataclasses.asdict(cdr))
 
 
@@ -255,11 +255,6 @@ def _when_all_done(futures: Sequence[asyncio.Future[Any]], within_s: float, then
     timer = asyncio.get_running_loop().call_later(within_s, finish)
     for future in futures:
         future.add_done_callback(one_done)
-
-
-def outcome_of(failure: Failure) -> str:
-    """The metrics label of an outcome."""
-    return "answered" if failure is NORMAL else str(failure.code)
 
 
 SHUTDOWN = FAILURES[8040]

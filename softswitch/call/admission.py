@@ -40,6 +40,14 @@ class Admission:
         return self._active[key]
 
     @contextmanager
+    def arrived(self, limits: Iterable[Limit]) -> Iterator[None]:
+        """As `admitted`, for a call that is new here: while draining none is taken, but those that are up go on."""
+        if self.draining:
+            raise CallRejected(DRAINING, retry_after_s=self._retry_after_s)
+        with self.admitted(limits):
+            yield
+
+    @contextmanager
     def admitted(self, limits: Iterable[Limit]) -> Iterator[None]:
         """Count this call under every limit for as long as the block lasts; raises CallRejected where one is full."""
         limits = tuple(limits)
@@ -55,8 +63,6 @@ class Admission:
                     del self._active[limit.key]
 
     def _check(self, limits: tuple[Limit, ...]) -> None:
-        if self.draining:
-            raise CallRejected(DRAINING, retry_after_s=self._retry_after_s)
         for limit in limits:
             full = limit.calls and self._active[limit.key] >= limit.calls
             if full or (limit.calls_per_second and not self._take_token(limit)):

@@ -48,10 +48,9 @@ class B2bua:
         a = InboundLeg(session, call_id, services.media)
         record = CallRecord(call_id, services.wall_clock, services.settings.host_name, trunk, a=a)
         async with accounted(a, record, services), hangup_scope(a):
-            with services.registry.listed(record), services.admission.admitted(services.arrival_limits(trunk)):
+            with services.registry.listed(record), services.admission.arrived(services.arrival_limits(trunk)):
                 a.trying()
                 await self._begin(record)
-                a.read_offer()
                 route = await self._decide(a, record)
                 if isinstance(route, NeedExtension):
                     route = await collect_extension(a, route, record, services)
@@ -66,6 +65,7 @@ class B2bua:
         """The second half: ring the callee, answer the caller, let them talk."""
         services = self._services
         self._prepare(a, route, record)
+        await a.open_media()  # nobody is rung whom the caller could not talk to
         if route.mode is Mode.AXE and route.direction == 0:
             await services.store.remember_caller(_callback(route, services))
         async with dial(route, a, record, services) as b, hangup_scope(b):
@@ -80,6 +80,7 @@ class B2bua:
         decision = await self._services.router.resolve(dialled, caller, trunk=record.trunk_in)
         record.decided(decision)
         record.note(callee=decision.x or dialled)
+        a.read_offer()  # now that the record knows whose call it is, and before a tone or a callee needs it
         if isinstance(decision, Rejection):
             raise CallRejected(FAILURES[decision.failure_code], tone=decision.tone)
         return decision
@@ -103,9 +104,12 @@ class B2bua:
         record.state = "answered"
         services.metrics.setup_time(now - record.get("call_in_at"))
         log.info("call_answered", call_id=record.call_id, trunk=record.trunk_out)
-        await services.cdrs.open(record)  # a crash from here on must not lose that it was answered
-        if route.mode is Mode.AX and route.direction == 1:
-            await services.store.consume_temporary_callee(route.binding.id)
+        try:
+            await services.cdrs.open(record)  # a crash from here on must not lose that it was answered
+            if route.mode is Mode.AX and route.direction == 1:
+                await services.store.consume_temporary_callee(route.binding.id)
+        except StoreError as error:  # they are talking: no reason to part them
+            log.error("answer_not_stored", call_id=record.call_id, error=str(error))
 
 
 def _callback(route: Route, services: CallServices) -> CallbackRecord:

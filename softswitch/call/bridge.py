@@ -18,13 +18,12 @@ from softswitch.call.cdr import CallRecord
 from softswitch.call.dtmf import info_body
 from softswitch.call.hangup import hangup_scope
 from softswitch.call.leg import InboundLeg, Leg, OutboundLeg
-from softswitch.call.renegotiate import Renegotiation, pass_on
+from softswitch.call.renegotiate import Renegotiations
 from softswitch.call.services import CallServices
 from softswitch.call.supervision import Supervision
 from softswitch.errors import FAILURES, CallRejected
 from softswitch.interfaces import MediaEndpoint, PlayReport, Prompt, Recording, Treatment
 from softswitch.sip.message import SipResponse
-from softswitch.sip.session import InDialogRequest
 
 ANNOUNCEMENT_TRIES = 2  # a media restart in the middle of the announcement: it is played again from its start
 
@@ -42,16 +41,15 @@ async def bridge(
     )
     talk = Talk(a, b, treatment, record, services)
     supervision.warn = talk.warn
-    renegotiations: asyncio.Queue[Renegotiation] = asyncio.Queue()
+    renegotiations = Renegotiations()
     for leg, other in ((a, b), (b, a)):
         leg.on_digit = functools.partial(_pass_digit, other)
-        leg.on_late_answer = functools.partial(renegotiations.put_nowait, Renegotiation(leg, other, None))
-        leg.renegotiate = functools.partial(_queue, renegotiations, leg, other)
+        leg.on_late_answer = functools.partial(renegotiations.tell, leg, other)
+        leg.renegotiate = functools.partial(renegotiations.ask, leg, other)
     with supervision, talk:
         async with hangup_scope(supervision, talk):
             talk.begin()
-            while True:
-                await pass_on(await renegotiations.get())
+            await renegotiations.run()
 
 
 class Talk:
@@ -150,10 +148,6 @@ def _pass_digit(other: Leg, digit: str, via: str) -> None:
     if via == "info":
         sent = other.session.request("INFO", body=info_body(digit), content_type="application/dtmf-relay")
         sent.add_done_callback(_look_away)
-
-
-def _queue(queue: asyncio.Queue[Renegotiation], leg: Leg, other: Leg, request: InDialogRequest) -> None:
-    queue.put_nowait(Renegotiation(leg, other, request))
 
 
 def _look_away(response: asyncio.Future[SipResponse]) -> None:

@@ -16,8 +16,8 @@ answer end before the yield, the one that did after it. Called by the story.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 
 from softswitch.call.cdr import CallRecord
@@ -25,54 +25,64 @@ from softswitch.call.hangup import LegEnded, refusal
 from softswitch.call.leak_guard import LeakGuard
 from softswitch.call.leg import InboundLeg, OutboundLeg
 from softswitch.call.services import CallServices
-from softswitch.errors import FAILURES, NORMAL, CallRejected, Failure, MediaError
-from softswitch.interfaces import Playback, Route, Target
+from softswitch.errors import FAILURES, NORMAL, CallRejected, Failure
+from softswitch.interfaces import Playback, Prompt, Route, Target
 from softswitch.sip.message import SipResponse
 from softswitch.sip.transaction import Hop
 
 NO_TARGET = FAILURES[7508]
 NO_ANSWER_IN_TIME = FAILURES[8101]
 NO_CONNECTION = FAILURES[8035]
+RINGBACK = "ringback"  # the built-in one
 USELESS_ANSWER = FAILURES[7506]
 
 
 class _Refused(Exception):
     """A target said no; `go_on` tells whether the next may be tried."""
 
-    def __init__(self, failure: Failure, go_on: bool) -> None:
+    def __init__(self, failure: Failure, go_on: bool, retry_after_s: int | None = None) -> None:
         super().__init__(failure.words)
-        self.failure, self.go_on = failure, go_on
+        self.failure, self.go_on, self.retry_after_s = failure, go_on, retry_after_s
 
 
 @asynccontextmanager
 async def dial(route: Route, a: InboundLeg, record: CallRecord, services: CallServices) -> AsyncIterator[OutboundLeg]:
     """The leg that answered; raises CallRejected when the hunt is over without one."""
-    caller_hears = CallerHears(a, route, services)
-    if a.answered:
-        await caller_hears.connecting()
-    failure = NO_TARGET
-    for target in route.targets:
-        b = OutboundLeg(record.call_id, services.media, _codecs(a, target))
-        record.b, record.trunk_out = b, target.trunk
-        end = NORMAL
+    refused = _Refused(NO_TARGET, go_on=True)
+    with CallerHears(a, route, services) as caller_hears:
+        caller_hears.connecting()
+        for target in route.targets:
+            b = OutboundLeg(record.call_id, services.media, _codecs(a, target))
+            record.b, record.trunk_out = b, target.trunk
+            end = NORMAL
+            try:
+                with _trunk_taken(target, services):
+                    await _ring(b, target, route, caller_hears, record, services)
+                    caller_hears.stop()
+                    yield b
+                    return
+            except _Refused as no:
+                refused, end = no, no.failure
+                record.note(cause=b.cause or end.cause)
+                if not no.go_on:
+                    break
+            except LegEnded as ended:
+                end = ended.failure
+                raise
+            finally:
+                b.hang_up(_told(a, end))
+    raise CallRejected(refused.failure, retry_after_s=refused.retry_after_s)
+
+
+@contextmanager
+def _trunk_taken(target: Target, services: CallServices) -> Iterator[None]:
+    """Count the call against its outgoing trunk's limits; a full trunk is passed over as one that refuses."""
+    with ExitStack() as taken:
         try:
-            with services.admission.admitted(services.limits_of(target.trunk)):
-                await _ring(b, target, route, caller_hears, record, services)
-                caller_hears.stop()
-                yield b
-                return
-        except _Refused as refused:
-            end = failure = refused.failure
-            record.note(cause=b.cause or failure.cause)
-            if not refused.go_on:
-                break
-        except LegEnded as ended:
-            end = ended.failure
-            raise
-        finally:
-            b.hang_up(_told(a, end))
-    caller_hears.stop()
-    raise CallRejected(failure)
+            taken.enter_context(services.admission.admitted(services.limits_of(target.trunk)))
+        except CallRejected as full:
+            raise _Refused(full.failure, go_on=True, retry_after_s=full.retry_after_s) from full
+        yield
 
 
 def _told(a: InboundLeg, end: Failure) -> Failure:
@@ -94,10 +104,7 @@ async def _ring(
     services: CallServices,
 ) -> None:
     """Invite one target; returns when it answered, raises _Refused on any other outcome."""
-    try:
-        await b.open_media()
-    except MediaError as error:
-        raise CallRejected(FAILURES[7109]) from error
+    await b.open_media()
     _invite(caller_hears.a, b, target, route, services)
     record.moment("forward_at")
     rung = False
@@ -151,6 +158,12 @@ class CallerHears:
     services: CallServices
     playback: Playback | None = None
 
+    def __enter__(self) -> CallerHears:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
     async def progress(self, b: OutboundLeg, response: SipResponse, record: CallRecord) -> None:
         """The callee rings or sends early media (101 to 199)."""
         if response.status == 180 or response.body:
@@ -159,24 +172,26 @@ class CallerHears:
             record.moment("alerting_at")
             record.state = "ringing"
         early = bool(response.body) and b.read_answer(response)
-        ringback = self.services.prompt(self.route.treatment.ringback)
-        if ringback is not None:
-            await self._play(ringback.path)
+        ringback = self._prompt(self.route.treatment.ringback)
+        if ringback is not None and await self.a.early_media():
+            self._play(ringback.path)
         elif early and await self.a.early_media():
             self._relay(b)
         elif response.status == 180:
             self.a.ringing()
 
-    async def connecting(self) -> None:
-        """The caller was answered already: it hears that we are connecting, then our own ringback."""
-        first = self.services.prompt(self.route.treatment.connecting)
-        ringback = self.services.prompt("ringback")
+    def connecting(self) -> None:
+        """A caller who was answered already hears that we are connecting, then a ringback of ours."""
+        if not self.a.answered:
+            return
+        first = self._prompt(self.route.treatment.connecting)
+        ringback = self._prompt(self.route.treatment.ringback) or self._prompt(RINGBACK)
         if first is not None:
-            await self._play(first.path, loop=ringback is None)
-            if ringback is not None and self.playback is not None:
-                self.playback.finished.add_done_callback(lambda _: self._ring_on(ringback.path))
+            played = self._play(first.path, loop=ringback is None)
+            if ringback is not None:
+                played.finished.add_done_callback(lambda _: self._ring_on(played, ringback.path))
         elif ringback is not None:
-            await self._play(ringback.path)
+            self._play(ringback.path)
 
     def stop(self) -> None:
         """Nothing of ours any more."""
@@ -186,13 +201,20 @@ class CallerHears:
 
     def _relay(self, b: OutboundLeg) -> None:
         self.stop()
-        if self.a.endpoint is not None and b.endpoint is not None:
-            self.services.media.connect(self.a.endpoint, b.endpoint)
+        assert self.a.endpoint is not None
+        assert b.endpoint is not None
+        self.services.media.connect(self.a.endpoint, b.endpoint)
 
-    async def _play(self, path: str, *, loop: bool = True) -> None:
-        if self.playback is None and await self.a.early_media() and self.a.endpoint is not None:
+    def _prompt(self, name: str | None) -> Prompt | None:
+        return self.services.prompt(name, self.route.treatment.language)
+
+    def _play(self, path: str, *, loop: bool = True) -> Playback:
+        if self.playback is None:
+            assert self.a.endpoint is not None
             self.playback = self.services.media.play([self.a.endpoint], [path], loop=loop)
+        return self.playback
 
-    def _ring_on(self, path: str) -> None:
-        if self.playback is not None and self.a.endpoint is not None:
-            self.playback = self.services.media.play([self.a.endpoint], [path], loop=True)
+    def _ring_on(self, after: Playback, path: str) -> None:
+        if self.playback is after:
+            self.playback = None
+            self._play(path)

@@ -12,15 +12,18 @@ from collections.abc import Callable, Sequence
 
 from softswitch.call.dtmf import info_digit
 from softswitch.call.hangup import q850_cause, reason_headers
-from softswitch.errors import FAILURES, NORMAL, CallRejected, Failure, SipParseError
+from softswitch.errors import FAILURES, NORMAL, CallRejected, Failure, MediaError, SipParseError
 from softswitch.interfaces import EndpointStatistics, MediaDriver, MediaEndpoint, RtpRemote
 from softswitch.sdp.offer_answer import Negotiated, Offer, accept_answer, answer, local_offer, parse_offer
 from softswitch.sip.message import SipRequest, SipResponse
 from softswitch.sip.session import InDialogRequest
 from softswitch.sip.user_agent import ClientSession, ServerSession
 
+ALLOWED = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, UPDATE"
 CODECS = ("PCMA", "PCMU")
 NO_COMMON_CODEC = Failure(7505, 488, 88, "no audio codec in common with the caller")
+ALL_OF = {"sendrecv": "sendrecv", "sendonly": "recvonly", "recvonly": "sendonly", "inactive": "inactive"}
+RETRY_AFTER_S = 5  # media ports come free as calls end
 BAD_OFFER = Failure(7505, 400, 111, "the caller's session description is malformed")
 
 
@@ -48,13 +51,12 @@ class Leg:
         self._hung_up = False
         self.wish = "sendrecv"  # the direction the far end last asked for, as it writes it
         self.on_late_answer: Callable[[], None] = _nothing
-        self._pending_offer: bytes | None = None  # sent in a 2xx, its answer comes in the ACK
+        self._pending_offer: tuple[bytes, str] | None = None  # sent in a 2xx, and its direction; answered by the ACK
 
     @property
     def session(self) -> ServerSession | ClientSession:
         """The SIP session; set from the first INVITE on."""
-        assert self._session is not None
-        return self._session
+        raise NotImplementedError
 
     @property
     def started(self) -> bool:
@@ -69,9 +71,12 @@ class Leg:
     # Media
 
     async def open_media(self) -> MediaEndpoint:
-        """The leg's endpoint, opened on first use; raises MediaError."""
+        """The leg's endpoint, opened on first use; raises CallRejected (7109) where there is none to be had."""
         if self.endpoint is None:
-            self.endpoint = await self._media.open_endpoint(self.call_id)
+            try:
+                self.endpoint = await self._media.open_endpoint(self.call_id)
+            except MediaError as error:
+                raise CallRejected(FAILURES[7109], retry_after_s=RETRY_AFTER_S) from error
             self.endpoint.on_digit = lambda digit: self.on_digit(digit, "rtp")
         return self.endpoint
 
@@ -147,6 +152,9 @@ class Leg:
         if not request.message.body:
             self.answer_without_offer(request)
             return
+        if self.negotiated is None:
+            request.respond(491)  # RFC 3311 5.2: the first offer is still without its answer
+            return
         offer = self.offer_in(request)
         if offer is not None:
             self.wish = offer.direction
@@ -173,8 +181,8 @@ class Leg:
         if request.message.method != "INVITE":
             request.respond(200)
             return
-        self._pending_offer = self.offer_sdp(direction=direction)
-        request.respond(200, body=self._pending_offer, content_type="application/sdp")
+        self._pending_offer = self.offer_sdp(direction=direction), direction
+        request.respond(200, body=self._pending_offer[0], content_type="application/sdp")
 
     # What the session tells (SessionListener)
 
@@ -192,16 +200,19 @@ class Leg:
 
     def on_acknowledged(self, request: SipRequest) -> None:
         """The ACK of a 2xx of ours; it brings the answer where the 2xx made the offer."""
-        offered, self._pending_offer = self._pending_offer, None
-        if offered is None:
+        if self._pending_offer is None:
             return
+        (offered, direction), self._pending_offer = self._pending_offer, None
         negotiated = _read_answer(offered, request.body)
         if negotiated is None:
             self.end(NO_COMMON_CODEC)
             return
         self.apply(negotiated)
-        self.wish = negotiated.far_direction
-        self.on_late_answer()
+        # Who takes all that was offered is not the one who holds.
+        wish = "sendrecv" if negotiated.far_direction == ALL_OF[direction] else negotiated.far_direction
+        if wish != self.wish:
+            self.wish = wish
+            self.on_late_answer()
 
     def on_unacknowledged(self) -> None:
         """64*T1 without an ACK: the far end is gone (RFC 3261 13.3.1.4)."""
@@ -226,7 +237,7 @@ class Leg:
         elif method == "REFER":
             request.respond(603)  # a transfer would hand one party's dialog to a third
         else:
-            request.respond(405)
+            request.respond(405, headers=[("Allow", ALLOWED)])
 
     def _on_info(self, request: InDialogRequest) -> None:
         digit = info_digit(request.message.content_type, request.message.body)
@@ -269,7 +280,6 @@ class InboundLeg(Leg):
         self._offer: Offer | None = None
         self._late_answer: asyncio.Future[None] | None = None
         self._early = b""
-        self.alerted = False
         session.listener = self
 
     @property
@@ -303,7 +313,6 @@ class InboundLeg(Leg):
 
     def ringing(self) -> None:
         """180, unless the caller already hears something else."""
-        self.alerted = True
         if not self.answered and not self._early:
             self._session.progress(180)
 
@@ -327,16 +336,15 @@ class InboundLeg(Leg):
         if self._offer is not None:
             self._session.accept(body=self._early or self._answer_offer(codec))
             return
-        self._pending_offer = self.offer_sdp(codecs=sorted(self.codecs, key=lambda one: one != codec))
+        self._pending_offer = self.offer_sdp(codecs=sorted(self.codecs, key=lambda one: one != codec)), "sendrecv"
         self._late_answer = asyncio.get_running_loop().create_future()
-        self._session.accept(body=self._pending_offer)
+        self._session.accept(body=self._pending_offer[0])
         await self._late_answer
 
     def _answer_offer(self, codec: str | None) -> bytes:
         assert self._offer is not None
         body = self.answer_sdp(self._offer, codec=codec)
-        if body is None:
-            raise CallRejected(NO_COMMON_CODEC)
+        assert body is not None, "read_offer has seen a common codec"
         return body
 
     def on_acknowledged(self, request: SipRequest) -> None:

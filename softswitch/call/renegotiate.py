@@ -1,7 +1,7 @@
 """Passes hold, resume and any other change of direction from one leg to the other; everything else stays on its leg.
 
 RFC 3261 14, RFC 3311, RFC 3264 8.4. Addresses and codecs are each leg's own affair: only the direction is offered on.
-Called by `bridge.py`, one renegotiation at a time.
+Called by `bridge.py`.
 
     caller            switch            callee
       | INVITE sendonly |                 |
@@ -39,8 +39,39 @@ class Renegotiation:
     request: InDialogRequest | None
 
 
-async def pass_on(change: Renegotiation) -> None:
-    """Carry one renegotiation through; the requester always gets its final response."""
+class Renegotiations:
+    """What the two legs of a talk ask for, carried through one after the other."""
+
+    def __init__(self) -> None:
+        self._queue: asyncio.Queue[Renegotiation] = asyncio.Queue()
+        self._pending: list[Renegotiation] = []  # the one under way and those in the queue
+
+    def ask(self, leg: Leg, other: Leg, request: InDialogRequest) -> None:
+        """`leg` sent a re-INVITE or UPDATE; it gets its final response now or later."""
+        if not request.message.body and request.message.method == "UPDATE":
+            leg.answer_without_offer(request)
+        elif any(change.other is leg for change in self._pending):
+            request.respond(491)  # RFC 3261 14.2: an offer of ours to this leg is due, or under way
+        else:
+            self._put(Renegotiation(leg, other, request))
+
+    def tell(self, leg: Leg, other: Leg) -> None:
+        """`leg` has answered an offer of ours with another direction than before."""
+        self._put(Renegotiation(leg, other, None))
+
+    def _put(self, change: Renegotiation) -> None:
+        self._pending.append(change)
+        self._queue.put_nowait(change)
+
+    async def run(self) -> None:
+        """Carry them through until cancelled."""
+        while True:
+            change = await self._queue.get()
+            await _pass_on(change)
+            self._pending.remove(change)
+
+
+async def _pass_on(change: Renegotiation) -> None:
     if change.request is None:
         await _tell(change.other, change.leg.wish)
     elif not change.request.message.body:
@@ -71,15 +102,16 @@ def _allowed(other: Leg) -> str:
 
 async def _tell(other: Leg, direction: str) -> SipResponse:
     """Offer `direction` to `other` and apply its answer; waits and tries again where both sides asked at once (491)."""
-    for attempt in range(GLARE_TRIES):
+    tries_left = GLARE_TRIES
+    while True:
         offered = other.offer_sdp(direction=direction)
         response = await other.session.request("INVITE", body=offered, content_type="application/sdp")
         if response.status < 300:
             _apply(other, offered, response)
-        if response.status != 491 or attempt == GLARE_TRIES - 1:
+        tries_left -= 1
+        if response.status != 491 or not tries_left:
             return response
         await asyncio.sleep(random.uniform(*(OWNER_WAITS_S if other.name == "callee" else OTHER_WAITS_S)))
-    raise AssertionError("unreachable: the last attempt returns")
 
 
 def _apply(leg: Leg, offered: bytes, response: SipResponse) -> None:

@@ -15,6 +15,7 @@ import signal
 import time
 from collections.abc import Iterator, Mapping
 
+import msgspec
 import structlog
 import uvicorn
 import uvloop
@@ -31,7 +32,7 @@ from softswitch.errors import ConfigError
 from softswitch.interfaces import CdrSink, Prompt
 from softswitch.logs import configure_logging
 from softswitch.media_drivers.null import NullDriver
-from softswitch.media_drivers.server import MediaServer
+from softswitch.media_drivers.server import ServerDriver
 from softswitch.media_drivers.supervisor import MediaProcess
 from softswitch.metrics import Metrics
 from softswitch.prompts import load_catalogue
@@ -134,7 +135,7 @@ class Switch:
         """Open everything; when it returns, calls are taken."""
         if self.media_process is not None:
             await self.media_process.start()
-        if isinstance(self.media, MediaServer):
+        if isinstance(self.media, ServerDriver):
             await self.media.start()
         self._spawn(self.cdrs.run())
         recovered = await self.cdrs.recover()
@@ -155,8 +156,9 @@ class Switch:
     def _measure(self) -> None:
         metrics = self.metrics
         metrics.sip(lambda: self.user_agent.counts, lambda: self.user_agent.retransmissions)
-        if isinstance(self.media, MediaServer):
-            metrics.media(lambda: self.media.totals)
+        media = self.media
+        if isinstance(media, ServerDriver):
+            metrics.media(lambda: msgspec.structs.asdict(media.totals))
         metrics.gauge("active_calls", "Calls that are up", lambda: len(self.registry))
         metrics.gauge("media_up", "1 while the media server is connected", lambda: float(self.media.up))
         metrics.gauge("draining", "1 while no new calls are taken", lambda: float(self.admission.draining))
@@ -223,7 +225,7 @@ class Switch:
         if self._http is not None:
             self._http.should_exit = True
             await self._http_task
-        if isinstance(self.media, MediaServer):
+        if isinstance(self.media, ServerDriver):
             await self.media.close()
         if self.media_process is not None:
             await self.media_process.stop()
@@ -245,15 +247,16 @@ class Switch:
             await asyncio.sleep(SWEEP_EVERY_S)
 
 
-def _media_parts(config: Config) -> tuple[MediaProcess | None, MediaServer | NullDriver]:
+def _media_parts(config: Config) -> tuple[MediaProcess | None, ServerDriver | NullDriver]:
     """Our own media server and the way to it, or the way to a running one, or none at all."""
     media = config.media
     if media.driver == "null":
         return None, NullDriver(address=media.bind)
+    driver = ServerDriver(media.server or media.socket)
     if media.server:
-        return None, MediaServer(media.server, advertised=media.advertised)
-    process = MediaProcess(media.socket, bind=media.bind, ports=media.ports, silence_s=media.silence_s)
-    return process, MediaServer(media.socket, advertised=media.advertised)
+        return None, driver
+    arguments = ["--socket", media.socket, "--bind", media.bind, "--ports", media.ports]
+    return MediaProcess([*arguments, "--silence-s", str(media.silence_s)]), driver
 
 
 def _call_settings(config: Config, identity_host: str) -> CallSettings:

@@ -114,14 +114,35 @@ def listen_for(
     """How much of a long `reference` was heard, piece by piece, each within `drift_s` of its place; None: nothing.
 
     Pieces survive a jitter buffer that inserts or drops a frame in the middle, which one long correlation would not.
+    Where the reference was said more than once, the most complete time counts, of equals the first.
     """
-    anchor = _anchor(heard, reference, sure, piece_s)
-    if anchor is None:
-        return None
+    parts = list(pieces(reference, piece_s))
+    hearings = [
+        hearing
+        for begin_s in _beginnings(heard, parts, sure, drift_s)
+        if (hearing := _hearing_at(heard, parts, begin_s, sure, drift_s, len(reference) / RATE))
+    ]
+    return max(hearings, key=lambda hearing: (round(hearing.share, 3), round(hearing.score, 2)), default=None)
+
+
+def _beginnings(heard: Samples, parts: list[tuple[float, Samples]], sure: float, drift_s: float) -> list[float]:
+    """Where the reference may begin, going by any of its pieces; close guesses count once."""
+    guesses = sorted(match.at_s - at_s for at_s, piece in parts for match in find_all(heard, piece, sure=sure))
+    apart: list[float] = []
+    for guess in guesses:
+        if not apart or guess - apart[-1] > drift_s / 2:
+            apart.append(guess)
+    return apart
+
+
+def _hearing_at(
+    heard: Samples, parts: list[tuple[float, Samples]], begin_s: float, sure: float, drift_s: float, length_s: float
+) -> Hearing | None:
+    """The pieces that are heard if the reference begins at about `begin_s`."""
     found: list[Match | None] = []
-    for at_s, piece in pieces(reference, piece_s):
-        first = max(0, int((anchor + at_s - drift_s) * RATE))
-        match = find(heard[first : int((anchor + at_s + drift_s) * RATE) + len(piece)], piece, sure=sure)
+    for at_s, piece in parts:
+        first = max(0, int((begin_s + at_s - drift_s) * RATE))
+        match = find(heard[first : int((begin_s + at_s + drift_s) * RATE) + len(piece)], piece, sure=sure)
         found.append(Match(match.score, match.at_s + first / RATE - at_s) if match else None)
     good = [match for match in found if match]
     if not good:
@@ -130,20 +151,10 @@ def listen_for(
         share=len(good) / len(found),
         score=float(np.mean([match.score for match in good])),
         from_s=good[0].at_s,
-        to_s=good[-1].at_s + len(reference) / RATE,
+        to_s=good[-1].at_s + length_s,
         first_piece=found[0] is not None,
         last_piece=found[-1] is not None,
     )
-
-
-def _anchor(heard: Samples, reference: Samples, sure: float, piece_s: float) -> float | None:
-    """Where the whole reference would begin, by its best-heard piece (or all of it, when it is in one piece)."""
-    candidates = [(0.0, reference), *pieces(reference, piece_s)]
-    matches = [(match, at_s) for at_s, piece in candidates if (match := find(heard, piece, sure=sure))]
-    if not matches:
-        return None
-    match, at_s = max(matches, key=lambda pair: pair[0].score)
-    return match.at_s - at_s
 
 
 def first_sound_s(samples: Samples, *, floor: float = SILENCE_RMS) -> float | None:

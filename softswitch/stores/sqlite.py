@@ -3,7 +3,7 @@
 An indexed look-up takes some 25 µs this way, a twentieth of what a worker thread or an ORM costs (docs/decisions.md).
 So the coroutines of `BindingStore` and `CdrStore` never suspend here. `app.py` opens one `SqliteStore` a process;
 provisioning.py writes bindings into the same file. All SQL of the call path stands in `CALL_PATH_SQL`, each statement
-a primary-key or index look-up. Never used from a second thread, never holds a transaction open.
+a primary-key or index look-up. Its connection is never used from a second thread and never holds a transaction open.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import msgspec
 
 from softswitch.errors import StoreError
 from softswitch.interfaces import App, Binding, CallbackRecord, Cdr, Mode, PrivateNumber, TemporaryCallee
+from softswitch.stores.checkpoint import LAST_RESORT_PAGES, Checkpointer
 from softswitch.stores.schema import REVISION
 
 # A writer that holds the lock longer than this fails the operation rather than the clocks of all calls.
@@ -113,9 +114,11 @@ class SqliteStore:
             self._connection = _connect(path)
         except sqlite3.Error as error:
             raise StoreError(f"{path}: {error}") from error
+        self._checkpointer = Checkpointer(path)
 
     def close(self) -> None:
         """Release the file; idempotent."""
+        self._checkpointer.close()
         self._connection.close()
 
     def healthy(self) -> bool:
@@ -212,7 +215,10 @@ def _connect(path: str) -> sqlite3.Connection:
     """A connection that commits each statement by itself, in a file that readers and one writer share (WAL)."""
     connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_TIMEOUT_MS / 1000)
     # NORMAL: a power cut may lose the last commits but never corrupts, and a commit waits for no disk.
-    connection.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -65536;")
+    connection.executescript(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -65536;"
+        f"PRAGMA wal_autocheckpoint = {LAST_RESORT_PAGES};"
+    )
     return connection
 
 

@@ -1,0 +1,38 @@
+"""What commands share: configuration, dialplan and store are opened when a command needs them, and once."""
+
+from __future__ import annotations
+
+import pytest
+import typer
+
+from softswitch.cli.session import Session
+from softswitch.errors import ConfigError
+from tests.cli.conftest import CommandLine
+
+
+def test_nothing_is_read_before_it_is_needed() -> None:
+    session = Session("nowhere.toml")
+    with pytest.raises(ConfigError):
+        _ = session.config
+
+
+def test_configuration_and_dialplan_are_read_once(cli: CommandLine) -> None:
+    session = Session(None)
+    assert session.config is session.config
+    assert session.dialplan is session.dialplan
+
+
+def test_numbers_are_read_in_every_form_of_the_dialplan(cli: CommandLine) -> None:
+    session = Session(None)
+    for text in ("13800000001", "+8613800000001", "8613800000001", "138-0000-0001"):
+        assert session.number(text) == "+8613800000001"
+    assert session.number("0755 26000001") == "+8675526000001"
+    assert session.optional_number(None) is None
+    with pytest.raises(typer.BadParameter, match="'x' is not a phone number"):
+        session.optional_number("x")
+
+
+def test_the_store_is_closed_after_its_block(cli: CommandLine) -> None:
+    with Session(None).provisioning() as store:
+        assert store.list_numbers() == ([], 0)
+    assert (cli.folder / "var" / "softswitch.db").exists()

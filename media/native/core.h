@@ -11,6 +11,7 @@
 #include <stddef.h>
 
 #include "g711.h"
+#include "io.h"
 #include "ring.h"
 #include "rtp.h"
 
@@ -315,17 +316,5 @@ void recording_tick(struct worker *worker);
 bool writer_start(struct writer *writer, int event_fd);
 void writer_stop(struct writer *writer);
 void writer_wake(struct writer *writer);
-
-/* io_*.c: sockets. Data given to io_send lies in a received packet or in io_scratch and is kept until io_flush. */
-struct io *io_create(uint32_t capacity, int wake_fd, const char *kind);
-void io_destroy(struct io *io);
-bool io_open(struct io *io, uint32_t slot, int rtp_fd, int rtcp_fd);
-void io_close(struct io *io, uint32_t slot);
-/* Sleeps until `until` (or for ever where it is negative: then only the wake-up descriptor ends it). */
-void io_wait(struct io *io, int64_t until);
-void io_receive(struct io *io, struct worker *worker);
-uint8_t *io_scratch(struct io *io);
-void io_send(struct io *io, uint32_t slot, bool rtcp, const uint8_t *data, size_t length, const struct sockaddr_in *to);
-void io_flush(struct io *io);
 
 #endif

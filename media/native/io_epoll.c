@@ -9,7 +9,8 @@
 
 #define BATCH 1024
 
-struct io {
+struct epoll_io {
+    struct io io;
     int epoll_fd, wake_fd;
     int (*fds)[2];
     uint8_t packet[2 * MAX_PACKET];
@@ -17,51 +18,54 @@ struct io {
     struct epoll_event ready[BATCH];
 };
 
-struct io *io_create(uint32_t capacity, int wake_fd, const char *kind)
+static struct io *epoll_create_io(uint32_t capacity, int wake_fd)
 {
-    (void)kind;
-    struct io *io = calloc(1, sizeof *io);
-    if (!io)
+    struct epoll_io *self = calloc(1, sizeof *self);
+    if (!self)
         return NULL;
-    io->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    io->wake_fd = wake_fd;
-    io->fds = calloc(capacity, sizeof *io->fds);
+    self->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    self->wake_fd = wake_fd;
+    self->fds = calloc(capacity, sizeof *self->fds);
     struct epoll_event event = {.events = EPOLLIN, .data.u64 = UINT64_MAX};
-    if (io->epoll_fd < 0 || !io->fds || epoll_ctl(io->epoll_fd, EPOLL_CTL_ADD, wake_fd, &event) < 0)
+    if (self->epoll_fd < 0 || !self->fds || epoll_ctl(self->epoll_fd, EPOLL_CTL_ADD, wake_fd, &event) < 0)
         return NULL;
-    return io;
+    return &self->io;
 }
 
-void io_destroy(struct io *io)
+static void epoll_destroy(struct io *io)
 {
-    close(io->epoll_fd);
-    free(io->fds);
-    free(io);
+    struct epoll_io *self = (struct epoll_io *)io;
+    close(self->epoll_fd);
+    free(self->fds);
+    free(self);
 }
 
-bool io_open(struct io *io, uint32_t slot, int rtp_fd, int rtcp_fd)
+static bool epoll_open(struct io *io, uint32_t slot, int rtp_fd, int rtcp_fd)
 {
-    io->fds[slot][0] = rtp_fd;
-    io->fds[slot][1] = rtcp_fd;
+    struct epoll_io *self = (struct epoll_io *)io;
+    self->fds[slot][0] = rtp_fd;
+    self->fds[slot][1] = rtcp_fd;
     for (uint32_t i = 0; i < 2; i++) {
         struct epoll_event event = {.events = EPOLLIN, .data.u64 = slot << 1 | i};
-        if (epoll_ctl(io->epoll_fd, EPOLL_CTL_ADD, io->fds[slot][i], &event) < 0)
+        if (epoll_ctl(self->epoll_fd, EPOLL_CTL_ADD, self->fds[slot][i], &event) < 0)
             return false;
     }
     return true;
 }
 
-void io_close(struct io *io, uint32_t slot)
+static void epoll_close(struct io *io, uint32_t slot)
 {
-    close(io->fds[slot][0]);
-    close(io->fds[slot][1]);
+    struct epoll_io *self = (struct epoll_io *)io;
+    close(self->fds[slot][0]);
+    close(self->fds[slot][1]);
 }
 
-void io_wait(struct io *io, int64_t until)
+static void epoll_sleep(struct io *io, int64_t until)
 {
+    struct epoll_io *self = (struct epoll_io *)io;
     if (until < 0) {
         struct epoll_event event;
-        epoll_wait(io->epoll_fd, &event, 1, -1);
+        epoll_wait(self->epoll_fd, &event, 1, -1);
         return;
     }
     struct timespec time = {.tv_sec = until / SECOND_NS, .tv_nsec = until % SECOND_NS};
@@ -69,40 +73,50 @@ void io_wait(struct io *io, int64_t until)
         ;
 }
 
-static void io_read(struct io *io, struct worker *worker, uint64_t source)
+static void epoll_read(struct epoll_io *self, struct worker *worker, uint64_t source)
 {
     struct sockaddr_in from;
     socklen_t from_length = sizeof from;
-    int fd = io->fds[source >> 1][source & 1];
-    ssize_t length = recvfrom(fd, io->packet, MAX_PACKET, MSG_DONTWAIT, (struct sockaddr *)&from, &from_length);
+    int fd = self->fds[source >> 1][source & 1];
+    ssize_t length = recvfrom(fd, self->packet, MAX_PACKET, MSG_DONTWAIT, (struct sockaddr *)&from, &from_length);
     if (length >= 0)
-        endpoint_receive(worker, (uint32_t)(source >> 1), source & 1, io->packet, (size_t)length, &from);
+        endpoint_receive(worker, (uint32_t)(source >> 1), source & 1, self->packet, (size_t)length, &from);
 }
 
-void io_receive(struct io *io, struct worker *worker)
+static void epoll_receive(struct io *io, struct worker *worker)
 {
-    int count = epoll_wait(io->epoll_fd, io->ready, BATCH, 0);
+    struct epoll_io *self = (struct epoll_io *)io;
+    int count = epoll_wait(self->epoll_fd, self->ready, BATCH, 0);
     eventfd_t wakes;
     for (int i = 0; i < count; i++) {
-        if (io->ready[i].data.u64 == UINT64_MAX)
-            eventfd_read(io->wake_fd, &wakes);
+        if (self->ready[i].data.u64 == UINT64_MAX)
+            eventfd_read(self->wake_fd, &wakes);
         else
-            io_read(io, worker, io->ready[i].data.u64);
+            epoll_read(self, worker, self->ready[i].data.u64);
     }
 }
 
-uint8_t *io_scratch(struct io *io)
+static uint8_t *epoll_scratch(struct io *io)
 {
-    return io->scratch;
+    return ((struct epoll_io *)io)->scratch;
 }
 
 /* A full socket buffer loses the packet, as the network would. */
-void io_send(struct io *io, uint32_t slot, bool rtcp, const uint8_t *data, size_t length, const struct sockaddr_in *to)
+static void epoll_send(struct io *io, uint32_t slot, bool rtcp, const uint8_t *data, size_t length,
+                       const struct sockaddr_in *to)
 {
-    sendto(io->fds[slot][rtcp], data, length, MSG_DONTWAIT, (const struct sockaddr *)to, sizeof *to);
+    struct epoll_io *self = (struct epoll_io *)io;
+    sendto(self->fds[slot][rtcp], data, length, MSG_DONTWAIT, (const struct sockaddr *)to, sizeof *to);
 }
 
-void io_flush(struct io *io)
-{
-    (void)io;
-}
+const struct io_kind io_epoll = {
+    .name = "epoll",
+    .create = epoll_create_io,
+    .destroy = epoll_destroy,
+    .open = epoll_open,
+    .close = epoll_close,
+    .wait = epoll_sleep,
+    .receive = epoll_receive,
+    .scratch = epoll_scratch,
+    .send = epoll_send,
+};

@@ -181,7 +181,6 @@ static void worker_tick(struct worker *worker)
     playback_tick(worker);
     recording_tick(worker);
     worker_sweep(worker);
-    io_flush(worker->io);
     if (worker->told)
         eventfd_write(worker->event_fd, 1);
     worker->told = false;

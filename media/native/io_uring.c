@@ -1,0 +1,331 @@
+/* Sockets by io_uring (Linux 6.1): one system call a tick sends everything, sleeps, and has received everything.
+ *
+ * Receives are multishot into a ring of provided buffers; relayed packets are sent out of the same buffers, which go
+ * back to the kernel once the sends are submitted (MSG_DONTWAIT: submitted is done). Completions are run only by
+ * io_uring_enter (DEFER_TASKRUN), so that arriving packets wake nobody.
+ */
+#include <errno.h>
+#include <linux/io_uring.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core.h"
+
+#define SQ_ENTRIES 4096
+#define CQ_ENTRIES 16384
+#define BUFFERS 2048
+#define BUFFER_SIZE 2048
+#define SCRATCH_SIZE 256
+#define GROUP 0
+#define TAG_WAKE UINT64_MAX
+#define TAG_IGNORED (UINT64_MAX - 1)
+
+struct uring_io {
+    struct io io;
+    int fd, wake_fd;
+    bool enabled;
+    int (*fds)[2];
+    uint32_t *generations; /* per slot, so that a completion of the slot's former sockets is known */
+    uint32_t *sq_head, *sq_tail, *cq_head, *cq_tail;
+    uint32_t sq_filled, sq_submitted;
+    struct io_uring_sqe *sqes;
+    struct io_uring_cqe *cqes;
+    struct io_uring_buf_ring *buffer_ring;
+    uint8_t *buffers;
+    uint16_t buffer_tail;
+    uint32_t held_count;
+    uint16_t held[BUFFERS]; /* buffers whose packets may still be sent */
+    uint32_t scratch_next;
+    uint8_t (*scratch)[SCRATCH_SIZE];
+    void *sq_map;
+    size_t sq_map_size;
+    struct msghdr receive_shape;
+};
+
+static int uring_enter(struct uring_io *self, uint32_t wanted, uint32_t flags, struct io_uring_getevents_arg *argument)
+{
+    uint32_t count = self->sq_filled - self->sq_submitted;
+    __atomic_store_n(self->sq_tail, self->sq_filled, __ATOMIC_RELEASE);
+    size_t size = argument ? sizeof *argument : 0;
+    int result = (int)syscall(SYS_io_uring_enter, self->fd, count, wanted, flags, argument, size);
+    self->sq_submitted = __atomic_load_n(self->sq_head, __ATOMIC_ACQUIRE);
+    return result;
+}
+
+static struct io_uring_sqe *uring_sqe(struct uring_io *self, uint8_t operation, int fd, uint64_t tag)
+{
+    if (self->sq_filled - self->sq_submitted == SQ_ENTRIES)
+        uring_enter(self, 0, 0, NULL);
+    struct io_uring_sqe *sqe = &self->sqes[self->sq_filled++ & (SQ_ENTRIES - 1)];
+    memset(sqe, 0, sizeof *sqe);
+    sqe->opcode = operation;
+    sqe->fd = fd;
+    sqe->user_data = tag;
+    return sqe;
+}
+
+/* Buffers */
+
+static uint8_t *uring_buffer(struct uring_io *self, uint16_t id)
+{
+    return self->buffers + (size_t)id * BUFFER_SIZE;
+}
+
+static void uring_provide(struct uring_io *self, uint16_t id)
+{
+    struct io_uring_buf *buffer = &self->buffer_ring->bufs[self->buffer_tail++ & (BUFFERS - 1)];
+    buffer->addr = (uint64_t)(uintptr_t)uring_buffer(self, id);
+    buffer->len = BUFFER_SIZE;
+    buffer->bid = id;
+}
+
+static void uring_publish(struct uring_io *self)
+{
+    __atomic_store_n(&self->buffer_ring->tail, self->buffer_tail, __ATOMIC_RELEASE);
+}
+
+/* Everything that used the held buffers has been submitted. */
+static void uring_give_back(struct uring_io *self)
+{
+    if (!self->held_count || self->sq_submitted != self->sq_filled)
+        return;
+    for (uint32_t i = 0; i < self->held_count; i++)
+        uring_provide(self, self->held[i]);
+    self->held_count = 0;
+    uring_publish(self);
+}
+
+/* Life */
+
+static bool uring_map(struct uring_io *self, const struct io_uring_params *params)
+{
+    self->sq_map_size = params->sq_off.array + params->sq_entries * sizeof(uint32_t);
+    size_t cq_size = params->cq_off.cqes + params->cq_entries * sizeof(struct io_uring_cqe);
+    if (cq_size > self->sq_map_size)
+        self->sq_map_size = cq_size;
+    int protection = PROT_READ | PROT_WRITE, flags = MAP_SHARED | MAP_POPULATE;
+    uint8_t *rings = mmap(NULL, self->sq_map_size, protection, flags, self->fd, IORING_OFF_SQ_RING);
+    self->sqes = mmap(NULL, SQ_ENTRIES * sizeof *self->sqes, protection, flags, self->fd, IORING_OFF_SQES);
+    if (rings == MAP_FAILED || self->sqes == MAP_FAILED)
+        return false;
+    self->sq_map = rings;
+    self->sq_head = (uint32_t *)(rings + params->sq_off.head);
+    self->sq_tail = (uint32_t *)(rings + params->sq_off.tail);
+    self->cq_head = (uint32_t *)(rings + params->cq_off.head);
+    self->cq_tail = (uint32_t *)(rings + params->cq_off.tail);
+    self->cqes = (struct io_uring_cqe *)(rings + params->cq_off.cqes);
+    uint32_t *array = (uint32_t *)(rings + params->sq_off.array);
+    for (uint32_t i = 0; i < params->sq_entries; i++)
+        array[i] = i;
+    return true;
+}
+
+static bool uring_set_up(struct uring_io *self)
+{
+    struct io_uring_params params = {
+        .flags = IORING_SETUP_CQSIZE | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_R_DISABLED,
+        .cq_entries = CQ_ENTRIES,
+    };
+    self->fd = (int)syscall(SYS_io_uring_setup, SQ_ENTRIES, &params);
+    if (self->fd < 0 || !(params.features & IORING_FEAT_SINGLE_MMAP) || !uring_map(self, &params))
+        return false;
+    size_t ring_size = BUFFERS * sizeof(struct io_uring_buf);
+    self->buffer_ring = mmap(NULL, ring_size, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_PRIVATE, -1, 0);
+    self->buffers = mmap(NULL, BUFFERS * BUFFER_SIZE, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_PRIVATE, -1, 0);
+    if (self->buffer_ring == MAP_FAILED || self->buffers == MAP_FAILED)
+        return false;
+    struct io_uring_buf_reg registration = {
+        .ring_addr = (uint64_t)(uintptr_t)self->buffer_ring, .ring_entries = BUFFERS, .bgid = GROUP};
+    if (syscall(SYS_io_uring_register, self->fd, IORING_REGISTER_PBUF_RING, &registration, 1) < 0)
+        return false;
+    for (uint32_t id = 0; id < BUFFERS; id++)
+        uring_provide(self, (uint16_t)id);
+    uring_publish(self);
+    return true;
+}
+
+static void uring_destroy(struct io *io)
+{
+    struct uring_io *self = (struct uring_io *)io;
+    if (self->fd >= 0)
+        close(self->fd);
+    if (self->sq_map)
+        munmap(self->sq_map, self->sq_map_size);
+    if (self->sqes && self->sqes != MAP_FAILED)
+        munmap(self->sqes, SQ_ENTRIES * sizeof *self->sqes);
+    if (self->buffer_ring && self->buffer_ring != MAP_FAILED)
+        munmap(self->buffer_ring, BUFFERS * sizeof(struct io_uring_buf));
+    if (self->buffers && self->buffers != MAP_FAILED)
+        munmap(self->buffers, BUFFERS * BUFFER_SIZE);
+    free(self->fds);
+    free(self->generations);
+    free(self->scratch);
+    free(self);
+}
+
+static struct io *uring_create(uint32_t capacity, int wake_fd)
+{
+    struct uring_io *self = calloc(1, sizeof *self);
+    if (!self)
+        return NULL;
+    self->fd = -1;
+    self->wake_fd = wake_fd;
+    self->fds = calloc(capacity, sizeof *self->fds);
+    self->generations = calloc(capacity, sizeof *self->generations);
+    self->scratch = calloc(SQ_ENTRIES, SCRATCH_SIZE);
+    self->receive_shape.msg_namelen = sizeof(struct sockaddr_in);
+    if (!self->fds || !self->generations || !self->scratch || !uring_set_up(self)) {
+        uring_destroy(&self->io);
+        return NULL;
+    }
+    return &self->io;
+}
+
+/* Requests */
+
+static void uring_watch_wake(struct uring_io *self)
+{
+    uring_sqe(self, IORING_OP_POLL_ADD, self->wake_fd, TAG_WAKE)->poll32_events = POLLIN;
+}
+
+/* The ring belongs to the thread that enables it: the worker's. */
+static void uring_enable(struct uring_io *self)
+{
+    if (self->enabled)
+        return;
+    self->enabled = true;
+    syscall(SYS_io_uring_register, self->fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
+    uring_watch_wake(self);
+}
+
+static void uring_arm(struct uring_io *self, uint32_t slot, uint32_t rtcp)
+{
+    uint64_t tag = (uint64_t)self->generations[slot] << 32 | slot << 1 | rtcp;
+    struct io_uring_sqe *sqe = uring_sqe(self, IORING_OP_RECVMSG, self->fds[slot][rtcp], tag);
+    sqe->addr = (uint64_t)(uintptr_t)&self->receive_shape;
+    sqe->len = 1;
+    sqe->ioprio = IORING_RECV_MULTISHOT;
+    sqe->flags = IOSQE_BUFFER_SELECT;
+    sqe->buf_group = GROUP;
+}
+
+static bool uring_open(struct io *io, uint32_t slot, int rtp_fd, int rtcp_fd)
+{
+    struct uring_io *self = (struct uring_io *)io;
+    self->generations[slot] = (self->generations[slot] + 1) & 0x7FFFFFFF;
+    self->fds[slot][0] = rtp_fd;
+    self->fds[slot][1] = rtcp_fd;
+    uring_arm(self, slot, 0);
+    uring_arm(self, slot, 1);
+    return true;
+}
+
+/* A receive holds its socket: it must have ended before the port is free. */
+static void uring_close(struct io *io, uint32_t slot)
+{
+    struct uring_io *self = (struct uring_io *)io;
+    uring_enable(self);
+    for (int i = 0; i < 2; i++) {
+        struct io_uring_sqe *sqe = uring_sqe(self, IORING_OP_ASYNC_CANCEL, self->fds[slot][i], TAG_IGNORED);
+        sqe->cancel_flags = IORING_ASYNC_CANCEL_FD | IORING_ASYNC_CANCEL_ALL;
+    }
+    uring_enter(self, 0, IORING_ENTER_GETEVENTS, NULL);
+    self->generations[slot] = (self->generations[slot] + 1) & 0x7FFFFFFF;
+    close(self->fds[slot][0]);
+    close(self->fds[slot][1]);
+}
+
+static void uring_wait(struct io *io, int64_t until)
+{
+    struct uring_io *self = (struct uring_io *)io;
+    uring_enable(self);
+    if (until < 0) {
+        uring_enter(self, 1, IORING_ENTER_GETEVENTS, NULL);
+    } else {
+        int64_t rest = until - clock_ns();
+        rest = rest > 0 ? rest : 0;
+        struct __kernel_timespec time = {.tv_sec = rest / SECOND_NS, .tv_nsec = rest % SECOND_NS};
+        struct io_uring_getevents_arg argument = {.ts = (uint64_t)(uintptr_t)&time};
+        uring_enter(self, CQ_ENTRIES, IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG, &argument);
+    }
+    uring_give_back(self);
+}
+
+/* A packet lies behind its io_uring_recvmsg_out and the sender's address. */
+static void uring_packet(struct uring_io *self, struct worker *worker, const struct io_uring_cqe *cqe)
+{
+    uint16_t id = (uint16_t)(cqe->flags >> IORING_CQE_BUFFER_SHIFT);
+    uint8_t *buffer = uring_buffer(self, id);
+    const struct io_uring_recvmsg_out *out = (const struct io_uring_recvmsg_out *)buffer;
+    const struct sockaddr_in *from = (const struct sockaddr_in *)(out + 1);
+    uint32_t source = (uint32_t)cqe->user_data, slot = source >> 1;
+    size_t before = sizeof *out + sizeof *from;
+    self->held[self->held_count++] = id;
+    if (self->generations[slot] == cqe->user_data >> 32 && cqe->res >= (int)before && !(out->flags & MSG_TRUNC))
+        endpoint_receive(worker, slot, source & 1, buffer + before, (size_t)cqe->res - before, from);
+}
+
+static void uring_complete(struct uring_io *self, struct worker *worker, const struct io_uring_cqe *cqe)
+{
+    eventfd_t wakes;
+    if (cqe->user_data == TAG_IGNORED)
+        return;
+    if (cqe->user_data == TAG_WAKE) {
+        eventfd_read(self->wake_fd, &wakes);
+        uring_watch_wake(self);
+        return;
+    }
+    if (cqe->flags & IORING_CQE_F_BUFFER)
+        uring_packet(self, worker, cqe);
+    /* Multishot ends when buffers ran out or an error was read: arm it again while the slot is the same. */
+    uint32_t source = (uint32_t)cqe->user_data;
+    if (!(cqe->flags & IORING_CQE_F_MORE) && self->generations[source >> 1] == cqe->user_data >> 32)
+        uring_arm(self, source >> 1, source & 1);
+}
+
+static void uring_receive(struct io *io, struct worker *worker)
+{
+    struct uring_io *self = (struct uring_io *)io;
+    uint32_t head = *self->cq_head;
+    uint32_t tail = __atomic_load_n(self->cq_tail, __ATOMIC_ACQUIRE);
+    for (; head != tail; head++)
+        uring_complete(self, worker, &self->cqes[head & (CQ_ENTRIES - 1)]);
+    __atomic_store_n(self->cq_head, head, __ATOMIC_RELEASE);
+}
+
+/* As many as there are submissions: one is free again when its packet has been sent. */
+static uint8_t *uring_scratch(struct io *io)
+{
+    struct uring_io *self = (struct uring_io *)io;
+    return self->scratch[self->scratch_next++ & (SQ_ENTRIES - 1)];
+}
+
+static void uring_send(struct io *io, uint32_t slot, bool rtcp, const uint8_t *data, size_t length,
+                       const struct sockaddr_in *to)
+{
+    struct uring_io *self = (struct uring_io *)io;
+    struct io_uring_sqe *sqe = uring_sqe(self, IORING_OP_SEND, self->fds[slot][rtcp], TAG_IGNORED);
+    sqe->flags = IOSQE_CQE_SKIP_SUCCESS;
+    sqe->addr = (uint64_t)(uintptr_t)data;
+    sqe->len = (uint32_t)length;
+    sqe->addr2 = (uint64_t)(uintptr_t)to;
+    sqe->addr_len = sizeof *to;
+    sqe->msg_flags = MSG_DONTWAIT | MSG_NOSIGNAL;
+}
+
+const struct io_kind io_uring = {
+    .name = "uring",
+    .create = uring_create,
+    .destroy = uring_destroy,
+    .open = uring_open,
+    .close = uring_close,
+    .wait = uring_wait,
+    .receive = uring_receive,
+    .scratch = uring_scratch,
+    .send = uring_send,
+};

@@ -174,6 +174,13 @@ class Switch:
                 raise ConfigError("ops.listen", f"cannot listen on {self.config.ops.listen}")
             await asyncio.sleep(0.01)
 
+    @property
+    def operations_address(self) -> tuple[str, int]:
+        """Where the operations interface listens."""
+        assert self._http is not None
+        host, port = self._http.servers[0].sockets[0].getsockname()[:2]
+        return host, port
+
     def checks(self) -> Mapping[str, bool]:
         """What must hold for new calls to be welcome."""
         return {

@@ -53,7 +53,6 @@ RNG_IS_HANDED_IN = {"softswitch/routing/resolve.py", "softswitch/routing/trunks.
 
 BAD_WORDS = ("manager", "handler", "helper", "utils")
 TESTED_ELSEWHERE = {
-    "softswitch/app.py": "tests/scenarios/test_scenarios.py",
     "softswitch/__main__.py": "tests/test_cli.py",
     "softswitch/interfaces.py": "tests/call/test_b2bua.py",
     "softswitch/call/services.py": "tests/call/test_b2bua.py",

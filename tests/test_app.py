@@ -1,0 +1,279 @@
+"""The composition root, for real: sockets on loopback, a store on disk, no media."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import httpx
+import msgspec
+import pytest
+
+from demo.switch_process import SwitchProcess
+from softswitch.app import Switch
+from softswitch.config import Config
+from softswitch.errors import ConfigError
+from softswitch.interfaces import App, Mode
+from softswitch.sdp.offer_answer import local_offer
+from softswitch.sip.client_session import ClientSession
+from softswitch.sip.message import SipRequest, SipResponse
+from softswitch.sip.server_session import ServerSession
+from softswitch.sip.session import InDialogRequest
+from softswitch.sip.transaction import Hop
+from softswitch.sip.user_agent import UserAgent
+from softswitch.stores.provisioning import open_provisioning
+from softswitch.stores.sqlite import open_sqlite
+
+ROOT = Path(__file__).resolve().parent.parent
+X, A, B = "+8617000000001", "+8613800000001", "+8613900000002"
+OFFER = local_offer("127.0.0.1", 40000, session_id=1, version=1)
+TRUNK = """
+[[trunk]]
+name = "phone"
+host = "127.0.0.1"
+port = {port}
+sources = ["127.0.0.1/32"]
+[[route]]
+name = "all"
+targets = ["phone"]
+"""
+
+
+class Phone:
+    """Answers every call at once, and tells what became of its own."""
+
+    def __init__(self) -> None:
+        self.user_agent = UserAgent()
+        self.outcome: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.ended = asyncio.Event()
+        self.session: ClientSession | None = None
+
+    async def start(self) -> int:
+        """Listen; returns the port."""
+        ((_, port),) = await self.user_agent.start([("127.0.0.1", 0)], self._answer)
+        return port
+
+    async def _answer(self, session: ServerSession) -> None:
+        session.listener = self
+        session.accept(body=OFFER)
+        await asyncio.Event().wait()
+
+    def call(self, switch: tuple[str, int], dialled: str = X, caller: str = A) -> None:
+        """INVITE the switch at this address."""
+        host, port = switch
+        self.session = self.user_agent.invite(
+            Hop("udp", host, port),
+            request_uri=f"sip:{dialled}@{host}:{port}",
+            from_=f"<sip:{caller}@{host}>",
+            to=f"<sip:{dialled}@{host}>",
+            body=OFFER,
+        )
+        self.session.listener = self
+
+    # SessionListener
+
+    def on_provisional(self, response: SipResponse) -> None:
+        """Ringing."""
+
+    def on_answered(self, response: SipResponse) -> None:
+        """200."""
+        assert self.session is not None
+        self.session.acknowledge()
+        self.outcome.set_result(response.status)
+
+    def on_refused(self, response: SipResponse) -> None:
+        """300 and above."""
+        self.outcome.set_result(response.status)
+
+    def on_bye(self, request: SipRequest) -> None:
+        """Hung up on."""
+        self.ended.set()
+
+    def on_cancelled(self, request: SipRequest) -> None:
+        """Not here."""
+
+    def on_acknowledged(self, request: SipRequest) -> None:
+        """Our 200 arrived."""
+
+    def on_unacknowledged(self) -> None:
+        """Not here."""
+
+    def on_request(self, request: InDialogRequest) -> None:
+        """Not here."""
+
+    def on_dead(self, why: str) -> None:
+        """Not here."""
+
+
+def config(folder: Path, **sections: dict[str, object]) -> Config:
+    plans = folder / "dialplans"
+    plans.mkdir(exist_ok=True)
+    (plans / "10-china.toml").write_text((ROOT / "dialplans" / "10-china.toml").read_text())
+    settings: dict[str, dict[str, object]] = {
+        "sip": {"listen": ["127.0.0.1:0"]},
+        "media": {"driver": "null"},
+        "store": {"url": f"sqlite:///{folder / 'switch.db'}"},
+        "dialplan": {"directory": str(plans)},
+        "prompts": {"directory": str(ROOT / "prompts")},
+        "cdr": {"file": str(folder / "cdr.jsonl")},
+        "recording": {"directory": str(folder / "recordings")},
+        "ops": {"listen": "127.0.0.1:0"},
+        "call": {"drain_s": 5.0},
+    }
+    for name, values in sections.items():
+        settings[name] = settings.get(name, {}) | values
+    return Config.model_validate(settings)
+
+
+def seed(folder: Path) -> None:
+    path = str(folder / "switch.db")
+    open_sqlite(path).close()
+    provisioning = open_provisioning(path)
+    provisioning.add_number(X, App("app", Mode.AXB))
+    provisioning.bind_axb(X, A, B)
+    provisioning.close()
+
+
+def run(
+    folder: Path, story: Callable[[Switch, Phone], Awaitable[None]], **sections: dict[str, object]
+) -> list[dict[str, object]]:
+    """Run `story` against a started switch and a phone; returns the CDR lines."""
+
+    async def whole() -> None:
+        phone = Phone()
+        port = await phone.start()
+        settings = config(folder, **sections)
+        (folder / "dialplans" / "20-phone.toml").write_text(TRUNK.format(port=port))
+        switch = Switch(settings)
+        await switch.start()
+        try:
+            async with asyncio.timeout(20):
+                await story(switch, phone)
+        finally:
+            await phone.user_agent.stop()
+            await switch.stop()
+
+    seed(folder)
+    asyncio.run(whole())
+    lines = folder / "cdr.jsonl"
+    return [msgspec.json.decode(line) for line in lines.read_bytes().splitlines()] if lines.exists() else []
+
+
+def test_a_call_through_the_whole_switch_leaves_its_cdr(tmp_path: Path) -> None:
+    async def story(switch: Switch, phone: Phone) -> None:
+        phone.call(switch.sip_addresses[0])
+        assert await phone.outcome == 200
+        assert [record.state for record in switch.registry] == ["talking"]
+        assert phone.session is not None
+        phone.session.hang_up()
+        await switch.registry.wait_empty()
+        await switch.cdrs.drain()
+
+    (cdr,) = run(tmp_path, story)
+    assert (cdr["ulFailReason"], cdr["bindNum"], cdr["ended_by"]) == (0, X, "caller")
+
+
+def test_strangers_get_silence_or_403_by_the_setting(tmp_path: Path) -> None:
+    async def story(switch: Switch, phone: Phone) -> None:
+        switch.dialplan = type(switch.dialplan)(switch.dialplan.numbers)
+        phone.call(switch.sip_addresses[0])
+        assert await phone.outcome == 403
+
+    assert run(tmp_path, story, sip={"unknown_source": "refuse"}) == []
+
+
+def test_a_broken_dialplan_keeps_the_old_one_and_live_calls(tmp_path: Path) -> None:
+    async def story(switch: Switch, phone: Phone) -> None:
+        phone.call(switch.sip_addresses[0])
+        assert await phone.outcome == 200
+        kept = switch.dialplan
+        (tmp_path / "dialplans" / "30-broken.toml").write_text("[[trunk]]\nname = 7\n")
+        switch.reload()
+        assert switch.dialplan is kept
+        (tmp_path / "dialplans" / "30-broken.toml").write_text('[[trunk]]\nname = "more"\nhost = "127.0.0.1"\n')
+        switch.reload()
+        assert set(switch.dialplan.trunks) == {"phone", "more"}
+        assert len(switch.registry) == 1
+        text = (await ask(switch, "/metrics")).text
+        assert 'softswitch_dialplan_reloads_total{result="refused"} 1.0' in text
+        assert 'softswitch_dialplan_reloads_total{result="done"} 1.0' in text
+
+    run(tmp_path, story)
+
+
+async def ask(switch: Switch, path: str) -> httpx.Response:
+    host, port = switch.operations_address
+    async with httpx.AsyncClient() as client:
+        return await client.get(f"http://{host}:{port}{path}")
+
+
+def test_draining_refuses_new_calls_and_waits_for_live_ones(tmp_path: Path) -> None:
+    async def story(switch: Switch, phone: Phone) -> None:
+        phone.call(switch.sip_addresses[0])
+        assert await phone.outcome == 200
+        assert (await ask(switch, "/health/ready")).status_code == 200
+        switch.terminate()
+        assert (await ask(switch, "/health/ready")).json()["checks"]["accepting"] is False
+        first, phone.outcome = phone.session, asyncio.get_running_loop().create_future()
+        phone.call(switch.sip_addresses[0])
+        assert await phone.outcome == 503
+        assert first is not None
+        first.hang_up()
+        await switch.wait_stopped()
+
+    assert [cdr["ulFailReason"] for cdr in run(tmp_path, story)] in ([0, 7109], [7109, 0])
+
+
+def test_a_second_sigterm_hangs_up_what_is_left(tmp_path: Path) -> None:
+    async def story(switch: Switch, phone: Phone) -> None:
+        phone.call(switch.sip_addresses[0])
+        assert await phone.outcome == 200
+        switch.terminate()
+        switch.terminate()
+        await switch.wait_stopped()
+        await switch.stop()
+        await phone.ended.wait()
+
+    (cdr,) = run(tmp_path, story)
+    assert (cdr["ulFailReason"], cdr["ended_by"]) == (8040, "switch")
+
+
+def test_what_cannot_be_listened_on_is_a_clear_error(tmp_path: Path) -> None:
+    async def story() -> None:
+        switch = Switch(config(tmp_path, sip={"listen": ["203.0.113.1:5060"]}))
+        with pytest.raises(ConfigError, match=r"sip\.listen: cannot listen on 203\.0\.113\.1:5060"):
+            await switch.start()
+        await switch.stop()
+
+    seed(tmp_path)
+    asyncio.run(story())
+
+
+def test_attempts_that_a_crash_left_open_are_closed_at_the_next_start(tmp_path: Path) -> None:
+    async def call(switch: SwitchProcess, phone: Phone) -> None:
+        phone.call(("127.0.0.1", switch.sip_port))
+        assert await phone.outcome == 200
+        switch.signal(signal.SIGKILL)
+        await phone.user_agent.stop()
+
+    async def story() -> SwitchProcess:
+        phone = Phone()
+        plan = TRUNK.format(port=await phone.start())
+        switch = SwitchProcess(tmp_path, dialplan=plan, settings={"media": {"driver": "null"}})
+        switch.cli("number", "add", X, "--app", "app", "--mode", "AXB")
+        switch.cli("bind", "axb", X, A, B)
+        await asyncio.to_thread(switch.start)
+        await call(switch, phone)
+        return switch
+
+    switch = asyncio.run(story())
+    switch.stop()
+    switch.start()
+    try:
+        (cdr,) = switch.wait_for_cdrs(1)
+    finally:
+        switch.stop()
+    assert (cdr["ulFailReason"], cdr["ended_by"]) == (8040, "switch")
+    assert cdr["fwdAnswerTime"]

@@ -88,9 +88,9 @@ class ClientSession(Session):
 
     def wake(self, now: float) -> None:
         """64*T1 after CANCEL and still no final response: take it as cancelled (9.1)."""
+        assert self._invite is not None
         self.deadline = NEVER
-        if self._invite is not None:
-            self._invite.terminate()
+        self._invite.terminate()
         self.conclude()
 
     @property
@@ -111,13 +111,14 @@ class ClientSession(Session):
     def _told(self, what: Told) -> None:
         if isinstance(what, Failure):
             self._refuse(local_response(what))
-        elif isinstance(what, SipResponse):
-            if what.status < 200:
-                self._ring(what)
-            elif what.status < 300:
-                self._succeed(what)
-            else:
-                self._refuse(what)
+            return
+        assert isinstance(what, SipResponse)
+        if what.status < 200:
+            self._ring(what)
+        elif what.status < 300:
+            self._succeed(what)
+        else:
+            self._refuse(what)
 
     def _ring(self, response: SipResponse) -> None:
         self._rings = True

@@ -42,6 +42,7 @@ ALLOWED = ("INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "INFO", "UPDATE")
 IN_DIALOG = frozenset({*ALLOWED, "REFER", "MESSAGE", "NOTIFY"})
 OUT_OF_DIALOG = frozenset({"INVITE", "OPTIONS"})
 KNOWN = frozenset({*IN_DIALOG, "REGISTER", "SUBSCRIBE", "PUBLISH", "PRACK"})
+MIRRORED = ("Via", "From", "To", "Call-ID", "CSeq")  # what a response must copy
 ANSWERED = (State.COMPLETED, State.ACCEPTED)  # a client transaction that gets a final response again
 
 CountKey = tuple[str, str, int]  # "in" or "out", method, status (0: a request)
@@ -435,7 +436,7 @@ class SipCore:
     ) -> None:
         """400 naming what is wrong, where the request still says whom to answer; else silence."""
         self.malformed += 1
-        if not isinstance(message, SipRequest):
+        if not isinstance(message, SipRequest) or not all(name in message.headers for name in MIRRORED):
             return
         words = str(error).replace("\r", " ").replace("\n", " ") if status == 400 else None
         try:
@@ -462,7 +463,7 @@ def _parts(key: tuple[object, ...]) -> tuple[object, ...]:
 
 def _stateless_tag(request: SipRequest) -> str:
     """The same tag for the same request, without remembering it (8.2.7)."""
-    return f"{hash((request.call_id, request.via.branch)) & 0xFFFFFFFFFF:x}"
+    return f"{hash((request.headers.get('Call-ID'), request.via.branch)) & 0xFFFFFFFFFF:x}"
 
 
 def _ignore(what: Told) -> None:

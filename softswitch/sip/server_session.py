@@ -102,8 +102,7 @@ class ServerSession(Session):
         """CANCEL: without effect once the final response is out (9.2)."""
         if self._final:
             return
-        if not self.ended:
-            self.core.emit(self, "on_cancelled", cancel)
+        self.core.emit(self, "on_cancelled", cancel)
         self._respond(487)
 
     def _respond(self, status: int, reason: str | None = None, *, more: str = "", body: bytes = b"") -> None:

@@ -389,8 +389,7 @@ class Session:
 
     def answered_request(self, request: InDialogRequest) -> None:
         """It got its final response."""
-        if request in self._unanswered:
-            self._unanswered.remove(request)
+        self._unanswered.remove(request)
 
     def finished_request(self, outgoing: OutgoingRequest, status: int) -> None:
         """Our request has its final response; 481 and 408 mean that the dialog is dead (12.2.1.2)."""
@@ -417,8 +416,6 @@ class Session:
         """End the confirmed dialog (15.1.1). The session stays until the BYE is answered, for a BYE that crosses."""
         dialog, core = self.dialog, self.core
         assert dialog is not None
-        if self._bye_sent:
-            return
         self._bye_sent = True
         if self._late_offer is not None and self._late_offer.ack_owed:
             self._late_offer.acknowledge()

@@ -126,7 +126,7 @@ def test_answers_without_a_transaction_bear_the_same_tag_for_the_same_request() 
         (request("INVITE", uri="mailto:a@b"), 416),
         (request("INVITE", Contact="<sip:"), 400),
         (request("INVITE", CSeq="1 BYE"), 400),
-        (request("INVITE", Call_ID=""), 400),
+        (request("INVITE", Call_ID="two words"), 400),
         (request("INVITE", From="nonsense"), 400),
         (request("INVITE").replace("SIP/2.0\r\nVia", "SIP/3.0\r\nVia"), 505),
         (request("INVITE", Content_Length="10"), 400),
@@ -170,6 +170,8 @@ def test_an_unsupported_extension_is_named() -> None:
         b"INVITE\r\n\r\n",
         request("INVITE", Via="").encode(),
         request("INVITE", Via="nonsense").encode(),
+        request("INVITE", Call_ID="").encode(),
+        request("INVITE", To="nonsense").encode(),
         request("ACK").encode(),
         request("ACK", To="<sip:100@10.0.0.1>;tag=unknown").encode(),
         request("ACK", CSeq="x").encode(),
@@ -206,7 +208,7 @@ def test_unknown_sources_get_403_or_silence() -> None:
     assert statuses(bench.receive(invite)) == [403]
     assert statuses(bench.receive(request("CANCEL"))) == [481]
     bench.core.accept_source = lambda source: None
-    for text in (invite, stray, request("CANCEL"), request("INVITE", Call_ID="")):
+    for text in (invite, stray, request("CANCEL"), request("INVITE", From="nonsense")):
         assert bench.receive(text) == []
     bench.core.accept_source = lambda source: source.host == "10.0.0.9"
     assert bench.receive(invite) == []

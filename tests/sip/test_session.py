@@ -284,6 +284,48 @@ def test_a_request_withheld_by_the_guard_is_answered_500_here() -> None:
 # Requests of the other side
 
 
+def test_the_callee_may_reinvite_once_it_has_answered_and_not_before() -> None:
+    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
+        session = switch.call()
+        recorder = Recorder(session)
+        invite = await phone.receive_request("INVITE")
+        phone.send(phone.response(invite, 180))
+        await recorder.until("180")
+        phone.send(phone.request("INVITE", body=OFFER))
+        phone.send(phone.ack(await phone.receive_response(500)))
+        phone.send(phone.request("UPDATE"))
+        (await recorder.until("UPDATE")).respond(200)
+        await phone.receive(200)
+        phone.send(phone.response(invite, 200))
+        await recorder.until("answered 200")
+        session.acknowledge()
+        await phone.receive("ACK")
+        phone.send(phone.request("INVITE", body=OFFER))
+        (await recorder.until("INVITE")).respond(200)
+        phone.send(phone.ack(await phone.receive_response(200)))
+        await hang_up(phone)
+
+    play(story)
+
+
+def test_an_ack_with_a_wrong_number_does_not_stop_the_200() -> None:
+    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
+        phone.send(phone.invite("sip:100@10.0.0.1"), to=SWITCH)
+        session, recorder = await switch.arrived()
+        session.accept()
+        ok = await phone.receive_response(200)
+        wrong = phone.ack(ok)
+        wrong.headers.set("CSeq", "99 ACK")
+        phone.send(wrong)
+        await phone.receive(200)
+        assert recorder.events == []
+        phone.send(phone.ack(ok))
+        await recorder.until("ACK")
+        await hang_up(phone)
+
+    play(story)
+
+
 def test_a_reinvite_is_asked_answered_and_its_200_repeated_until_the_ack() -> None:
     async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
         session, recorder = await talk(switch, phone)

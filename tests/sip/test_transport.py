@@ -1,0 +1,172 @@
+"""UDP over real loopback sockets, and the one timer."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+import pytest
+
+from softswitch.sip.transaction import Hop
+from softswitch.sip.transport import DATAGRAMS_PER_WAKE, Alarm, UdpTransport, open_udp
+from softswitch.sip.user_agent import ServerSession, UserAgent
+from tests.support.recorder import Recorder
+from tests.support.virtual_time import run
+
+LOOPBACK = [("127.0.0.1", 0)]
+
+
+class Inbox:
+    """Counts what arrives."""
+
+    def __init__(self) -> None:
+        self.got: list[tuple[bytes, Hop, int]] = []
+        self.news = asyncio.Event()
+
+    def receive(self, data: bytes, source: Hop, listener: int) -> None:
+        self.got.append((data, source, listener))
+        self.news.set()
+
+    async def until(self, count: int) -> None:
+        async with asyncio.timeout(5):
+            while len(self.got) < count:
+                self.news.clear()
+                await self.news.wait()
+
+
+def test_datagrams_travel_between_listeners_and_tell_source_and_listener() -> None:
+    async def story() -> None:
+        inbox = Inbox()
+        transport = await open_udp([*LOOPBACK, *LOOPBACK], inbox.receive)
+        (_, first), (_, second) = transport.addresses
+        transport.send(b"hello", Hop("udp", "127.0.0.1", second), 0)
+        transport.send(b"", Hop("udp", "127.0.0.1", first), 1)
+        await inbox.until(2)
+        assert sorted(inbox.got) == [
+            (b"", Hop("udp", "127.0.0.1", second), 0),
+            (b"hello", Hop("udp", "127.0.0.1", first), 1),
+        ]
+        transport.close()
+
+    asyncio.run(story())
+
+
+def test_a_burst_is_read_in_several_wakes() -> None:
+    async def story() -> None:
+        inbox = Inbox()
+        transport = await open_udp(LOOPBACK, inbox.receive)
+        burst = 2 * DATAGRAMS_PER_WAKE + 1
+        for number in range(burst):
+            transport.send(str(number).encode(), Hop("udp", *transport.addresses[0]), 0)
+        await inbox.until(burst)
+        assert [int(data) for data, _, _ in inbox.got] == list(range(burst))
+        transport.close()
+
+    asyncio.run(story())
+
+
+def test_closing_from_within_a_datagram_stops_reading() -> None:
+    async def story() -> None:
+        got: list[bytes] = []
+
+        def receive(data: bytes, source: Hop, listener: int) -> None:
+            got.append(data)
+            transport.close()
+
+        transport = await open_udp(LOOPBACK, receive)
+        for _ in range(3):
+            transport.send(b"x", Hop("udp", *transport.addresses[0]), 0)
+        await asyncio.sleep(0.05)
+        assert got == [b"x"]
+
+    asyncio.run(story())
+
+
+def test_an_address_in_use_is_an_oserror_and_frees_what_was_bound() -> None:
+    async def story() -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+            taken.bind(("127.0.0.1", 0))
+            with pytest.raises(OSError, match="in use"):
+                await open_udp([*LOOPBACK, taken.getsockname()], Inbox().receive)
+
+    asyncio.run(story())
+
+
+def test_what_the_system_refuses_to_send_is_an_oserror() -> None:
+    async def story() -> None:
+        transport = await open_udp(LOOPBACK, Inbox().receive)
+        with pytest.raises(OSError, match="too long"):
+            transport.send(b"x" * 70000, Hop("udp", "127.0.0.1", 9), 0)
+        transport.close()
+
+    asyncio.run(story())
+
+
+def test_a_full_send_buffer_loses_the_datagram_like_any_queue(caplog: pytest.LogCaptureFixture) -> None:
+    class Full:
+        def sendto(self, data: bytes, address: tuple[str, int]) -> int:
+            raise BlockingIOError
+
+    async def story() -> None:
+        transport = UdpTransport(Inbox().receive)
+        transport._sockets.append(Full())  # type: ignore[arg-type]
+        transport.send(b"x", Hop("udp", "127.0.0.1", 9), 0)
+
+    asyncio.run(story())
+    assert "datagram lost" in caplog.text
+
+
+def test_ipv6_loopback_works_where_there_is_one() -> None:
+    async def story() -> None:
+        inbox = Inbox()
+        try:
+            transport = await open_udp([("::1", 0)], inbox.receive)
+        except OSError:
+            pytest.skip("no IPv6 here")
+        transport.send(b"six", Hop("udp", *transport.addresses[0]), 0)
+        await inbox.until(1)
+        transport.close()
+
+    asyncio.run(story())
+
+
+def test_two_user_agents_call_over_real_sockets() -> None:
+    async def story() -> None:
+        async def answer(session: ServerSession) -> None:
+            recorder = Recorder(session)
+            session.accept()
+            await recorder.until("BYE", 5)
+
+        caller, callee = UserAgent(), UserAgent()
+        await caller.start(LOOPBACK, answer)
+        ((host, port),) = await callee.start(LOOPBACK, answer)
+        session = caller.invite(
+            Hop("udp", host, port), request_uri=f"sip:1@{host}:{port}", from_="<sip:a@x>", to="<sip:1@x>"
+        )
+        await Recorder(session).until("answered 200", 5)
+        session.acknowledge()
+        session.hang_up()
+        await caller.stop()
+        await callee.stop()
+
+    asyncio.run(story())
+
+
+def test_the_alarm_rings_at_the_earliest_time_set() -> None:
+    async def story() -> None:
+        loop = asyncio.get_running_loop()
+        rung: list[float] = []
+        alarm = Alarm(lambda: rung.append(loop.time()))
+        alarm.set(None)
+        alarm.set(5.0)
+        alarm.set(3.0)
+        alarm.set(4.0)
+        await asyncio.sleep(10)
+        assert rung == [pytest.approx(3)]
+        alarm.set(12.0)
+        alarm.cancel()
+        alarm.cancel()
+        await asyncio.sleep(10)
+        assert len(rung) == 1
+
+    run(story())

@@ -1,0 +1,104 @@
+"""Admission: limits at once and per second, draining, and what a refused call leaves behind (nothing)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from softswitch.call.admission import Admission, Limit
+from softswitch.errors import FAILURES, CallRejected
+
+
+@dataclass
+class Clock:
+    now: float = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_calls_at_once_are_counted_for_as_long_as_the_block_lasts() -> None:
+    admission = Admission(Clock())
+    two = [Limit("trunk", calls=2)]
+    with admission.admitted(two):
+        with admission.admitted(two):
+            assert admission.active("trunk") == 2
+            with pytest.raises(CallRejected) as refused, admission.admitted(two):
+                pytest.fail("a third call was admitted")
+        assert admission.active("trunk") == 1
+        with admission.admitted(two):
+            assert admission.active("trunk") == 2
+    assert admission.active("trunk") == 0
+    assert (refused.value.failure, refused.value.retry_after_s) == (FAILURES[7109], 5)
+
+
+def test_a_call_that_crashes_frees_its_place() -> None:
+    admission = Admission(Clock())
+    with pytest.raises(RuntimeError), admission.admitted([Limit("x", calls=1)]):
+        raise RuntimeError
+    assert admission.active("x") == 0
+
+
+def test_a_call_refused_by_its_second_limit_does_not_count_under_the_first() -> None:
+    admission = Admission(Clock(), retry_after_s=9)
+    full = Limit("x", calls=1, failure=FAILURES[8049])
+    with admission.admitted([full]):
+        with pytest.raises(CallRejected) as refused, admission.admitted([Limit("switch", calls=10), full]):
+            pytest.fail("admitted")
+        assert admission.active("switch") == 0
+    assert (refused.value.failure.code, refused.value.retry_after_s) == (8049, 9)
+
+
+def test_no_limit_means_no_limit() -> None:
+    admission = Admission(Clock())
+    for _ in range(1000):
+        with admission.admitted([Limit("x")]):
+            pass
+
+
+def test_calls_per_second_come_back_with_time() -> None:
+    clock = Clock()
+    admission = Admission(clock)
+    limit = [Limit("switch", calls_per_second=2.0)]
+
+    def taken() -> int:
+        count = 0
+        for _ in range(10):
+            try:
+                with admission.admitted(limit):
+                    count += 1
+            except CallRejected:
+                pass
+        return count
+
+    assert taken() == 2
+    clock.now = 0.5
+    assert taken() == 1
+    clock.now = 100.0  # the bucket holds one second's worth, whatever the pause
+    assert taken() == 2
+
+
+def test_less_than_one_call_per_second_still_admits_the_first() -> None:
+    clock = Clock()
+    admission = Admission(clock)
+    limit = [Limit("switch", calls_per_second=0.1)]
+    with admission.admitted(limit):
+        pass
+    clock.now = 9.0
+    with pytest.raises(CallRejected), admission.admitted(limit):
+        pytest.fail("admitted")
+    clock.now = 10.0
+    with admission.admitted(limit):
+        pass
+
+
+def test_a_draining_switch_takes_no_new_call_but_lets_those_that_are_up_go_on() -> None:
+    admission = Admission(Clock())
+    with admission.arrived([Limit("switch", calls=1)]):
+        admission.draining = True
+        with pytest.raises(CallRejected) as refused, admission.arrived([]):
+            pytest.fail("admitted")
+        with admission.admitted([Limit("x", calls=1)]):
+            assert admission.active("x") == 1
+    assert (refused.value.failure.status, refused.value.retry_after_s) == (503, 5)

@@ -1,0 +1,209 @@
+"""One record for every attempt: open first, closed once, late reports waited for, nothing ever lost in silence."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from structlog.testing import capture_logs
+
+from softswitch.call.cdr import CallRecord, CdrWriter
+from softswitch.errors import FAILURES
+from softswitch.interfaces import Cdr, PlayReport, RecordingReport
+from tests.support.calls import STRANGER, X_AXB, A, B, CdrMemory, Lab, play
+from tests.support.virtual_time import run
+
+
+class Broken(CdrMemory):
+    """A sink that fails in a way nobody foresaw."""
+
+    def write(self, cdr: Cdr) -> None:
+        raise OSError("no space left on device")
+
+
+async def written(memory: CdrMemory, *records: CallRecord, sinks: tuple[CdrMemory, ...] = ()) -> float:
+    """Write the records; returns how long it took."""
+    writer = CdrWriter(memory, sinks)
+    task = asyncio.create_task(writer.run())
+    begin = asyncio.get_running_loop().time()
+    for record in records:
+        writer.close(record)
+    await asyncio.wait_for(writer.drain(), 30)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    return asyncio.get_running_loop().time() - begin
+
+
+def record(name: str = "one") -> CallRecord:
+    return CallRecord(name, asyncio.get_running_loop().time)
+
+
+def test_every_attempt_is_open_in_the_store_before_it_is_routed_and_again_when_answered() -> None:
+    async def story(lab: Lab) -> None:
+        await lab.establish()
+        first, second = lab.records.opened
+        assert (first.call_id, first.caller, first.answered_at) == (second.call_id, "", None)
+        assert (second.caller, second.destination) == (A, B) and second.answered_at is not None
+        assert lab.records.closed == []
+        await lab.hang_up()
+        closed = await lab.cdr()
+        assert closed.call_id == first.call_id
+        assert lab.records.written == lab.records.closed
+        assert second.answered_at == closed.answered_at
+
+    play(story)
+
+
+def test_the_record_of_a_refused_attempt_tells_why() -> None:
+    async def story(lab: Lab) -> None:
+        lab.dial(by=STRANGER)
+        await lab.refused(404)
+        cdr = await lab.cdr()
+        assert (cdr.failure, cdr.words, cdr.ended_by) == (8014, "no binding for this caller", "switch")
+        assert (cdr.x, cdr.caller, cdr.callee, cdr.direction) == (X_AXB, STRANGER, X_AXB, 2)
+        assert cdr.failed_at is not None and cdr.ended_at is not None and cdr.answered_at is None
+        assert (cdr.a.trunk, cdr.a.sip_status, cdr.b.trunk, cdr.b.sip_status) == ("in", 404, "", 0)
+        assert len(lab.records.opened) == 1
+
+    play(story)
+
+
+def test_a_refused_callee_leaves_its_status_and_cause() -> None:
+    async def story(lab: Lab) -> None:
+        lab.dial()
+        invite = await lab.ring()
+        lab.callee.send(lab.callee.response(invite, 486, headers=[("Reason", "Q.850;cause=34")]))
+        await lab.refused(486)
+        cdr = await lab.cdr()
+        assert (cdr.failure, cdr.b.sip_status, cdr.b.cause, cdr.b.trunk) == (8102, 486, 34, "first")
+        assert cdr.forward_at is not None and cdr.alerting_at is not None
+
+    play(story)
+
+
+def test_times_have_milliseconds() -> None:
+    async def story() -> None:
+        one = CallRecord("one", lambda: 1.23456789)
+        assert one.snapshot().call_in_at == 1.235
+
+    run(story())
+
+
+def test_reports_that_never_come_are_waited_for_two_seconds() -> None:
+    async def story() -> None:
+        memory, late = CdrMemory(), record()
+        late.recording = asyncio.get_running_loop().create_future()
+        late.announcement = asyncio.get_running_loop().create_future()
+        late.announcement.set_result((PlayReport(75, 1, 2, True),))
+        assert await written(memory, late) == 2.0
+        assert [cdr.call_id for cdr in memory.closed] == ["one"]
+        late.recording.set_result(RecordingReport("x.wav", 1.0, 8058, "sha"))  # nobody listens any more
+        assert memory.closed[0].recording_sha256 == ""
+
+    run(story())
+
+
+def test_reports_that_come_late_are_in_the_record() -> None:
+    async def story() -> None:
+        memory, late = CdrMemory(), record()
+        loop = asyncio.get_running_loop()
+        recording: asyncio.Future[RecordingReport] = loop.create_future()
+        announcement: asyncio.Future[tuple[PlayReport, ...]] = loop.create_future()
+        late.recording, late.announcement = recording, announcement
+        loop.call_later(0.5, recording.set_result, RecordingReport("x.wav", 1.0, 8058, "sha"))
+        loop.call_later(1.0, announcement.set_exception, RuntimeError("lost"))
+        assert await written(memory, late) == 1.0
+        assert (memory.closed[0].recording, memory.closed[0].recording_sha256) == ("x.wav", "sha")
+
+    run(story())
+
+
+def test_a_record_without_reports_is_written_at_once() -> None:
+    async def story() -> None:
+        memory = CdrMemory()
+        assert await written(memory, record("one"), record("two")) == 0.0
+        assert [cdr.call_id for cdr in memory.closed] == ["one", "two"]
+
+    run(story())
+
+
+def test_what_the_store_refuses_is_logged_whole_and_still_goes_to_the_sinks() -> None:
+    async def story() -> None:
+        store, sink = CdrMemory(fail=True), CdrMemory()
+        with capture_logs() as logs:
+            await written(store, record("one"), record("two"), sinks=(sink,))
+        assert [cdr.call_id for cdr in sink.written] == ["one", "two"]
+        lost = [entry for entry in logs if entry["event"] == "cdr_not_stored"]
+        assert [entry["cdr"]["call_id"] for entry in lost] == ["one", "two"]
+
+    run(story())
+
+
+@pytest.mark.parametrize("broken", [CdrMemory(fail=True), Broken()])
+def test_a_sink_that_fails_hurts_neither_the_store_nor_the_other_sinks_nor_the_next_record(broken: CdrMemory) -> None:
+    async def story() -> None:
+        store, sink = CdrMemory(), CdrMemory()
+        with capture_logs() as logs:
+            await written(store, record("one"), record("two"), sinks=(broken, sink))
+        assert len(store.closed) == len(sink.written) == 2
+        assert [entry["event"] for entry in logs] == ["cdr_not_written"] * 2
+
+    run(story())
+
+
+def test_what_an_earlier_run_left_open_is_closed() -> None:
+    async def story() -> None:
+        memory = CdrMemory(unfinished=[Cdr("old", caller=A, answered_at=5.0), Cdr("older")])
+        writer = CdrWriter(memory)
+        task = asyncio.create_task(writer.run())
+        assert await writer.recover() == 2
+        await writer.drain()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        old, _ = memory.closed
+        assert (old.call_id, old.caller, old.answered_at) == ("old", A, 5.0)
+        assert (old.failure, old.sip_status, old.ended_by) == (8040, 500, "switch")
+
+    run(story())
+
+
+def test_the_first_who_ended_it_stands() -> None:
+    async def story() -> None:
+        one = record()
+        one.ended("callee", FAILURES[0])
+        one.ended("switch", FAILURES[8040])
+        cdr = one.snapshot()
+        assert (cdr.ended_by, cdr.failure) == ("callee", 0)
+        assert one.talk_s is None
+
+    run(story())
+
+
+def test_a_store_that_is_away_refuses_the_call_with_service_fault() -> None:
+    async def story(lab: Lab) -> None:
+        lab.records.fail = True
+        lab.dial()
+        await lab.caller.receive_response(183, ignoring=(100,))
+        assert lab.media.commands[-1].files == ("service_fault.wav",)
+        response = await lab.refused(500)
+        assert response.headers.get("Reason") == 'Q.850;cause=41;text="internal fault"'
+        lab.records.fail = False
+        assert (await lab.cdr()).failure == 8040
+
+    play(story)
+
+
+def test_a_store_that_goes_away_before_the_answer_does_not_part_those_who_talk() -> None:
+    async def story(lab: Lab) -> None:
+        lab.dial()
+        invite = await lab.ring()
+        lab.records.fail = True
+        await lab.pick_up(invite)
+        await lab.caller_answered()
+        await asyncio.sleep(20)
+        lab.records.fail = False
+        await lab.hang_up()
+        cdr = await lab.cdr()
+        assert cdr.failure == 0 and cdr.answered_at is not None
+
+    play(story)

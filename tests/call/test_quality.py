@@ -1,0 +1,48 @@
+"""MOS by the E-model (ITU-T G.107): known points, and that worse is never better."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from softswitch.call.quality import mean_opinion_score
+from softswitch.interfaces import EndpointStatistics
+
+
+def mos(*, received: int = 1000, lost: int = 0, jitter_ms: float = 0.0, round_trip_ms: float = 0.0) -> float:
+    return mean_opinion_score(
+        EndpointStatistics(
+            packets_received=received, packets_lost=lost, jitter_ms=jitter_ms, round_trip_ms=round_trip_ms
+        )
+    )
+
+
+def test_a_clean_g711_call_is_toll_quality() -> None:
+    assert mos() == pytest.approx(4.4, abs=0.02)
+
+
+def test_nothing_received_is_no_score() -> None:
+    assert mos(received=0, lost=500) == 0.0
+
+
+def test_one_percent_loss_without_concealment() -> None:
+    assert mos(received=990, lost=10) == pytest.approx(3.8, abs=0.15)
+
+
+def test_a_hopeless_call_is_one() -> None:
+    assert mos(received=1, lost=999, jitter_ms=500, round_trip_ms=3000) == 1.0
+
+
+def test_long_delay_counts_more_beyond_177_ms() -> None:
+    assert mos(round_trip_ms=300) - mos(round_trip_ms=400) < mos(round_trip_ms=400) - mos(round_trip_ms=500)
+
+
+def test_worse_is_never_better() -> None:
+    for scores in (
+        [mos(received=1000 - lost, lost=lost) for lost in range(0, 1000, 20)],
+        [mos(jitter_ms=float(jitter)) for jitter in range(0, 500, 10)],
+        [mos(round_trip_ms=float(delay)) for delay in range(0, 2000, 50)],
+    ):
+        assert all(a >= b for a, b in itertools.pairwise(scores))
+        assert all(1.0 <= score <= 4.5 for score in scores)

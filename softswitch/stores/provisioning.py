@@ -16,6 +16,7 @@ from dataclasses import asdict
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from sqlalchemy import (
+    URL,
     ColumnElement,
     Connection,
     Engine,
@@ -67,7 +68,7 @@ def open_provisioning(path: str) -> Provisioning:
 
 def sqlite_engine(path: str) -> Engine:
     """An engine whose transactions are SQLite's own: writers take the lock at BEGIN, readers none."""
-    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_TIMEOUT_S})
+    engine = create_engine(URL.create("sqlite", database=path), connect_args={"timeout": BUSY_TIMEOUT_S})
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: object) -> None:

@@ -77,13 +77,15 @@ def ensure_schema(path: str) -> None:
     if schema_revision(path) == REVISION:
         return
     # Alembic takes half a second to import: only where there is something to do.
+    from sqlalchemy import URL  # noqa: PLC0415
+
     from softswitch.stores import migrations  # noqa: PLC0415
 
     try:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror}") from error
-    migrations.upgrade(f"sqlite:///{path}")
+    migrations.upgrade(URL.create("sqlite", database=path))
 
 
 def schema_revision(path: str) -> str | None:

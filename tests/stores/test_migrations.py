@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,15 @@ def test_the_code_knows_the_newest_revision() -> None:
 def test_upgrading_again_changes_nothing(url: str) -> None:
     upgrade(url)
     upgrade(url)
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        assert MigrationContext.configure(connection).get_current_revision() == REVISION
+    engine.dispose()
+
+
+def test_of_two_that_start_at_once_one_migrates_and_the_other_finds_it_done(url: str) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: upgrade(url), range(4)))
     engine = create_engine(url)
     with engine.connect() as connection:
         assert MigrationContext.configure(connection).get_current_revision() == REVISION

@@ -8,11 +8,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, insert
+from sqlalchemy import insert
 
 from softswitch.errors import StoreError
 from softswitch.interfaces import App, Binding, Cdr, LegReport, Mode, PrivateNumber, TemporaryCallee
-from softswitch.stores.provisioning import insert_binding
+from softswitch.stores import sqlite
+from softswitch.stores.provisioning import insert_binding, sqlite_engine
 from softswitch.stores.schema import REVISION, apps, numbers, temporary_callees
 from softswitch.stores.sqlite import CALL_PATH_SQL, SqliteStore, open_sqlite
 from tests.stores.contract import NOW, B, BindingStoreContract, X, run
@@ -35,7 +36,7 @@ class SqliteScene:
     """Sets the scene through SQLAlchemy, as another process would."""
 
     def __init__(self, path: Path) -> None:
-        self.engine = create_engine(f"sqlite:///{path}")
+        self.engine = sqlite_engine(str(path))
 
     def add_number(self, number: PrivateNumber) -> None:
         with self.engine.begin() as connection:
@@ -58,7 +59,7 @@ class SqliteScene:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return tmp_path / "new folder" / "switch.db"
+    return tmp_path / "new folder" / "switch?50%.db"
 
 
 @pytest.fixture
@@ -134,6 +135,22 @@ def test_a_binding_made_by_another_connection_is_seen_at_once(path: Path, store:
     binding = scene.add(Binding("1", "app", Mode.AX, X, B, created_at=NOW))
     assert run(store.ax_binding(X, NOW)) == binding
     scene.engine.dispose()
+
+
+def test_a_writer_elsewhere_delays_no_look_up_and_fails_a_write_only_after_the_time_out(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_MS", 20)
+    store = open_sqlite(str(path))
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    assert run(store.ax_binding(X, NOW)) is None
+    with pytest.raises(StoreError, match="open_attempt: database is locked"):
+        run(store.open_attempt(CDR))
+    other.execute("COMMIT")
+    run(store.open_attempt(CDR))
+    other.close()
+    store.close()
 
 
 def test_the_file_is_in_wal_mode_so_that_readers_never_wait(path: Path, store: SqliteStore) -> None:

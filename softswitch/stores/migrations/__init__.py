@@ -12,7 +12,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import URL, Engine, create_engine, event
 from sqlalchemy.exc import SQLAlchemyError
 
 from softswitch.errors import StoreError
@@ -21,7 +21,7 @@ from softswitch.stores.schema import REVISION
 DIRECTORY = Path(__file__).parent
 
 
-def upgrade(url: str) -> None:
+def upgrade(url: str | URL) -> None:
     """Create or upgrade the database at `url`, in one transaction; raises StoreError."""
     engine = create_engine(url)
     if engine.dialect.name == "sqlite":

@@ -24,6 +24,7 @@ HEARD_SHARE = 0.8  # of a prompt's sounding pieces; one lost packet must not fai
 ALIGNED_MS = 40.0
 LENGTH_S = 0.04
 CHIRP_SURE = 0.6
+PROMPT_PIECE_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class Check:
 def heard_prompt(ear: Ear, name: str, prompt: Samples, *, sure: float = 0.5) -> Check:
     """The party heard the whole prompt, from its first piece to its last."""
     what = f"{ear.party.name} hears {name}"
-    hearing = listen_for(ear.heard, prompt, sure=sure)
+    hearing = listen_for(ear.heard, prompt, sure=sure, piece_s=PROMPT_PIECE_S)
     if hearing is None:
         return Check(what, False, f"not in the {len(ear.heard) / RATE:.1f} s that it heard")
     whole = hearing.share >= HEARD_SHARE and hearing.first_piece and hearing.last_piece

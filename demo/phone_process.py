@@ -25,6 +25,7 @@ USER_AGENT = "softswitch-demo-phone"
 MAXIMUM_CALLS = 4
 CODECS = {"PCMA/8000": 255, "PCMU/8000": 254}
 JITTER_BUFFER_MS = 60  # fixed: an adaptive one shortens what was heard, and times in the recording would lie
+JITTER_BUFFER_DISCARDS_NOTHING = 0  # PJMEDIA_JB_DISCARD_NONE
 RTP_PORTS = 8
 
 # In these states of a medium there is something to hear.
@@ -234,6 +235,18 @@ def _endpoint_config(settings: PhoneSettings) -> Any:
     config.logConfig.level = 4 if settings.log else 0
     config.logConfig.msgLogging = 1
     config.logConfig.filename = settings.log
+    return _keeping_every_frame(config)
+
+
+def _keeping_every_frame(config: Any) -> Any:
+    """The jitter buffer shall shorten nothing. pjsua2 lets Python set that enum only by way of JSON."""
+    document = pj.JsonDocument()
+    document.writeObject(config)
+    settings = json.loads(document.saveString())
+    settings["EpConfig"]["MediaConfig"]["jbDiscardAlgo"] = JITTER_BUFFER_DISCARDS_NOTHING
+    changed = pj.JsonDocument()
+    changed.loadString(json.dumps(settings))
+    changed.readObject(config)
     return config
 
 

@@ -117,6 +117,7 @@ def listen_for(
     Where the reference was said more than once, the most complete time counts, of equals the first.
     """
     parts = list(pieces(reference, piece_s))
+    heard = np.concatenate([heard, np.zeros(int(piece_s * RATE))])  # the last word may be cut short by the hang-up
     hearings = [
         hearing
         for begin_s in _beginnings(heard, parts, sure, drift_s)

@@ -144,6 +144,14 @@ def test_a_prompt_that_was_stopped_half_way_is_told_from_a_whole_one() -> None:
     assert not hearing.last_piece
 
 
+def test_a_prompt_whose_last_40_ms_were_cut_by_the_hang_up_is_still_whole() -> None:
+    prompt = voice(23, 2.4)
+    hearing = listen_for(np.concatenate([silence(0.5), prompt[: -int(0.04 * RATE)]]), prompt, piece_s=0.25)
+    assert hearing is not None
+    assert hearing.share == 1.0
+    assert hearing.last_piece
+
+
 def test_pauses_are_no_pieces() -> None:
     assert [at_s for at_s, _ in pieces(np.concatenate([tone(500, 0.5), silence(0.5), tone(500, 0.5)]))] == [0.0, 1.0]
 

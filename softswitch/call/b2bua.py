@@ -171,6 +171,7 @@ async def refuse(a: InboundLeg, rejected: CallRejected, record: CallRecord, serv
         return
     with suppress(LegEnded, MediaError, CallRejected, TimeoutError):
         async with hangup_scope(a), asyncio.timeout(prompt.duration_s + TONE_GRACE_S):
+            a.read_offer()  # not yet read where the store failed at the first moment
             if (a.answered or await a.early_media()) and a.endpoint is not None:
                 await services.media.play([a.endpoint], [prompt.path]).finished
 

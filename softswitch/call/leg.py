@@ -161,12 +161,16 @@ class Leg:
             self.settle(request, offer, "sendrecv")
 
     def offer_in(self, request: InDialogRequest) -> Offer | None:
-        """The offer that `request` carries; None where it was malformed and has been refused."""
+        """The offer that `request` carries; None where we can't take it and it has been refused (400, 488)."""
         try:
-            return parse_offer(request.message.body)
+            offer = parse_offer(request.message.body)
         except SipParseError:
             request.respond(400, reason="Bad session description")
             return None
+        if not set(offer.codecs) & set(self.codecs):
+            request.respond(488)  # RFC 3261 14.2: the session goes on as it was, and the other leg hears nothing of it
+            return None
+        return offer
 
     def settle(self, request: InDialogRequest, offer: Offer, direction: str) -> None:
         """Answer `offer` with `direction` at the most, keeping the codec where it was offered again."""
@@ -298,7 +302,7 @@ class InboundLeg(Leg):
     def read_offer(self) -> None:
         """Parse the INVITE's offer, if it has one; raises CallRejected (400, 488) before anybody is bothered."""
         body = self._session.invite.body
-        if not body:
+        if not body or self._offer is not None:
             return
         try:
             self._offer = parse_offer(body)

@@ -28,7 +28,8 @@ FORMS = [
 
 OK = (
     "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 10.0.0.9;branch=z9hG4bK1\r\nFrom: <sip:1@10.0.0.9>;tag=a\r\n"
-    "To: <sip:X@10.0.0.1>;tag=b\r\nCall-ID: c\r\nCSeq: 1 INVITE\r\nContact: <sip:10.0.0.1>\r\n{}Content-Length: 0\r\n\r\n"
+    "To: <sip:X@10.0.0.1>;tag=b\r\nCall-ID: c\r\nCSeq: 1 INVITE\r\nContact: <sip:10.0.0.1>\r\n{}"
+    "Content-Length: 0\r\n\r\n"
 )
 INVITE = (
     "INVITE {uri} SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.0.1;branch=z9hG4bK2\r\nFrom: {from_};tag=a\r\nTo: {to}\r\n"

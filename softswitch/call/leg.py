@@ -175,10 +175,8 @@ class Leg:
     def settle(self, request: InDialogRequest, offer: Offer, direction: str) -> None:
         """Answer `offer` with `direction` at the most, keeping the codec where it was offered again."""
         body = self.answer_sdp(offer, direction=direction, codec=self.negotiated.codec if self.negotiated else None)
-        if body is None:
-            request.respond(488)
-        else:
-            request.respond(200, body=body, content_type="application/sdp")
+        assert body is not None, "offer_in has seen a common codec"
+        request.respond(200, body=body, content_type="application/sdp")
 
     def answer_without_offer(self, request: InDialogRequest, direction: str = "sendrecv") -> None:
         """A re-INVITE without an offer gets ours in the 200 (RFC 3261 14.2); an UPDATE without one is a refresh."""

@@ -18,6 +18,7 @@ PCMA, EVENTS = 8, 101
 FRAME_S = 0.02
 KEYED_AFTER_S = 0.3
 DIGITS = "0123456789*#"
+PAUSE_S = 0.4  # the same sound after so much silence has begun anew
 
 Address = tuple[str, int]
 
@@ -33,6 +34,7 @@ class Phone(asyncio.DatagramProtocol):
         self._transport: asyncio.DatagramTransport | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._sequence, self._timestamp = 1, 1
+        self._last_at = 0.0
 
     async def open(self, address: str) -> None:
         """Take a free port of `address`."""
@@ -53,7 +55,9 @@ class Phone(asyncio.DatagramProtocol):
             return
         sound = SOUNDS.get(data[12 + (len(data) - 12) // 2], "?")
         self.heard[sound] = self.heard.get(sound, 0) + 1
-        if not self.order or self.order[-1] != sound:
+        now = asyncio.get_running_loop().time()
+        silence_s, self._last_at = now - self._last_at, now
+        if not self.order or self.order[-1] != sound or silence_s > PAUSE_S:
             self.order.append(sound)
             if sound == "enter_extension" and self._keys:
                 self._tasks.append(asyncio.create_task(self._key(self._keys.pop(0), addr)))

@@ -184,10 +184,10 @@ def test_a_store_that_is_away_refuses_the_call_with_service_fault() -> None:
         lab.records.fail = True
         lab.dial()
         await lab.caller.receive_response(183, ignoring=(100,))
+        lab.records.fail = False
         assert lab.media.commands[-1].files == ("service_fault.wav",)
         response = await lab.refused(500)
         assert response.headers.get("Reason") == 'Q.850;cause=41;text="internal fault"'
-        lab.records.fail = False
         assert (await lab.cdr()).failure == 8040
 
     play(story)

@@ -1,0 +1,471 @@
+"""The hunt for the callee and what the caller hears meanwhile (call treatment, "second leg" and "before answer")."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from softswitch.call.admission import Limit
+from softswitch.media_drivers.null import NullDriver
+from tests.support.calls import FIRST, SECOND, STRANGER, SWITCH, X_AXE, Lab, play, sdp
+
+
+def played(lab: Lab) -> list[tuple[str, bool]]:
+    return [(command.files[0], command.loop) for command in lab.media.commands if command.verb == "play"]
+
+
+async def answered_by_second(lab: Lab) -> None:
+    invite = await lab.ring(lab.second)
+    await lab.pick_up(invite, lab.second)
+    await lab.caller_answered()
+    await asyncio.sleep(2)
+    lab.caller.send(lab.caller.request("BYE"))
+    await lab.caller.receive_response(200)
+    await lab.answer_bye(lab.second)
+    cdr = await lab.cdr()
+    assert (cdr.failure, cdr.b.trunk, cdr.ended_by) == (0, "second", "caller")
+
+
+@pytest.mark.parametrize("status", [403, 408, 500, 502, 503, 488, 302])
+def test_a_target_that_cannot_is_followed_by_the_next(status: int) -> None:
+    async def story(lab: Lab) -> None:
+        lab.dial()
+        invite = await lab.callee.receive_request("INVITE")
+        lab.callee.send(lab.callee.response(invite, status, headers=[("Contact", "<sip:elsewhere@10.0.0.22>")]))
+        await answered_by_second(lab)
+        assert b"elsewhere" not in b"".join(sent.data for sent in lab.wire.trace if sent.source[0] == "10.0.0.1")
+
+    play(story)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "to_caller", "cause"),
+    [
+        (486, 8102, 486, 17),
+        (600, 8102, 486, 17),
+        (603, 7503, 603, 21),
+        (607, 7504, 603, 21),
+        (404, 8100, 404, 1),
+        (484, 8100, 404, 1),
+        (480, 8103, 480, 20),
+        (606, 7506, 502, 28),
+    ],
+)
+def test_a_callee_that_says_no_ends_the_hunt(status: int, code: int, to_caller: int, cause: int) -> None:
+    async def story(lab: Lab) -> None:
+        lab.dial()
+        invite = await lab.ring()
+        lab.callee.send(lab.callee.response(invite, status))
+        response = await lab.refused(to_caller)
+        assert (response.headers.get("Reason") or "").startswith(f"Q.850;cause={cause};")
+        await lab.second.silence(1)
+        cdr = await lab.cdr()
+        assert (cdr.failure, cdr.sip_status, cdr.cause, cdr.b.sip_status) == (code, to_caller, cause, status)
+
+    play(story)
+
+
+def test_when_all_targets_fail_the_last_ones_failure_stands() -> None:
+    async def story(lab: Lab) -> None:
+        lab.dial()
+        for phone, status in ((lab.callee, 503), (lab.second, 408)):
+            invite = await phone.receive_request("INVITE")
+            phone.send(phone.response(invite, status))
+        await lab.refused(408)
+        assert (await lab.cdr()).failure == 8035
+
+    play(story)
+
+
+def test_every_redirection_is_refused_with_502() -> None:
+    async def story(lab: Lab) -> None:
+        lab.dial()
+        for phone in (lab.callee, lab.second):
+            invite = await phone.receive_request("INVITE")
+            phone.send(phone.response(invite, 302, headers=[("Contact", "<sip:+8613900000002@10.0.0.99>")]))
+        response = await lab.refused(502)
+        assert response.headers.get("Contact") is None
+        assert (await lab.cdr()).failure == 7508
+
+    play(story)
+
+
+def test_no_response_at_all_goes_on_to_the_next_target() -> None:
+    async def story(lab: Lab) -> None:
+        lab.dial()
+        await lab.callee.receive_request("INVITE")
+        await lab.second.receive_request("INVITE")
+        assert asyncio.get_running_loop().time() == pytest.approx(8.0)
+        await lab.refused(408)
+        assert asyncio.get_running_loop().time() == pytest.approx(16.0)
+        assert (await lab.cdr()).failure == 8035
+
+    play(story)
+
+
+def test_a_target_that_only_tries_is_given_the_whole_ring_time() -> None:
+    async def story(lab: Lab) -> None:
+        lab.dial()
+        invite = await lab.callee.receive_request("INVITE")
+        lab.callee.send(lab.callee.response(invite, 100))
+        await lab.second.silence(59)
+        await lab.second.receive_request("INVITE", ignoring=())
+        cancel = await lab.callee.receive_request("CANCEL")
+        lab.callee.send(lab.callee.response(cancel, 200))
+        lab.callee.send(lab.callee.response(invite, 487))
+        await lab.callee.receive("ACK")
+        await lab.refused(408)
+
+    play(story)
+
+
+def test_ringing_out_at_the_last_target_is_8101() -> None:
+    async def story(lab: Lab) -> None:
+        lab.dial()
+        invite = await lab.callee.receive_request("INVITE")
+        lab.callee.send(lab.callee.response(invite, 503))
+        await lab.callee.receive("ACK")
+        invite = await lab.ring(lab.second)
+        response = await lab.refused(480)
+        assert (response.headers.get("Reason") or "").startswith("Q.850;cause=19;")
+        assert asyncio.get_running_loop().time() == pytest.approx(60.0)
+        cancel = await lab.second.receive_request("CANCEL")
+        assert (cancel.headers.get("Reason") or "").startswith("Q.850;cause=19;")
+        lab.second.send(lab.second.response(cancel, 200))
+        lab.second.send(lab.second.response(invite, 487))
+        assert (await lab.cdr()).failure == 8101
+
+    play(story)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"nonsense",
+        sdp("10.0.0.21", 0),
+        sdp("10.0.0.21", 41000, codecs="18"),
+        b"v=0\r\no=- 1 1 IN IP4 10.0.0.21\r\ns=-\r\nt=0 0\r\n",
+    ],
+)
+def test_an_answer_without_usable_media_is_hung_up_and_the_next_target_tried(body: bytes) -> None:
+    async def story(lab: Lab) -> None:
+        lab.dial()
+        invite = await lab.ring()
+        lab.callee.send(lab.callee.response(invite, 200, body=body))
+        await lab.callee.receive("ACK")
+        await lab.answer_bye(lab.callee)
+        await answered_by_second(lab)
+
+    play(story)
+
+
+def test_an_answer_in_the_183_stands_for_a_200_without_one() -> None:
+    async def story(lab: Lab) -> None:
+        lab.dial()
+        invite = await lab.callee.receive_request("INVITE")
+        lab.callee.send(lab.callee.response(invite, 183, body=sdp("10.0.0.21", 41000)))
+        await lab.caller.receive_response(183, ignoring=(100,))
+        await lab.pick_up(invite, body=b"")
+        await lab.caller_answered()
+        await asyncio.sleep(2)
+        _, callee = lab.endpoints()
+        assert callee.remote is not None and callee.remote.port == 41000
+        await lab.hang_up()
+
+    play(story)
+
+
+def test_no_media_port_left_refuses_with_503_and_rings_nobody() -> None:
+    async def story(lab: Lab) -> None:
+        lab.dial()
+        response = await lab.refused(503)
+        assert response.headers.get("Retry-After") == "5"
+        assert lab.callee.pending() == []
+        assert (await lab.cdr()).failure == 7109
+
+    lab = Lab()
+    lab.media = NullDriver(pairs=0)
+    play(story, lab)
+
+
+def test_no_media_port_left_for_the_callee_refuses_with_503() -> None:
+    async def story(lab: Lab) -> None:
+        lab.dial()
+        await lab.refused(503)
+        assert (await lab.cdr()).failure == 7109
+        assert lab.callee.pending() == []
+
+    lab = Lab()
+    lab.media = NullDriver(pairs=1)
+    play(story, lab)
+
+
+def test_a_full_trunk_is_passed_over() -> None:
+    async def story(lab: Lab) -> None:
+        lab.limits["first"] = Limit("first", calls=1)
+        with lab.admission.admitted([lab.limits["first"]]):
+            lab.dial()
+            await answered_by_second(lab)
+        assert lab.callee.pending() == []
+
+    play(story)
+
+
+def test_when_all_trunks_are_full_the_caller_is_told_to_try_later() -> None:
+    async def story(lab: Lab) -> None:
+        lab.limits.update(first=Limit("out", calls=1), second=Limit("out", calls=1))
+        with lab.admission.admitted([lab.limits["first"]]):
+            lab.dial()
+            response = await lab.refused(503)
+        assert response.headers.get("Retry-After") == "5"
+        assert (await lab.cdr()).failure == 7109
+
+    play(story)
+
+
+def test_a_trunk_is_free_again_after_a_refusal() -> None:
+    async def story(lab: Lab) -> None:
+        lab.limits["first"] = Limit("first", calls=1)
+        lab.dial()
+        invite = await lab.callee.receive_request("INVITE")
+        assert lab.admission.active("first") == 1
+        lab.callee.send(lab.callee.response(invite, 486))
+        await lab.refused(486)
+        assert lab.admission.active("first") == 0
+
+    play(story)
+
+
+def test_ringing_is_passed_on_and_counted_once() -> None:
+    async def story(lab: Lab) -> None:
+        lab.dial()
+        await asyncio.sleep(0.4)
+        invite = await lab.ring()
+        await asyncio.sleep(1)
+        lab.callee.send(lab.callee.response(invite, 180))
+        lab.callee.send(lab.callee.response(invite, 181))
+        for _ in range(2):
+            ringing = await lab.caller.receive_response(180, ignoring=(100,))
+            assert ringing.body == b""
+        assert lab.metrics.delays == [pytest.approx(0.4)]
+        await lab.pick_up(invite)
+        await lab.caller_answered()
+        await asyncio.sleep(2)
+        await lab.hang_up()
+        cdr = await lab.cdr()
+        assert cdr.alerting_at == pytest.approx(cdr.call_in_at + 0.4)
+
+    play(story)
+
+
+def test_early_media_is_relayed_and_parted_for_the_announcement() -> None:
+    async def story(lab: Lab) -> None:
+        lab.dial()
+        invite = await lab.callee.receive_request("INVITE")
+        lab.callee.send(lab.callee.response(invite, 183, body=sdp("10.0.0.21", 41000)))
+        early = await lab.caller.receive_response(183, ignoring=(100,))
+        caller, callee = lab.endpoints()
+        assert caller.peer is callee
+        lab.callee.send(lab.callee.response(invite, 180))  # it is heard already
+        await lab.caller.silence(0.1)
+        await lab.pick_up(invite)
+        ok = await lab.caller_answered(ignoring=(100,))
+        assert ok.body == early.body
+        assert caller.peer is None
+        await asyncio.sleep(2)
+        assert caller.peer is callee
+        assert lab.verbs("connect", "disconnect", "record", "play", "voices") == [
+            "connect", "record", "disconnect", "play", "connect", "voices"
+        ]  # fmt: skip
+        await lab.hang_up()
+
+    play(story)
+
+
+def test_useless_early_media_is_only_ringing() -> None:
+    async def story(lab: Lab) -> None:
+        lab.dial()
+        invite = await lab.callee.receive_request("INVITE")
+        lab.callee.send(lab.callee.response(invite, 180, body=b"nonsense"))
+        await lab.caller.receive_response(180, ignoring=(100,))
+        lab.callee.send(lab.callee.response(invite, 183, body=b"nonsense"))
+        await lab.caller.silence(0.1)
+        await lab.pick_up(invite)
+        await lab.caller_answered()
+        await asyncio.sleep(2)
+        await lab.hang_up()
+
+    play(story)
+
+
+def test_a_custom_ringback_replaces_early_media() -> None:
+    async def story(lab: Lab) -> None:
+        lab.change(lab.axb, caller_ringback="waiting")
+        lab.dial()
+        invite = await lab.callee.receive_request("INVITE")
+        lab.callee.send(lab.callee.response(invite, 183, body=sdp("10.0.0.21", 41000)))
+        await lab.caller.receive_response(183, ignoring=(100,))
+        lab.callee.send(lab.callee.response(invite, 180))
+        await asyncio.sleep(10)
+        assert played(lab) == [("waiting.wav", True)]
+        assert lab.verbs("connect") == []
+        await lab.pick_up(invite)
+        assert lab.verbs("stop", "play") == ["play", "stop", "play"]  # before the announcement
+        await lab.caller_answered()
+        await asyncio.sleep(2)
+        await lab.hang_up()
+
+    play(story)
+
+
+def test_a_caller_without_an_offer_hears_180_though_a_ringback_is_set() -> None:
+    async def story(lab: Lab) -> None:
+        lab.change(lab.axb, caller_ringback="waiting")
+        lab.dial(body=b"")
+        await lab.ring()
+        await lab.caller.receive_response(180, ignoring=(100,))
+        lab.caller.send(lab.caller.cancel())
+        await lab.caller.receive(200)
+        await lab.refused(487)
+        assert played(lab) == []
+
+    play(story)
+
+
+def test_a_caller_without_an_offer_gets_no_early_media() -> None:
+    async def story(lab: Lab) -> None:
+        lab.dial(body=b"")
+        invite = await lab.callee.receive_request("INVITE")
+        lab.callee.send(lab.callee.response(invite, 180, body=sdp("10.0.0.21", 41000)))
+        ringing = await lab.caller.receive_response(180, ignoring=(100,))
+        assert ringing.body == b""
+        assert lab.verbs("connect") == []
+        lab.caller.send(lab.caller.cancel())
+        await lab.caller.receive(200)
+        await lab.refused(487)
+
+    play(story)
+
+
+@pytest.mark.parametrize(
+    ("missing", "heard"),
+    [
+        (set(), [("enter_extension.wav", False), ("connecting.wav", False), ("ringback.wav", True)]),
+        ({"ringback"}, [("enter_extension.wav", False), ("connecting.wav", True)]),
+        ({"connecting"}, [("enter_extension.wav", False), ("ringback.wav", True)]),
+        ({"connecting", "ringback"}, [("enter_extension.wav", False)]),
+    ],
+)
+def test_an_answered_caller_hears_connecting_then_our_ringback(
+    missing: set[str], heard: list[tuple[str, bool]]
+) -> None:
+    async def story(lab: Lab) -> None:
+        lab.prompts.missing = missing
+        lab.dial(X_AXE, by=STRANGER)
+        await lab.caller_answered()
+        await asyncio.sleep(1)
+        lab.media.endpoints[0].press("1234")
+        invite = await lab.ring()
+        await asyncio.sleep(10)
+        assert played(lab) == heard
+        lab.callee.send(lab.callee.response(invite, 180))
+        await lab.pick_up(invite)
+        await asyncio.sleep(1)
+        assert lab.endpoints()[0].playback is None
+        assert lab.endpoints()[0].peer is lab.endpoints()[1]
+        await lab.hang_up()
+
+    play(story)
+
+
+def test_an_answered_caller_hears_the_custom_ringback_after_connecting() -> None:
+    async def story(lab: Lab) -> None:
+        lab.change(lab.axe, callee_ringback="waiting")
+        lab.dial(X_AXE, by=STRANGER)
+        await lab.caller_answered()
+        lab.media.endpoints[0].press("1234")
+        await lab.ring()
+        await asyncio.sleep(10)
+        assert played(lab)[1:] == [("connecting.wav", False), ("waiting.wav", True)]
+        lab.caller.send(lab.caller.request("BYE"))
+        await lab.caller.receive_response(200)
+
+    play(story)
+
+
+def test_early_media_ends_the_connecting_tone() -> None:
+    async def story(lab: Lab) -> None:
+        lab.dial(X_AXE, by=STRANGER)
+        await lab.caller_answered()
+        lab.media.endpoints[0].press("1234")
+        invite = await lab.callee.receive_request("INVITE")
+        lab.callee.send(lab.callee.response(invite, 183, body=sdp("10.0.0.21", 41000)))
+        await asyncio.sleep(10)
+        caller, callee = lab.endpoints()
+        assert caller.playback is None and caller.peer is callee
+        assert played(lab)[1:] == [("connecting.wav", False)]
+        lab.caller.send(lab.caller.request("BYE"))
+        await lab.caller.receive_response(200)
+        cdr = await lab.cdr()
+        assert (cdr.failure, cdr.ended_by) == (7502, "caller")
+
+    play(story)
+
+
+def test_hanging_up_under_the_connecting_tone_starts_no_other() -> None:
+    async def story(lab: Lab) -> None:
+        lab.dial(X_AXE, by=STRANGER)
+        await lab.caller_answered()
+        lab.media.endpoints[0].press("1234")
+        await lab.callee.receive_request("INVITE")
+        lab.caller.send(lab.caller.request("BYE"))
+        await lab.caller.receive_response(200)
+        cdr = await lab.cdr()
+        await asyncio.sleep(10)
+        assert played(lab)[1:] == [("connecting.wav", False)]
+        assert cdr.failure == 7501
+
+    play(story)
+
+
+def test_the_callees_own_codecs_are_offered_the_callers_first() -> None:
+    async def story(lab: Lab) -> None:
+        lab.dial(body=sdp("10.0.0.9", codecs="0 101"))
+        invite = await lab.callee.receive_request("INVITE")
+        assert b"m=audio" in invite.body and b" RTP/AVP 0 8 101" in invite.body
+        lab.callee.send(lab.callee.response(invite, 486))
+        await lab.refused(486)
+
+    play(story)
+
+
+def test_a_trunk_at_another_port_and_over_ipv6_is_written_right() -> None:
+    async def story(lab: Lab) -> None:
+        lab.dial()
+        await lab.second.receive_request("INVITE")
+        sent = next(one for one in lab.wire.trace if one.label == "INVITE" and one.source[0] == "10.0.0.1")
+        assert sent.destination == ("2001:db8::21", 5070)
+        assert sent.text.startswith("INVITE sip:+8613900000002@[2001:db8::21]:5070 SIP/2.0\r\n")
+        assert "To: <sip:+8613900000002@[2001:db8::21]>\r\n" in sent.text
+        lab.caller.send(lab.caller.cancel(), to=SWITCH)
+        await lab.caller.receive(200, ignoring=(100,))
+        await lab.refused(487)
+
+    lab = Lab()
+    trunks = lab.dialplan.trunks
+    six = replace(trunks["first"], host="2001:db8::21", port=5070)
+    lab.dialplan = replace(lab.dialplan, trunks={**trunks, "first": six})
+    play(story, lab)
+
+
+def test_a_target_that_cannot_be_reached_goes_on_to_the_next() -> None:
+    async def story(lab: Lab) -> None:
+        lab.wire.refused.add(FIRST)
+        lab.dial()
+        await answered_by_second(lab)
+        assert SECOND in {sent.destination for sent in lab.wire.trace}
+
+    play(story)

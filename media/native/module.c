@@ -108,14 +108,15 @@ static PyObject *core_configure(Core *self, PyObject *args)
 {
     struct command command = {.type = COMMAND_CONFIGURE};
     const char *address;
-    unsigned short port;
-    int sending, receiving, nat;
+    int port, sending, receiving, nat;
     struct remote *remote = &command.remote;
-    if (!PyArg_ParseTuple(args, "IsHhhhppp", &command.handle, &address, &port, &remote->payload_type,
+    if (!PyArg_ParseTuple(args, "Isihhhppp", &command.handle, &address, &port, &remote->payload_type,
                           &remote->event_out, &remote->event_in, &sending, &receiving, &nat))
         return NULL;
     remote->address.sin_family = AF_INET;
-    remote->address.sin_port = htons(port);
+    remote->address.sin_port = htons((uint16_t)port);
+    if (port < 0 || port > 65535)
+        return PyErr_Format(PyExc_ValueError, "not a UDP port: %d", port);
     if (inet_pton(AF_INET, address, &remote->address.sin_addr) != 1)
         return PyErr_Format(PyExc_ValueError, "not an IPv4 address: %s", address);
     if (remote->payload_type != PCMA && remote->payload_type != PCMU)

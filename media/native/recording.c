@@ -9,7 +9,7 @@
 #define LATE_SAMPLES 1600   /* 200 ms */
 #define LATE_PACKETS 10     /* so many in a row are no jitter but a new time line */
 #define SPAN_SAMPLES 40000  /* 5 s: how often a drift towards later is followed */
-#define DRIFT_SAMPLES 80
+#define DRIFT_SAMPLES 80    /* 10 ms: every shift is a click, so smaller errors stay */
 
 static struct recording *recording_of(struct worker *worker, uint32_t handle)
 {
@@ -161,7 +161,7 @@ static int64_t anchor_place(struct anchor *anchor, const struct rtp *rtp, int64_
     if (!anchor->set || anchor->ssrc != rtp->ssrc || delay < -LATE_SAMPLES || anchor->late >= LATE_PACKETS) {
         anchor_set(anchor, rtp->ssrc, arrival);
     } else {
-        anchor->position = delay < 0 ? arrival : expected;
+        anchor->position = delay < -DRIFT_SAMPLES ? arrival : expected;
         if (delay < anchor->least_delay)
             anchor->least_delay = delay < 0 ? 0 : delay;
         anchor_follow_drift(anchor, arrival);

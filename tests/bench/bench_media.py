@@ -1,7 +1,7 @@
 """Relayed packets per CPU second of our media server beside rtpengine under the same RTP load, in one run.
 
-`python -m tests.bench.bench_media [--calls 200] [--seconds 10] [--only NAME]`. Both run on loopback, in turn. CPU is the
-process's own user and system time (/proc/<pid>/stat) while the load runs.
+`python -m tests.bench.bench_media [--calls 200] [--seconds 10] [--only NAME]`. Both run on loopback, in turn. CPU is
+the process's own user and system time (/proc/<pid>/stat) while the load runs.
 """
 
 from __future__ import annotations
@@ -81,7 +81,8 @@ async def our_server(calls: int, folder: str, *, io: str, record: bool = False) 
     driver = ServerDriver(path)
     try:
         await driver.start()
-        yield Rig(process.pid, [phone for call in range(calls) for phone in await _our_call(driver, call, folder, record)])
+        phones = [await _our_call(driver, call, folder, record) for call in range(calls)]
+        yield Rig(process.pid, [phone for pair in phones for phone in pair])
     finally:
         await driver.close()
         process.terminate()

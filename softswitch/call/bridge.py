@@ -65,7 +65,7 @@ class Talk:
         self._treatment, self._record, self._services = treatment, record, services
         self._recording: Recording | None = None
         self._tries = 0
-        self._over = False
+        self._joined = self._last_minute = self._over = False
 
     def __enter__(self) -> Talk:
         return self
@@ -87,7 +87,10 @@ class Talk:
             self._announce(announcement)
 
     def warn(self) -> None:
-        """The last minute has begun: both hear it over the talk."""
+        """The last minute has begun: both hear it over the talk, which must have begun for that."""
+        self._last_minute = True
+        if not self._joined:
+            return
         prompt = self._services.prompt(self._treatment.last_minute, self._treatment.language)
         if prompt is not None:
             self._services.media.play(self._endpoints(), [prompt.path], mix=True)
@@ -126,6 +129,9 @@ class Talk:
         self._record.state = "talking"
         if self._recording is not None:
             self._recording.voices()
+        self._joined = True
+        if self._last_minute:
+            self.warn()
 
 
 def recording_path(services: CallServices, call_id: str) -> str:

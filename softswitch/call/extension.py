@@ -32,7 +32,8 @@ async def collect_extension(a: InboundLeg, need: NeedExtension, record: CallReco
     record.collecting, record.state = True, "collecting"
     await a.answer()
     record.moment("answered_in_at")
-    digits = _Digits(a)
+    digits: asyncio.Queue[str] = asyncio.Queue()
+    a.on_digit = lambda digit, via: digits.put_nowait(digit)
     prompts = [need.prompt]
     left = services.settings.extension_tries
     while True:
@@ -51,21 +52,9 @@ async def collect_extension(a: InboundLeg, need: NeedExtension, record: CallReco
         prompts = [need.invalid_prompt, need.prompt] if keyed else [need.prompt]
 
 
-class _Digits:
-    """Digits of one leg, by whichever way they came first: a phone that sends both ways presses each key once."""
-
-    def __init__(self, a: InboundLeg) -> None:
-        self.queue: asyncio.Queue[str] = asyncio.Queue()
-        self._via: str | None = None
-        a.on_digit = self._on_digit
-
-    def _on_digit(self, digit: str, via: str) -> None:
-        self._via = self._via or via
-        if via == self._via:
-            self.queue.put_nowait(digit)
-
-
-async def _one_try(a: InboundLeg, digits: _Digits, names: list[str], wanted: int, services: CallServices) -> str:
+async def _one_try(
+    a: InboundLeg, digits: asyncio.Queue[str], names: list[str], wanted: int, services: CallServices
+) -> str:
     """Play the prompts and collect up to `wanted` digits; "" where none was keyed."""
     prompts = [prompt for name in names if (prompt := services.prompt(name)) is not None]
     assert a.endpoint is not None
@@ -78,7 +67,7 @@ async def _one_try(a: InboundLeg, digits: _Digits, names: list[str], wanted: int
     while len(keyed) < wanted:
         try:
             async with asyncio.timeout(patience_s):
-                digit = await digits.queue.get()
+                digit = await digits.get()
         except TimeoutError:
             break
         if digit == TERMINATOR and not keyed:

@@ -43,6 +43,7 @@ class Leg:
         self.cause = 0
         self.on_digit: Callable[[str, str], None] = _ignore_digit  # (digit, "rtp" | "info")
         self.renegotiate: Callable[[InDialogRequest], None] = self.renegotiate_alone
+        self._digits_by = ""
         self._media = media
         self._sdp_id = secrets.randbits(31)
         self._sdp_version = 0
@@ -77,7 +78,7 @@ class Leg:
                 self.endpoint = await self._media.open_endpoint(self.call_id)
             except MediaError as error:
                 raise CallRejected(FAILURES[7109], retry_after_s=RETRY_AFTER_S) from error
-            self.endpoint.on_digit = lambda digit: self.on_digit(digit, "rtp")
+            self.endpoint.on_digit = lambda digit: self._press(digit, "rtp")
         return self.endpoint
 
     def apply(self, negotiated: Negotiated) -> None:
@@ -248,7 +249,13 @@ class Leg:
             return
         request.respond(200)
         if digit is not None:
-            self.on_digit(digit, "info")
+            self._press(digit, "info")
+
+    def _press(self, digit: str, via: str) -> None:
+        """A phone that sends its digits both ways presses each key once: the way that was first stands."""
+        self._digits_by = self._digits_by or via
+        if via == self._digits_by:
+            self.on_digit(digit, via)
 
     # The end
 

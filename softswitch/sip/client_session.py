@@ -11,7 +11,7 @@ from softswitch.sip.endpoint import Endpoint
 from softswitch.sip.message import SipResponse
 from softswitch.sip.session import Guard, Pairs, Session, local_response
 from softswitch.sip.timing import NEVER
-from softswitch.sip.transaction import CLIENT, INVITE_CLIENT, Failure, Path, Told, Transaction
+from softswitch.sip.transaction import CLIENT, INVITE_CLIENT, Failure, Path, Told, Transaction, ignore
 
 
 class ClientSession(Session):
@@ -184,7 +184,7 @@ class ClientSession(Session):
         branch = self.new_branch()
         bye = self.guarded(dialog.request("BYE", core.via(path.listener, branch)))
         if bye is not None:
-            core.open_client(CLIENT, bye, branch, path, method="BYE", tell=_ignore)
+            core.open_client(CLIENT, bye, branch, path, method="BYE", tell=ignore)
 
     def _dialog(self, response: SipResponse) -> Dialog:
         return Dialog.as_uac(self._from, 1, self._uri, response, self._path)
@@ -200,7 +200,7 @@ class ClientSession(Session):
         if data is None:
             data = self.guarded(cancellation(invite.data))
         if data is not None:
-            self.core.open_client(CLIENT, data, invite_branch(invite), self._path, method="CANCEL", tell=_ignore)
+            self.core.open_client(CLIENT, data, invite_branch(invite), self._path, method="CANCEL", tell=ignore)
         self._give_up_later()
 
     def _give_up_later(self) -> None:
@@ -213,7 +213,3 @@ def invite_branch(invite: Transaction) -> str:
     key = invite.key
     assert isinstance(key, tuple)
     return str(key[0])
-
-
-def _ignore(what: Told) -> None:
-    """Whatever is answered to a CANCEL, or to the BYE of a fork, changes nothing."""

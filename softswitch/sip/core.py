@@ -34,6 +34,7 @@ from softswitch.sip.transaction import (
     State,
     Told,
     Transaction,
+    ignore,
 )
 
 COOKIE = "z9hG4bK"  # branches without it come from RFC 2543
@@ -350,7 +351,6 @@ class SipCore:
             reply, back = self._reply(request, path)
             machine = INVITE_SERVER if request.method == "INVITE" else SERVER
             transaction = self._open_server(machine, key, request, back)
-            transaction.guarded = session.guarded
             session.receive_request(request, transaction, reply, path)
 
     def _receive_outside(self, request: SipRequest, key: object, path: Path) -> None:
@@ -386,7 +386,7 @@ class SipCore:
             self._answer(request, path, 503, "Retry-After: 5\r\n")
         else:
             reply, back = self._reply(request, path)
-            transaction = Transaction(INVITE_SERVER, self, key, back, method="INVITE", tell=_ignore)
+            transaction = Transaction(INVITE_SERVER, self, key, back, method="INVITE", tell=ignore)
             session = ServerSession(self, request, path, transaction=transaction, reply=reply, local_tag=self.tokens())
             self.transactions[key] = transaction
             self._calls[key] = shared, session.local_tag
@@ -395,7 +395,7 @@ class SipCore:
             self._events.append(NewCall(session))
 
     def _open_server(self, machine: Machine, key: object, request: SipRequest, back: Path) -> Transaction:
-        transaction = Transaction(machine, self, key, back, method=request.method, tell=_ignore)
+        transaction = Transaction(machine, self, key, back, method=request.method, tell=ignore)
         self.transactions[key] = transaction
         return transaction
 
@@ -464,7 +464,3 @@ def _parts(key: tuple[object, ...]) -> tuple[object, ...]:
 def _stateless_tag(request: SipRequest) -> str:
     """The same tag for the same request, without remembering it (8.2.7)."""
     return f"{hash((request.headers.get('Call-ID'), request.via.branch)) & 0xFFFFFFFFFF:x}"
-
-
-def _ignore(what: Told) -> None:
-    """Nobody waits for what happens to this transaction."""

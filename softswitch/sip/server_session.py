@@ -10,7 +10,7 @@ from softswitch.sip.dialog import Dialog
 from softswitch.sip.endpoint import Endpoint
 from softswitch.sip.message import SipRequest
 from softswitch.sip.session import Pairs, Session
-from softswitch.sip.transaction import Hop, Path, Told, Transaction
+from softswitch.sip.transaction import Hop, Path, Told, Transaction, ignore
 
 
 class ServerSession(Session):
@@ -34,7 +34,6 @@ class ServerSession(Session):
         self._final = 0  # status of our final response
         self._goodbye = ""  # header lines for a BYE that waits for the ACK
         transaction.tell = self._told
-        transaction.guarded = self.guarded
 
     # For the call layer
 
@@ -90,9 +89,13 @@ class ServerSession(Session):
             self._respond(487)
         super().bye_received()
 
+    def conclude(self) -> None:
+        """As any session's; the transaction, which outlives it, lets go of the INVITE."""
+        super().conclude()
+        self._transaction.tell = ignore
+
     def _told(self, what: Told) -> None:
-        if not isinstance(what, SipRequest):
-            return  # nobody ACKs our refusal: over it is anyway
+        assert isinstance(what, SipRequest)  # failures come only after `conclude`
         if what.method == "ACK":
             self.receive_ack(what)
         else:

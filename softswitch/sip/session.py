@@ -17,7 +17,7 @@ from softswitch.sip.compose import Reply, header_lines
 from softswitch.sip.dialog import Dialog
 from softswitch.sip.endpoint import Endpoint, PendingResponse
 from softswitch.sip.message import REASONS, Headers, SipRequest, SipResponse
-from softswitch.sip.transaction import CLIENT, INVITE_CLIENT, Failure, Hop, Path, Told, Transaction
+from softswitch.sip.transaction import CLIENT, INVITE_CLIENT, Failure, Hop, Path, Told, Transaction, ignore
 
 __all__ = ["Guard", "Hop", "InDialogRequest", "LeakRefused", "Pairs", "Session", "SessionListener", "local_response"]
 
@@ -103,6 +103,8 @@ class InDialogRequest:
         )
         if self.answered:
             session.answered_request(self)
+            if method != "INVITE":
+                self._transaction.tell = ignore  # nothing more will be told: let go of the message
             if method == "INVITE" and 200 <= sent < 300:
                 session.repeat_answer(self._transaction, self.message.cseq.number)
         session.core.finish()
@@ -398,6 +400,8 @@ class Session:
         self._outgoing.remove(outgoing)
         if status in DEAD and not self.ended:
             self.core.emit(self, "on_dead", f"{outgoing.method} was answered {status}")
+            if not self.confirmed:
+                return  # the INVITE is still to be ended: the listener's `hang_up` knows how
             if status == 408:  # perhaps only a path is broken: tell the other side
                 self.send_bye("")
             else:

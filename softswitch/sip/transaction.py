@@ -104,6 +104,10 @@ class Surroundings(Protocol):
         """The transaction is terminated."""
 
 
+def ignore(what: Told) -> None:
+    """The user of a transaction that it has lost interest in."""
+
+
 def kind_of(status: int) -> Input:
     """The input that a response with `status` is."""
     if status < 200:

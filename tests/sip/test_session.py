@@ -281,6 +281,26 @@ def test_a_request_withheld_by_the_guard_is_answered_500_here() -> None:
     play(story)
 
 
+def test_481_in_the_early_dialog_is_told_and_hang_up_still_cancels() -> None:
+    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
+        session = switch.call()
+        recorder = Recorder(session)
+        invite = await phone.receive_request("INVITE")
+        phone.send(phone.response(invite, 180))
+        await recorder.until("180")
+        answer = session.request("UPDATE")
+        phone.send(phone.response(await phone.receive_request("UPDATE"), 481))
+        assert (await answer).status == 481
+        await recorder.until("dead")
+        assert not session.ended
+        session.hang_up()
+        phone.send(phone.response(await phone.receive_request("CANCEL"), 200))
+        phone.send(phone.response(invite, 487))
+        await phone.receive("ACK")
+
+    play(story)
+
+
 # Requests of the other side
 
 

@@ -25,6 +25,7 @@ from softswitch.sip.transaction import (
     State,
     Told,
     Transaction,
+    ignore,
     kind_of,
 )
 
@@ -325,6 +326,14 @@ def test_terminate_is_silent_and_final() -> None:
     assert core.forgotten == 1
     assert core.told == []
     assert transaction.deadline == NEVER
+
+
+def test_who_lost_interest_is_told_in_vain() -> None:
+    transaction, core = build(INVITE_CLIENT)
+    transaction.tell = ignore
+    wait(transaction, core, 100)
+    assert core.told == []
+    assert transaction.state is State.TERMINATED
 
 
 def test_waking_too_early_does_nothing() -> None:

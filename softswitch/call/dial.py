@@ -86,8 +86,11 @@ def _trunk_taken(target: Target, services: CallServices) -> Iterator[None]:
 
 
 def _told(a: InboundLeg, end: Failure) -> Failure:
-    """What the callee's CANCEL or BYE says: the caller's own cause where the caller ended the call."""
-    return replace(end, cause=a.cause) if a.ended.done() and a.cause else end
+    """What the callee's CANCEL or BYE says: how the caller's leg ended, where that ended the call."""
+    if not a.ended.done():
+        return end
+    failure = a.ended.result()
+    return replace(failure, cause=a.cause or failure.cause)
 
 
 def _codecs(a: InboundLeg, target: Target) -> tuple[str, ...]:

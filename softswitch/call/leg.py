@@ -22,6 +22,7 @@ from softswitch.sip.user_agent import ClientSession, ServerSession
 ALLOWED = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, UPDATE"
 CODECS = ("PCMA", "PCMU")
 NO_COMMON_CODEC = Failure(7505, 488, 88, "no audio codec in common with the caller")
+GONE = {"caller": FAILURES[7505], "callee": Failure(7506, 502, 38, "network fault on the callee's side")}
 ALL_OF = {"sendrecv": "sendrecv", "sendonly": "recvonly", "recvonly": "sendonly", "inactive": "inactive"}
 RETRY_AFTER_S = 5  # media ports come free as calls end
 BAD_OFFER = Failure(7505, 400, 111, "the caller's session description is malformed")
@@ -219,7 +220,7 @@ class Leg:
 
     def on_unacknowledged(self) -> None:
         """64*T1 without an ACK: the far end is gone (RFC 3261 13.3.1.4)."""
-        self.end(FAILURES[7505] if self.name == "caller" else FAILURES[7506])
+        self.end(GONE[self.name])
 
     def on_bye(self, request: SipRequest) -> None:
         """The far end hung up."""

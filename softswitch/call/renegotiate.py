@@ -53,6 +53,8 @@ class Renegotiations:
         elif any(change.other is leg for change in self._pending):
             request.respond(491)  # RFC 3261 14.2: an offer of ours to this leg is due, or under way
         else:
+            if request.message.method == "INVITE":
+                request.respond(100)  # the other side may take longer than 200 ms (RFC 3261 17.2.1)
             self._put(Renegotiation(leg, other, request))
 
     def tell(self, leg: Leg, other: Leg) -> None:

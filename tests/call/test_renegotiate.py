@@ -1,0 +1,411 @@
+"""Hold, resume and other re-offers in the talk, asked for by either side (RFC 3261 14, RFC 3311, RFC 3264 8.4)."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from softswitch.sip.message import SipRequest, SipResponse
+from tests.support.calls import Lab, play, sdp
+from tests.support.peer import Peer
+
+MIRROR = {"sendonly": "recvonly", "recvonly": "sendonly", "inactive": "inactive", "sendrecv": "sendrecv"}
+
+both_sides = pytest.mark.parametrize("side", ["caller", "callee"])
+
+
+class Pair:
+    """The one who asks and the one who is told."""
+
+    def __init__(self, lab: Lab, side: str) -> None:
+        self.asks, self.told = (lab.caller, lab.callee) if side == "caller" else (lab.callee, lab.caller)
+        self.mine, self.theirs = lab.endpoints() if side == "caller" else lab.endpoints()[::-1]
+        self.version = 1
+
+    def body(self, phone: Peer, direction: str = "") -> bytes:
+        self.version += 1
+        return sdp(phone.address[0], 41000, direction=direction, version=self.version)
+
+    def ask(self, direction: str, method: str = "INVITE") -> SipRequest:
+        request = self.asks.request(method, body=self.body(self.asks, direction))
+        self.asks.send(request)
+        return request
+
+    async def tell(self, direction: str, status: int = 200) -> SipRequest:
+        """The other side is offered `direction` and answers its mirror image, or refuses."""
+        invite = await self.told.receive_request("INVITE")
+        assert f"a={direction}\r\n".encode() in invite.body
+        body = self.body(self.told, MIRROR[direction]) if status < 300 else b""
+        self.told.send(self.told.response(invite, status, body=body))
+        await self.told.receive("ACK")
+        return invite
+
+    async def answered(self, status: int = 200) -> SipResponse:
+        response = await self.asks.receive_response(status, ignoring=(100,))
+        if response.cseq.method == "INVITE":
+            self.asks.send(self.asks.ack(response))
+        return response
+
+
+@both_sides
+@pytest.mark.parametrize("direction", ["sendonly", "inactive"])
+def test_hold_and_resume(side: str, direction: str) -> None:
+    async def story(lab: Lab) -> None:
+        await lab.establish()
+        pair = Pair(lab, side)
+        pair.ask(direction)
+        await pair.tell(direction)
+        ok = await pair.answered()
+        assert f"a={MIRROR[direction]}\r\n".encode() in ok.body
+        assert pair.mine.remote is not None and not pair.mine.remote.sending
+        assert pair.theirs.remote is not None and not pair.theirs.remote.receiving
+        await asyncio.sleep(30)
+        pair.ask("sendrecv")
+        await pair.tell("sendrecv")
+        assert b"a=sendrecv\r\n" in (await pair.answered()).body
+        assert pair.mine.remote.sending and pair.mine.remote.receiving
+        assert pair.theirs.remote.sending and pair.theirs.remote.receiving
+        await lab.hang_up()
+        assert (await lab.cdr()).failure == 0
+
+    play(story)
+
+
+def test_hold_as_rfc_2543_knew_it() -> None:
+    async def story(lab: Lab) -> None:
+        await lab.establish()
+        pair = Pair(lab, "caller")
+        lab.caller.send(lab.caller.request("INVITE", body=sdp("0.0.0.0", version=2)))
+        await pair.tell("sendonly")
+        await pair.answered()
+        assert pair.mine.remote is not None and not pair.mine.remote.sending
+        await lab.hang_up()
+
+    play(story)
+
+
+@both_sides
+def test_hold_by_update(side: str) -> None:
+    async def story(lab: Lab) -> None:
+        await lab.establish()
+        pair = Pair(lab, side)
+        pair.ask("sendonly", "UPDATE")
+        await pair.tell("sendonly")
+        assert b"a=recvonly\r\n" in (await pair.answered()).body
+        await lab.hang_up()
+
+    play(story)
+
+
+@both_sides
+@pytest.mark.parametrize("method", ["INVITE", "UPDATE"])
+def test_a_refresh_or_a_new_address_is_this_legs_own_affair(side: str, method: str) -> None:
+    async def story(lab: Lab) -> None:
+        await lab.establish()
+        pair = Pair(lab, side)
+        body = sdp(pair.asks.address[0], 45678, version=5)
+        pair.asks.send(pair.asks.request(method, body=body))
+        await pair.answered()
+        assert pair.mine.remote is not None and pair.mine.remote.port == 45678
+        await pair.told.silence(1)
+        await lab.hang_up()
+
+    play(story)
+
+
+@both_sides
+def test_an_update_without_a_body_only_refreshes_even_behind_a_slow_reinvite(side: str) -> None:
+    async def story(lab: Lab) -> None:
+        await lab.establish()
+        pair = Pair(lab, side)
+        first = pair.ask("sendonly")
+        invite = await pair.told.receive_request("INVITE")
+        pair.asks.send(pair.asks.request("UPDATE"))
+        ok = await pair.asks.receive_response(200, ignoring=(100,))
+        assert (ok.cseq.method, ok.body) == ("UPDATE", b"")
+        pair.told.send(pair.told.response(invite, 200, body=pair.body(pair.told, "recvonly")))
+        await pair.told.receive("ACK")
+        ok = await pair.answered()
+        assert ok.cseq.number == first.cseq.number
+        await lab.hang_up()
+
+    play(story)
+
+
+@both_sides
+def test_a_reinvite_without_an_offer_gets_ours_and_tells_the_other_only_what_changed(side: str) -> None:
+    """RFC 3261 14.2: the 200 makes the offer, the ACK brings the answer."""
+
+    async def story(lab: Lab) -> None:
+        await lab.establish()
+        pair = Pair(lab, side)
+        pair.asks.send(pair.asks.request("INVITE"))
+        ok = await pair.asks.receive_response(200, ignoring=(100,))
+        assert b"m=audio" in ok.body and b"a=sendrecv" in ok.body
+        pair.asks.send(pair.asks.ack(ok, body=pair.body(pair.asks)))
+        await pair.told.silence(1)
+        pair.asks.send(pair.asks.request("INVITE"))
+        ok = await pair.asks.receive_response(200, ignoring=(100,))
+        pair.asks.send(pair.asks.ack(ok, body=pair.body(pair.asks, "sendonly")))
+        await pair.tell("sendonly")
+        assert pair.mine.remote is not None and not pair.mine.remote.sending
+        await lab.hang_up()
+
+    play(story)
+
+
+@both_sides
+def test_who_only_listens_because_the_other_holds_does_not_hold_it(side: str) -> None:
+    async def story(lab: Lab) -> None:
+        await lab.establish()
+        pair = Pair(lab, side)
+        pair.ask("sendonly")
+        await pair.tell("sendonly")
+        await pair.answered()
+        pair.told.send(pair.told.request("INVITE"))  # without an offer: asks for ours
+        ok = await pair.told.receive_response(200, ignoring=(100,))
+        assert b"a=sendonly\r\n" in ok.body
+        pair.told.send(pair.told.ack(ok, body=pair.body(pair.told, "recvonly")))
+        await pair.asks.silence(1)
+        pair.ask("sendrecv")
+        await pair.tell("sendrecv")
+        await pair.answered()
+        pair.ask("sendrecv")  # a refresh
+        assert b"a=sendrecv\r\n" in (await pair.answered()).body
+        assert pair.mine.remote is not None and pair.mine.remote.sending
+        await lab.hang_up()
+
+    play(story)
+
+
+def test_a_late_answer_that_is_no_answer_ends_the_call() -> None:
+    async def story(lab: Lab) -> None:
+        await lab.establish()
+        lab.caller.send(lab.caller.request("INVITE"))
+        ok = await lab.caller.receive_response(200, ignoring=(100,))
+        lab.caller.send(lab.caller.ack(ok))
+        await lab.answer_bye(lab.caller)
+        await lab.answer_bye(lab.callee)
+        cdr = await lab.cdr()
+        assert (cdr.failure, cdr.ended_by) == (7505, "caller")
+
+    play(story)
+
+
+@both_sides
+@pytest.mark.parametrize(("refused", "answered"), [(488, 488), (606, 606), (500, 488), (403, 488)])
+def test_what_the_other_side_refuses_is_refused_and_changes_nothing(side: str, refused: int, answered: int) -> None:
+    async def story(lab: Lab) -> None:
+        await lab.establish()
+        pair = Pair(lab, side)
+        pair.ask("sendonly")
+        await pair.tell("sendonly", refused)
+        await pair.answered(answered)
+        assert pair.mine.remote is not None and pair.mine.remote.sending
+        pair.ask("sendonly")  # still a change
+        await pair.tell("sendonly")
+        await pair.answered()
+        await lab.hang_up()
+
+    play(story)
+
+
+@both_sides
+def test_an_offer_that_nobody_can_take_is_488_and_the_other_side_hears_nothing_of_it(side: str) -> None:
+    async def story(lab: Lab) -> None:
+        await lab.establish()
+        pair = Pair(lab, side)
+        pair.asks.send(pair.asks.request("INVITE", body=sdp(pair.asks.address[0], codecs="18", direction="sendonly")))
+        await pair.answered(488)
+        pair.asks.send(pair.asks.request("INVITE", body=b"nonsense"))
+        await pair.answered(400)
+        await pair.told.silence(1)
+        await lab.hang_up()
+
+    play(story)
+
+
+@both_sides
+def test_a_useless_answer_of_the_other_side_leaves_its_media_as_it_was(side: str) -> None:
+    async def story(lab: Lab) -> None:
+        await lab.establish()
+        pair = Pair(lab, side)
+        before = pair.theirs.remote
+        for useless in (b"nonsense", sdp("10.0.0.21", 0)):
+            pair.ask("sendonly")
+            invite = await pair.told.receive_request("INVITE")
+            pair.told.send(pair.told.response(invite, 200, body=useless))
+            await pair.told.receive("ACK")
+            await pair.answered()
+            pair.ask("sendrecv")
+            await pair.tell("sendrecv")
+            await pair.answered()
+        assert before is not None and pair.theirs.remote is not None
+        assert pair.theirs.remote.sending and pair.theirs.remote.receiving
+        await lab.hang_up()
+
+    play(story)
+
+
+@both_sides
+def test_glare_is_waited_out(side: str) -> None:
+    """RFC 3261 14.1: the owner of the Call-ID (that is us towards the callee) waits 2.1 to 4 s, the other 0 to 2 s."""
+
+    async def story(lab: Lab) -> None:
+        await lab.establish()
+        pair = Pair(lab, side)
+        pair.ask("sendonly")
+        await pair.tell("sendonly", 491)
+        begin = asyncio.get_running_loop().time()
+        await pair.tell("sendonly")
+        waited = asyncio.get_running_loop().time() - begin
+        assert 2.1 <= waited <= 4.0 if side == "caller" else waited <= 2.0
+        await pair.answered()
+        await lab.hang_up()
+
+    play(story)
+
+
+@both_sides
+def test_glare_without_end_is_given_up(side: str) -> None:
+    async def story(lab: Lab) -> None:
+        await lab.establish()
+        pair = Pair(lab, side)
+        pair.ask("sendonly")
+        for _ in range(3):
+            await pair.tell("sendonly", 491)
+        await pair.answered(491)
+        await lab.hang_up()
+        assert (await lab.cdr()).failure == 0
+
+    play(story)
+
+
+def test_both_sides_hold_at_once() -> None:
+    """The second is told 491 and asks again: it is neither a crash nor a deadlock."""
+
+    async def story(lab: Lab) -> None:
+        await lab.establish()
+        one, two = Pair(lab, "caller"), Pair(lab, "callee")
+        one.ask("sendonly")
+        two.ask("sendonly")
+        await two.answered(491)
+        await one.tell("sendonly")
+        await one.answered()
+        two.ask("inactive")
+        await two.tell("inactive")
+        await two.answered()
+        await lab.hang_up()
+        assert (await lab.cdr()).failure == 0
+
+    play(story)
+
+
+@both_sides
+def test_an_update_that_meets_our_offer_is_491(side: str) -> None:
+    """RFC 3311 5.2."""
+
+    async def story(lab: Lab) -> None:
+        await lab.establish()
+        pair = Pair(lab, side)
+        pair.ask("sendonly")
+        invite = await pair.told.receive_request("INVITE")
+        pair.told.send(pair.told.request("UPDATE", body=pair.body(pair.told, "sendonly")))
+        await pair.told.receive_response(491)
+        pair.told.send(pair.told.response(invite, 200, body=pair.body(pair.told, "recvonly")))
+        await pair.told.receive("ACK")
+        await pair.answered()
+        await lab.hang_up()
+
+    play(story)
+
+
+def test_one_who_asks_twice_is_served_in_turn() -> None:
+    async def story(lab: Lab) -> None:
+        await lab.establish()
+        pair = Pair(lab, "caller")
+        hold = pair.ask("sendonly")
+        resume = pair.ask("sendrecv", "UPDATE")
+        await pair.tell("sendonly")
+        first = await pair.answered()
+        await pair.tell("sendrecv")
+        second = await pair.answered()
+        assert [first.cseq.number, second.cseq.number] == [hold.cseq.number, resume.cseq.number]
+        await lab.hang_up()
+
+    play(story)
+
+
+@both_sides
+def test_hanging_up_while_a_hold_is_under_way(side: str) -> None:
+    async def story(lab: Lab) -> None:
+        await lab.establish()
+        pair = Pair(lab, side)
+        pair.ask("sendonly")
+        await pair.told.receive_request("INVITE")
+        pair.told.send(pair.told.request("BYE"))
+        await pair.told.receive_response(200)
+        assert await pair.answered(488)
+        await lab.answer_bye(pair.asks)
+        assert (await lab.cdr()).failure == 0
+
+    play(story)
+
+
+@both_sides
+@pytest.mark.parametrize("status", [481, 408])
+def test_a_dialog_that_turns_out_dead_ends_the_call(side: str, status: int) -> None:
+    """RFC 3261 12.2.1.2."""
+
+    async def story(lab: Lab) -> None:
+        await lab.establish()
+        pair = Pair(lab, side)
+        pair.ask("sendonly")
+        await pair.tell("sendonly", status)
+        await pair.answered(488)
+        bye = await lab.answer_bye(pair.asks)
+        assert (bye.headers.get("Reason") or "").startswith("Q.850;cause=38;")
+        cdr = await lab.cdr()
+        assert cdr.ended_by == ("callee" if side == "caller" else "caller")
+
+    play(story)
+
+
+def test_a_hold_that_is_never_answered_ends_the_call() -> None:
+    async def story(lab: Lab) -> None:
+        await lab.establish()
+        pair = Pair(lab, "caller")
+        pair.ask("sendonly")
+        begin = asyncio.get_running_loop().time()
+        await lab.caller.receive_response(100)
+        await pair.answered(488)
+        await lab.answer_bye(lab.caller)
+        assert asyncio.get_running_loop().time() - begin == pytest.approx(32, abs=0.1)  # 64*T1
+        assert "BYE" in lab.callee.pending()
+        assert (await lab.cdr()).ended_by == "callee"
+
+    play(story)
+
+
+def test_other_requests_are_refused_each_in_its_way() -> None:
+    async def story(lab: Lab) -> None:
+        await lab.establish()
+        for phone, other in ((lab.caller, lab.callee), (lab.callee, lab.caller)):
+            phone.send(phone.request("REFER", headers=[("Refer-To", "<sip:+8613700000009@10.0.0.9>")]))
+            await phone.receive_response(603)
+            phone.send(phone.request("MESSAGE", body=b"hello", content_type="text/plain"))
+            refused = await phone.receive_response(405)
+            assert "INFO" in (refused.headers.get("Allow") or "") and "REFER" not in (
+                refused.headers.get("Allow") or ""
+            )
+            phone.send(phone.request("INFO", body=b"<x/>", content_type="application/media_control+xml"))
+            await phone.receive_response(415)
+            phone.send(phone.request("INFO"))
+            await phone.receive_response(200)
+            phone.send(phone.request("OPTIONS"))
+            await phone.receive_response(200)
+            await other.silence(0.5)
+        await lab.hang_up()
+
+    play(story)

@@ -146,3 +146,19 @@ async def switch_on(wire: Wire, **settings: Any) -> AsyncIterator[Switch]:
         switch.assert_quiet()
     finally:
         await agent.stop()
+
+
+async def talk(switch: Switch, phone: Peer) -> tuple[ServerSession, Recorder]:
+    """The phone called and the call is answered and acknowledged."""
+    phone.send(phone.invite("sip:100@10.0.0.1", body=OFFER), to=SWITCH)
+    session, recorder = await switch.arrived()
+    session.accept(body=OFFER)
+    phone.send(phone.ack(await phone.receive_response(200)))
+    await recorder.until("ACK")
+    return session, recorder
+
+
+async def hang_up(phone: Peer) -> None:
+    """The phone hangs up."""
+    phone.send(phone.request("BYE"))
+    await phone.receive(200)

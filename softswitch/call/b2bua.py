@@ -69,8 +69,9 @@ class B2bua:
         if route.mode is Mode.AXE and route.direction == 0:
             await services.store.remember_caller(_callback(route, services))
         async with dial(route, a, record, services) as b, hangup_scope(b):
+            self._callee_answered(b, record)
             await a.answer(b.negotiated.codec if b.negotiated else None)
-            await self._answered(b, route, record)
+            await self._caller_answered(route, record)
             await bridge(a, b, route.treatment, record, services)
 
     async def _decide(self, a: InboundLeg, record: CallRecord) -> Route | NeedExtension:
@@ -96,13 +97,15 @@ class B2bua:
         check_announcement(route.treatment, services)
         log.info("call_routed", call_id=record.call_id, mode=route.mode, x=route.x, callee=route.callee)
 
-    async def _answered(self, b: OutboundLeg, route: Route, record: CallRecord) -> None:
-        services = self._services
-        now, loop_now = services.wall_clock(), asyncio.get_running_loop().time()
-        record.note(answered_at=now - (loop_now - b.answered_at), cause=0)
-        record.moment("answered_in_at")
+    def _callee_answered(self, b: OutboundLeg, record: CallRecord) -> None:
+        ago = asyncio.get_running_loop().time() - b.answered_at
+        record.note(answered_at=self._services.wall_clock() - ago, cause=0)
         record.state = "answered"
-        services.metrics.setup_time(now - record.get("call_in_at"))
+
+    async def _caller_answered(self, route: Route, record: CallRecord) -> None:
+        services = self._services
+        record.moment("answered_in_at")
+        services.metrics.setup_time(services.wall_clock() - record.get("call_in_at"))
         log.info("call_answered", call_id=record.call_id, trunk=record.trunk_out)
         try:
             await services.cdrs.open(record)  # a crash from here on must not lose that it was answered

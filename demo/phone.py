@@ -142,17 +142,17 @@ class Phone:
         """CANCEL, BYE or refuse with `status` (0: 603), whatever ends the call now."""
         self._command("hang_up", status=status, after=after)
 
-    def send_digits(self, digits: str) -> None:
+    def send_digits(self, digits: str, after: float = 0.0) -> None:
         """Press keys (RFC 4733)."""
-        self._command("send_digits", digits=digits)
+        self._command("send_digits", digits=digits, after=after)
 
-    def hold(self) -> None:
+    def hold(self, after: float = 0.0) -> None:
         """Re-INVITE with sendonly."""
-        self._command("hold")
+        self._command("hold", after=after)
 
-    def unhold(self) -> None:
+    def unhold(self, after: float = 0.0) -> None:
         """Re-INVITE with sendrecv."""
-        self._command("unhold")
+        self._command("unhold", after=after)
 
     # Events
 

@@ -1,0 +1,76 @@
+"""What a real phone hears of the switch itself: early media, ringback, refusals, the last minute (call treatment)."""
+
+from __future__ import annotations
+
+import pytest
+
+from demo import checks
+from demo.cast import AXB_X, SHORT_X
+from demo.recognise import RATE, find_all
+from demo.stage import Stage
+from demo.story import unknown_caller
+from tests.phones.conftest import RINGBACK_X, must
+
+pytestmark = pytest.mark.phones
+
+
+def test_a_stranger_hears_no_binding_as_early_media_and_is_refused(stage: Stage) -> None:
+    for check in unknown_caller(stage).checks:
+        must(check)
+
+
+def test_a_ringback_of_the_binding_is_heard_in_place_of_ringing(stage: Stage) -> None:
+    with stage.call("ringback", stage.cast.driver, stage.cast.guest) as scene:
+        scene.a.call(stage.uri(RINGBACK_X))
+        scene.b.wait_for("incoming")
+        scene.b.answer(180)
+        scene.a.wait_for("media", hearing=True)
+        scene.b.hang_up(486, after=3.5)
+        assert scene.a.wait_for("disconnected")["status"] == 486
+        scene.b.wait_for("disconnected")
+    evidence = scene.evidence()
+    must(checks.heard_prompt(evidence.caller, "connecting", stage.prompt("connecting")))
+    must(checks.cdr_says(evidence, ulFailReason=8102, answered_at=None))
+
+
+@pytest.mark.usefixtures("wire")
+def test_a_callees_early_media_is_heard_and_the_announcement_still_comes_before_the_talk(stage: Stage) -> None:
+    b = stage.cast.guest
+    with stage.call("early-media", stage.cast.driver, b) as scene:
+        scene.a.call(stage.uri(AXB_X))
+        scene.b.wait_for("incoming")
+        scene.b.answer(183)
+        scene.a.wait_for("media", hearing=True)
+        scene.b.answer(200, after=2.0)
+        answered = scene.a.wait_for("answered")
+        scene.a.hang_up(after=4.0)
+        scene.a.wait_for("disconnected")
+        scene.b.wait_for("disconnected")
+    arrived = scene.evidence().caller.arrived
+    assert arrived is not None
+    must(
+        checks.announced_from_first_packet(
+            scene.evidence().caller, stage.prompt_bytes("announcement"), early_media=True
+        )
+    )
+    answer_s = answered.at - arrived.begins_at
+    silent_until_s = answer_s + len(stage.prompt("announcement")) / RATE
+    voices = [match.at_s for match in find_all(arrived.sound(), b.voice.chirp(), sure=checks.CHIRP_SURE)]
+    assert voices[0] < answer_s
+    assert voices[-1] > silent_until_s
+    assert not [at_s for at_s in voices if answer_s + 0.1 < at_s < silent_until_s - 0.1]
+
+
+def test_the_last_minute_is_mixed_over_the_talk_and_an_unrecorded_call_ends_on_time(stage: Stage) -> None:
+    with stage.call("maximum", stage.cast.driver, stage.cast.guest) as scene:
+        scene.connect(SHORT_X)
+        scene.a.wait_for("disconnected", 12.0)
+        scene.b.wait_for("disconnected")
+    evidence = scene.evidence()
+    assert evidence.recording is None
+    assert evidence.callee is not None
+    must(checks.cdr_says(evidence, ulFailReason=8010, ended_by="switch"))
+    assert checks.seconds(evidence.cdr, "answered_at", "ended_at") == pytest.approx(8.0, abs=0.1)
+    for me, other in ((evidence.caller, evidence.callee), (evidence.callee, evidence.caller)):
+        must(checks.heard_prompt(me, "last_minute", stage.prompt("last_minute"), sure=0.4))
+        must(checks.heard_voice(me, other.party.name, stage.sentences[other.party.name]))

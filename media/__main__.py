@@ -51,6 +51,12 @@ def die_with_parent(parent: int) -> None:
         sys.exit(1)
 
 
+def leave_process_group() -> None:
+    """A Ctrl-C in the terminal is for the parent, who drains its calls before the media goes."""
+    if os.getpgrp() != os.getpid():
+        os.setpgid(0, 0)
+
+
 async def serve(settings: ServerSettings) -> None:
     """Run until SIGTERM or SIGINT."""
     stopped = asyncio.Event()
@@ -68,6 +74,7 @@ def main() -> None:
     settings, parent = read_arguments()
     if parent is not None:
         die_with_parent(parent)
+        leave_process_group()
     asyncio.run(serve(settings))
 
 

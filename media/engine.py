@@ -212,8 +212,6 @@ class Engine:
             session.deliver(protocol.Recorded(command.recording, truncated=True, error=str(error)))
             return
         self._own("recording", _Recording(session, command.recording, handle, command.path, left, right))
-        if not left and not right:
-            self._core.close_recording(handle)
 
     def voices(self, session: Session, name: int) -> None:
         """Record the parties' own voices from now on."""

@@ -57,6 +57,7 @@ struct remote {
 struct command {
     enum command_type type;
     uint32_t handle;
+    int64_t at; /* when it was given; the worker may come to it a tick or, on a busy machine, more later */
     union {
         struct { int rtp_fd, rtcp_fd; uint32_t ssrc, timestamp; uint16_t sequence; uint64_t cname; } open;
         struct remote remote;
@@ -306,7 +307,7 @@ bool playback_takes(struct worker *worker, struct endpoint *to, const struct rtp
 /* recording.c */
 void recording_start(struct worker *worker, const struct command *command);
 void recording_voices(struct worker *worker, uint32_t handle);
-void recording_close(struct worker *worker, uint32_t handle);
+void recording_close(struct worker *worker, const struct command *command);
 void recording_leave(struct worker *worker, struct endpoint *endpoint);
 void recording_voice(struct worker *worker, struct endpoint *from, const struct rtp *rtp);
 void recording_prompt(struct worker *worker, const struct playback *playback, const uint8_t *alaw, int64_t at);

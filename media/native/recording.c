@@ -58,6 +58,17 @@ static bool recording_open(struct worker *worker, struct recording *recording)
     return recording->opened = true;
 }
 
+static void recording_end(struct worker *worker, struct recording *recording, int64_t at)
+{
+    if (recording->closing)
+        return;
+    recording->closing = true;
+    recording->length = recording_position(recording, at) & ~1LL; /* RIFF chunks have even sizes */
+    for (int side = 0; side < 2; side++)
+        if (recording->endpoints[side] != NONE)
+            worker->endpoints[recording->endpoints[side]].recording = NONE;
+}
+
 void recording_start(struct worker *worker, const struct command *command)
 {
     struct recording *recording = &worker->recordings[command->handle & 0xFFFF];
@@ -69,8 +80,8 @@ void recording_start(struct worker *worker, const struct command *command)
     recording->stereo = command->record.stereo;
     recording->voices = command->record.voices;
     recording->written = command->record.written;
-    recording->started_at = worker->now - command->record.elapsed;
-    recording->flushed = recording_position(recording, worker->now);
+    recording->started_at = command->at - command->record.elapsed;
+    recording->flushed = recording_position(recording, command->at);
     slots_add(&worker->recording, recording->slot, &recording->listed);
     for (uint8_t side = 0; side < 2; side++) {
         struct endpoint *endpoint = endpoint_of(worker, side ? command->record.right : command->record.left);
@@ -83,6 +94,8 @@ void recording_start(struct worker *worker, const struct command *command)
         endpoint->side = side;
     }
     recording_open(worker, recording);
+    if (recording->endpoints[0] == NONE || recording->endpoints[1] == NONE)
+        recording_end(worker, recording, command->at);
 }
 
 void recording_voices(struct worker *worker, uint32_t handle)
@@ -92,29 +105,18 @@ void recording_voices(struct worker *worker, uint32_t handle)
         recording->voices = true;
 }
 
-static void recording_end(struct worker *worker, struct recording *recording)
+void recording_close(struct worker *worker, const struct command *command)
 {
-    if (recording->closing)
-        return;
-    recording->closing = true;
-    recording->length = recording_position(recording, worker->now) & ~1LL; /* RIFF chunks have even sizes */
-    for (int side = 0; side < 2; side++)
-        if (recording->endpoints[side] != NONE)
-            worker->endpoints[recording->endpoints[side]].recording = NONE;
-}
-
-void recording_close(struct worker *worker, uint32_t handle)
-{
-    struct recording *recording = recording_of(worker, handle);
+    struct recording *recording = recording_of(worker, command->handle);
     if (recording)
-        recording_end(worker, recording);
+        recording_end(worker, recording, command->at);
 }
 
 /* One side has gone: the call is over for the recording too. */
 void recording_leave(struct worker *worker, struct endpoint *endpoint)
 {
     if (endpoint->recording != NONE)
-        recording_end(worker, &worker->recordings[endpoint->recording]);
+        recording_end(worker, &worker->recordings[endpoint->recording], worker->now);
 }
 
 /* What is heard */

@@ -103,7 +103,7 @@ static void worker_obey(struct worker *worker, const struct command *command)
     case COMMAND_STOP_PLAY: playback_stop(worker, command->handle); break;
     case COMMAND_RECORD: recording_start(worker, command); break;
     case COMMAND_VOICES: recording_voices(worker, command->handle); break;
-    case COMMAND_CLOSE_RECORDING: recording_close(worker, command->handle); break;
+    case COMMAND_CLOSE_RECORDING: recording_close(worker, command); break;
     case COMMAND_CLOSE: command_close(worker, command); break;
     case COMMAND_SHUT_DOWN: worker->stopping = true; break;
     }
@@ -125,6 +125,7 @@ bool worker_command(struct worker *worker, const struct command *command)
     if (!place)
         return false;
     *place = *command;
+    place->at = clock_ns();
     ring_commit(&worker->commands);
     if (atomic_load(&worker->asleep))
         eventfd_write(worker->wake_fd, 1);
@@ -196,9 +197,17 @@ static void worker_close_all(struct worker *worker)
     }
 }
 
+/* RTP comes before whatever else wants the processor, where we may say so (CAP_SYS_NICE). */
+static void worker_take_precedence(void)
+{
+    struct sched_param parameters = {.sched_priority = 1};
+    pthread_setschedparam(pthread_self(), SCHED_RR, &parameters);
+}
+
 static void *worker_run(void *argument)
 {
     struct worker *worker = argument;
+    worker_take_precedence();
     while (!worker->stopping) {
         worker_sleep(worker);
         worker_tick(worker);

@@ -56,6 +56,8 @@ class MediaProcess:
 
     async def _spawn(self) -> asyncio.subprocess.Process:
         command = (sys.executable, "-m", "media", *self._arguments, "--parent", str(os.getpid()))
+        # Not in a session of its own: the kernel schedules sessions against each other (sched_autogroup), and media's,
+        # which wakes for a moment every 2 ms, was left waiting for seconds while another used all processors.
         return await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.DEVNULL)
 
     async def _keep_running(self) -> None:

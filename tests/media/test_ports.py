@@ -1,0 +1,46 @@
+"""RTP/RTCP port pairs: even and odd, oldest first, taken ones skipped (RFC 3550 section 11)."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from media.ports import PortPool, PortsExhausted
+
+
+def take(pool: PortPool, wanted: int | None = None) -> int:
+    """Bind and close again at once; the port stays taken in the pool."""
+    port, rtp, rtcp = pool.bind(wanted)
+    assert (rtp.getsockname()[1], rtcp.getsockname()[1]) == (port, port + 1)
+    rtp.close()
+    rtcp.close()
+    return port
+
+
+def test_pairs_are_even_and_odd_and_a_used_one_comes_last() -> None:
+    pool = PortPool("127.0.0.1", 32101, 32107)
+    assert pool.pairs == 3
+    first = take(pool)
+    assert first == 32102
+    pool.give_back(first)
+    assert [take(pool) for _ in range(3)] == [32104, 32106, 32102]
+    with pytest.raises(PortsExhausted, match="no free RTP port pair in 32101-32107"):
+        take(pool)
+
+
+@pytest.mark.parametrize("taken", [32110, 32111])
+def test_a_pair_that_somebody_else_has_is_skipped(taken: int) -> None:
+    pool = PortPool("127.0.0.1", 32110, 32113)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", taken))
+        assert take(pool) == 32112
+    assert take(pool) == 32110
+
+
+def test_a_wanted_pair_is_bound_or_refused() -> None:
+    pool = PortPool("127.0.0.1", 32120, 32125)
+    assert take(pool, 32122) == 32122
+    for wanted in (32122, 32130):
+        with pytest.raises(PortsExhausted, match="in use or outside"):
+            take(pool, wanted)

@@ -1,0 +1,219 @@
+"""The media server driver through crashes: what lives comes back on the same ports, what can't is told at once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from media import protocol
+from softswitch.errors import MediaError
+from softswitch.interfaces import MediaEndpoint
+from softswitch.media_drivers.server import ServerDriver
+from softswitch.media_drivers.supervisor import MediaProcess
+from tests.media.phone import Phone, linear, loudness, tone, wait_for_seconds, wav
+from tests.media.support import remote, room, run
+from tests.media.test_engine import onset_s, read_wav
+
+
+@contextlib.asynccontextmanager
+async def supervised(folder: Path, ports: str, *more: str) -> AsyncIterator[tuple[MediaProcess, ServerDriver]]:
+    """A supervised media process and a driver connected to it."""
+    path = str(folder / "media.sock")
+    process = MediaProcess(("--socket", path, "--ports", ports, *more))
+    await process.start()
+    driver = ServerDriver(path)
+    try:
+        await driver.start()
+        yield process, driver
+    finally:
+        await driver.close()
+        await process.stop()
+
+
+async def crash(process: MediaProcess, driver: ServerDriver) -> None:
+    """kill -9 the server; until the driver has noticed."""
+    assert process.pid
+    os.kill(process.pid, signal.SIGKILL)
+    while driver.up:
+        await wait_for_seconds(0.005)
+
+
+async def until_up(driver: ServerDriver) -> None:
+    """Until the driver is connected again."""
+    async with asyncio.timeout(10):
+        while not driver.up:
+            await wait_for_seconds(0.01)
+
+
+async def leg(driver: ServerDriver) -> tuple[Phone, MediaEndpoint]:
+    """A phone and the endpoint it talks to."""
+    endpoint = await driver.open_endpoint("call")
+    phone = Phone.bind()
+    phone.target = (endpoint.address, endpoint.port)
+    endpoint.configure(remote(phone))
+    return phone, endpoint
+
+
+def test_after_a_crash_calls_go_on_through_the_same_ports_into_the_same_recording(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with supervised(tmp_path, "31200-31219") as (process, driver):
+            (anna, a), (bert, b) = await leg(driver), await leg(driver)
+            loop = asyncio.get_running_loop()
+            path = str(tmp_path / "call.wav")
+            driver.connect(a, b)
+            recording = driver.record(path, a, b, stereo=True)
+            recording.voices()
+            begun = loop.time()
+            await anna.talk(tone(400, 1.2))
+            before = len(bert.heard)
+            assert before == 60
+            await crash(process, driver)
+            _, audio = read_wav(path)  # playable after kill -9
+            assert loudness(audio[::2][1600:3600], 400) > 6000
+            with pytest.raises(MediaError, match="away"):
+                await driver.open_endpoint("another")
+            await until_up(driver)
+            await driver.open_endpoint("another")  # commands are ordered: ours are open again
+            again = loop.time()
+            await anna.talk(tone(1000, 0.3))
+            await bert.wait_for(lambda: len(bert.heard) == before + 15)
+            recording.close()
+            ended = loop.time()
+            report = await recording.finished
+            assert report.duration_s == pytest.approx(ended - begun, abs=0.05)
+            channels, audio = read_wav(path)
+            assert channels == 2
+            onset = onset_s(linear(audio[::2]), again - begun - 0.1)
+            assert onset == pytest.approx(again - begun, abs=0.04)
+            anna.close()
+            bert.close()
+
+    run(story)
+
+
+def test_a_prompt_ends_incomplete_when_the_server_dies_but_a_loop_goes_on(tmp_path: Path) -> None:
+    async def story() -> None:
+        prompt = wav(tmp_path / "prompt.wav", tone(700, 2.0))
+        async with supervised(tmp_path, "31220-31239") as (process, driver):
+            (anna, a), (bert, b) = await leg(driver), await leg(driver)
+            prompted, looped = driver.play([a], [prompt]), driver.play([b], [prompt], loop=True)
+            await bert.wait_for(lambda: len(bert.heard) > 2)
+            await crash(process, driver)
+            assert [report.completed for report in await prompted.finished] == [False]
+            assert [report.completed for report in await driver.play([a], [prompt]).finished] == [False]
+            heard = len(bert.heard)
+            await until_up(driver)
+            await bert.wait_for(lambda: len(bert.heard) > heard + 2)
+            assert not looped.finished.done()
+            looped.stop()
+            await looped.finished
+            anna.close()
+            bert.close()
+
+    run(story)
+
+
+def test_closing_while_the_server_is_away_resolves_everything(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with supervised(tmp_path, "31240-31259") as (process, driver):
+            (anna, a), (bert, b) = await leg(driver), await leg(driver)
+            silent: list[bool] = []
+            b.on_silence = silent.append
+            recording = driver.record(str(tmp_path / "call.wav"), a, b)
+            await wait_for_seconds(0.02)
+            await crash(process, driver)
+            a.close()
+            assert (await a.statistics).packets_sent == 0
+            report = await recording.finished
+            assert report.truncated
+            unborn = driver.record(str(tmp_path / "unborn.wav"), a, b)
+            unborn.close()
+            assert (await unborn.finished).bytes == 0
+            await until_up(driver)
+            b.close()
+            await b.statistics
+            assert driver.endpoints == {}
+            assert driver.recordings == {}
+            anna.close()
+            bert.close()
+
+    run(story)
+
+
+def test_a_restarted_controller_takes_the_ports_over_with_their_numbering(tmp_path: Path) -> None:
+    async def story() -> None:
+        prompt = wav(tmp_path / "prompt.wav", tone(700, 0.1))
+        async with supervised(tmp_path, "31260-31279") as (_, driver):
+            anna, a = await leg(driver)
+            await driver.play([a], [prompt]).finished
+            assert driver._writer
+            driver._writer.close()  # the connection breaks, the server lives
+            while driver.up:
+                await wait_for_seconds(0.005)
+            await until_up(driver)
+            await driver.play([a], [prompt]).finished
+            assert len({packet.ssrc for packet in anna.heard}) == 1
+            sequences = [packet.sequence for packet in anna.heard]
+            assert sequences == [(sequences[0] + index) & 0xFFFF for index in range(10)]
+            anna.close()
+
+    run(story)
+
+
+def test_totals_arrive_each_second() -> None:
+    async def story() -> None:
+        async with room(first_port=31300) as place:
+            anna, _ = await place.leg()
+            await anna.talk(tone(400, 0.1))
+            async with asyncio.timeout(3):
+                while not place.driver.totals.packets_in:
+                    await wait_for_seconds(0.05)
+            assert place.driver.totals.packets_in == 5
+            assert place.driver.totals.endpoints == 1
+
+    run(story)
+
+
+def test_no_server_is_an_error_at_start(tmp_path: Path) -> None:
+    async def story() -> None:
+        with pytest.raises(MediaError, match="no media server answers"):
+            await ServerDriver(str(tmp_path / "none.sock")).start(timeout_s=0.1)
+
+    run(story)
+
+
+def test_what_a_server_that_lost_its_mind_says_is_survived(tmp_path: Path) -> None:
+    async def story() -> None:
+        async def babble(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(protocol.encode(protocol.Welcome(1, "127.0.0.1", 60.0)))
+            for event in (
+                protocol.EndpointOpened(9, "x", 1),
+                protocol.EndpointFailed(9, "x"),
+                protocol.EndpointClosed(9),
+                protocol.Digit(9, "1"),
+                protocol.Silence(9, True),
+                protocol.Played(9),
+                protocol.Recorded(9),
+                protocol.Truncated(9),
+                protocol.Refused("Play", "x"),
+            ):
+                writer.write(protocol.encode(event))
+            writer.write(b"\0\0\0\x01\xc1")
+            await writer.drain()
+            writer.close()
+
+        server = await asyncio.start_unix_server(babble, tmp_path / "babble.sock")
+        driver = ServerDriver(str(tmp_path / "babble.sock"))
+        await driver.start()
+        while driver.up:
+            await wait_for_seconds(0.005)
+        await driver.close()
+        server.close()
+
+    run(story)

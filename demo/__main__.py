@@ -29,7 +29,7 @@ MARK = "made-by-softswitch-demo"  # only a folder with this file in it is ever e
 
 def main(arguments: Sequence[str]) -> int:
     """Play all scenes; 0 where every check is good."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, record=True)
     began = time.monotonic()
     try:
         folder = _empty_folder(Path(arguments[0] if arguments else "demo-output"))
@@ -37,7 +37,9 @@ def main(arguments: Sequence[str]) -> int:
     except (SwitchFailed, PhoneFailed, NoSpeech, FileExistsError) as error:
         console.print(Text(f"\n✗ The demo could not go on: {error}", style="bold red"))
         return 1
-    return _verdict(console, scenes, time.monotonic() - began, folder)
+    status = _verdict(console, scenes, time.monotonic() - began, folder)
+    console.save_html(str(folder / "report.html"))
+    return status
 
 
 def _play(console: Console, folder: Path) -> list[Scene]:
@@ -63,7 +65,9 @@ def _listen(console: Console, open_things: ExitStack, cast: Cast) -> Wire | None
     try:
         return open_things.enter_context(Wire(cast.ports))
     except PermissionError:
-        console.print("[yellow]no CAP_NET_RAW: no ladders, and what only the wire shows is not checked[/]")
+        console.print(
+            "[yellow]Without CAP_NET_RAW the ladders come from the phones' logs; RTP packets are not checked.[/]"
+        )
         return None
 
 
@@ -90,7 +94,7 @@ def _verdict(console: Console, scenes: Sequence[Scene], took_s: float, folder: P
         return 1
     console.print(
         f"[bold green]✓ {len(scenes)} calls, {len(checks)} checks, all as it should be[/] ({took_s:.0f} s). "
-        f"Recordings, pictures and CDRs: {folder}/"
+        f"All of it again: {folder}/report.html"
     )
     return 0
 

@@ -149,8 +149,8 @@ def recording_begins_with_announcement(evidence: Evidence, prompt: Samples, chir
 def recording_has_both_voices(evidence: Evidence, stage: Stage) -> Check:
     """Both voices are in the recording, no more than 40 ms apart from when they were really said.
 
-    Each voice's chirps have a time in the recording and a time on the wire; the difference of the two must be the same
-    for both voices.
+    Each voice's chirps have a time in the recording and a time when they were sent; the difference of the two must be
+    the same for both voices.
     """
     what = f"both voices are in the recording, within ±{ALIGNED_MS:.0f} ms of each other"
     if evidence.recording is None or evidence.callee is None:
@@ -175,10 +175,8 @@ def chirp_lags(recorded: Samples, ear: Ear, stage: Stage, began_at: float) -> li
 
     `began_at` is when it began by the CDR: good enough to tell one chirp of the same voice from the next.
     """
-    if ear.sent is None:
-        return []
     chirp, half_a_period_s = ear.party.voice.chirp(), len(stage.sentences[ear.party.name]) / RATE / 2
-    sent = [ear.sent.begins_at + match.at_s for match in find_all(ear.sent.sound(), chirp, sure=CHIRP_SURE)]
+    sent = [ear.said_from + match.at_s for match in find_all(ear.said, chirp, sure=CHIRP_SURE)]
     stands = [match.at_s for match in find_all(recorded, chirp, sure=CHIRP_SURE)]
     lags = [moment - at_s for at_s in stands for moment in sent]
     return [lag for lag in lags if abs(lag - began_at) < half_a_period_s]

@@ -22,6 +22,7 @@ from demo.recognise import RATE, load
 from demo.stage import Evidence
 from demo.story import Scene
 
+SPARK_COLUMNS = 58
 GOOD, BAD = Text("✓", style="bold green"), Text("✗", style="bold red")
 
 # Members of the CDR that tell a call's story, with the words of a person.
@@ -33,7 +34,7 @@ CDR_ROWS = (
     ("extendNum", "extension"),
     ("fwdDisplayNum", "shown to the callee"),
     ("fwdDstNum", "reached"),
-    ("callInTime", "came in"),
+    ("call_in_at", "came in"),
     ("answered_at", "answered"),
     ("ended_at", "ended"),
     ("ended_by", "ended by"),
@@ -49,7 +50,7 @@ def show_scene(console: Console, number: int, count: int, scene: Scene, cast: Ca
     console.rule(f"[bold]{number} of {count} · {scene.title}", style="blue", align="left")
     console.print(Padding(Text(scene.words, style="italic"), (0, 0, 1, 2)))
     console.print(_part("The call, as the switch sees it", _ladder(scene.evidence)))
-    console.print(_part("Was it as it should be?", _checks(scene.checks)))
+    console.print(_part("Was it as it should be?", _checks(scene.checks, cast)))
     console.print(_part("The call detail record", _cdr(scene.evidence, cast)))
     console.print(_part("What was heard", _sounds(scene.evidence)))
 
@@ -64,15 +65,18 @@ def _name(party: Party | None) -> str:
 
 def _ladder(evidence: Evidence) -> Text:
     if not evidence.ladder:
-        return Text("not shown: listening on loopback needs CAP_NET_RAW", style="dim")
+        return Text("no SIP message was seen", style="red")
     callee = evidence.callee.party if evidence.callee else None
     return draw(evidence.ladder, (_name(evidence.caller.party), "switch", _name(callee)))
 
 
-def _checks(checks: tuple[Check, ...]) -> Table:
+def _checks(checks: tuple[Check, ...], cast: Cast) -> Table:
+    """A line a check and, under it, what was found in figures."""
     table = Table.grid(padding=(0, 1))
+    numbers = [party.number for party in cast.all]
     for check in checks:
-        table.add_row(GOOD if check else BAD, check.what, Text(check.found, style="dim" if check else "bold red"))
+        found = Text(mask(check.found, numbers), style="dim" if check else "bold red")
+        table.add_row(GOOD if check else BAD, Group(Text(check.what), found))
     return table
 
 
@@ -94,25 +98,29 @@ def _leg(leg: Mapping[str, Any]) -> str:
     if not leg.get("packets_received"):
         return ""
     return (
-        f"{leg['codec']}, {leg['packets_received']} packets in, {leg['packets_sent']} out, "
+        f"{leg['codec']}, RTP {leg['packets_received']} in, {leg['packets_sent']} out, "
         f"{leg['packets_lost']} lost, jitter {leg['jitter_ms']:.1f} ms, MOS {leg['mos']:.1f}"
     )
 
 
-def _sounds(evidence: Evidence) -> Table:
-    """A line of loudness for each phone and for the recording, which also gets its picture."""
-    table = Table.grid(padding=(0, 2))
+def _sounds(evidence: Evidence) -> Group:
+    """Loudness and file of what each phone heard, and of the recording, which also gets its picture."""
+    rows: list[Text] = []
     for ear in (evidence.caller, evidence.callee):
-        if ear is not None:
-            table.add_row(Text(f"{ear.party.name}'s phone", style="dim"), _sound(ear.file), str(ear.file))
+        if ear is not None and ear.file.exists():
+            rows += [_sound(f"{ear.party.name}'s phone", ear.file), _file(ear.file)]
     if evidence.recording is not None and evidence.recording.exists():
         picture = evidence.recording.with_suffix(".png")
         write_waveform(load(evidence.recording), picture)
-        table.add_row(Text("recording", style="dim"), _sound(evidence.recording), str(evidence.recording))
-        table.add_row("", "", str(picture))
-    return table
+        rows += [_sound("recording", evidence.recording), _file(evidence.recording), _file(picture)]
+    return Group(*rows)
 
 
-def _sound(file: Path) -> Text:
+def _sound(name: str, file: Path) -> Text:
     samples = load(file)
-    return Text(f"{sparkline(samples, 40)} {len(samples) / RATE:5.1f} s", style="cyan")
+    line = Text(f"{name:10}", style="dim")
+    return line.append(sparkline(samples, SPARK_COLUMNS), style="cyan").append(f" {len(samples) / RATE:.1f} s")
+
+
+def _file(path: Path) -> Text:
+    return Text(f"{'':10}{path}", style="dim", overflow="fold")

@@ -17,6 +17,7 @@ import numpy as np
 from demo.cast import Cast, Party
 from demo.ladder import Rung, rungs
 from demo.phone import Phone
+from demo.phone_log import read_logs
 from demo.recognise import Samples, load
 from demo.switch_process import SwitchProcess
 from demo.wire import Packet, RtpStream, Wire, read_a_law, stream_from, stream_to
@@ -32,7 +33,8 @@ class Ear:
     heard: Samples
     file: Path
     arrived: RtpStream | None  # from the switch
-    sent: RtpStream | None  # to the switch
+    said: Samples = field(default_factory=lambda: np.zeros(0))
+    said_from: float = 0.0  # CLOCK_MONOTONIC; exact by the wire, to about 20 ms by the phone's own word
     messages: tuple[str, ...] = ()  # SIP that the phone received
 
 
@@ -55,7 +57,7 @@ class Evidence:
 
 @dataclass
 class Stage:
-    """The place of all scenes. `wire` is None where packet sockets are not permitted."""
+    """The place of all scenes. `wire` is None where packet sockets are not permitted; phones' logs tell SIP then."""
 
     switch: SwitchProcess
     cast: Cast
@@ -158,23 +160,34 @@ class CallScene:
         )
 
     def packets(self) -> list[Packet]:
-        """What went over the wire since this call's phones started."""
-        wire = self.stage.wire
-        return [packet for packet in wire.packets if packet.at >= self._began_at] if wire else []
+        """What went over the wire since this call's phones started; without a wire, the SIP in their logs."""
+        if self.stage.wire is None:
+            return read_logs((phone.log, phone.sip_port) for phone in self._phones() if phone.log)
+        return [packet for packet in self.stage.wire.packets if packet.at >= self._began_at]
 
     def _phones(self) -> list[Phone]:
         return [self.a, self.b] if self.callee else [self.a]
 
     def _ear(self, phone: Phone, party: Party, packets: list[Packet]) -> Ear:
         assert phone.heard is not None
+        said, said_from = self._said(phone, party, packets)
         return Ear(
             party,
             load(phone.heard) if phone.heard.exists() else np.zeros(0),  # a phone that had no media kept nothing
             phone.heard,
             stream_to(packets, party.rtp_ports),
-            stream_from(packets, party.rtp_ports),
+            said,
+            said_from,
             tuple(_text(packet) for packet in packets if packet.is_sip and packet.destination[1] == party.sip_port),
         )
+
+    def _said(self, phone: Phone, party: Party, packets: list[Packet]) -> tuple[Samples, float]:
+        """What the phone sent and when it began, by the wire; else what it was given to say since it had media."""
+        sent = stream_from(packets, party.rtp_ports)
+        if sent is not None:
+            return sent.sound(), sent.begins_at
+        media = phone.all("media")
+        return (load(self.stage.voice_file(party)), media[0].at) if media else (np.zeros(0), 0.0)
 
 
 def _lanes(party: Party, lane: int) -> dict[int, int]:

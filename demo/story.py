@@ -181,11 +181,11 @@ def _voices(stage: Stage, evidence: Evidence) -> Iterable[Check]:
 
 
 def _wire_checks(stage: Stage, evidence: Evidence, *, after_answer: Sequence[Ear]) -> Iterable[Check]:
-    """What only the wire shows; nothing where it may not be listened to."""
+    """What the packets show; of RTP nothing where it may not be listened to."""
+    yield checks.nobody_learns(evidence, _both(evidence))
     if stage.wire is None:
         return
     for ear in after_answer:
         yield checks.announced_from_first_packet(ear, stage.prompt_bytes("announcement"))
     for ear in _both(evidence):
         yield checks.continuous(ear)
-    yield checks.nobody_learns(evidence, _both(evidence))

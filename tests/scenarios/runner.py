@@ -16,7 +16,7 @@ from softswitch.interfaces import Cdr
 from softswitch.stores.provisioning import open_provisioning
 from tests.scenarios.rtp import Address, Phone, SilentTarget, media_address
 from tests.scenarios.scenario import SILENT
-from tests.scenarios.sipp import PORT, Sipp, TracedMessage, received
+from tests.scenarios.sipp import PORT, Sipp, TracedMessage, messages
 from tests.scenarios.world import EXTENSION, VOICES, Place
 
 AT_ONCE = 8
@@ -31,11 +31,15 @@ class Outcome:
     place: Place
     exit_codes: dict[str, int | None] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
-    received: dict[str, list[TracedMessage]] = field(default_factory=dict)
+    traced: dict[str, list[TracedMessage]] = field(default_factory=dict)
     at_silent_targets: list[bytes] = field(default_factory=list)
     order_heard: dict[str, list[str]] = field(default_factory=dict)
     heard: dict[str, dict[str, int]] = field(default_factory=dict)
     cdrs: list[Cdr] = field(default_factory=list)
+
+    def received(self, side: str) -> list[TracedMessage]:
+        """What arrived at `side`, with every retransmission."""
+        return [message for message in self.traced[side] if not message.sent]
 
 
 async def run_all(places: Sequence[Place], switch_port: int, database: str, folder: Path) -> dict[str, Outcome]:
@@ -136,7 +140,7 @@ class _Run:
         for sipp in sipps:
             outcome.exit_codes[sipp.name] = sipp.exit_code
             outcome.errors[sipp.name] = sipp.errors
-            outcome.received[sipp.name] = received(sipp.trace)
+            outcome.traced[sipp.name] = messages(sipp.trace)
         for side, phone in self._phones.items():
             outcome.order_heard[side], outcome.heard[side] = phone.order, phone.heard
         outcome.at_silent_targets = [data for target in self._silent_targets for data in target.received]
@@ -147,8 +151,8 @@ def _talk(phone: Phone, sipp: Sipp) -> None:
     """Talk to where the switch's SDP says, once SIPp has seen one."""
 
     def remote() -> Address | None:
-        messages = received(sipp.trace) if sipp.trace else []
-        return next((found for message in reversed(messages) if (found := media_address(message.text))), None)
+        sdps = [media_address(message.text) for message in messages(sipp.trace) if not message.sent]
+        return next((address for address in reversed(sdps) if address), None)
 
     phone.talk(remote)
 

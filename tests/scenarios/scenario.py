@@ -68,6 +68,7 @@ class MediaPart:
     caller_hears: tuple[str, ...] = ()
     callee_hears: tuple[str, ...] = ()
     caller_hears_at_least: Mapping[str, int] = field(default_factory=dict)  # packets
+    caller_hears_at_most: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,7 @@ class CdrPart:
     none: bool = False
     answered: bool | None = None
     talk_s: float | None = None
-    talk_tolerance_s: float = 0.5
+    talk_tolerance_s: float = 0.1
     fields: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -18,14 +18,16 @@ PORT = 5060
 TIMEOUT_S = 40
 SIPP = shutil.which("sipp")
 
-_ENTRY = re.compile(r"^-{20,} [^\n]*\n\w+ message (sent|received) [^\n]*\n\n", re.M)
+_ENTRY = re.compile(r"^-{20,} ([^\n]*)\n\w+ message (sent|received) [^\n]*\n\n", re.M)
 
 
 @dataclass(frozen=True, slots=True)
 class TracedMessage:
-    """One message as SIPp received it."""
+    """One message as SIPp sent or received it, at which second of the day."""
 
     text: str
+    sent: bool = False
+    at: float = 0.0
 
     @property
     def name(self) -> str:
@@ -39,14 +41,17 @@ class TracedMessage:
         return ", ".join(re.findall(rf"^{re.escape(name)}[ \t]*:[ \t]*(.*)$", head, re.M | re.I))
 
 
-def received(trace: str) -> list[TracedMessage]:
-    """What came in, in its order, with every retransmission."""
+def messages(trace: str) -> list[TracedMessage]:
+    """What was sent and received, in its order, with every retransmission."""
     parts = _ENTRY.split(trace.replace("\r\n", "\n"))[1:]
-    return [
-        TracedMessage(text.strip("\n") + "\n")
-        for way, text in zip(parts[::2], parts[1::2], strict=True)
-        if way == "received"
-    ]
+    entries = zip(parts[::3], parts[1::3], parts[2::3], strict=True)
+    return [TracedMessage(text.strip("\n") + "\n", way == "sent", _second(stamp)) for stamp, way, text in entries]
+
+
+def _second(stamp: str) -> float:
+    """SIPp writes `2026-11-21 11:53:43.634866` (or a tab, and more behind it)."""
+    clock = re.search(r"(\d\d):(\d\d):(\d\d\.\d+)", stamp)
+    return int(clock[1]) * 3600 + int(clock[2]) * 60 + float(clock[3]) if clock else 0.0
 
 
 class Sipp:

@@ -23,7 +23,6 @@ from softswitch.call.services import CallServices
 from softswitch.call.supervision import Supervision
 from softswitch.errors import FAILURES, CallRejected
 from softswitch.interfaces import MediaEndpoint, PlayReport, Prompt, Recording, Treatment
-from softswitch.sip.message import SipResponse
 
 ANNOUNCEMENT_TRIES = 2  # a media restart in the middle of the announcement: it is played again from its start
 
@@ -121,7 +120,7 @@ class Talk:
             self._join()
         elif self._tries < ANNOUNCEMENT_TRIES:
             self._announce(prompt)
-        elif not self.ended.done():
+        else:
             self.ended.set_result(FAILURES[7107])
 
     def _join(self) -> None:
@@ -152,10 +151,4 @@ def check_announcement(treatment: Treatment, services: CallServices) -> None:
 def _pass_digit(other: Leg, digit: str, via: str) -> None:
     """Pass a digit that came by INFO as an INFO made anew; RFC 4733 events travel with the media."""
     if via == "info":
-        sent = other.session.request("INFO", body=info_body(digit), content_type="application/dtmf-relay")
-        sent.add_done_callback(_look_away)
-
-
-def _look_away(response: asyncio.Future[SipResponse]) -> None:
-    if not response.cancelled():
-        response.exception()
+        other.session.request("INFO", body=info_body(digit), content_type="application/dtmf-relay")

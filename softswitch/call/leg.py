@@ -120,27 +120,24 @@ class Leg:
             )
         )
 
-    def answer_sdp(self, offer: Offer, *, direction: str = "sendrecv", codec: str | None = None) -> bytes | None:
-        """Answer `offer` and apply the outcome; None where no codec is in common. `codec` is preferred, not forced."""
+    def answer_sdp(self, offer: Offer, *, direction: str = "sendrecv", codec: str | None = None) -> bytes:
+        """Answer `offer`, which has a codec of ours, and apply the outcome. `codec` is preferred, not forced."""
         assert self.endpoint is not None
-        endpoint = self.endpoint
-        for preferred in (codec, None) if codec else (None,):
-            made = answer(
-                offer,
-                endpoint.address,
-                endpoint.port,
-                session_id=self._sdp_id,
-                version=self._sdp_version + 1,
-                codecs=self.codecs,
-                direction=direction,
-                codec=preferred,
-            )
-            if made is not None:
-                self._sdp_version += 1
-                self._sdp = made.body
-                self.apply(made.negotiated)
-                return made.body
-        return None
+        made = answer(
+            offer,
+            self.endpoint.address,
+            self.endpoint.port,
+            session_id=self._sdp_id,
+            version=self._sdp_version + 1,
+            codecs=self.codecs,
+            direction=direction,
+            codec=codec if codec in offer.codecs else None,
+        )
+        assert made is not None, "a common codec was seen before"
+        self._sdp_version += 1
+        self._sdp = made.body
+        self.apply(made.negotiated)
+        return made.body
 
     def _versioned(self, build: Callable[[int], bytes]) -> bytes:
         body = build(self._sdp_version)
@@ -177,7 +174,6 @@ class Leg:
     def settle(self, request: InDialogRequest, offer: Offer, direction: str) -> None:
         """Answer `offer` with `direction` at the most, keeping the codec where it was offered again."""
         body = self.answer_sdp(offer, direction=direction, codec=self.negotiated.codec if self.negotiated else None)
-        assert body is not None, "offer_in has seen a common codec"
         request.respond(200, body=body, content_type="application/sdp")
 
     def answer_without_offer(self, request: InDialogRequest, direction: str = "sendrecv") -> None:
@@ -353,9 +349,7 @@ class InboundLeg(Leg):
 
     def _answer_offer(self, codec: str | None) -> bytes:
         assert self._offer is not None
-        body = self.answer_sdp(self._offer, codec=codec)
-        assert body is not None, "read_offer has seen a common codec"
-        return body
+        return self.answer_sdp(self._offer, codec=codec)
 
     def on_acknowledged(self, request: SipRequest) -> None:
         """As any leg's; ends the wait of `answer` for a late offer's answer."""

@@ -49,8 +49,8 @@ class Supervision:
         for timer in self._timers:
             timer.cancel()
         for leg in self._legs:
-            if leg.endpoint is not None:
-                leg.endpoint.on_silence = None
+            assert leg.endpoint is not None
+            leg.endpoint.on_silence = None
 
     def _on_silence(self, leg: Leg, silent: bool) -> None:
         self._silent[leg.name] = silent

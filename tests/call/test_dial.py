@@ -7,7 +7,9 @@ from dataclasses import replace
 
 import pytest
 
+from softswitch.call import b2bua
 from softswitch.call.admission import Limit
+from softswitch.interfaces import Decision, Route
 from softswitch.media_drivers.null import NullDriver
 from tests.support.calls import FIRST, SECOND, STRANGER, SWITCH, X_AXE, Lab, play, sdp
 
@@ -468,4 +470,39 @@ def test_a_target_that_cannot_be_reached_goes_on_to_the_next() -> None:
         await answered_by_second(lab)
         assert SECOND in {sent.destination for sent in lab.wire.trace}
 
+    play(story)
+
+
+def test_a_route_without_targets_is_7508() -> None:
+    async def story(lab: Lab) -> None:
+        router = lab.services.router
+
+        class Nowhere:
+            async def resolve(
+                self, dialled: str, caller: str, *, digits: str | None = None, trunk: str | None = None
+            ) -> Decision:
+                route = await router.resolve(dialled, caller, digits=digits, trunk=trunk)
+                assert isinstance(route, Route)
+                return replace(route, targets=())
+
+        object.__setattr__(lab.services, "router", Nowhere())
+        lab.dial()
+        await lab.refused(502)
+        assert (await lab.cdr()).failure == 7508
+
+    play(story)
+
+
+def test_no_leg_outlives_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def short(*_: object) -> None:
+        await asyncio.sleep(1)
+
+    async def story(lab: Lab) -> None:
+        await lab.establish(talk=False)
+        await lab.answer_bye(lab.callee)
+        await lab.answer_bye(lab.caller)
+        assert lab.media.endpoints == []
+        await lab.second.silence(1)
+
+    monkeypatch.setattr(b2bua, "bridge", short)
     play(story)

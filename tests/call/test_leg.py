@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from softswitch.call.leg import OutboundLeg
 from softswitch.sip.message import SipResponse
 from tests.support.calls import FIRST, STRANGER, SWITCH, X_AXE, Lab, play, sdp
 
@@ -317,5 +318,31 @@ def test_a_callee_that_hangs_up_in_the_moment_of_its_answer() -> None:
         assert (await lab.cdr()).ended_by == "callee"
         for status in lab.caller.pending():
             assert status in (100, 180, 200, "BYE", 480, 502)
+
+    play(story)
+
+
+def test_of_two_ends_at_once_the_first_stands() -> None:
+    async def story(lab: Lab) -> None:
+        ok = await late_offer(lab)
+        lab.caller.send(lab.caller.ack(ok))  # without the answer, and the BYE right behind it
+        lab.caller.send(lab.caller.request("BYE"))
+        await lab.caller.receive_response(200)
+        await lab.answer_bye(lab.callee)
+        assert (await lab.cdr()).failure == 7505
+
+    play(story)
+
+
+def test_a_leg_that_never_began_can_be_hung_up_any_number_of_times() -> None:
+    async def story(lab: Lab) -> None:
+        leg = OutboundLeg("call", lab.media)
+        assert not leg.started
+        leg.hang_up()
+        await leg.open_media()
+        leg.hang_up()
+        assert lab.verbs("close") == []
+        assert leg.endpoint is not None
+        leg.endpoint.close()
 
     play(story)

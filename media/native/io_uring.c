@@ -128,7 +128,8 @@ static bool uring_map(struct uring_io *self, const struct io_uring_params *param
 static bool uring_set_up(struct uring_io *self)
 {
     struct io_uring_params params = {
-        .flags = IORING_SETUP_CQSIZE | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_R_DISABLED,
+        .flags = IORING_SETUP_CQSIZE | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN
+                 | IORING_SETUP_R_DISABLED,
         .cq_entries = CQ_ENTRIES,
     };
     self->fd = (int)syscall(SYS_io_uring_setup, SQ_ENTRIES, &params);

@@ -83,6 +83,11 @@ async def our_server(calls: int, folder: str, *, io: str, record: bool = False) 
         await driver.start()
         phones = [await _our_call(driver, call, folder, record) for call in range(calls)]
         yield Rig(process.pid, [phone for pair in phones for phone in pair])
+        recordings = list(driver.recordings.values())
+        for recording in recordings:
+            recording.close()
+        if any((await recording.finished).truncated for recording in recordings):
+            raise RuntimeError("a recording was truncated")
     finally:
         await driver.close()
         process.terminate()

@@ -1,0 +1,99 @@
+"""One stretch of calls between two SIPp processes, and what went wrong in it. Used by bench_calls.py.
+
+A call is failed if SIPp says so or did not bring it to its end; a retransmission is one that either SIPp sent because
+what it waited for was not there within 500 ms (T1 of RFC 3261 17).
+"""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+SCENARIOS = Path(__file__).parent / "sipp"
+SETTLE_S = 1.3  # SIPp writes its counters once a second
+GRACE_S = 6.0  # calls that are not over by then are failed
+AT_ONCE = 20000
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """What came of `calls` calls offered at `rate` a second."""
+
+    rate: float
+    calls: int
+    completed: int
+    retransmissions: int
+
+    @property
+    def failed(self) -> int:
+        """Calls that did not come to their good end."""
+        return self.calls - self.completed
+
+    @property
+    def clean(self) -> bool:
+        """No call failed and nothing had to be sent twice."""
+        return self.failed == 0 and self.retransmissions == 0
+
+
+def place_calls(
+    folder: Path, *, dialled: str, switch_port: int, caller_port: int, callee_port: int, rate: float, seconds: float
+) -> Stretch:
+    """Offer `rate` calls a second for `seconds` and return when the last one is over; raises RuntimeError without SIPp."""
+    calls = round(rate * seconds)
+    target = f"127.0.0.1:{switch_port}"
+    with _sipp(folder, "uas", callee_port, target):
+        time.sleep(0.3)
+        load = ("-s", dialled, "-r", f"{rate:g}", "-m", str(calls), "-l", str(AT_ONCE))
+        with _sipp(folder, "uac", caller_port, target, *load) as caller:
+            try:
+                caller.wait(seconds + GRACE_S)
+            except subprocess.TimeoutExpired:
+                time.sleep(SETTLE_S)
+        time.sleep(SETTLE_S)
+    completed = _counter(folder, "uac", "SuccessfulCall(C)")
+    repeated = sum(_counter(folder, name, "Retransmissions(C)") for name in ("uac", "uas"))
+    return Stretch(rate, calls, completed, repeated)
+
+
+@contextmanager
+def _sipp(folder: Path, name: str, port: int, target: str, *options: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A SIPp on `port` that counts into `<folder>/<name>.csv`; ended with the block."""
+    program = shutil.which("sipp")
+    if program is None:
+        raise RuntimeError("SIPp is missing: apt-get install sip-tester")
+    counters = folder / f"{name}.csv"
+    counters.unlink(missing_ok=True)
+    common = (
+        "-sf",
+        str(SCENARIOS / f"{name}.xml"),
+        "-i",
+        "127.0.0.1",
+        "-p",
+        str(port),
+        "-nostdin",
+        "-buff_size",
+        "4194304",
+    )
+    process = subprocess.Popen(
+        [program, target, *common, "-trace_stat", "-stf", str(counters), "-fd", "1", *options],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _counter(folder: Path, name: str, column: str) -> int:
+    with (folder / f"{name}.csv").open(encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file, delimiter=";") if row.get(column)]
+    return int(rows[-1][column]) if rows else 0

@@ -1,0 +1,433 @@
+/* Unit tests of the native core under virtual time: no thread, no socket; what is sent lands in an array.
+ *
+ * Compiled with the sanitizers and run by tests/media/native/test_core.py. worker.c is included for its private parts.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "../../../media/native/worker.c"
+
+#define SENT 65536
+
+#define CHECK(condition)                                                      \
+    do {                                                                      \
+        if (!(condition)) {                                                   \
+            fprintf(stderr, "%s:%d: %s\n", __func__, __LINE__, #condition);   \
+            exit(1);                                                          \
+        }                                                                     \
+    } while (0)
+
+struct sent {
+    uint32_t slot;
+    bool rtcp;
+    size_t length;
+    uint8_t data[MAX_PACKET];
+};
+
+static struct worker worker;
+static struct sent sent[SENT];
+static uint32_t sent_count;
+static uint8_t scratch[MAX_PACKET];
+static uint32_t seed = 1;
+
+/* Instead of io_*.c */
+
+static bool fake_open(struct io *io, uint32_t slot, int rtp_fd, int rtcp_fd)
+{
+    return io && rtp_fd == rtcp_fd && slot < 16;
+}
+
+static void fake_close(struct io *io, uint32_t slot)
+{
+    CHECK(io && slot < 16);
+}
+
+static uint8_t *fake_scratch(struct io *io)
+{
+    CHECK(io);
+    return scratch;
+}
+
+static void fake_send(struct io *io, uint32_t slot, bool rtcp, const uint8_t *data, size_t length,
+                      const struct sockaddr_in *to)
+{
+    CHECK(io && to->sin_port && length <= MAX_PACKET);
+    struct sent *packet = &sent[sent_count++ % SENT];
+    packet->slot = slot;
+    packet->rtcp = rtcp;
+    packet->length = length;
+    memcpy(packet->data, data, length);
+}
+
+static const struct io_kind fake_kind = {
+    .name = "fake", .open = fake_open, .close = fake_close, .scratch = fake_scratch, .send = fake_send};
+static struct io fake_io = {&fake_kind};
+
+struct io *io_create(uint32_t capacity, int wake_fd, const char *name)
+{
+    return capacity && wake_fd && name ? &fake_io : NULL;
+}
+
+const struct io_kind io_epoll, io_uring;
+
+/* Steps */
+
+static uint32_t chance(uint32_t below)
+{
+    seed = seed * 1664525u + 1013904223u;
+    return (seed >> 8) % below;
+}
+
+static struct sockaddr_in phone(uint32_t slot)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)(4000 + 2 * slot))};
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    return address;
+}
+
+static uint32_t open_endpoint(uint32_t slot, int payload_type, int event)
+{
+    struct command open = {.type = COMMAND_OPEN, .handle = 1u << 16 | slot};
+    open.open.ssrc = 100 + slot;
+    open.open.sequence = 65530;
+    open.open.timestamp = 0xFFFFFF00u;
+    worker_obey(&worker, &open);
+    struct command configure = {.type = COMMAND_CONFIGURE, .handle = open.handle};
+    configure.remote = (struct remote){phone(slot), (int16_t)payload_type, (int16_t)event, (int16_t)event, true, true, false};
+    worker_obey(&worker, &configure);
+    return open.handle;
+}
+
+static void give(uint32_t slot, uint8_t type, uint16_t sequence, uint32_t timestamp, const uint8_t *payload, size_t length)
+{
+    uint8_t *packet = malloc(RTP_HEADER + length); /* exactly as long as it is: the sanitizer sees every step beyond */
+    struct sockaddr_in from = phone(slot);
+    rtp_write(packet, false, type, sequence, timestamp, 7);
+    memcpy(packet + RTP_HEADER, payload, length);
+    endpoint_receive(&worker, slot, false, packet, RTP_HEADER + length, &from);
+    free(packet);
+}
+
+static void give_talk(uint32_t slot, uint16_t index)
+{
+    uint8_t payload[FRAME_SAMPLES];
+    memset(payload, 0x55, sizeof payload);
+    give(slot, PCMA, (uint16_t)(65000 + index), 160u * index, payload, sizeof payload);
+}
+
+static uint16_t sent_sequence(uint32_t index)
+{
+    return read16(sent[index].data + 2);
+}
+
+static uint32_t sent_timestamp(uint32_t index)
+{
+    return read32(sent[index].data + 4);
+}
+
+static void start(void)
+{
+    memset(&worker, 0, sizeof worker);
+    worker.capacity = 16;
+    worker.now = SECOND_NS;
+    worker.silence_ns = SECOND_NS;
+    worker.io = &fake_io;
+    g711_init();
+    CHECK(worker_pools(&worker));
+    CHECK(ring_create(&worker.writer.requests, 64, sizeof(struct write_request)));
+    worker.writer.wake_fd = eventfd(0, EFD_NONBLOCK);
+    sent_count = 0;
+}
+
+static void finish(void)
+{
+    worker_close_all(&worker);
+    close(worker.writer.wake_fd);
+    ring_destroy(&worker.writer.requests);
+    ring_destroy(&worker.commands);
+    ring_destroy(&worker.events);
+    free(worker.endpoints);
+    free(worker.playbacks);
+    free(worker.recordings);
+    free(worker.open.slot);
+    free(worker.playing.slot);
+    free(worker.recording.slot);
+}
+
+static void join(uint32_t a, uint32_t b)
+{
+    struct command connect = {.type = COMMAND_CONNECT, .handle = a};
+    connect.connect.other = b;
+    connect.connect.digits = true;
+    worker_obey(&worker, &connect);
+}
+
+static uint32_t count_events(enum event_type type)
+{
+    uint32_t count = 0;
+    const struct event *event;
+    while ((event = ring_peek(&worker.events))) {
+        count += event->type == type;
+        ring_pop(&worker.events);
+    }
+    return count;
+}
+
+/* Tests */
+
+static void test_g711_codes_survive_decoding_and_encoding(void)
+{
+    g711_init();
+    for (int code = 0; code < 256; code++) {
+        CHECK(alaw_encode(alaw_linear[code]) == code);
+        int loss = alaw_linear[code] - alaw_linear[ulaw_to_alaw[alaw_to_ulaw[code]]];
+        CHECK(loss * 16 <= abs(alaw_linear[code]) + 256 && -loss * 16 <= abs(alaw_linear[code]) + 256);
+    }
+    CHECK(alaw_encode(40000) == alaw_encode(32767) && alaw_encode(-40000) == alaw_encode(-32768));
+}
+
+static void test_loss_and_order_of_the_source_stay_visible_over_every_wrap(void)
+{
+    start();
+    join(open_endpoint(0, PCMA, 101), open_endpoint(1, PCMA, 101));
+    for (uint16_t index = 0; index < 1000; index++) {
+        worker.now += FRAME_NS;
+        if (index % 10 == 3 || index % 10 == 4) /* 4 before 3 */
+            give_talk(0, (uint16_t)(index % 10 == 3 ? index + 1 : index - 1));
+        else if (index % 10 != 5) /* lost */
+            give_talk(0, index);
+    }
+    CHECK(sent_count == 900);
+    for (uint32_t i = 1; i < sent_count; i++) {
+        CHECK(read32(sent[i].data + 8) == 101);
+        int step = (int16_t)(sent_sequence(i) - sent_sequence(i - 1));
+        CHECK(step >= -1 && step <= 3 && step != 0);
+        CHECK((int32_t)(sent_timestamp(i) - sent_timestamp(i - 1)) == step * 160);
+    }
+    finish();
+}
+
+static void test_a_straggler_from_before_a_switch_is_dropped(void)
+{
+    start();
+    uint32_t a = open_endpoint(0, PCMA, 101), b = open_endpoint(1, PCMA, 101);
+    give_talk(0, 0);
+    give_talk(0, 2);
+    join(a, b);
+    give_talk(0, 3);
+    give_talk(0, 1);
+    give_talk(0, 4);
+    CHECK(sent_count == 2 && (uint16_t)(sent_sequence(1) - sent_sequence(0)) == 1);
+    finish();
+}
+
+static void test_a_restarted_source_goes_on_in_the_same_line(void)
+{
+    start();
+    join(open_endpoint(0, PCMA, 101), open_endpoint(1, PCMU, -1));
+    uint8_t payload[FRAME_SAMPLES] = {0};
+    give(0, PCMA, 10, 1000, payload, sizeof payload);
+    worker.now += FRAME_NS;
+    give(0, PCMA, 30000, 900000, payload, sizeof payload); /* sequence jump */
+    worker.now += FRAME_NS;
+    give(0, PCMA, 30001, 5, payload, sizeof payload); /* timestamp jump */
+    CHECK(sent_count == 3);
+    for (uint32_t i = 1; i < 3; i++) {
+        CHECK((uint16_t)(sent_sequence(i) - sent_sequence(i - 1)) == 1);
+        CHECK(sent_timestamp(i) - sent_timestamp(i - 1) == 160);
+        CHECK((sent[i].data[1] & 0x7F) == PCMU);
+    }
+    finish();
+}
+
+/* RFC 4733 2.5.1.3: a press beyond 65535 samples goes on in a segment with a new timestamp. */
+static void test_a_long_press_is_one_digit(void)
+{
+    start();
+    open_endpoint(0, PCMA, 101);
+    uint8_t event[4] = {5, 10, 0xFF, 0xFF};
+    give(0, 101, 1, 1000, event, 4);
+    give(0, 101, 2, 1000 + 0xFFFF, event, 4);
+    give(0, 101, 3, 1000, event, 4); /* straggler */
+    CHECK(count_events(EVENT_DIGIT) == 1);
+    give(0, 101, 4, 200000, event, 4);
+    give(0, 101, 5, 200800, event, 3); /* cut short */
+    event[0] = 16;                     /* a hook flash is no digit */
+    give(0, 101, 6, 201600, event, 4);
+    CHECK(count_events(EVENT_DIGIT) == 1);
+    finish();
+}
+
+static void test_silence_is_told_after_its_time(void)
+{
+    start();
+    open_endpoint(0, PCMA, 101);
+    for (int sweeps = 0; sweeps < 30; sweeps++) {
+        worker.now += SECOND_NS / 10;
+        endpoint_sweep(&worker, &worker.endpoints[0]);
+    }
+    CHECK(count_events(EVENT_SILENCE) == 1);
+    give_talk(0, 1);
+    CHECK(count_events(EVENT_SILENCE) == 1);
+    finish();
+}
+
+/* RFC 3550 6.4: sender reports each 5 s whose blocks the far end can reckon with, and ours with theirs. */
+static void test_reports_tell_each_side_what_the_other_received(void)
+{
+    start();
+    join(open_endpoint(0, PCMA, 101), open_endpoint(1, PCMA, 101));
+    for (uint16_t index = 0; index < 400; index++, worker.now += FRAME_NS) {
+        if (index % 4)
+            give_talk(0, index);
+        worker_sweep(&worker);
+    }
+    uint32_t reports = 0;
+    for (uint32_t i = 0; i < sent_count; i++) {
+        if (!sent[i].rtcp)
+            continue;
+        reports++;
+        CHECK(sent[i].data[1] == (sent[i].slot ? 200 : 201) && sent[i].length == 4u * (read16(sent[i].data + 2) + 1u) + 28);
+        CHECK(read32(sent[i].data + 4) == 100 + sent[i].slot);
+        if (sent[i].slot)
+            continue;
+        CHECK((sent[i].data[0] & 31) == 1 && read32(sent[i].data + 8) == 7);
+        CHECK(sent[i].data[12] >= 60 && sent[i].data[12] <= 64); /* a quarter was lost */
+        struct sockaddr_in from = phone(1);
+        write32(sent[i].data + 8, 101); /* as if bert's phone reported the same of us */
+        endpoint_receive(&worker, 1, true, sent[i].data, sent[i].length, &from);
+    }
+    CHECK(reports >= 2 && worker.endpoints[1].remote_lost > 20);
+    CHECK(receiver_lost(&worker.endpoints[0].receiver) == 99); /* the first frame was never known */
+    finish();
+}
+
+static void test_prompts_catch_up_without_a_burst(void)
+{
+    start();
+    static uint8_t samples[160 * 100];
+    struct command play = {.type = COMMAND_PLAY, .handle = 1 << 16};
+    play.play.samples = samples;
+    play.play.length = sizeof samples;
+    play.play.count = 1;
+    play.play.listeners[0] = open_endpoint(0, PCMA, 101);
+    worker_obey(&worker, &play);
+    playback_tick(&worker);
+    worker.now += 90 * 1000000LL; /* a stall */
+    uint32_t before = sent_count;
+    for (int tick = 0; tick < 5; tick++, worker.now += TICK_NS)
+        playback_tick(&worker);
+    CHECK(before == 1 && sent_count == 2);
+    for (int tick = 0; tick < 1000; tick++, worker.now += TICK_NS)
+        playback_tick(&worker);
+    CHECK(sent_count == 100);
+    CHECK(sent_timestamp(99) - sent_timestamp(0) == 99 * 160);
+    CHECK(count_events(EVENT_PLAYED) == 1);
+    finish();
+}
+
+static void drain_writer(void)
+{
+    const struct write_request *request;
+    while ((request = ring_peek(&worker.writer.requests)))
+        ring_pop(&worker.writer.requests);
+}
+
+static void test_a_disk_that_stands_still_truncates_and_delays_nothing(void)
+{
+    start();
+    struct command record = {.type = COMMAND_RECORD, .handle = 1 << 16, .at = worker.now};
+    record.record.left = open_endpoint(0, PCMA, 101);
+    record.record.right = open_endpoint(1, PCMA, 101);
+    record.record.voices = true;
+    worker_obey(&worker, &record);
+    for (uint16_t index = 0; index < 2500; index++, worker.now += FRAME_NS) {
+        give_talk(0, index);
+        recording_tick(&worker);
+    }
+    CHECK(count_events(EVENT_TRUNCATED) == 1);
+    struct command stop = {.type = COMMAND_CLOSE_RECORDING, .handle = 1 << 16, .at = worker.now};
+    worker_obey(&worker, &stop);
+    recording_tick(&worker);
+    CHECK(worker.recording.count == 1); /* the close waits for room */
+    drain_writer();
+    recording_tick(&worker);
+    CHECK(worker.recording.count == 0);
+    drain_writer();
+    finish();
+}
+
+static void mutate(uint8_t *packet, size_t length)
+{
+    for (uint32_t changes = chance(4); changes && length; changes--)
+        packet[chance((uint32_t)length)] = (uint8_t)chance(256);
+}
+
+/* Anything may arrive at any moment: the sanitizers are the judges. */
+static void test_random_packets_and_commands_never_reach_out_of_bounds(void)
+{
+    static uint8_t samples[1001];
+    start();
+    join(open_endpoint(0, PCMA, 101), open_endpoint(1, PCMU, 96));
+    struct command record = {.type = COMMAND_RECORD, .handle = 1 << 16, .at = worker.now};
+    record.record.left = 1 << 16;
+    record.record.right = 1 << 16 | 1;
+    record.record.voices = record.record.stereo = true;
+    worker_obey(&worker, &record);
+    for (uint32_t round = 0; round < 300000; round++) {
+        uint32_t slot = chance(2);
+        size_t length = chance(8) ? 12 + chance(200) : chance(1488);
+        uint8_t *packet = malloc(length + 1);
+        struct sockaddr_in from = phone(chance(20) ? slot : 5);
+        for (size_t i = 0; i < length; i++)
+            packet[i] = (uint8_t)chance(256);
+        if (length >= 12)
+            rtp_write(packet, false, chance(10) ? PCMA : 101, (uint16_t)(round / 2), round * 80, slot);
+        bool rtcp = !chance(10);
+        if (rtcp && length >= 12) {
+            packet[1] = (uint8_t)(200 + chance(3));
+            write16(packet + 2, (uint16_t)chance((uint32_t)length / 4 + 2));
+        }
+        mutate(packet, length);
+        endpoint_receive(&worker, slot, rtcp, packet, length, &from);
+        free(packet);
+        worker.now += chance(2000000);
+        if (!chance(200)) {
+            struct command play = {.type = COMMAND_PLAY, .handle = (2 + round) << 16 | (round & 0xFFF)};
+            play.play.samples = samples;
+            play.play.length = 1 + chance(1000);
+            play.play.count = 2;
+            play.play.listeners[0] = 1 << 16;
+            play.play.listeners[1] = 1 << 16 | 1;
+            play.play.mix = chance(2);
+            play.play.loop = chance(2);
+            worker_obey(&worker, &play);
+        }
+        playback_tick(&worker);
+        recording_tick(&worker);
+        worker_sweep(&worker);
+        drain_writer();
+        count_events(EVENT_CLOSED);
+    }
+    CHECK(worker.totals.packets_in > 100000 && worker.totals.packets_out > 10000);
+    struct command stop = {.type = COMMAND_CLOSE_RECORDING, .handle = 1 << 16, .at = worker.now};
+    worker_obey(&worker, &stop);
+    recording_tick(&worker);
+    finish();
+}
+
+int main(void)
+{
+    test_g711_codes_survive_decoding_and_encoding();
+    test_loss_and_order_of_the_source_stay_visible_over_every_wrap();
+    test_a_straggler_from_before_a_switch_is_dropped();
+    test_a_restarted_source_goes_on_in_the_same_line();
+    test_a_long_press_is_one_digit();
+    test_silence_is_told_after_its_time();
+    test_reports_tell_each_side_what_the_other_received();
+    test_prompts_catch_up_without_a_burst();
+    test_a_disk_that_stands_still_truncates_and_delays_nothing();
+    test_random_packets_and_commands_never_reach_out_of_bounds();
+    puts("ok");
+    return 0;
+}

@@ -6,6 +6,7 @@ all that it did tell. Times (`at`) are CLOCK_MONOTONIC seconds.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -209,11 +210,14 @@ class Phone:
             raise PhoneFailed(f"phone {self.name} ended before it could {what}") from None
 
     def _read(self) -> None:
-        assert self._process is not None
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
+        process = self._process
+        assert process is not None
+        assert process.stdout is not None
+        for line in process.stdout:
             facts = json.loads(line)
             self._tell(PhoneEvent(facts.pop("event"), facts.pop("at"), facts))
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(PATIENCE_S)  # it may still be writing its last words
         self._tell(PhoneEvent("gone", time.monotonic()))
 
     def _tell(self, event: PhoneEvent) -> None:

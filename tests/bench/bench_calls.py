@@ -1,6 +1,6 @@
 """Calls a second without a failed call or retransmission, and CPU a call: this switch and Sippy under one load.
 
-`python -m tests.bench.bench_calls [--quick]`. SIPp calls through the switch to SIPp on the same machine: INVITE with SDP,
+`python -m tests.bench.bench_calls [--quick]`. SIPp calls SIPp through the switch, all on one machine: INVITE with SDP,
 100, 180, 200, ACK, 100 ms of talk, BYE. CPU a call is measured at one moderate rate for all; the sustained rate is that
 of the last clean step of a stair whose steps are tenths of what one processor could do by that figure.
 """

@@ -18,7 +18,7 @@ REPORT = Path("bench-output") / "report.json"
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One measured value. `good` is None where nothing was expected of it; `note` says what was, or how it came about."""
+    """One measured value. `good` is None where nothing was expected; `note` says what was, or how it came about."""
 
     bench: str
     subject: str

@@ -62,7 +62,7 @@ def lab_dialplan(callee_port: int) -> str:
 def our_switch(folder: Path, *, media: bool) -> Iterator[Subject]:
     """This switch with one AXB binding, its media server beside it or no media at all."""
     callee_port = free_port()
-    settings = {
+    settings: dict[str, dict[str, object]] = {
         "media": {"driver": "server" if media else "null", "ports": RTP_PORTS},
         "limits": {"max_calls": 20000},
         "log": {"format": "json"},

@@ -241,7 +241,7 @@ class RtpRemote:
 
 @dataclass(frozen=True, slots=True)
 class EndpointStatistics:
-    """RTP as one endpoint saw it. Times in ms; loss is of what the far end sent, `remote_*` of what its RTCP reported."""
+    """RTP as one endpoint saw it. Times in ms; loss is of what the far end sent, `remote_*` of what its RTCP told."""
 
     packets_received: int = 0
     packets_sent: int = 0

@@ -89,7 +89,8 @@ PROMPT_LENGTHS = {
 def sdp(host: str, port: int = 40000, *, codecs: str = "8 0 101", direction: str = "", version: int = 1) -> bytes:
     """A description of one audio stream."""
     lines = [
-        "v=0", f"o=- 77 {version} IN IP4 {host}", "s=-", f"c=IN IP4 {host}", "t=0 0", f"m=audio {port} RTP/AVP {codecs}",
+        "v=0", f"o=- 77 {version} IN IP4 {host}", "s=-",
+        f"c=IN IP4 {host}", "t=0 0", f"m=audio {port} RTP/AVP {codecs}",
     ]  # fmt: skip
     lines += ["a=rtpmap:101 telephone-event/8000"] if "101" in codecs.split() else []
     lines += [f"a={direction}"] if direction else []
@@ -298,7 +299,7 @@ class Lab:
         return ok
 
     async def establish(self, dialled: str = X_AXB, *, by: str = A, talk: bool = True) -> SipRequest:
-        """A whole call up to the talk (or, without `talk`, to the announcement's beginning); returns the callee's INVITE."""
+        """A whole call up to the talk (without `talk`: to the announcement's beginning); returns the callee's INVITE."""
         self.dial(dialled, by=by)
         invite = await self.ring()
         await self.pick_up(invite)

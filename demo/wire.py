@@ -120,7 +120,7 @@ class Wire:
         self._packets: list[Packet] = []
         self._ended = False
         self._clock = time.time() - time.monotonic()
-        self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(IP_PROTOCOL))
+        self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)  # deaf until it is bound
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
         self._socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         _attach(self._socket, _port_filter(ports))

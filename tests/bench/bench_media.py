@@ -24,9 +24,9 @@ from tempfile import TemporaryDirectory
 from softswitch.interfaces import RtpRemote
 from softswitch.media_drivers.server import ServerDriver
 
-PHONES_FROM = 40000
-SERVER_FROM = 20000
-RTPENGINE_FROM = 30000
+PHONES_FROM = 10000  # all below the ports that other programs get by chance
+SERVER_FROM = 15000
+RTPENGINE_FROM = 22400
 NG_PORT = 22333
 
 
@@ -86,7 +86,8 @@ async def our_server(calls: int, folder: str, *, io: str, record: bool = False) 
         recordings = list(driver.recordings.values())
         for recording in recordings:
             recording.close()
-        if any((await recording.finished).truncated for recording in recordings):
+        reports = [await recording.finished for recording in recordings]
+        if any(report.truncated for report in reports):
             raise RuntimeError("a recording was truncated")
     finally:
         await driver.close()

@@ -44,7 +44,7 @@ class Stretch:
 def place_calls(
     folder: Path, *, dialled: str, switch_port: int, caller_port: int, callee_port: int, rate: float, seconds: float
 ) -> Stretch:
-    """Offer `rate` calls a second for `seconds`; returns when the last one is over. Raises RuntimeError without SIPp."""
+    """Offer `rate` calls a second for `seconds`; returns when the last is over. Raises RuntimeError without SIPp."""
     calls = round(rate * seconds)
     target = f"127.0.0.1:{switch_port}"
     with _sipp(folder, "uas", callee_port, target):

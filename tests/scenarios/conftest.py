@@ -12,7 +12,7 @@ import pytest
 from tests.scenarios.runner import Outcome, run_all
 from tests.scenarios.scenario import load_scenarios
 from tests.scenarios.sipp import SIPP
-from tests.scenarios.world import LANGUAGE, Place, bind_all, dialplan, reserve_network, write_prompts
+from tests.scenarios.world import LANGUAGE, Place, bind_all, dialplan, reserve_network, switch_address, write_prompts
 from tests.support.switch import RunningSwitch
 
 
@@ -38,23 +38,23 @@ def batch(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
     network, lock = reserve_network()
     places = [Place(scenario, index, network) for index, scenario in enumerate(load_scenarios(), 1)]
     write_prompts(folder / "prompts")
-    switch = RunningSwitch(folder / "switch", dialplan=dialplan(places), settings=settings(folder))
+    switch = RunningSwitch(folder / "switch", dialplan=dialplan(places), settings=settings(folder, network))
     try:
         bind_all(str(folder / "switch" / "softswitch.db"), places)
         with switch:
             wanted_places = [place for place in places if place.scenario.name in wanted]
             outcomes = asyncio.run(
-                run_all(wanted_places, switch.sip_port, str(folder / "switch" / "softswitch.db"), folder)
+                run_all(wanted_places, switch_address(network), str(folder / "switch" / "softswitch.db"), folder)
             )
             yield Batch(outcomes, switch)
     finally:
         lock.close()
 
 
-def settings(folder: Path) -> dict[str, dict[str, object]]:
+def settings(folder: Path, network: int) -> dict[str, dict[str, object]]:
     """Short clocks where a scenario waits for one to run out, long ones where none may."""
     return {
-        "sip": {"unknown_source": "refuse"},
+        "sip": {"listen": [switch_address(network)], "unknown_source": "refuse"},
         "media": {"silence_s": 600.0},
         "prompts": {"directory": str(folder / "prompts"), "language": LANGUAGE},
         "extension": {"first_digit_s": 1.2, "inter_digit_s": 1.0, "tries": 2},

@@ -42,7 +42,7 @@ class Outcome:
         return [message for message in self.traced[side] if not message.sent]
 
 
-async def run_all(places: Sequence[Place], switch_port: int, database: str, folder: Path) -> dict[str, Outcome]:
+async def run_all(places: Sequence[Place], switch: str, database: str, folder: Path) -> dict[str, Outcome]:
     """Every scenario's outcome, by name."""
     room = asyncio.Semaphore(AT_ONCE)
 
@@ -50,7 +50,7 @@ async def run_all(places: Sequence[Place], switch_port: int, database: str, fold
         async with room:
             directory = folder / place.scenario.name
             directory.mkdir()
-            return await _Run(place, switch_port, directory).run()
+            return await _Run(place, switch, directory).run()
 
     # The long ones first, so that the last to start are short.
     inside_out = sorted(places, key=lambda place: not place.scenario.media.caller_hears)
@@ -76,8 +76,8 @@ def _fetch_cdrs(database: str, outcomes: dict[str, Outcome]) -> None:
 class _Run:
     """One scenario: its SIPps, its phones, its silent targets."""
 
-    def __init__(self, place: Place, switch_port: int, folder: Path) -> None:
-        self._place, self._switch_port, self._folder = place, switch_port, folder
+    def __init__(self, place: Place, switch: str, folder: Path) -> None:
+        self._place, self._switch, self._folder = place, switch, folder
         media = place.scenario.media
         self._phones = {
             "caller": Phone(VOICES["caller"], [place.filled(keys) for keys in media.keys]),
@@ -103,7 +103,7 @@ class _Run:
             if place.scenario.media.talk:
                 _talk(caller_phone, caller)
                 _talk(callee_phone, callees[-1])
-            await caller.call(self._switch_port, _national(place.number("x")))
+            await caller.call(self._switch, _national(place.number("x")))
             await _all_over(callees)
         finally:
             for sipp in (caller, *callees):

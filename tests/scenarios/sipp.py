@@ -88,9 +88,9 @@ class Sipp:
                 raise TimeoutError(f"SIPp {self.name} does not listen on {self.address}")
             await asyncio.sleep(0.02)
 
-    async def call(self, switch_port: int, dialled: str) -> None:
-        """Place the call and return when it is over."""
-        await self._start([f"127.0.0.1:{switch_port}", "-s", dialled])
+    async def call(self, switch: str, dialled: str) -> None:
+        """Place the call to `switch` (host:port) and return when it is over."""
+        await self._start([switch, "-s", dialled])
         await self.wait()
 
     async def wait(self) -> None:

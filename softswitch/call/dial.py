@@ -160,6 +160,7 @@ class CallerHears:
     route: Route
     services: CallServices
     playback: Playback | None = None
+    relayed: OutboundLeg | None = None  # whose early media the caller hears
 
     def __enter__(self) -> CallerHears:
         return self
@@ -180,8 +181,8 @@ class CallerHears:
             self._play(ringback.path)
         elif early and await self.a.early_media():
             self._relay(b)
-        elif response.status == 180:
-            self.a.ringing()
+        elif response.status == 180 and self.relayed is not b:
+            self._ringing()
 
     def connecting(self) -> None:
         """A caller who was answered already hears that we are connecting, then a ringback of ours."""
@@ -202,8 +203,17 @@ class CallerHears:
         if playback is not None:
             playback.stop()
 
+    def _ringing(self) -> None:
+        """180, or our ringback where an earlier target's early media has opened the path and fallen silent."""
+        ringback = self._prompt(RINGBACK)
+        if self.a.hears and ringback is not None:
+            self._play(ringback.path)
+        else:
+            self.a.ringing()
+
     def _relay(self, b: OutboundLeg) -> None:
         self.stop()
+        self.relayed = b
         assert self.a.endpoint is not None
         assert b.endpoint is not None
         self.services.media.connect(self.a.endpoint, b.endpoint)

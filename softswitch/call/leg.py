@@ -22,6 +22,10 @@ from softswitch.sip.user_agent import ClientSession, ServerSession
 ALLOWED = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, UPDATE"
 CODECS = ("PCMA", "PCMU")
 NO_COMMON_CODEC = Failure(7505, 488, 88, "no audio codec in common with the caller")
+USELESS_ANSWER = {
+    "caller": Failure(7505, 488, 88, "no usable answer from the caller"),
+    "callee": Failure(7506, 488, 88, "no usable answer from the callee"),
+}
 GONE = {"caller": FAILURES[7505], "callee": Failure(7506, 502, 38, "network fault on the callee's side")}
 ALL_OF = {"sendrecv": "sendrecv", "sendonly": "recvonly", "recvonly": "sendonly", "inactive": "inactive"}
 RETRY_AFTER_S = 5  # media ports come free as calls end
@@ -205,7 +209,7 @@ class Leg:
         (offered, direction), self._pending_offer = self._pending_offer, None
         negotiated = _read_answer(offered, request.body)
         if negotiated is None:
-            self.end(NO_COMMON_CODEC)
+            self.end(USELESS_ANSWER[self.name])
             return
         self.apply(negotiated)
         # Who takes all that was offered is not the one who holds.
@@ -317,14 +321,19 @@ class InboundLeg(Leg):
         """100."""
         self._session.trying()
 
+    @property
+    def hears(self) -> bool:
+        """Is there a path on which the caller hears what we play?"""
+        return self.answered or bool(self._early)
+
     def ringing(self) -> None:
         """180, unless the caller already hears something else."""
-        if not self.answered and not self._early:
+        if not self.hears:
             self._session.progress(180)
 
     async def early_media(self) -> bool:
         """183 with our answer, so that the caller hears what we play or relay; False where the caller made no offer."""
-        if self.answered or self._early:
+        if self.hears:
             return True
         if self._offer is None:
             return False

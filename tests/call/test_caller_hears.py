@@ -203,3 +203,26 @@ def test_hanging_up_under_the_connecting_tone_starts_no_other() -> None:
         assert cdr.failure == 7501
 
     play(story)
+
+
+@pytest.mark.parametrize("missing", [set(), {"ringback"}])
+def test_when_early_media_fell_silent_with_its_target_the_next_ringing_is_heard(missing: set[str]) -> None:
+    async def story(lab: Lab) -> None:
+        lab.prompts.missing = missing
+        lab.dial()
+        invite = await lab.callee.receive_request("INVITE")
+        lab.callee.send(lab.callee.response(invite, 183, body=sdp("10.0.0.21", 41000)))
+        await lab.caller.receive_response(183, ignoring=(100,))
+        lab.callee.send(lab.callee.response(invite, 503))
+        invite = await lab.ring(lab.second)
+        await asyncio.sleep(0.1)
+        assert played(lab) == ([] if missing else [("ringback.wav", True)])
+        await lab.pick_up(invite, lab.second)
+        await lab.caller_answered()
+        await asyncio.sleep(2)
+        assert lab.endpoints()[0].peer is lab.endpoints()[1]
+        lab.caller.send(lab.caller.request("BYE"))
+        await lab.caller.receive_response(200)
+        await lab.answer_bye(lab.second)
+
+    play(story)

@@ -179,16 +179,18 @@ def test_who_only_listens_because_the_other_holds_does_not_hold_it(side: str) ->
     play(story)
 
 
-def test_a_late_answer_that_is_no_answer_ends_the_call() -> None:
+@both_sides
+def test_a_late_answer_that_is_no_answer_ends_the_call(side: str) -> None:
     async def story(lab: Lab) -> None:
         await lab.establish()
-        lab.caller.send(lab.caller.request("INVITE"))
-        ok = await lab.caller.receive_response(200, ignoring=(100,))
-        lab.caller.send(lab.caller.ack(ok))
-        await lab.answer_bye(lab.caller)
-        await lab.answer_bye(lab.callee)
+        pair = Pair(lab, side)
+        pair.asks.send(pair.asks.request("INVITE"))
+        ok = await pair.asks.receive_response(200, ignoring=(100,))
+        pair.asks.send(pair.asks.ack(ok))
+        await lab.answer_bye(pair.asks)
+        await lab.answer_bye(pair.told)
         cdr = await lab.cdr()
-        assert (cdr.failure, cdr.ended_by) == (7505, "caller")
+        assert (cdr.failure, cdr.ended_by) == (7505 if side == "caller" else 7506, side)
 
     play(story)
 

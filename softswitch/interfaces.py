@@ -331,7 +331,7 @@ class MediaDriver(Protocol):
     def play(
         self, endpoints: Sequence[MediaEndpoint], files: Sequence[str], *, loop: bool = False, mix: bool = False
     ) -> Playback:
-        """Play WAV `files` in order to `endpoints`, started on one tick. `mix`: over the talk instead of in its place."""
+        """Play WAV `files` in order to `endpoints`, begun on one tick. `mix`: over the talk, not in its place."""
 
     def record(self, path: str, left: MediaEndpoint, right: MediaEndpoint, *, stereo: bool = False) -> Recording:
         """Record the two (caller left) to a WAV file at `path`."""

@@ -1,4 +1,4 @@
-"""The rules of the house: imports point down, protocol code knows no clock or socket, files and functions stay small."""
+"""The rules of the house: imports point down, protocol code knows no clock, files and functions stay small."""
 
 from __future__ import annotations
 

@@ -299,7 +299,7 @@ class Lab:
         return ok
 
     async def establish(self, dialled: str = X_AXB, *, by: str = A, talk: bool = True) -> SipRequest:
-        """A whole call up to the talk (without `talk`: to the announcement's beginning); returns the callee's INVITE."""
+        """the call up to the talk (without `talk`: to the announcement's beginning); returns the callee's INVITE."""
         self.dial(dialled, by=by)
         invite = await self.ring()
         await self.pick_up(invite)

@@ -6,12 +6,14 @@ Call treatment, rows "60 s left", "maximum duration", "no media". Opened by `bri
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable
 from types import TracebackType
 
 from softswitch.call.leg import Leg
 from softswitch.errors import FAILURES, Failure
 
+LOOK_AGAIN_S = 60.0
 NO_MEDIA = Failure(7505, 200, 41, "no media from either side")
 
 
@@ -30,6 +32,7 @@ class Supervision:
         self._answered_at, self._max_duration_s, self._warning_s = answered_at, max_duration_s, warning_s
         self._timers: list[asyncio.TimerHandle] = []
         self._silent = {a.name: False, b.name: False}
+        self._next_look: asyncio.TimerHandle | None = None  # media tells of a silence once only
 
     def __enter__(self) -> Supervision:
         loop = asyncio.get_running_loop()
@@ -46,15 +49,28 @@ class Supervision:
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
-        for timer in self._timers:
-            timer.cancel()
+        for timer in (*self._timers, self._next_look):
+            if timer is not None:
+                timer.cancel()
         for leg in self._legs:
             assert leg.endpoint is not None
             leg.endpoint.on_silence = None
 
     def _on_silence(self, leg: Leg, silent: bool) -> None:
         self._silent[leg.name] = silent
-        if all(self._silent.values()) and not any(leg.held for leg in self._legs):
+        self._look_for_media(held_before=False)
+
+    def _look_for_media(self, *, held_before: bool) -> None:
+        """Both silent ends the call; a hold, and the time after it until the next look, excuses them."""
+        if self._next_look is not None:
+            self._next_look.cancel()
+        if not all(self._silent.values()):
+            return
+        held = any(leg.held for leg in self._legs)
+        if held or held_before:
+            loop = asyncio.get_running_loop()
+            self._next_look = loop.call_later(LOOK_AGAIN_S, functools.partial(self._look_for_media, held_before=held))
+        else:
             self._end(NO_MEDIA)
 
     def _warn(self) -> None:

@@ -154,3 +154,39 @@ def test_of_two_ends_at_one_moment_one_stands() -> None:
         assert (await lab.cdr()).ended_by == "switch"
 
     play(story)
+
+
+@pytest.mark.parametrize("seconds", [30, 600])
+def test_a_silence_that_outlasts_its_hold_ends_the_call_but_not_at_once(seconds: int) -> None:
+    async def story(lab: Lab) -> None:
+        await lab.establish()
+        await renegotiated(lab.caller, lab.callee, "sendonly")
+        for endpoint in lab.endpoints():
+            endpoint.fall_silent()
+        await lab.caller.silence(seconds)
+        await renegotiated(lab.caller, lab.callee, "sendrecv")
+        resumed = now()
+        lab.caller.patience = 130
+        await lab.answer_bye(lab.caller)
+        await lab.answer_bye(lab.callee)
+        assert 60 <= now() - resumed <= 120
+        assert (await lab.cdr()).words == "no media from either side"
+
+    play(story)
+
+
+def test_media_that_comes_back_after_a_hold_keeps_the_call() -> None:
+    async def story(lab: Lab) -> None:
+        await lab.establish()
+        await renegotiated(lab.callee, lab.caller, "inactive")
+        for endpoint in lab.endpoints():
+            endpoint.fall_silent()
+        await lab.caller.silence(59)
+        await renegotiated(lab.callee, lab.caller, "sendrecv")
+        await lab.caller.silence(30)
+        lab.endpoints()[0].resume()
+        await lab.caller.silence(500)
+        await lab.hang_up()
+        assert (await lab.cdr()).failure == 0
+
+    play(story)

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import ctypes
 import os
+import resource
 import signal
 import sys
 from collections.abc import Sequence
@@ -57,6 +58,12 @@ def leave_process_group() -> None:
         os.setpgid(0, 0)
 
 
+def allow_many_sockets() -> None:
+    """Two sockets an endpoint: as many descriptors as this process may have."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 async def serve(settings: ServerSettings) -> None:
     """Run until SIGTERM or SIGINT."""
     stopped = asyncio.Event()
@@ -75,6 +82,7 @@ def main() -> None:
     if parent is not None:
         die_with_parent(parent)
         leave_process_group()
+    allow_many_sockets()
     asyncio.run(serve(settings))
 
 

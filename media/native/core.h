@@ -252,7 +252,7 @@ struct worker {
     _Atomic bool asleep;
     bool stopping, told;
     uint32_t capacity;
-    int64_t now, silence_ns, next_tick, next_sweep, next_totals;
+    int64_t now, silence_ns, next_tick, next_sweep, next_totals, next_recordings;
     struct endpoint *endpoints;
     struct playback *playbacks;
     struct recording *recordings;

@@ -121,16 +121,35 @@ void recording_leave(struct worker *worker, struct endpoint *endpoint)
 
 /* What is heard */
 
-static void layer_write(struct recording *recording, enum layer layer, int64_t position, const uint8_t *codes,
-                        size_t count, const uint8_t *table)
+static void copy_codes(uint8_t *to, const uint8_t *codes, size_t count, const uint8_t *table)
 {
-    for (size_t i = 0; i < count; i++, position++) {
-        if (position < recording->flushed || position >= recording->flushed + RECORD_WINDOW)
-            continue;
-        recording->layers[layer][position % RECORD_WINDOW] = table ? table[codes[i]] : codes[i];
-        if (position >= recording->layer_until[layer])
-            recording->layer_until[layer] = position + 1;
+    if (table)
+        g711_translate(to, codes, count, table);
+    else
+        memcpy(to, codes, count);
+}
+
+/* What lies before or behind the window is left out. */
+static void layer_write(struct recording *recording, enum layer layer, int64_t position, const uint8_t *codes,
+                        int64_t count, const uint8_t *table)
+{
+    int64_t late = recording->flushed - position, room = recording->flushed + RECORD_WINDOW - position;
+    if (late > 0) {
+        codes += late;
+        position += late;
+        count -= late;
+        room -= late;
     }
+    if (count > room)
+        count = room;
+    if (count <= 0)
+        return;
+    int64_t place = position % RECORD_WINDOW;
+    int64_t first = count < RECORD_WINDOW - place ? count : RECORD_WINDOW - place;
+    copy_codes(recording->layers[layer] + place, codes, (size_t)first, table);
+    copy_codes(recording->layers[layer], codes + first, (size_t)(count - first), table);
+    if (position + count > recording->layer_until[layer])
+        recording->layer_until[layer] = position + count;
 }
 
 static void anchor_set(struct anchor *anchor, uint32_t ssrc, int64_t arrival)
@@ -177,7 +196,7 @@ void recording_voice(struct worker *worker, struct endpoint *from, const struct 
     struct recording *recording = &worker->recordings[from->recording];
     int64_t position = anchor_place(&recording->anchors[from->side], rtp, recording_position(recording, worker->now));
     if (recording->voices)
-        layer_write(recording, from->side ? VOICE_RIGHT : VOICE_LEFT, position, rtp->payload, rtp->length,
+        layer_write(recording, from->side ? VOICE_RIGHT : VOICE_LEFT, position, rtp->payload, (int64_t)rtp->length,
                     rtp->payload_type == PCMU ? ulaw_to_alaw : NULL);
 }
 
@@ -283,8 +302,12 @@ static void recording_finish(struct worker *worker, struct recording *recording)
     recording->handle = 0;
 }
 
+/* Every 20 ms is often enough for chunks of 500 ms. */
 void recording_tick(struct worker *worker)
 {
+    if (worker->now < worker->next_recordings)
+        return;
+    worker->next_recordings = worker->now + FRAME_NS;
     for (uint32_t i = worker->recording.count; i-- > 0;) {
         struct recording *recording = &worker->recordings[worker->recording.slot[i]];
         if (!recording->opened && !recording_open(worker, recording))

@@ -193,6 +193,7 @@ static void worker_close_all(struct worker *worker)
         endpoint_close(worker, &worker->endpoints[worker->open.slot[0]]);
     while (worker->recording.count) {
         recording_tick(worker);
+        worker->now += FRAME_NS;
         usleep(1000);
     }
 }

@@ -186,6 +186,8 @@ async def measure(name: str, rig: AbstractAsyncContextManager[Rig], load: str, s
         before = cpu_seconds(relay.pid)
         output, _ = await generator.communicate(lines.encode())
         cpu = cpu_seconds(relay.pid) - before
+    if generator.returncode:
+        raise RuntimeError("the load generator failed: a port of its is taken")
     figures = json.loads(output)
     lost = figures["sent"] - figures["received"]
     return Result(name, figures["received"], lost, cpu, figures["p50_ms"], figures["p99_ms"])

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -113,6 +114,10 @@ int main(int argc, char **argv)
 {
     int local, target;
     double seconds = argc > 1 ? atof(argv[1]) : 10;
+    struct rlimit limit;
+    getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
     epoll_fd = epoll_create1(0);
     while (phone_count < MAX_PHONES && scanf("%d %d", &local, &target) == 2)
         add_phone(local, target);

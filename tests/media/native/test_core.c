@@ -351,6 +351,7 @@ static void test_a_disk_that_stands_still_truncates_and_delays_nothing(void)
     recording_tick(&worker);
     CHECK(worker.recording.count == 1); /* the close waits for room */
     drain_writer();
+    worker.now += FRAME_NS;
     recording_tick(&worker);
     CHECK(worker.recording.count == 0);
     drain_writer();
@@ -412,6 +413,7 @@ static void test_random_packets_and_commands_never_reach_out_of_bounds(void)
     CHECK(worker.totals.packets_in > 100000 && worker.totals.packets_out > 10000);
     struct command stop = {.type = COMMAND_CLOSE_RECORDING, .handle = 1 << 16, .at = worker.now};
     worker_obey(&worker, &stop);
+    worker.now += FRAME_NS;
     recording_tick(&worker);
     finish();
 }

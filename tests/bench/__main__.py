@@ -1,0 +1,90 @@
+"""All benchmarks in one run: `python -m tests.bench [--quick] [--only NAME]`; `make bench` calls it.
+
+Prints every figure in one table and writes bench-output/report.json. Exits with 1 where an expectation was missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from softswitch.stores.sqlite import open_sqlite
+from tests.bench import bench_calls, bench_media, bench_recorded, bench_store
+from tests.bench.report import REPORT, Figure, save, show
+
+RTPENGINE_RATIO = 2.0
+
+
+def calls(quick: bool) -> list[Figure]:
+    """Signalling beside Sippy."""
+    return bench_calls.measure(bench_calls.QUICK if quick else bench_calls.Plan())
+
+
+def media(quick: bool) -> list[Figure]:
+    """Relayed packets beside rtpengine."""
+    results = asyncio.run(bench_media.run(200, 4.0 if quick else 10.0, None))
+    figures = []
+    for result in results:
+        note = f"{result.packets} packets, {result.lost} lost, p99 {result.p99_ms:.2f} ms"
+        figures.append(Figure("media", result.name, "CPU a packet", result.cost_us, "µs", None, note))
+    costs = {result.name: result.cost_us for result in results}
+    ours, theirs = costs.get("softswitch media"), costs.get("rtpengine")
+    if ours and theirs:
+        ratio, words = theirs / ours, f"at least {RTPENGINE_RATIO:g} expected"
+        name = "packets a CPU second beside rtpengine's"
+        figures.append(Figure("media", "softswitch media", name, ratio, "times", ratio >= RTPENGINE_RATIO, words))
+    return figures
+
+
+def store(quick: bool) -> list[Figure]:
+    """What a call pays for its statements."""
+    bindings, times = (100_000, 2_000) if quick else (1_000_000, 20_000)
+    with tempfile.TemporaryDirectory(prefix="softswitch-bench-") as folder:
+        path = str(Path(folder) / "switch.db")
+        bench_store.fill(path, bindings)
+        database = open_sqlite(path)
+        figures = []
+        for name, operation in bench_store.operations(database, bindings).items():
+            taken = sorted(bench_store.measure(operation, times))
+            note = f"p99 {taken[int(len(taken) * 0.99)]:.0f} µs, of {bindings} bindings"
+            figures.append(Figure("store", name, "median", taken[len(taken) // 2], "µs", None, note))
+        database.close()
+    return figures
+
+
+def recorded(quick: bool) -> list[Figure]:
+    """Recorded calls at once."""
+    return bench_recorded.measure(*((50, 10.0) if quick else (200, 60.0)))
+
+
+BENCHES: dict[str, Callable[[bool], list[Figure]]] = {
+    "calls": calls,
+    "media": media,
+    "store": store,
+    "recorded": recorded,
+}
+
+
+def main() -> int:
+    """Entry point."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="shorter and coarser")
+    parser.add_argument("--only", choices=BENCHES, help="only one of them")
+    chosen = parser.parse_args()
+    figures = []
+    for name, bench in BENCHES.items():
+        if chosen.only in (None, name):
+            print(f"{name} …", file=sys.stderr)
+            figures += bench(chosen.quick)
+    show(figures)
+    save(figures)
+    print(f"kept in {REPORT}")
+    return 1 if any(figure.good is False for figure in figures) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

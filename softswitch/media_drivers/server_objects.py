@@ -131,6 +131,8 @@ class ServerPlayback:
             return
         self._stopped = True
         self._driver.send(protocol.StopPlay(self.command.playback))
+        if not self._driver.up:
+            self.server_gone()
 
     def server_gone(self) -> None:
         """A loop goes on when the server is back; whatever else was playing is over, incomplete."""

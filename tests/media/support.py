@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from media.engine import Settings
 from media.server import MediaServer, ServerSettings
+from softswitch.errors import MediaError
 from softswitch.interfaces import MediaEndpoint, RtpRemote
 from softswitch.media_drivers.server import ServerDriver
 from tests.media.phone import Phone
@@ -72,7 +73,7 @@ def run(story: Callable[[], Awaitable[Result]]) -> Result:
         stalls: list[float] = []
         try:
             return asyncio.run(_watched(story, stalls))
-        except (AssertionError, TimeoutError):
+        except (AssertionError, TimeoutError, MediaError):
             if not stalls or attempt == 4:
                 raise
     raise AssertionError("unreachable")

@@ -1,0 +1,157 @@
+"""Endpoint, playback and recording of the server driver, against a driver that only notes what is sent."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from media import protocol
+from softswitch.errors import MediaError
+from softswitch.interfaces import EndpointStatistics, RtpRemote
+from softswitch.media_drivers.server_objects import ServerEndpoint, ServerPlayback, ServerRecording
+
+REMOTE = RtpRemote("127.0.0.1", 4000, 8, 101, telephone_event_in=102)
+
+
+class ScriptedDriver:
+    """Notes commands; is up or not as the test says."""
+
+    def __init__(self) -> None:
+        self.up = True
+        self.nat = True
+        self.endpoints: dict[int, ServerEndpoint] = {}
+        self.playbacks: dict[int, ServerPlayback] = {}
+        self.recordings: dict[int, ServerRecording] = {}
+        self.sent: list[protocol.Command] = []
+        self.forgotten: list[int] = []
+
+    def send(self, command: protocol.Command) -> None:
+        self.sent.append(command)
+
+    def forget_connections(self, name: int) -> None:
+        self.forgotten.append(name)
+
+
+async def _an_endpoint_remembers_its_far_end_and_closes_once() -> None:
+    driver = ScriptedDriver()
+    endpoint = driver.endpoints[1] = ServerEndpoint(driver, 1, "call", "127.0.0.1", 20000)
+    endpoint.configure(REMOTE)
+    wanted = protocol.ConfigureEndpoint(1, "127.0.0.1", 4000, 8, 101, 102, nat=True)
+    assert endpoint.configuration == wanted
+    endpoint.close()
+    endpoint.close()
+    endpoint.configure(REMOTE)
+    assert driver.sent == [wanted, protocol.CloseEndpoint(1)]
+    assert driver.forgotten == [1]
+    assert not endpoint.statistics.done()
+    endpoint.report(protocol.EndpointClosed(1, 2, 3, 4, 5, 6.0, 7, 8.0, 9.0))
+    assert endpoint.statistics.result() == EndpointStatistics(2, 3, 4, 5, 6.0, 7, 8.0, 9.0)
+
+
+def test_an_endpoint_remembers_its_far_end_and_closes_once() -> None:
+    asyncio.run(_an_endpoint_remembers_its_far_end_and_closes_once())
+
+
+async def _a_closed_endpoint_tells_nothing_more() -> None:
+    driver = ScriptedDriver()
+    endpoint = driver.endpoints[1] = ServerEndpoint(driver, 1, "call", "127.0.0.1", 20000)
+    told: list[object] = []
+    endpoint.tell_digit("1")
+    endpoint.tell_silence(True)
+    endpoint.on_digit, endpoint.on_silence = told.append, told.append
+    endpoint.tell_digit("2")
+    endpoint.tell_silence(True)
+    endpoint.server_gone()
+    assert endpoint.name in driver.endpoints
+    driver.up = False
+    endpoint.close()
+    endpoint.tell_digit("3")
+    endpoint.tell_silence(False)
+    assert told == ["2", True]
+    assert endpoint.statistics.result() == EndpointStatistics()
+    assert driver.endpoints == {}
+
+
+def test_a_closed_endpoint_tells_nothing_more() -> None:
+    asyncio.run(_a_closed_endpoint_tells_nothing_more())
+
+
+async def _a_playback_stops_once_and_reports_once() -> None:
+    driver = ScriptedDriver()
+    playback = ServerPlayback(driver, protocol.Play(1, (5,), ("a.wav",)))
+    playback.stop()
+    playback.stop()
+    assert driver.sent == [protocol.StopPlay(1)]
+    playback.report(protocol.Played(1, (protocol.Report(3, 10, 330, False, 1),)))
+    playback.report(protocol.Played(1, error="too late"))
+    (report,) = await playback.finished
+    assert (report.frames, report.first_timestamp, report.last_timestamp, report.remote_lost) == (3, 10, 330, 1)
+    failed = ServerPlayback(driver, protocol.Play(2, (5,), ("a.wav",)))
+    failed.report(protocol.Played(2, error="a.wav: not a RIFF WAVE file"))
+    with pytest.raises(MediaError, match="not a RIFF"):
+        await failed.finished
+
+
+def test_a_playback_stops_once_and_reports_once() -> None:
+    asyncio.run(_a_playback_stops_once_and_reports_once())
+
+
+async def _only_a_loop_survives_the_server() -> None:
+    driver = ScriptedDriver()
+    for name, loop in ((1, False), (2, True)):
+        driver.playbacks[name] = ServerPlayback(driver, protocol.Play(name, (5, 6), ("a.wav",), loop))
+    once, loop_ = driver.playbacks[1], driver.playbacks[2]
+    once.server_gone()
+    loop_.server_gone()
+    assert [report.completed for report in once.finished.result()] == [False, False]
+    assert not loop_.finished.done()
+    loop_.stop()
+    loop_.server_gone()
+    assert [report.frames for report in loop_.finished.result()] == [0, 0]
+
+
+def test_only_a_loop_survives_the_server() -> None:
+    asyncio.run(_only_a_loop_survives_the_server())
+
+
+async def _a_recording_resumes_with_its_voices_and_its_place(folder: Path) -> None:
+    driver = ScriptedDriver()
+    path = str(folder / "call.wav")
+    recording = driver.recordings[1] = ServerRecording(driver, protocol.Record(1, path, 5, 6))
+    recording.voices()
+    recording.voices()
+    assert driver.sent == [protocol.Voices(1)]
+    recording.server_gone()
+    assert 1 in driver.recordings
+    again = recording.resumption()
+    assert again.voices
+    assert again.elapsed_s >= 0
+    driver.up = False
+    (folder / "call.wav").write_bytes(b"x" * (58 + 8000))
+    recording.close()
+    recording.close()
+    recording.voices()
+    report = await recording.finished
+    assert (report.bytes, report.duration_s, report.truncated) == (8058, 1.0, True)
+    recording.report(protocol.Recorded(1, 5.0))
+    assert (await recording.finished).duration_s == 1.0
+
+
+def test_a_recording_resumes_with_its_voices_and_its_place(tmp_path: Path) -> None:
+    asyncio.run(_a_recording_resumes_with_its_voices_and_its_place(tmp_path))
+
+
+async def _a_loop_stopped_while_the_server_is_away_is_over() -> None:
+    driver = ScriptedDriver()
+    playback = driver.playbacks[1] = ServerPlayback(driver, protocol.Play(1, (5,), ("a.wav",), loop=True))
+    driver.up = False
+    playback.server_gone()
+    playback.stop()
+    assert playback.finished.done()
+    assert driver.playbacks == {}
+
+
+def test_a_loop_stopped_while_the_server_is_away_is_over() -> None:
+    asyncio.run(_a_loop_stopped_while_the_server_is_away_is_over())

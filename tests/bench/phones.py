@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable
-from dataclasses import dataclass
 
 from softswitch.sdp.offer_answer import local_offer
 from softswitch.sip.message import SipRequest, SipResponse
@@ -85,14 +84,11 @@ class Phone:
             self.answered.set_exception(PhoneFailed(why))
 
 
-@dataclass(slots=True)
 class Exchange:
     """All phones of a bench: callers on one SIP port, callees on another; RTP ports from `first_port` on, in twos."""
 
-    callee_port: int
-    first_port: int
-
-    def __post_init__(self) -> None:
+    def __init__(self, callee_port: int, first_port: int) -> None:
+        self.callee_port, self.first_port = callee_port, first_port
         self.callers: list[Phone] = []
         self.callees: list[Phone] = []
         self._sessions: list[ClientSession] = []
@@ -145,7 +141,7 @@ class Exchange:
         phone = Phone(self._next_port())
         self.callees.append(phone)
         session.listener = phone
-        phone.learn(session.request.body)
+        phone.learn(session.invite.body)
         session.progress(180)
         session.accept(headers=(("Content-Type", "application/sdp"),), body=phone.sdp())
         await phone.ended

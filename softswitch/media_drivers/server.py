@@ -47,6 +47,7 @@ class ServerDriver:
         self._writer: asyncio.StreamWriter | None = None
         self._task: asyncio.Task[None] | None = None
         self._welcomed = asyncio.Event()
+        self._closing = False
         self._silence_s = 60.0
         self._silence_timer: asyncio.TimerHandle | None = None
         self._dispatch: dict[type[protocol.Message], Callable[[Any], None]] = {
@@ -75,6 +76,7 @@ class ServerDriver:
 
     async def close(self) -> None:
         """Part with the server; everything still open resolves as if the server were away."""
+        self._closing = True
         if self._task:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -190,7 +192,8 @@ class ServerDriver:
         self.up = False
         self._writer = None
         self._welcomed.clear()
-        log.warning("media server lost", socket=self._socket, endpoints=len(self.endpoints))
+        if not self._closing:
+            log.warning("media server lost", socket=self._socket, endpoints=len(self.endpoints))
         for opening in list(self._opening.values()):
             if not opening.done():
                 opening.set_exception(MediaError("media server went away"))

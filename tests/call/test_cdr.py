@@ -118,6 +118,36 @@ def test_reports_that_come_late_are_in_the_record() -> None:
     run(story())
 
 
+def test_a_record_whose_reports_came_early_is_written_once() -> None:
+    async def story(lab: Lab) -> None:
+        await lab.establish()
+        lab.caller.send(lab.caller.request("BYE"))
+        await asyncio.sleep(0.001)
+        await lab.callee.receive("BYE")
+        await asyncio.sleep(10)
+        assert len(lab.records.closed) == len(lab.records.written) == 1
+
+    play(story)
+
+
+def test_reports_that_come_within_the_time_are_waited_for_once() -> None:
+    async def story() -> None:
+        memory, late = CdrMemory(), record()
+        writer = CdrWriter(memory)
+        task = asyncio.create_task(writer.run())
+        recording: asyncio.Future[RecordingReport] = asyncio.get_running_loop().create_future()
+        late.recording = recording
+        writer.close(late)
+        await asyncio.sleep(1)
+        recording.set_result(RecordingReport("x.wav", 1.0, 8058, "sha"))
+        await asyncio.sleep(5)
+        assert len(memory.closed) == 1
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    run(story())
+
+
 def test_a_record_without_reports_is_written_at_once() -> None:
     async def story() -> None:
         memory = CdrMemory()

@@ -69,9 +69,9 @@ class B2bua:
         if route.mode is Mode.AXE and route.direction == 0:
             await services.store.remember_caller(_callback(route, services))
         async with dial(route, a, record, services) as b, hangup_scope(b):
-            self._callee_answered(b, record)
+            await self._callee_answered(b, route, record)
             await a.answer(b.negotiated.codec if b.negotiated else None)
-            await self._caller_answered(route, record)
+            self._caller_answered(record)
             await bridge(a, b, route.treatment, record, services)
 
     async def _decide(self, a: InboundLeg, record: CallRecord) -> Route | NeedExtension:
@@ -97,22 +97,22 @@ class B2bua:
         check_announcement(route.treatment, services)
         log.info("call_routed", call_id=record.call_id, mode=route.mode, x=route.x, callee=route.callee)
 
-    def _callee_answered(self, b: OutboundLeg, record: CallRecord) -> None:
-        ago = asyncio.get_running_loop().time() - b.answered_at
-        record.note(answered_at=self._services.wall_clock() - ago, cause=0)
-        record.state = "answered"
-
-    async def _caller_answered(self, route: Route, record: CallRecord) -> None:
+    async def _callee_answered(self, b: OutboundLeg, route: Route, record: CallRecord) -> None:
         services = self._services
-        record.moment("answered_in_at")
-        services.metrics.setup_time(services.wall_clock() - record.get("call_in_at"))
-        log.info("call_answered", call_id=record.call_id, trunk=record.trunk_out)
+        ago = asyncio.get_running_loop().time() - b.answered_at
+        record.note(answered_at=services.wall_clock() - ago, cause=0)
+        record.state = "answered"
         try:
             await services.cdrs.open(record)  # a crash from here on must not lose that it was answered
             if route.mode is Mode.AX and route.direction == 1:
                 await services.store.consume_temporary_callee(route.binding.id)
-        except StoreError as error:  # they are talking: no reason to part them
+        except StoreError as error:  # two people are about to talk: no reason to part them
             log.error("answer_not_stored", call_id=record.call_id, error=str(error))
+
+    def _caller_answered(self, record: CallRecord) -> None:
+        record.moment("answered_in_at")
+        self._services.metrics.setup_time(self._services.wall_clock() - record.get("call_in_at"))
+        log.info("call_answered", call_id=record.call_id, trunk=record.trunk_out)
 
 
 def _callback(route: Route, services: CallServices) -> CallbackRecord:

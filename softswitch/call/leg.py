@@ -10,6 +10,8 @@ import asyncio
 import secrets
 from collections.abc import Callable, Sequence
 
+import structlog
+
 from softswitch.call.dtmf import info_digit
 from softswitch.call.hangup import q850_cause, reason_headers
 from softswitch.errors import FAILURES, NORMAL, CallRejected, Failure, MediaError, SipParseError
@@ -30,6 +32,9 @@ GONE = {"caller": FAILURES[7505], "callee": Failure(7506, 502, 38, "network faul
 ALL_OF = {"sendrecv": "sendrecv", "sendonly": "recvonly", "recvonly": "sendonly", "inactive": "inactive"}
 RETRY_AFTER_S = 5  # media ports come free as calls end
 BAD_OFFER = Failure(7505, 400, 111, "the caller's session description is malformed")
+
+
+log = structlog.get_logger(__name__)
 
 
 class Leg:
@@ -82,6 +87,7 @@ class Leg:
             try:
                 self.endpoint = await self._media.open_endpoint(self.call_id)
             except MediaError as error:
+                log.warning("no_media", call_id=self.call_id, leg=self.name, reason=str(error))
                 raise CallRejected(FAILURES[7109], retry_after_s=RETRY_AFTER_S) from error
             self.endpoint.on_digit = lambda digit: self._press(digit, "rtp")
         return self.endpoint

@@ -29,10 +29,11 @@ log = structlog.get_logger(__name__)
 class ServerDriver:
     """Implements MediaDriver with the media server at `socket`.
 
-    `up` tells whether the server answers, `totals` its last counters; `nat` lets endpoints latch on any first sender.
+    `up` tells whether the server answers, `totals` its last counters; `nat` lets endpoints latch on any first sender,
+    `advertised` stands in session descriptions in place of the address that ports are bound to.
     """
 
-    def __init__(self, socket: str, *, open_timeout_s: float = 5.0, nat: bool = False) -> None:
+    def __init__(self, socket: str, *, advertised: str = "", open_timeout_s: float = 5.0, nat: bool = False) -> None:
         self.up = False
         self.totals = protocol.Totals()
         self.nat = nat
@@ -41,6 +42,7 @@ class ServerDriver:
         self.recordings: dict[int, ServerRecording] = {}
         self.connections: dict[frozenset[int], protocol.Connect] = {}
         self._socket = socket
+        self._advertised = advertised
         self._open_timeout_s = open_timeout_s
         self._ids = itertools.count(1)
         self._opening: dict[int, asyncio.Future[protocol.EndpointOpened]] = {}
@@ -108,7 +110,7 @@ class ServerDriver:
             raise
         finally:
             self._opening.pop(name, None)
-        endpoint = ServerEndpoint(self, name, call_id, event.address, event.port)
+        endpoint = ServerEndpoint(self, name, call_id, self._advertised or event.address, event.port)
         self.endpoints[name] = endpoint
         return endpoint
 

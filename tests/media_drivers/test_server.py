@@ -217,3 +217,16 @@ def test_what_a_server_that_lost_its_mind_says_is_survived(tmp_path: Path) -> No
         server.close()
 
     run(story)
+
+
+def test_an_advertised_address_stands_for_the_bound_one(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with supervised(tmp_path, "22900-22919"):
+            driver = ServerDriver(str(tmp_path / "media.sock"), advertised="203.0.113.7")
+            await driver.start()
+            endpoint = await driver.open_endpoint("call")
+            assert endpoint.address == "203.0.113.7"
+            endpoint.close()
+            await driver.close()
+
+    run(story)

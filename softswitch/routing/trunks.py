@@ -6,6 +6,7 @@ and never opens a socket: limits stand in the record, admission keeps them.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import random
 from collections.abc import Iterable, Sequence
@@ -92,14 +93,21 @@ def sources_of(trunks: Iterable[Trunk]) -> tuple[Source, ...]:
 
 def trunk_at(sources: Sequence[Source], source_ip: str, source_port: int) -> Trunk | None:
     """The trunk that sends from this address, None for a stranger (or for what is no address)."""
-    try:
-        address = ipaddress.ip_address(source_ip)
-    except ValueError:
+    address = _numeric(source_ip)
+    if address is None:
         return None
     for source in sources:
         if address in source.network and source.port in (None, source_port):
             return source.trunk
     return None
+
+
+@functools.lru_cache(1024)
+def _numeric(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(address)
+    except ValueError:
+        return None
 
 
 def without_prefix(trunk: Trunk, user: str) -> str:

@@ -10,6 +10,7 @@ import ipaddress
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from softswitch.errors import SipParseError
 
@@ -46,15 +47,14 @@ class Connection:
     @property
     def unicast(self) -> bool:
         """Whether the address is a numeric one that a single host can have (0.0.0.0 included)."""
-        try:
-            return not ipaddress.ip_address(self.address).is_multicast
-        except ValueError:
-            return False
+        numeric = _numeric(self.address)
+        return numeric is not None and not numeric.is_multicast
 
     @property
     def unspecified(self) -> bool:
         """Whether this is 0.0.0.0 or ::, the hold of RFC 2543 (RFC 3264 8.4)."""
-        return self.unicast and ipaddress.ip_address(self.address).is_unspecified
+        numeric = _numeric(self.address)
+        return numeric is not None and numeric.is_unspecified
 
     def __str__(self) -> str:
         return f"IN {self.family} {self.address}"
@@ -83,12 +83,17 @@ class Media:
 
     def encodings(self) -> dict[int, Encoding]:
         """The RTP payload types with an a=rtpmap, in the order of the attributes; malformed ones are passed over."""
-        matches = (_RTPMAP.fullmatch(value or "") for name, value in self.attributes if name == "rtpmap")
-        return {
-            int(match.group(1)): Encoding(match.group(2).upper(), int(match.group(3)), int(match.group(4) or 1))
-            for match in matches
-            if match is not None
-        }
+        return encodings_of(self.attributes)
+
+
+def encodings_of(attributes: tuple[Attribute, ...]) -> dict[int, Encoding]:
+    """The RTP payload types among an m-line's attributes: what `Media.encodings` tells."""
+    matches = (_RTPMAP.fullmatch(value or "") for name, value in attributes if name == "rtpmap")
+    return {
+        int(match.group(1)): Encoding(match.group(2).upper(), int(match.group(3)), int(match.group(4) or 1))
+        for match in matches
+        if match is not None
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +117,15 @@ class Description:
             if name in DIRECTIONS:
                 return name
         return "sendrecv"
+
+
+@lru_cache(1024)
+def _numeric(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address read, None for a host name."""
+    try:
+        return ipaddress.ip_address(address)
+    except ValueError:
+        return None
 
 
 def address_family(address: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from softswitch.sdp.description import (
     Attribute,
@@ -19,6 +20,7 @@ from softswitch.sdp.description import (
     Media,
     Origin,
     address_family,
+    encodings_of,
     format_description,
     parse_description,
 )
@@ -218,11 +220,16 @@ def _codecs(media: Media) -> tuple[str, ...]:
     return tuple(name for name in _payload_types(media) if name in PAYLOAD_TYPES)
 
 
-def _payload_types(media: Media) -> dict[str, int]:
+def _payload_types(media: Media) -> Mapping[str, int]:
     """The payload type of each encoding of ours that the m-line names, in its order."""
-    encodings = _STATIC | media.encodings()
+    return _named(media.formats, media.attributes)
+
+
+@lru_cache(256)  # a peer writes the same formats call after call, and each is asked about several times
+def _named(formats: tuple[str, ...], attributes: tuple[Attribute, ...]) -> Mapping[str, int]:
+    encodings = _STATIC | encodings_of(attributes)
     named: dict[str, int] = {}
-    for payload_type in (int(text) for text in media.formats if text in _PAYLOAD_TYPE_TEXTS):
+    for payload_type in (int(text) for text in formats if text in _PAYLOAD_TYPE_TEXTS):
         encoding = encodings.get(payload_type)
         if encoding in _ENCODINGS:
             named.setdefault(encoding.name, payload_type)

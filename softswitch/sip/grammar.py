@@ -14,6 +14,9 @@ from urllib.parse import unquote as _percent_decode
 from softswitch.errors import SipParseError
 
 LWS = " \t"
+# How many parsed values of a kind are kept: a transaction's messages repeat each other's From, To, Via and CSeq. The
+# results are frozen and shared.
+REMEMBERED = 256
 TOKEN = r"[A-Za-z0-9\-.!%*_+`'~]+"
 QUOTED_STRING = r'"(?:[^"\\]|\\.)*+"'
 HOST = r"\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._\-]+"

@@ -9,12 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from softswitch.errors import SipParseError
 from softswitch.sip.grammar import (
     HOST,
     LWS,
     QUOTED_STRING,
+    REMEMBERED,
     TOKEN,
     bracket,
     is_token,
@@ -204,6 +206,7 @@ def canonical_name(name: str) -> str:
     return _LOWER.get(lower) or "-".join(word.capitalize() for word in lower.split("-"))
 
 
+@lru_cache(REMEMBERED)
 def parse_via(text: str) -> Via:
     """Parse one Via value (RFC 3261 20.42); raises SipParseError."""
     match = _VIA.fullmatch(text)
@@ -218,6 +221,7 @@ def parse_via(text: str) -> Via:
     )
 
 
+@lru_cache(REMEMBERED)
 def parse_name_addr(text: str) -> NameAddr:
     """Parse one name-addr or addr-spec with its parameters (RFC 3261 20.10); raises SipParseError."""
     match = _NAME_ADDR.fullmatch(text)
@@ -231,6 +235,7 @@ def parse_name_addr(text: str) -> NameAddr:
     return NameAddr("", match.group(1), split_params(match.group(2)))
 
 
+@lru_cache(REMEMBERED)
 def parse_cseq(text: str) -> CSeq:
     """Parse a CSeq value; the number is less than 2**31 (RFC 3261 8.1.1.5). Raises SipParseError."""
     match = _CSEQ.fullmatch(text)

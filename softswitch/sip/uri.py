@@ -9,10 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from softswitch.errors import SipParseError
 from softswitch.sip.grammar import (
     HOST,
+    REMEMBERED,
     bracket,
     escape,
     join_params,
@@ -69,6 +71,7 @@ def scheme_of(text: str) -> str:
     return match.group()[:-1].lower()
 
 
+@lru_cache(REMEMBERED)
 def parse_uri(text: str) -> SipUri:
     """Parse a sip, sips or tel URI; raises SipParseError for anything else."""
     scheme = scheme_of(text)

@@ -77,7 +77,7 @@ def announced_from_first_packet(ear: Ear, prompt: bytes, *, early_media: bool = 
     if ear.arrived is None:
         return Check(what, False, "no RTP arrived")
     frames = _frames(prompt)
-    start = _announcement_start(ear.arrived, frames, early_media)
+    start = _announcement_start(ear.arrived, frames, early_media=early_media)
     if start is None:
         return Check(what, False, "the first packet is not the announcement's first frame")
     got = [packet.payload for packet in ear.arrived.voice[start : start + len(frames)]]
@@ -85,11 +85,21 @@ def announced_from_first_packet(ear: Ear, prompt: bytes, *, early_media: bool = 
     return Check(what, same == len(frames), f"{same} of {len(frames)} frames are the announcement's, byte for byte")
 
 
+def announcement_s(ear: Ear, prompt: bytes) -> tuple[float, float] | None:
+    """From when to when the announcement stands in what arrived, by its bytes; in seconds of `arrived.sound()`."""
+    start = _announcement_start(ear.arrived, _frames(prompt), early_media=True) if ear.arrived else None
+    if ear.arrived is None or start is None:
+        return None
+    first, here = ear.arrived.voice[0].timestamp, ear.arrived.voice[start].timestamp
+    begin_s = ((here - first) & 0xFFFFFFFF) / RATE
+    return begin_s, begin_s + len(prompt) / RATE
+
+
 def _frames(prompt: bytes) -> list[bytes]:
     return [prompt[place : place + FRAME] for place in range(0, len(prompt), FRAME)]
 
 
-def _announcement_start(stream: RtpStream, frames: Sequence[bytes], early_media: bool) -> int | None:
+def _announcement_start(stream: RtpStream, frames: Sequence[bytes], *, early_media: bool) -> int | None:
     """Index of the packet with the announcement's first frame; frames of its lead-in silence may all be the same."""
     payloads = [packet.payload for packet in stream.voice]
     if not early_media:

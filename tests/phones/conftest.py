@@ -14,6 +14,10 @@ from demo.wire import Wire
 from tests.support.switch import RunningSwitch
 
 RINGBACK_X = "+8617000000004"
+STEREO_AXE = """
+[treatment.AXE]
+stereo = true
+"""
 
 
 def must(check: Check) -> None:
@@ -26,7 +30,9 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """The stage; its switch must end clean after the last call."""
     folder = tmp_path_factory.mktemp("phones")
     cast = free_cast()
-    switch = RunningSwitch(folder / "switch", dialplan=dialplan(cast.all), settings={"call": {"warning_s": 3.0}})
+    switch = RunningSwitch(
+        folder / "switch", dialplan=dialplan(cast.all, STEREO_AXE), settings={"call": {"warning_s": 3.0}}
+    )
     with ExitStack() as open_things:
         try:
             listening: Wire | None = open_things.enter_context(Wire(cast.ports))
@@ -47,7 +53,7 @@ def seed(stage: Stage) -> None:
     cli("bind", "axb", AXB_X, driver, guest, "--record")
     cli("bind", "axb", SHORT_X, driver, guest, "--max-duration", "8")
     cli("bind", "axb", RINGBACK_X, driver, guest, "--caller-ringback", "connecting")
-    cli("bind", "axe", AXE_X, driver, "--extension", EXTENSION)
+    cli("bind", "axe", AXE_X, driver, "--extension", EXTENSION, "--record")
 
 
 @pytest.fixture

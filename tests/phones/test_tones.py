@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 
 from demo import checks
-from demo.cast import AXB_X, SHORT_X
-from demo.recognise import RATE, find_all
+from demo.cast import AXB_X, AXE_X, EXTENSION, SHORT_X
+from demo.recognise import find_all, listen_for, tone_times
 from demo.stage import Stage
 from demo.story import unknown_caller
 from tests.phones.conftest import RINGBACK_X, must
 
 pytestmark = pytest.mark.phones
+RINGBACK_HZ = 450  # one second of every five
 
 
 def test_a_stranger_hears_no_binding_as_early_media_and_is_refused(stage: Stage) -> None:
@@ -42,23 +43,38 @@ def test_a_callees_early_media_is_heard_and_the_announcement_still_comes_before_
         scene.b.answer(183)
         scene.a.wait_for("media", hearing=True)
         scene.b.answer(200, after=2.0)
-        answered = scene.a.wait_for("answered")
-        scene.a.hang_up(after=4.0)
+        scene.a.wait_for("answered")
+        scene.a.hang_up(after=5.0)
         scene.a.wait_for("disconnected")
         scene.b.wait_for("disconnected")
-    arrived = scene.evidence().caller.arrived
-    assert arrived is not None
-    must(
-        checks.announced_from_first_packet(
-            scene.evidence().caller, stage.prompt_bytes("announcement"), early_media=True
-        )
-    )
-    answer_s = answered.at - arrived.begins_at
-    silent_until_s = answer_s + len(stage.prompt("announcement")) / RATE
-    voices = [match.at_s for match in find_all(arrived.sound(), b.voice.chirp(), sure=checks.CHIRP_SURE)]
-    assert voices[0] < answer_s
-    assert voices[-1] > silent_until_s
-    assert not [at_s for at_s in voices if answer_s + 0.1 < at_s < silent_until_s - 0.1]
+    heard, announcement = scene.evidence().caller, stage.prompt_bytes("announcement")
+    must(checks.announced_from_first_packet(heard, announcement, early_media=True))
+    announced_s = checks.announcement_s(heard, announcement)
+    assert announced_s is not None
+    assert heard.arrived is not None
+    voices = [match.at_s for match in find_all(heard.arrived.sound(), b.voice.chirp(), sure=checks.CHIRP_SURE)]
+    assert voices[0] < announced_s[0]
+    assert voices[-1] >= announced_s[1]
+    assert not [at_s for at_s in voices if announced_s[0] <= at_s < announced_s[1]]
+
+
+def test_a_caller_who_keyed_an_extension_hears_connecting_and_then_ringing_while_the_callee_rings(stage: Stage) -> None:
+    with stage.call("ringing", stage.cast.stranger, stage.cast.driver) as scene:
+        scene.a.call(stage.uri(AXE_X))
+        scene.a.wait_for("media", hearing=True)
+        scene.a.send_digits(EXTENSION, after=0.3)
+        scene.b.wait_for("incoming")
+        scene.b.answer(180)
+        scene.b.hang_up(486, after=6.0)
+        scene.a.wait_for("disconnected", 12.0)
+    evidence = scene.evidence()
+    must(checks.heard_prompt(evidence.caller, "connecting", stage.prompt("connecting")))
+    connected = listen_for(evidence.caller.heard, stage.prompt("connecting"))
+    assert connected is not None
+    rings = tone_times(evidence.caller.heard, RINGBACK_HZ)
+    assert rings
+    assert rings[0][0] >= connected.to_s - 0.2
+    assert rings[0][1] - rings[0][0] == pytest.approx(1.0, abs=0.2)
 
 
 def test_the_last_minute_is_mixed_over_the_talk_and_an_unrecorded_call_ends_on_time(stage: Stage) -> None:

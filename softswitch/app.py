@@ -110,7 +110,8 @@ class Switch:
     def _services(self) -> CallServices:
         config = self.config
         resolver = Resolver(self.store, lambda: self.dialplan, time.time, random.Random())
-        hosts = {host for host, _ in self.sip_addresses} | {config.sip.advertised, config.media.bind}
+        hosts = {host for host, _ in self.sip_addresses}
+        hosts |= {config.sip.advertised, config.media.bind, config.media.advertised}
         return CallServices(
             user_agent=self.user_agent,
             router=resolver,
@@ -279,6 +280,7 @@ def _call_settings(config: Config, identity_host: str) -> CallSettings:
         max_duration_s=config.call.max_duration_s,
         recording_directory=config.recording.directory,
         language=config.prompts.language,
+        stereo=config.recording.stereo,
         max_calls=config.limits.max_calls,
         calls_per_second=config.limits.calls_per_second,
         max_calls_per_app=config.limits.max_calls_per_app,

@@ -12,9 +12,9 @@ import socket
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
@@ -80,7 +80,16 @@ class SipSettings(Section):
     listen: AddressList = Field(
         default=["127.0.0.1:5060"], description="UDP addresses to listen on, host:port", min_length=1
     )
-    advertised: str = Field(default="", description="host written into Via, Contact and SDP; empty: the listening one")
+    advertised: str = Field(default="", description="host written into Via, Contact and From; empty: the listening one")
+
+    @model_validator(mode="after")
+    def _tellable(self) -> Self:
+        """Peers can't answer to a wildcard address."""
+        wild = [address for address in self.listen if split_address(address)[0] in ("0.0.0.0", "::")]
+        if wild and not self.advertised:
+            raise ValueError(f"listening on {wild[0]} needs sip.advertised, the address that peers reach")
+        return self
+
     unknown_source: Literal["drop", "refuse"] = Field(
         default="drop", description="an INVITE from no known trunk: `drop` is silence, `refuse` is 403"
     )
@@ -180,8 +189,6 @@ class ExtensionSettings(Section):
 class CallSettings(Section):
     """`[call]`: the clocks of a call."""
 
-    ring_s: Seconds = Field(default=60.0, description="seconds a callee rings before 8101")
-    connect_s: Seconds = Field(default=8.0, description="seconds without a provisional response before the next target")
     max_duration_s: int = Field(default=0, description="seconds of talk after which any call ends; 0: no limit", ge=0)
     drain_s: float = Field(default=30.0, description="seconds that running calls are given when the switch stops", ge=0)
     warning_s: Seconds = Field(

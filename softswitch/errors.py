@@ -60,6 +60,7 @@ def _table(*rows: tuple[int, int, int, str]) -> dict[int, Failure]:
 
 
 NORMAL = Failure(0, 200, 16, "normal clearing")
+INTERNAL_FAULT = Failure(8040, 500, 41, "internal fault")
 
 # One row a code: (code, SIP status, Q.850 cause, words).
 FAILURES = _table(

@@ -85,7 +85,7 @@ class TemporaryCallee:
 
 @dataclass(frozen=True, slots=True)
 class CallbackRecord:
-    """AXE: who last reached A through X, and when."""
+    """AXE: who last tried to reach A through X, and when."""
 
     x: str
     a: str
@@ -94,7 +94,7 @@ class CallbackRecord:
 
 
 class BindingStore(Protocol):
-    """What routing reads and writes while a call is set up. Bindings past `expires_at` are never returned.
+    """What routing reads, and the call layer writes, while a call is set up. Bindings past `expires_at` are never returned.
 
     Coroutines, so that a networked store can wait; an embedded one answers without suspending. All raise StoreError.
     """
@@ -132,7 +132,7 @@ class BindingStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Treatment:
-    """What binding and dialplan impose on an answered call. Tones are prompt names."""
+    """What binding and dialplan impose on a call. Tones are prompt names."""
 
     announcement: str | None = None
     announcement_mandatory: bool = False
@@ -399,7 +399,9 @@ class Cdr:
     binding_id: str = ""
     extension: str = ""
     caller: str = ""
-    callee: str = ""  # called number of leg 1, as dialled after normalisation
+    callee: str = (
+        ""  # called number of leg 1: X, or what was dialled where it is none; the party reached is `destination`
+    )
     display: str = ""
     destination: str = ""  # fwdDstNum
     call_in_at: float = 0.0

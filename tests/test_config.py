@@ -70,7 +70,7 @@ def test_the_environment_wins_over_the_file_key_by_key(monkeypatch: pytest.Monke
         ("[store]\nurl = 'sqlite:///'", "softswitch.toml: store.url", "expected sqlite:///path"),
         ("[limits]\nmax_calls = 0", "softswitch.toml: limits.max_calls", "greater than or equal to 1, got 0"),
         ("[log]\nlevel = 'loud'", "softswitch.toml: log.level", "'warning' or 'error', got 'loud'"),
-        ("[call]\nring_s = 'long'", "softswitch.toml: call.ring_s", "valid number"),
+        ("[call]\nwarning_s = 'long'", "softswitch.toml: call.warning_s", "valid number"),
         ("sip = 5", "softswitch.toml: sip", "got 5"),
         ("[sip", "softswitch.toml", "is not TOML"),
     ],
@@ -84,8 +84,8 @@ def test_a_wrong_setting_is_named_with_what_was_expected(text: str, place: str, 
 
 
 def test_all_wrong_settings_are_told_at_once() -> None:
-    write("[call]\nring_s = -1\n[log]\nlevel = 'loud'")
-    with pytest.raises(ConfigError, match=r"call.ring_s.*; softswitch.toml: log.level"):
+    write("[call]\nwarning_s = -1\n[log]\nlevel = 'loud'")
+    with pytest.raises(ConfigError, match=r"call.warning_s.*; softswitch.toml: log.level"):
         load_config()
 
 
@@ -121,3 +121,12 @@ def test_every_setting_says_what_it_means() -> None:
 
 def test_ipv6_addresses_lose_their_brackets() -> None:
     assert split_address("[::1]:5060") == ("::1", 5060)
+
+
+def test_a_wildcard_listener_needs_an_address_that_peers_can_answer_to(tmp_path: Path) -> None:
+    file = tmp_path / "softswitch.toml"
+    file.write_text('[sip]\nlisten = ["0.0.0.0:5060"]\n')
+    with pytest.raises(ConfigError, match=r"listening on 0\.0\.0\.0:5060 needs sip\.advertised"):
+        load_config(str(file))
+    file.write_text('[sip]\nlisten = ["0.0.0.0:5060"]\nadvertised = "192.0.2.1"\n')
+    assert load_config(str(file)).sip.advertised == "192.0.2.1"

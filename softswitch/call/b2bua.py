@@ -8,24 +8,25 @@ call is where the story stands. Chapters: `extension.py` (which A?), `dial.py` (
 from __future__ import annotations
 
 import asyncio
+import functools
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 
 import structlog
 
-from softswitch.call.bridge import bridge, check_announcement
-from softswitch.call.cdr import SHUTDOWN, CallRecord
+from softswitch.call.bridge import bridge, find_announcement
+from softswitch.call.cdr import CallRecord
 from softswitch.call.dial import dial
 from softswitch.call.extension import collect_extension
-from softswitch.call.hangup import LegEnded, hangup_scope, hung_up
+from softswitch.call.hangup import CallEnded, given_up, hangup_scope
 from softswitch.call.identity import called_text, calling_text
 from softswitch.call.leak_guard import LeakGuard
 from softswitch.call.leg import InboundLeg, Leg, OutboundLeg
 from softswitch.call.services import CallServices
-from softswitch.errors import FAILURES, NORMAL, CallRejected, Failure, MediaError, StoreError
-from softswitch.interfaces import CallbackRecord, Mode, NeedExtension, Rejection, Route
+from softswitch.errors import FAILURES, INTERNAL_FAULT, NORMAL, CallRejected, Failure, MediaError, StoreError
+from softswitch.interfaces import CallbackRecord, Mode, NeedExtension, Prompt, RecordingReport, Rejection, Route
 from softswitch.sip.user_agent import ServerSession
 
 TONE_GRACE_S = 3.0  # a tone may take this much longer than its length before the call ends without it
@@ -47,15 +48,17 @@ class B2bua:
         call_id = secrets.token_hex(12)
         a = InboundLeg(session, call_id, services.media)
         record = CallRecord(call_id, services.wall_clock, services.settings.host_name, trunk, a=a)
-        async with accounted(a, record, services), hangup_scope(a):
-            with services.registry.listed(record), services.admission.arrived(services.arrival_limits(trunk)):
+        record.note(caller=calling_text(session.invite), callee=called_text(session.invite))
+        with services.registry.listed(record), ExitStack() as counted:  # until the last tone is over
+            async with accounted(a, record, services), hangup_scope(a):
+                counted.enter_context(services.admission.arrived(services.arrival_limits(trunk)))
                 a.trying()
                 await self._begin(record)
                 route = await self._decide(a, record)
                 if isinstance(route, NeedExtension):
                     route = await collect_extension(a, route, record, services)
-                with services.admission.admitted(services.route_limits(route)):
-                    await self._connect(a, route, record)
+                counted.enter_context(services.admission.admitted(services.route_limits(route)))
+                await self._connect(a, route, record)
 
     async def _begin(self, record: CallRecord) -> None:
         log.info("call_arrived", call_id=record.call_id, trunk=record.trunk_in)
@@ -64,7 +67,7 @@ class B2bua:
     async def _connect(self, a: InboundLeg, route: Route, record: CallRecord) -> None:
         """The second half: ring the callee, answer the caller, let them talk."""
         services = self._services
-        self._prepare(a, route, record)
+        announcement = self._prepare(a, route, record)
         await a.open_media()  # nobody is rung whom the caller could not talk to
         if route.mode is Mode.AXE and route.direction == 0:
             await services.store.remember_caller(_callback(route, services))
@@ -72,12 +75,11 @@ class B2bua:
             await self._callee_answered(b, route, record)
             await a.answer(b.negotiated.codec if b.negotiated else None)
             self._caller_answered(record)
-            await bridge(a, b, route.treatment, record, services)
+            await bridge(a, b, route.treatment, announcement, record, services)
 
     async def _decide(self, a: InboundLeg, record: CallRecord) -> Route | NeedExtension:
         """Ask routing; a Rejection ends the call."""
-        dialled, caller = called_text(a.session.invite), calling_text(a.session.invite)
-        record.note(caller=caller, callee=dialled)
+        dialled, caller = record.get("callee"), record.get("caller")
         decision = await self._services.router.resolve(dialled, caller, trunk=record.trunk_in)
         record.decided(decision)
         record.note(callee=decision.x or dialled)
@@ -86,16 +88,16 @@ class B2bua:
             raise CallRejected(FAILURES[decision.failure_code], tone=decision.tone)
         return decision
 
-    def _prepare(self, a: InboundLeg, route: Route, record: CallRecord) -> None:
-        """From here on the callee is known: guard the caller's leg, check what must be there before anybody is rung."""
+    def _prepare(self, a: InboundLeg, route: Route, record: CallRecord) -> Prompt | None:
+        """From here on the callee is known: guard the caller's leg, find the announcement before anybody is rung."""
         services = self._services
         record.decided(route)
         record.state = "dialling"
         source = a.session.source.host
         hosts = frozenset().union(*(services.foreign(target.host, source) for target in route.targets))
         a.session.guard = LeakGuard([route.callee], hosts, services.metrics.leak)
-        check_announcement(route.treatment, services)
         log.info("call_routed", call_id=record.call_id, mode=route.mode, x=route.x, callee=route.callee)
+        return find_announcement(route.treatment, services)
 
     async def _callee_answered(self, b: OutboundLeg, route: Route, record: CallRecord) -> None:
         services = self._services
@@ -111,7 +113,7 @@ class B2bua:
 
     def _caller_answered(self, record: CallRecord) -> None:
         record.moment("answered_in_at")
-        self._services.metrics.setup_time(self._services.wall_clock() - record.get("call_in_at"))
+        self._services.metrics.setup_time(record.get("answered_in_at") - record.get("call_in_at"))
         log.info("call_answered", call_id=record.call_id, trunk=record.trunk_out)
 
 
@@ -127,38 +129,38 @@ async def accounted(a: InboundLeg, record: CallRecord, services: CallServices) -
     retry_after: list[tuple[str, str]] = []
     try:
         yield
-    except LegEnded as ended:
+    except CallEnded as ended:
         end = _ended(ended, a, record)
     except CallRejected as rejected:
         end = rejected.failure
         if rejected.retry_after_s is not None:
             retry_after = [("Retry-After", str(rejected.retry_after_s))]
         await refuse(a, rejected, record, services)
-    except (StoreError, MediaError) as error:
-        end = SHUTDOWN
+    except StoreError as error:
+        end = INTERNAL_FAULT
         log.error("call_failed", call_id=record.call_id, error=str(error))
         await refuse(a, CallRejected(end, tone=SERVICE_FAULT), record, services)
     except asyncio.CancelledError:
-        end = replace(SHUTDOWN, status=503, words="the switch is shutting down")
+        end = replace(INTERNAL_FAULT, status=503, words="the switch is shutting down")
         _closed_by_us(record, end)
         raise
     except Exception:
-        end = SHUTDOWN
+        end = INTERNAL_FAULT
         _closed_by_us(record, end)
         log.exception("call_crashed", call_id=record.call_id)
     finally:
         a.hang_up(end, headers=retry_after)
         record.moment("ended_at")
         services.cdrs.close(record)
-        _count(record, services)
+        _tell_end(record, services)
 
 
-def _ended(ended: LegEnded, a: InboundLeg, record: CallRecord) -> Failure:
+def _ended(ended: CallEnded, a: InboundLeg, record: CallRecord) -> Failure:
     """A party hung up, or the supervision ended the talk."""
     failure = ended.failure
     answered = record.get("answered_at") is not None
     if ended.who is a and not answered and failure is NORMAL:
-        failure = hung_up(answered, record.collecting, record.get("alerting_at") is not None)
+        failure = given_up(answered, record.collecting, record.get("alerting_at") is not None)
     record.ended(ended.who.name, failure)
     if not answered:
         record.failed(failure)
@@ -172,7 +174,7 @@ async def refuse(a: InboundLeg, rejected: CallRejected, record: CallRecord, serv
     prompt = services.prompt(rejected.tone)
     if prompt is None or a.ended.done():
         return
-    with suppress(LegEnded, MediaError, CallRejected, TimeoutError):
+    with suppress(CallEnded, MediaError, CallRejected, TimeoutError):
         async with hangup_scope(a), asyncio.timeout(prompt.duration_s + TONE_GRACE_S):
             a.read_offer()  # not yet read where the store failed at the first moment
             if (a.answered or await a.early_media()) and a.endpoint is not None:
@@ -185,14 +187,16 @@ def _closed_by_us(record: CallRecord, failure: Failure) -> None:
     record.ended("switch", failure)
 
 
-def _count(record: CallRecord, services: CallServices) -> None:
+def _tell_end(record: CallRecord, services: CallServices) -> None:
+    """Metrics and the log."""
     mode = record.get("mode")
     code, talk_s = record.get("failure", 0), record.talk_s
     services.metrics.call_ended(mode or "none", record.get("direction", 2), str(code), talk_s)
     log.info("call_ended", call_id=record.call_id, failure=code, by=record.get("ended_by", ""), talk_s=talk_s)
     if record.recording is not None:
-        record.recording.add_done_callback(
-            lambda done: (
-                None if done.cancelled() or done.exception() else services.metrics.recorded(done.result().bytes)
-            )
-        )
+        record.recording.add_done_callback(functools.partial(_count_recording, services))
+
+
+def _count_recording(services: CallServices, done: asyncio.Future[RecordingReport]) -> None:
+    if not done.cancelled() and done.exception() is None and done.result().bytes:
+        services.metrics.recorded(done.result().bytes)

@@ -28,23 +28,32 @@ ANNOUNCEMENT_TRIES = 2  # a media restart in the middle of the announcement: it 
 
 
 async def bridge(
-    a: InboundLeg, b: OutboundLeg, treatment: Treatment, record: CallRecord, services: CallServices
+    a: InboundLeg,
+    b: OutboundLeg,
+    treatment: Treatment,
+    announcement: Prompt | None,
+    record: CallRecord,
+    services: CallServices,
 ) -> None:
-    """Run the talk between `a` and `b`; never returns, ends with LegEnded or CallRejected."""
+    """Run the talk between `a` and `b`; never returns, ends with CallEnded."""
+    talk = Talk(a, b, treatment, announcement, record, services)
+    limits = [limit for limit in (treatment.max_duration_s, services.settings.max_duration_s) if limit > 0]
     supervision = Supervision(
         a,
         b,
         answered_at=b.answered_at,
-        max_duration_s=treatment.max_duration_s or services.settings.max_duration_s,
+        max_duration_s=min(limits, default=0),
         warning_s=services.settings.warning_s,
+        warn=talk.warn,
     )
-    talk = Talk(a, b, treatment, record, services)
-    supervision.warn = talk.warn
     renegotiations = Renegotiations()
     for leg, other in ((a, b), (b, a)):
         leg.on_digit = functools.partial(_pass_digit, other)
         leg.on_late_answer = functools.partial(renegotiations.tell, leg, other)
         leg.renegotiate = functools.partial(renegotiations.ask, leg, other)
+        leg.believe_any_digits()
+    if a.wish != "sendrecv":  # it was put on hold before there was anybody to tell
+        renegotiations.tell(a, b)
     with supervision, talk:
         async with hangup_scope(supervision, talk):
             talk.begin()
@@ -57,11 +66,18 @@ class Talk:
     name = "switch"
 
     def __init__(
-        self, a: InboundLeg, b: OutboundLeg, treatment: Treatment, record: CallRecord, services: CallServices
+        self,
+        a: InboundLeg,
+        b: OutboundLeg,
+        treatment: Treatment,
+        announcement: Prompt | None,
+        record: CallRecord,
+        services: CallServices,
     ) -> None:
         self.ended = asyncio.get_running_loop().create_future()  # only where the announcement could not be played
         self._a, self._b = a, b
-        self._treatment, self._record, self._services = treatment, record, services
+        self._treatment, self._announcement = treatment, announcement
+        self._record, self._services = record, services
         self._recording: Recording | None = None
         self._tries = 0
         self._joined = self._last_minute = self._over = False
@@ -76,14 +92,13 @@ class Talk:
 
     def begin(self) -> None:
         """Start the recording and the announcement; the parties are joined when it ends."""
-        announcement = self._services.prompt(self._treatment.announcement, self._treatment.language)
         if self._treatment.record:
             self._start_recording()
-        if announcement is None:
+        if self._announcement is None:
             self._join()
         else:
             self._services.media.disconnect(*self._endpoints())  # early media may have joined them
-            self._announce(announcement)
+            self._announce(self._announcement)
 
     def warn(self) -> None:
         """The last minute has begun: both hear it over the talk, which must have begun for that."""
@@ -102,7 +117,8 @@ class Talk:
     def _start_recording(self) -> None:
         a, b = self._endpoints()
         path = recording_path(self._services, self._record.call_id)
-        self._recording = self._services.media.record(path, a, b, stereo=self._treatment.stereo)
+        stereo = self._treatment.stereo or self._services.settings.stereo
+        self._recording = self._services.media.record(path, a, b, stereo=stereo)
         self._record.recording = self._recording.finished
         self._record.note(record_started_at=self._services.wall_clock(), recording=path)
 
@@ -140,12 +156,13 @@ def recording_path(services: CallServices, call_id: str) -> str:
     return str(directory / f"{start:%Y%m%d%H%M%S}_{call_id}.wav")
 
 
-def check_announcement(treatment: Treatment, services: CallServices) -> None:
-    """No call is placed whose mandated announcement is missing or not approved: raises CallRejected (7107)."""
+def find_announcement(treatment: Treatment, services: CallServices) -> Prompt | None:
+    """The announcement; no call is placed whose mandated one is missing or not approved: raises CallRejected (7107)."""
     prompt = services.prompt(treatment.announcement, treatment.language)
     named = treatment.announcement is not None
     if (named or treatment.announcement_mandatory) and (prompt is None or not prompt.approved):
         raise CallRejected(FAILURES[7107])
+    return prompt
 
 
 def _pass_digit(other: Leg, digit: str, via: str) -> None:

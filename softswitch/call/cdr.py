@@ -16,7 +16,7 @@ import structlog
 
 from softswitch.call.leg import Leg
 from softswitch.call.quality import mean_opinion_score
-from softswitch.errors import FAILURES, Failure
+from softswitch.errors import Failure
 from softswitch.interfaces import (
     Cdr,
     CdrSink,
@@ -130,6 +130,8 @@ class CallRecord:
         recording = _result(self.recording)
         if recording is not None:
             fields.update(recording=recording.path, recording_sha256=recording.sha256, recording_s=recording.duration_s)
+            if not recording.path:  # it could not begin
+                fields.update(record_started_at=None)
         a = _leg_report(self.a, self.trunk_in, reports[0] if reports else None)
         b = _leg_report(self.b, self.trunk_out, reports[1] if len(reports) > 1 else None)
         return Cdr(self.call_id, a=a, b=b, **{k: _millisecond(v) for k, v in fields.items()})
@@ -255,6 +257,3 @@ def _when_all_done(futures: Sequence[asyncio.Future[Any]], within_s: float, then
     timer = asyncio.get_running_loop().call_later(within_s, finish)
     for future in futures:
         future.add_done_callback(one_done)
-
-
-SHUTDOWN = FAILURES[8040]

@@ -21,7 +21,7 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 
 from softswitch.call.cdr import CallRecord
-from softswitch.call.hangup import LegEnded, refusal
+from softswitch.call.hangup import CallEnded, refusal
 from softswitch.call.leak_guard import LeakGuard
 from softswitch.call.leg import InboundLeg, OutboundLeg
 from softswitch.call.services import CallServices
@@ -63,14 +63,13 @@ async def dial(route: Route, a: InboundLeg, record: CallRecord, services: CallSe
                     return
             except _Refused as no:
                 refused, end = no, no.failure
-                record.note(cause=b.cause or end.cause)
                 if not no.go_on:
                     break
-            except LegEnded as ended:
+            except CallEnded as ended:
                 end = ended.failure
                 raise
             finally:
-                b.hang_up(_told(a, end))
+                b.hang_up(_reason_for_callee(a, end))
     raise CallRejected(refused.failure, retry_after_s=refused.retry_after_s)
 
 
@@ -85,7 +84,7 @@ def _trunk_taken(target: Target, services: CallServices) -> Iterator[None]:
         yield
 
 
-def _told(a: InboundLeg, end: Failure) -> Failure:
+def _reason_for_callee(a: InboundLeg, end: Failure) -> Failure:
     """What the callee's CANCEL or BYE says: how the caller's leg ended, where that ended the call."""
     if not a.ended.done():
         return end
@@ -110,7 +109,7 @@ async def _ring(
     await b.open_media()
     _invite(caller_hears.a, b, target, route, services)
     record.moment("forward_at")
-    rung = False
+    patient = alerting = False
     try:
         async with asyncio.timeout(target.connect_s) as patience:
             while True:
@@ -119,13 +118,15 @@ async def _ring(
                     raise _Refused(*refusal(response.status))
                 if response.status >= 200:
                     break
-                if not rung:
-                    rung = True
+                alerting = alerting or response.status > 100
+                if not patient:
+                    patient = True
                     patience.reschedule(asyncio.get_running_loop().time() + target.ring_s)
                 if response.status > 100:
                     await caller_hears.progress(b, response, record)
     except TimeoutError:
-        raise _Refused(NO_ANSWER_IN_TIME if rung else NO_CONNECTION, go_on=True) from None
+        # Who has rung in vain would ring again by way of the next trunk.
+        raise _Refused(NO_ANSWER_IN_TIME if alerting else NO_CONNECTION, go_on=not alerting) from None
     if not (b.read_answer(response) or (not response.body and b.negotiated)):
         raise _Refused(USELESS_ANSWER, go_on=True)
 

@@ -42,11 +42,11 @@ async def collect_extension(a: InboundLeg, need: NeedExtension, record: CallReco
         decision = await services.router.resolve(need.x, need.caller, digits=keyed, trunk=record.trunk_in)
         if isinstance(decision, Route):
             record.collecting = False
-            return replace(decision, extension=keyed)
+            return decision
         assert isinstance(decision, Rejection)
         retry = left > 0 and (not keyed or decision.failure_code == UNKNOWN_EXTENSION)
         if not retry:
-            record.decided(replace(decision, app_key=need.app_key, x=need.x, caller=need.caller, extension=keyed))
+            record.decided(replace(decision, app_key=need.app_key, x=need.x, caller=need.caller))
             record.collecting = False
             raise CallRejected(FAILURES[decision.failure_code], tone=decision.tone)
         prompts = [need.invalid_prompt, need.prompt] if keyed else [need.prompt]

@@ -21,7 +21,7 @@ class Ending(Protocol):
     ended: asyncio.Future[Failure]
 
 
-class LegEnded(SoftswitchError):
+class CallEnded(SoftswitchError):
     """`who` ended the call with `failure` (NORMAL for a plain hang-up)."""
 
     def __init__(self, who: Ending, failure: Failure) -> None:
@@ -31,7 +31,7 @@ class LegEnded(SoftswitchError):
 
 
 class hangup_scope:
-    """Run the body until one of `watched` ends, then leave it with LegEnded.
+    """Run the body until one of `watched` ends, then leave it with CallEnded.
 
     asyncio.timeout() with a hang-up in the place of the clock; the same rules of nesting and cancellation hold.
     """
@@ -64,7 +64,7 @@ class hangup_scope:
         if self._first is None:
             return
         if self._task.uncancel() <= self._cancelling and exc_type is asyncio.CancelledError:
-            raise LegEnded(self._first, self._first.ended.result()) from None
+            raise CallEnded(self._first, self._first.ended.result()) from None
 
 
 def reason_headers(failure: Failure) -> list[tuple[str, str]]:
@@ -113,7 +113,7 @@ def refusal(status: int) -> tuple[Failure, bool]:
     return FAILURES[7506], status < 600
 
 
-def hung_up(leg_answered: bool, collecting: bool, alerting: bool) -> Failure:
+def given_up(leg_answered: bool, collecting: bool, alerting: bool) -> Failure:
     """The failure code of a caller who gave up, by how far the call had come."""
     if leg_answered:
         return NORMAL

@@ -258,6 +258,10 @@ class Leg:
         if digit is not None:
             self._press(digit, "info")
 
+    def believe_any_digits(self) -> None:
+        """Another phase of the call begins: digits may come another way than before."""
+        self._digits_by = ""
+
     def _press(self, digit: str, via: str) -> None:
         """A phone that sends its digits both ways presses each key once: the way that was first stands."""
         self._digits_by = self._digits_by or via

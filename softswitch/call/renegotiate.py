@@ -77,7 +77,7 @@ async def _pass_on(change: Renegotiation) -> None:
     if change.request is None:
         await _tell(change.other, change.leg.wish)
     elif not change.request.message.body:
-        change.leg.answer_without_offer(change.request, _allowed(change.other))
+        change.leg.answer_without_offer(change.request, change.other.wish)
     else:
         await _pass_offer(change.leg, change.other, change.request)
 
@@ -87,39 +87,38 @@ async def _pass_offer(leg: Leg, other: Leg, request: InDialogRequest) -> None:
     if offer is None:
         return
     if offer.direction == leg.wish:
-        leg.settle(request, offer, _allowed(other))
+        leg.settle(request, offer, other.wish)
         return
-    answered = await _tell(other, offer.direction)
-    if answered.status >= 300:
-        request.respond(answered.status if answered.status in (488, 491, 606) else 488)
+    status = await _tell(other, offer.direction)
+    if status >= 300:
+        request.respond(status if status in (488, 491, 606) else 488)
         return
     leg.wish = offer.direction
     leg.settle(request, offer, other.negotiated.far_direction if other.negotiated else "sendrecv")
 
 
-def _allowed(other: Leg) -> str:
-    """What a leg may be answered, given what the other leg itself asked for."""
-    return other.wish
+async def _tell(other: Leg, direction: str) -> int:
+    """Offer `direction` to `other` and apply its answer; returns the status, 488 for an answer that is of no use.
 
-
-async def _tell(other: Leg, direction: str) -> SipResponse:
-    """Offer `direction` to `other` and apply its answer; waits and tries again where both sides asked at once (491)."""
+    Waits and tries again where both sides asked at once (491).
+    """
     tries_left = GLARE_TRIES
     while True:
         offered = other.offer_sdp(direction=direction)
         response = await other.session.request("INVITE", body=offered, content_type="application/sdp")
         if response.status < 300:
-            _apply(other, offered, response)
+            return response.status if _apply(other, offered, response) else 488
         tries_left -= 1
         if response.status != 491 or not tries_left:
-            return response
+            return response.status
         await asyncio.sleep(random.uniform(*(OWNER_WAITS_S if other.name == "callee" else OTHER_WAITS_S)))
 
 
-def _apply(leg: Leg, offered: bytes, response: SipResponse) -> None:
+def _apply(leg: Leg, offered: bytes, response: SipResponse) -> bool:
     try:
         negotiated = accept_answer(offered, response.body)
     except SipParseError:
         negotiated = None
     if negotiated is not None:
         leg.apply(negotiated)
+    return negotiated is not None

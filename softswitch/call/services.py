@@ -30,6 +30,7 @@ class CallSettings:
     max_duration_s: float = 0.0  # for calls whose binding sets none; 0: no limit
     recording_directory: str = "var/recordings"
     language: str = "zh-CN"
+    stereo: bool = False
     max_calls: int = 0  # 0: no limit, here and below
     calls_per_second: float = 0.0
     max_calls_per_app: int = 0

@@ -20,16 +20,26 @@ NO_MEDIA = Failure(7505, 200, 41, "no media from either side")
 class Supervision:
     """Ends (`ended`) when the call's time is up or both sides have fallen silent, never while one is on hold.
 
-    `answered_at` is the loop time of the callee's answer: the talk clock starts there and nothing stops it.
+    `answered_at` is the loop time of the callee's answer: the talk clock starts there and nothing stops it. `warn` is
+    called `warning_s` before the maximum duration.
     """
 
     name = "switch"
 
-    def __init__(self, a: Leg, b: Leg, *, answered_at: float, max_duration_s: float, warning_s: float) -> None:
+    def __init__(
+        self,
+        a: Leg,
+        b: Leg,
+        *,
+        answered_at: float,
+        max_duration_s: float,
+        warning_s: float,
+        warn: Callable[[], None],
+    ) -> None:
         self.ended: asyncio.Future[Failure] = asyncio.get_running_loop().create_future()
-        self.warn: Callable[[], None] = _nobody
         self._legs = (a, b)
-        self._answered_at, self._max_duration_s, self._warning_s = answered_at, max_duration_s, warning_s
+        self._answered_at, self._max_duration_s = answered_at, max_duration_s
+        self._warning_s, self._warn = warning_s, warn
         self._timers: list[asyncio.TimerHandle] = []
         self._silent = {a.name: False, b.name: False}
         self._next_look: asyncio.TimerHandle | None = None  # media tells of a silence once only
@@ -73,13 +83,6 @@ class Supervision:
         else:
             self._end(NO_MEDIA)
 
-    def _warn(self) -> None:
-        self.warn()
-
     def _end(self, failure: Failure) -> None:
         if not self.ended.done():
             self.ended.set_result(failure)
-
-
-def _nobody() -> None:
-    """No warning is wanted."""

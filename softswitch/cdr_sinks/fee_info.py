@@ -35,7 +35,7 @@ def fee_info(cdr: Cdr) -> dict[str, str | int]:
         "callEndTime": utc_time(cdr.ended_at),
         "failTime": utc_time(cdr.failed_at),
         # "Reason for no answer": 0 in the reference's samples of answered calls.
-        "fwdUnaswRsn": 0 if cdr.answered_at is not None else cdr.cause,
+        "fwdUnaswRsn": 0 if cdr.answered_at is not None else cdr.b.cause or cdr.cause,
         "ulFailReason": cdr.failure,
         "sipStatusCode": cdr.sip_status,
         "callOutUnaswRsn": 0,

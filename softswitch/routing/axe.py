@@ -1,7 +1,7 @@
 """AXE: many A share X, each behind an extension E. X + E reaches A; an A who dials X calls its latest caller back.
 
 Provisioning interface 4.5, section 12. Called by resolve.py; reads call-back records, never writes them: the call layer
-does, when a call has reached A.
+does, when A is about to be rung.
 """
 
 from __future__ import annotations

@@ -151,7 +151,7 @@ class _Placement:
             ringback=self.reached.ringback,
             connecting=rule.connecting or None if attempt.app.mode is Mode.AXE else None,
             max_duration_s=duration,
-            last_minute=_last_minute(binding, rule) if duration else None,
+            last_minute=_last_minute(binding, rule),
             record=attempt.app.recording and (binding.record or bool(rule.record)),
             stereo=bool(rule.stereo),
             language=str(rule.language),

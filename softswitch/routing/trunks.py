@@ -47,7 +47,7 @@ class Trunk:
     name: Name
     host: Host
     port: Port = 5060
-    transport: Literal["udp", "tcp", "tls"] = "udp"
+    transport: Literal["udp"] = "udp"
     sources: tuple[CheckedNetwork, ...] = ()
     source_ports: tuple[Port, ...] = ()
     codecs: tuple[Literal["PCMA", "PCMU"], ...] = ("PCMA", "PCMU")

@@ -81,11 +81,6 @@ class Negotiated:
     ptime_ms: int
 
     @property
-    def held(self) -> bool:
-        """Whether the far end has put us on hold: it takes nothing from us."""
-        return not self.sending
-
-    @property
     def far_direction(self) -> str:
         """The direction as the far end would write it."""
         return _DIRECTION[self.receiving, self.sending]

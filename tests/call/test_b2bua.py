@@ -394,3 +394,39 @@ def test_a_recording_that_fails_is_not_counted() -> None:
         assert (lab.metrics.bytes, cdr.recording_sha256, cdr.failure) == ([], "", 0)
 
     play(story)
+
+
+def test_a_call_counts_until_its_last_tone_is_over() -> None:
+    async def story(lab: Lab) -> None:
+        lab.dial(by=STRANGER)
+        await lab.caller.receive(183, ignoring=(100,))
+        assert len(lab.registry) == 1
+        assert lab.admission.active("switch") == 1
+        await lab.refused(404)
+        assert lab.admission.active("switch") == 0
+
+    play(story)
+
+
+def test_a_refused_arrival_still_tells_who_called_whom() -> None:
+    async def story(lab: Lab) -> None:
+        lab.admission.draining = True
+        lab.dial()
+        await lab.refused(503)
+        cdr = await lab.cdr()
+        assert (cdr.caller, cdr.callee, cdr.failure) == (A, X_AXB, 7109)
+
+    play(story)
+
+
+def test_setup_time_is_that_of_the_200_also_where_the_extension_took_long() -> None:
+    async def story(lab: Lab) -> None:
+        lab.dial(X_AXE, by=STRANGER)
+        await lab.caller_answered()
+        await asyncio.sleep(8)
+        lab.media.endpoints[0].press("1234")
+        await lab.pick_up(await lab.ring())
+        await lab.hang_up()
+        assert lab.metrics.setups == [pytest.approx(0.0, abs=0.01)]
+
+    play(story)

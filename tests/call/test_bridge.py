@@ -8,7 +8,7 @@ import pytest
 
 from softswitch.interfaces import EndpointStatistics
 from softswitch.media_drivers.null import Command
-from tests.support.calls import EPOCH, X_AXB, A, Lab, play
+from tests.support.calls import EPOCH, STRANGER, X_AXB, X_AXE, A, Lab, play
 
 MEDIA = ("record", "disconnect", "play", "connect", "voices", "close_recording")
 
@@ -255,5 +255,37 @@ def test_the_figures_of_both_legs_are_in_the_record() -> None:
         assert (cdr.a.packets_received, cdr.a.packets_lost, cdr.a.jitter_ms, cdr.a.codec) == (990, 10, 1.235, "PCMA")
         assert 3.5 < cdr.a.mos < 4.0
         assert (cdr.b.packets_received, cdr.b.mos, cdr.x) == (0, 0.0, X_AXB)
+
+    play(story)
+
+
+def test_an_announcement_that_a_reload_takes_away_while_it_rings_is_played_all_the_same() -> None:
+    async def story(lab: Lab) -> None:
+        lab.dial()
+        invite = await lab.ring()
+        lab.prompts.missing.add("announcement")
+        await lab.pick_up(invite)
+        await lab.caller_answered()
+        await asyncio.sleep(5)
+        await lab.hang_up()
+        cdr = await lab.cdr()
+        assert (cdr.announcement, cdr.a.announcement_frames) == ("announcement", 75)
+
+    play(story)
+
+
+def test_a_digit_by_info_in_the_talk_passes_although_the_extension_came_by_rtp() -> None:
+    async def story(lab: Lab) -> None:
+        lab.dial(X_AXE, by=STRANGER)
+        await lab.caller_answered()
+        lab.media.endpoints[0].press("1234")
+        await lab.pick_up(await lab.ring())
+        await asyncio.sleep(1)
+        lab.caller.send(lab.caller.request("INFO", body=b"Signal=7\r\n", content_type="application/dtmf-relay"))
+        await lab.caller.receive(200)
+        info = await lab.callee.receive_request("INFO")
+        assert b"Signal=7" in info.body
+        lab.callee.send(lab.callee.response(info, 200))
+        await lab.hang_up()
 
     play(story)

@@ -42,7 +42,7 @@ def test_every_attempt_is_open_in_the_store_before_it_is_routed_and_again_when_a
     async def story(lab: Lab) -> None:
         await lab.establish()
         first, second = lab.records.opened
-        assert (first.call_id, first.caller, first.answered_at) == (second.call_id, "", None)
+        assert (first.call_id, first.caller, first.answered_at) == (second.call_id, A, None)
         assert (second.caller, second.destination) == (A, B) and second.answered_at is not None
         assert lab.records.closed == []
         await lab.hang_up()
@@ -235,5 +235,17 @@ def test_a_store_that_goes_away_before_the_answer_does_not_part_those_who_talk()
         await lab.hang_up()
         cdr = await lab.cdr()
         assert cdr.failure == 0 and cdr.answered_at is not None
+
+    play(story)
+
+
+def test_a_recording_that_could_not_begin_is_not_claimed() -> None:
+    async def story(lab: Lab) -> None:
+        record = CallRecord("c1", lab.now)
+        record.note(recording="/full/disk.wav", record_started_at=lab.now())
+        record.recording = asyncio.get_running_loop().create_future()
+        record.recording.set_result(RecordingReport("", 0.0, 0, "", truncated=True))
+        cdr = record.snapshot()
+        assert (cdr.recording, cdr.record_started_at, cdr.recording_sha256) == ("", None, "")
 
     play(story)

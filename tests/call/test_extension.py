@@ -358,7 +358,7 @@ def test_the_number_of_tries_is_a_setting() -> None:
     play(story, settings=replace(CallSettings(identity_host=SWITCH[0]), extension_tries=1))
 
 
-def test_a_caller_on_hold_while_keying_is_answered_alone() -> None:
+def test_a_caller_on_hold_while_keying_is_answered_alone_and_the_callee_is_told_when_it_answers() -> None:
     async def story(lab: Lab) -> None:
         endpoint = await asked(lab)
         lab.caller.send(lab.caller.request("INVITE", body=sdp("10.0.0.9", direction="sendonly", version=2)))
@@ -366,6 +366,11 @@ def test_a_caller_on_hold_while_keying_is_answered_alone() -> None:
         assert b"a=recvonly" in ok.body
         lab.caller.send(lab.caller.ack(ok))
         endpoint.press("1234")
-        await connected(lab)
+        await lab.pick_up(await lab.ring())
+        hold = await lab.callee.receive_request("INVITE")
+        assert b"a=sendonly" in hold.body
+        lab.callee.send(lab.callee.response(hold, 200, body=sdp("10.0.0.21", 41000, direction="recvonly", version=2)))
+        await lab.callee.receive("ACK")
+        await lab.hang_up()
 
     play(story)

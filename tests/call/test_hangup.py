@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from softswitch.call.hangup import LegEnded, hangup_scope, hung_up, q850_cause, reason_headers, refusal
+from softswitch.call.hangup import CallEnded, given_up, hangup_scope, q850_cause, reason_headers, refusal
 from softswitch.errors import FAILURES, NORMAL, Failure
 from softswitch.sip.message import Headers, SipResponse
 from tests.support.virtual_time import run
@@ -27,7 +27,7 @@ def test_the_scope_is_left_when_what_it_watches_ends() -> None:
     async def story() -> None:
         side = Side("caller")
         side.end_in(3, FAILURES[7505])
-        with pytest.raises(LegEnded) as ended:
+        with pytest.raises(CallEnded) as ended:
             async with hangup_scope(side):
                 await asyncio.sleep(10)
         assert (ended.value.who, ended.value.failure) == (side, FAILURES[7505])
@@ -52,7 +52,7 @@ def test_what_ended_before_the_scope_ends_it_at_its_first_wait() -> None:
     async def story() -> None:
         side = Side("caller")
         side.ended.set_result(NORMAL)
-        with pytest.raises(LegEnded):
+        with pytest.raises(CallEnded):
             async with hangup_scope(side):
                 await asyncio.sleep(10)
         assert asyncio.get_running_loop().time() == 0
@@ -65,7 +65,7 @@ def test_two_that_end_at_once_give_one_end_to_the_outer_scope() -> None:
         outer, inner = Side("caller"), Side("callee")
         outer.end_in(1)
         inner.end_in(1)
-        with pytest.raises(LegEnded) as ended:
+        with pytest.raises(CallEnded) as ended:
             async with hangup_scope(outer), hangup_scope(inner):
                 await asyncio.sleep(10)
         assert ended.value.who is outer
@@ -79,7 +79,7 @@ def test_of_two_watched_the_first_is_told() -> None:
         one, two = Side("caller"), Side("callee")
         one.end_in(1)
         two.end_in(1)
-        with pytest.raises(LegEnded) as ended:
+        with pytest.raises(CallEnded) as ended:
             async with hangup_scope(two, one):
                 await asyncio.sleep(10)
         assert ended.value.who is one
@@ -185,7 +185,7 @@ def test_what_a_refusal_means(status: int, code: int, go_on: bool) -> None:
 
 
 def test_a_caller_who_gives_up() -> None:
-    assert hung_up(False, False, False).code == 7501
-    assert hung_up(False, False, True).code == 7502
-    assert hung_up(False, True, False).code == 7516
-    assert hung_up(True, False, True) is NORMAL
+    assert given_up(False, False, False).code == 7501
+    assert given_up(False, False, True).code == 7502
+    assert given_up(False, True, False).code == 7516
+    assert given_up(True, False, True) is NORMAL

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from softswitch.call.services import CallSettings
-from tests.support.calls import SWITCH, Lab, play, sdp
+from tests.support.calls import PROMPT_LENGTHS, SWITCH, Lab, play, sdp
 from tests.support.peer import Peer
 
 
@@ -190,3 +190,17 @@ def test_media_that_comes_back_after_a_hold_keeps_the_call() -> None:
         assert (await lab.cdr()).failure == 0
 
     play(story)
+
+
+@pytest.mark.parametrize(("binding", "switch", "seconds"), [(0, 90, 90), (300, 90, 90), (90, 300, 90)])
+def test_the_switch_caps_every_call_and_warns_before(binding: int, switch: int, seconds: int) -> None:
+    async def story(lab: Lab) -> None:
+        lab.change(lab.axb, max_duration_s=binding)
+        await lab.establish()
+        answered = now() - PROMPT_LENGTHS["announcement"] - 0.1
+        lab.caller.patience = 200
+        assert await time_is_up(lab) - answered == pytest.approx(seconds, abs=0.1)
+        (warning,) = [command for command in lab.media.commands if command.mix]
+        assert warning.at - answered == pytest.approx(seconds - 60, abs=0.1)
+
+    play(story, settings=CallSettings(identity_host=SWITCH[0], max_duration_s=switch))

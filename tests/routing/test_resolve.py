@@ -65,7 +65,7 @@ def test_a_call_from_a_becomes_a_route_to_b_that_shows_x() -> None:
         display=X,
         binding=axb(),
         targets=(Target("lab", "127.0.0.1", 5090, user=B, display=X),),
-        treatment=Treatment(last_minute=None),
+        treatment=Treatment(),
     )
 
 
@@ -293,7 +293,6 @@ def test_a_mandatory_announcement_that_nobody_names_is_7107() -> None:
 def test_the_shorter_of_binding_and_cap_limits_the_call(asked: int, cap: int, limit: int) -> None:
     found = treatment(axb(max_duration_s=asked), f"[treatment.AXB]\nmax_duration_s = {cap}\n")
     assert found.max_duration_s == limit
-    assert found.last_minute == ("last_minute" if limit else None)
 
 
 def test_the_last_minute_tone_of_the_binding_comes_first() -> None:

@@ -60,12 +60,12 @@ def test_when_all_are_penalised_all_are_tried() -> None:
 def test_numbers_are_dressed_as_the_trunk_wants_them() -> None:
     dialplan = trunks(
         'number_form = "national"\nnumber_prefix = "9"\ncaller_id_form = "e164-digits"\ncaller_id_prefix = "8"\n'
-        'port = 5080\ntransport = "tcp"\ncodecs = ["PCMU"]\nring_s = 45\nconnect_s = 3'
+        'port = 5080\ntransport = "udp"\ncodecs = ["PCMU"]\nring_s = 45\nconnect_s = 3'
     )
     targets = select_targets(dialplan, dialplan.routes[0], FIXED_LINE, X, random.Random(1))
     dressed = {"user": "9075528880001", "display": "88617000000001"}
     times = {"ring_s": 45.0, "connect_s": 3.0}
-    assert targets == (Target("t0", "192.0.2.0", 5080, transport="tcp", codecs=("PCMU",), **dressed, **times),)  # type: ignore[arg-type]
+    assert targets == (Target("t0", "192.0.2.0", 5080, codecs=("PCMU",), **dressed, **times),)  # type: ignore[arg-type]
 
 
 def test_a_route_may_let_a_trunk_ring_shorter() -> None:

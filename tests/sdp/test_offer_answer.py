@@ -190,7 +190,6 @@ def test_the_direction_is_what_both_want(
     assert answered is not None
     assert lines(answered.body)[-1] == f"a={settled}"
     assert (answered.negotiated.sending, answered.negotiated.receiving) == (sending, receiving)
-    assert answered.negotiated.held is not sending
     mirrored = {"sendonly": "recvonly", "recvonly": "sendonly"}
     assert answered.negotiated.far_direction == mirrored.get(settled, settled)
 
@@ -201,7 +200,7 @@ def test_the_old_hold_takes_nothing_from_us(connection: bytes) -> None:
     offer = HEAD + AUDIO + connection
     answered = take(offer)
     assert answered is not None
-    assert answered.negotiated.held
+    assert not answered.negotiated.sending
     assert lines(answered.body)[-1] == "a=recvonly"
     assert parse_offer(offer).direction == "sendonly"
 
@@ -293,7 +292,7 @@ def test_the_direction_of_our_offer_bounds_the_answer(
 def test_an_answer_with_the_old_hold_takes_nothing_from_us() -> None:
     agreed = accept_answer(OURS, HEAD + AUDIO + b"c=IN IP4 0.0.0.0\r\n")
     assert agreed is not None
-    assert agreed.held
+    assert not agreed.sending
 
 
 def test_an_answer_that_is_no_sdp_is_refused() -> None:

@@ -94,7 +94,7 @@ class CallbackRecord:
 
 
 class BindingStore(Protocol):
-    """What routing reads, and the call layer writes, while a call is set up. Bindings past `expires_at` are never returned.
+    """What routing reads, and the call layer writes, while a call is set up. Expired bindings are never returned.
 
     Coroutines, so that a networked store can wait; an embedded one answers without suspending. All raise StoreError.
     """
@@ -400,7 +400,7 @@ class Cdr:
     extension: str = ""
     caller: str = ""
     callee: str = (
-        ""  # called number of leg 1: X, or what was dialled where it is none; the party reached is `destination`
+        ""  # called number of leg 1: X, or what was dialled; who was reached is `destination`
     )
     display: str = ""
     destination: str = ""  # fwdDstNum

@@ -158,9 +158,11 @@ class SwitchProcess:
                 stderr=subprocess.STDOUT,
                 env={**os.environ, "PYTHONUNBUFFERED": "1"},
             )
-        if not wait_until(lambda: self.ready() or self._process_ended(), timeout_s) or self._process_ended():
+        wait_until(lambda: self.ready() or self._process_ended(), timeout_s)
+        if self._process_ended() or not self.ready():
+            what = "ended before it was ready" if self._process_ended() else f"was not ready within {timeout_s:.0f} s"
             self.stop()
-            raise SwitchFailed(f"the switch did not become ready in {timeout_s:.0f} s\n{self.log_tail()}")
+            raise SwitchFailed(f"the switch {what}\n{self.log_tail()}")
 
     def stop(self, timeout_s: float = 10.0) -> int:
         """Ask the switch to end (SIGTERM) and return its exit status; one that does not end in time is killed."""

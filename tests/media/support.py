@@ -15,7 +15,8 @@ from media.server import MediaServer, ServerSettings
 from softswitch.errors import MediaError
 from softswitch.interfaces import MediaEndpoint, RtpRemote
 from softswitch.media_drivers.server import ServerDriver
-from tests.media.phone import Phone
+from softswitch.media_drivers.server_objects import ServerEndpoint
+from tests.media.phone import Phone, wav
 
 Result = TypeVar("Result")
 
@@ -24,6 +25,15 @@ def remote(phone: Phone, **changes: object) -> RtpRemote:
     """What a phone's SDP would say: PCMA, events as 101."""
     values: dict[str, object] = {"payload_type": 8, "telephone_event": 101, **changes}
     return RtpRemote("127.0.0.1", phone.port, **values)  # type: ignore[arg-type]
+
+
+async def obeyed(driver: ServerDriver, folder: Path) -> None:
+    """Until the core has obeyed every command given: a packet sent before that may be ahead of them.
+
+    What is played to nobody is over at once, but not before the commands that were given earlier.
+    """
+    nobody = ServerEndpoint(driver, 0, "nobody", "127.0.0.1", 0)
+    await driver.play([nobody], [wav(folder / "nothing.wav", b"\xd5")]).finished
 
 
 @dataclass(slots=True)
@@ -42,7 +52,13 @@ class Room:
         phone.target = (endpoint.address, endpoint.port)
         self.phones.append(phone)
         endpoint.configure(remote(phone, **changes))
+        await obeyed(self.driver, self.folder)
         return phone, endpoint
+
+    async def connect(self, a: MediaEndpoint, b: MediaEndpoint, *, digits: bool = True) -> None:
+        """The two are connected when it returns."""
+        self.driver.connect(a, b, digits=digits)
+        await obeyed(self.driver, self.folder)
 
 
 @contextlib.asynccontextmanager

@@ -29,7 +29,7 @@ def test_talk_passes_both_ways_and_statistics_tell_it(io: str) -> None:
     async def story() -> None:
         async with room(io=io) as place:
             (anna, a), (bert, b) = await place.leg(), await place.leg()
-            place.driver.connect(a, b)
+            await place.connect(a, b)
             await asyncio.gather(anna.talk(tone(400, 0.4)), bert.talk(tone(900, 0.4)))
             await bert.wait_for(lambda: len(bert.heard) == 20)
             await anna.wait_for(lambda: len(anna.heard) == 20)
@@ -58,7 +58,7 @@ def test_numbers_go_on_from_prompt_to_talk_to_mixed_prompt_to_talk() -> None:
             assert loudness(bert.audio(), 1500) > 7000
             assert loudness(bert.audio(), 400) < 100  # no talk leaks before the announcement ends
             announced = len(bert.heard)
-            place.driver.connect(a, b)
+            await place.connect(a, b)
             await wait_for_seconds(0.2)
             mixed = place.driver.play([b], [hello], mix=True)
             (report,) = await mixed.finished
@@ -131,7 +131,7 @@ def test_pcmu_and_pcma_sides_understand_each_other() -> None:
     async def story() -> None:
         async with room() as place:
             (anna, a), (bert, b) = await place.leg(), await place.leg(payload_type=0)
-            place.driver.connect(a, b)
+            await place.connect(a, b)
             await anna.talk(tone(400, 0.2))
             await bert.wait_for(lambda: len(bert.heard) == 10)
             assert {packet.payload_type for packet in bert.heard} == {0}
@@ -151,7 +151,7 @@ def test_a_key_press_is_told_once_even_if_its_start_and_first_end_are_lost() -> 
             (anna, a), (bert, b) = await place.leg(), await place.leg()
             digits: asyncio.Queue[str] = asyncio.Queue()
             a.on_digit = digits.put_nowait
-            place.driver.connect(a, b)
+            await place.connect(a, b)
             for number, press in enumerate((5, 5, 11)):
                 start = 8000 + number * 1600
                 whole = [key(press, 160, end=False)] * 3 + [key(press, 480, end=True)] * 3
@@ -176,7 +176,7 @@ def test_digits_are_kept_from_the_peer_where_they_shall_not_pass() -> None:
             digits: asyncio.Queue[str] = asyncio.Queue()
             a.on_digit = digits.put_nowait
             for passing in (False, True):  # the second time only the negotiation forbids it
-                place.driver.connect(a, b, digits=passing)
+                await place.connect(a, b, digits=passing)
                 bert.heard.clear()
                 anna.send(anna.frame(tone(400, 0.02)))
                 anna.send(rtp(anna.sequence, anna.timestamp, key(1, 160), payload_type=101))
@@ -210,7 +210,7 @@ def test_strangers_and_garbage_are_dropped_and_counted() -> None:
     async def story() -> None:
         async with room() as place:
             (anna, a), (bert, b) = await place.leg(), await place.leg()
-            place.driver.connect(a, b)
+            await place.connect(a, b)
             await anna.talk(tone(400, 0.1))
             good = anna.frame(tone(400, 0.02))
             garbage = [
@@ -242,7 +242,7 @@ def test_a_far_end_behind_another_port_is_followed_once_the_known_one_is_quiet()
         async with room() as place:
             (anna, a), (bert, b) = await place.leg(), await place.leg()
             moved, other = await place.leg()
-            place.driver.connect(a, b)
+            await place.connect(a, b)
             other.close()
             moved.target = anna.target
             await moved.talk(tone(400, 0.2))

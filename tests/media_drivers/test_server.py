@@ -17,7 +17,7 @@ from softswitch.interfaces import MediaEndpoint
 from softswitch.media_drivers.server import ServerDriver
 from softswitch.media_drivers.supervisor import MediaProcess
 from tests.media.phone import Phone, linear, loudness, tone, wait_for_seconds, wav
-from tests.media.support import remote, room, run
+from tests.media.support import obeyed, remote, room, run
 from tests.media.test_engine import onset_s, read_wav
 
 
@@ -51,22 +51,24 @@ async def until_up(driver: ServerDriver) -> None:
             await wait_for_seconds(0.01)
 
 
-async def leg(driver: ServerDriver) -> tuple[Phone, MediaEndpoint]:
+async def leg(driver: ServerDriver, folder: Path) -> tuple[Phone, MediaEndpoint]:
     """A phone and the endpoint it talks to."""
     endpoint = await driver.open_endpoint("call")
     phone = Phone.bind()
     phone.target = (endpoint.address, endpoint.port)
     endpoint.configure(remote(phone))
+    await obeyed(driver, folder)
     return phone, endpoint
 
 
 def test_after_a_crash_calls_go_on_through_the_same_ports_into_the_same_recording(tmp_path: Path) -> None:
     async def story() -> None:
         async with supervised(tmp_path, "31200-31219") as (process, driver):
-            (anna, a), (bert, b) = await leg(driver), await leg(driver)
+            (anna, a), (bert, b) = await leg(driver, tmp_path), await leg(driver, tmp_path)
             loop = asyncio.get_running_loop()
             path = str(tmp_path / "call.wav")
             driver.connect(a, b)
+            await obeyed(driver, tmp_path)
             recording = driver.record(path, a, b, stereo=True)
             recording.voices()
             begun = loop.time()
@@ -79,7 +81,7 @@ def test_after_a_crash_calls_go_on_through_the_same_ports_into_the_same_recordin
             with pytest.raises(MediaError, match="away"):
                 await driver.open_endpoint("another")
             await until_up(driver)
-            await driver.open_endpoint("another")  # commands are ordered: ours are open again
+            await obeyed(driver, tmp_path)  # commands are ordered: ours are open again
             again = loop.time()
             await anna.talk(tone(1000, 0.3))
             await bert.wait_for(lambda: len(bert.heard) == before + 15)
@@ -101,7 +103,7 @@ def test_a_prompt_ends_incomplete_when_the_server_dies_but_a_loop_goes_on(tmp_pa
     async def story() -> None:
         prompt = wav(tmp_path / "prompt.wav", tone(700, 2.0))
         async with supervised(tmp_path, "31220-31239") as (process, driver):
-            (anna, a), (bert, b) = await leg(driver), await leg(driver)
+            (anna, a), (bert, b) = await leg(driver, tmp_path), await leg(driver, tmp_path)
             prompted, looped = driver.play([a], [prompt]), driver.play([b], [prompt], loop=True)
             await bert.wait_for(lambda: len(bert.heard) > 2)
             await crash(process, driver)
@@ -122,7 +124,7 @@ def test_a_prompt_ends_incomplete_when_the_server_dies_but_a_loop_goes_on(tmp_pa
 def test_closing_while_the_server_is_away_resolves_everything(tmp_path: Path) -> None:
     async def story() -> None:
         async with supervised(tmp_path, "31240-31259") as (process, driver):
-            (anna, a), (bert, b) = await leg(driver), await leg(driver)
+            (anna, a), (bert, b) = await leg(driver, tmp_path), await leg(driver, tmp_path)
             silent: list[bool] = []
             b.on_silence = silent.append
             recording = driver.record(str(tmp_path / "call.wav"), a, b)
@@ -150,7 +152,7 @@ def test_a_restarted_controller_takes_the_ports_over_with_their_numbering(tmp_pa
     async def story() -> None:
         prompt = wav(tmp_path / "prompt.wav", tone(700, 0.1))
         async with supervised(tmp_path, "31260-31279") as (_, driver):
-            anna, a = await leg(driver)
+            anna, a = await leg(driver, tmp_path)
             await driver.play([a], [prompt]).finished
             assert driver._writer
             driver._writer.close()  # the connection breaks, the server lives

@@ -59,6 +59,16 @@ static void endpoint_aim(struct endpoint *endpoint, const struct sockaddr_in *ad
     endpoint->candidates = 0;
 }
 
+static void endpoint_tell_silence(struct worker *worker, struct endpoint *endpoint, bool silent)
+{
+    endpoint->silent = silent;
+    struct event *event = worker_event(worker, EVENT_SILENCE, endpoint->handle);
+    if (event) {
+        event->silent = silent;
+        worker_event_done(worker);
+    }
+}
+
 void endpoint_configure(struct worker *worker, struct endpoint *endpoint, const struct remote *remote)
 {
     struct line *line = &endpoint->line;
@@ -72,7 +82,8 @@ void endpoint_configure(struct worker *worker, struct endpoint *endpoint, const 
     endpoint->nat = remote->nat;
     endpoint->event_in = remote->event_in;
     endpoint->quiet_from = worker->now;
-    endpoint->silent = false;
+    if (endpoint->silent)
+        endpoint_tell_silence(worker, endpoint, false);
     line->event_out = remote->event_out;
     line->payload_type = (uint8_t)remote->payload_type;
     line->open = remote->sending && remote->address.sin_port && remote->address.sin_addr.s_addr;
@@ -153,16 +164,6 @@ static bool endpoint_knows(const struct endpoint *endpoint, uint8_t payload_type
 {
     return payload_type == PCMA || payload_type == PCMU || payload_type == COMFORT_NOISE
            || payload_type == endpoint->event_in;
-}
-
-static void endpoint_tell_silence(struct worker *worker, struct endpoint *endpoint, bool silent)
-{
-    endpoint->silent = silent;
-    struct event *event = worker_event(worker, EVENT_SILENCE, endpoint->handle);
-    if (event) {
-        event->silent = silent;
-        worker_event_done(worker);
-    }
 }
 
 static void endpoint_heard(struct worker *worker, struct endpoint *endpoint)

@@ -272,6 +272,27 @@ static void test_silence_is_told_after_its_time(void)
     finish();
 }
 
+/* The silence's time begins anew, so the old silence must not stand. */
+static void test_a_new_far_end_ends_the_silence_and_says_so(void)
+{
+    start();
+    struct endpoint *endpoint = &worker.endpoints[0];
+    struct command configure = {.type = COMMAND_CONFIGURE, .handle = open_endpoint(0, PCMA, 101)};
+    configure.remote = (struct remote){phone(0), PCMA, 101, 101, true, true, false};
+    worker_obey(&worker, &configure);
+    CHECK(count_events(EVENT_SILENCE) == 0);
+    worker.now += 2 * SECOND_NS;
+    endpoint_sweep(&worker, endpoint);
+    CHECK(endpoint->silent && count_events(EVENT_SILENCE) == 1);
+    worker_obey(&worker, &configure);
+    const struct event *event = ring_peek(&worker.events);
+    CHECK(event && event->type == EVENT_SILENCE && !event->silent && !endpoint->silent);
+    worker.now += 2 * SECOND_NS;
+    endpoint_sweep(&worker, endpoint);
+    CHECK(endpoint->silent && count_events(EVENT_SILENCE) == 2);
+    finish();
+}
+
 /* RFC 3550 6.4: sender reports each 5 s whose blocks the far end can reckon with, and ours with theirs. */
 static void test_reports_tell_each_side_what_the_other_received(void)
 {
@@ -426,6 +447,7 @@ int main(void)
     test_a_restarted_source_goes_on_in_the_same_line();
     test_a_long_press_is_one_digit();
     test_silence_is_told_after_its_time();
+    test_a_new_far_end_ends_the_silence_and_says_so();
     test_reports_tell_each_side_what_the_other_received();
     test_prompts_catch_up_without_a_burst();
     test_a_disk_that_stands_still_truncates_and_delays_nothing();

@@ -235,7 +235,7 @@ class RtpRemote:
     telephone_event: int | None  # RFC 4733 payload type, None where not negotiated
     sending: bool = True  # we may send towards it
     receiving: bool = True  # it may send towards us
-    ptime_ms: int = 20
+    ptime_ms: int = 20  # what the far end asked for; the media core sends 20 ms whatever it is
     telephone_event_in: int | None = None  # payload type it sends events with (the one we offered or answered)
 
 
@@ -306,7 +306,8 @@ class MediaEndpoint(Protocol):
     on_digit: Callable[[str], None] | None  # one RFC 4733 key press, told once
     on_silence: (
         Callable[[bool], None] | None
-    )  # True: nothing received for the driver's silence time; False: RTP is back
+    )  # True: nothing received for the driver's silence time; False: RTP is back, or configure() began the time anew
+    silent: bool  # what on_silence told last, or would have told had anybody listened
     statistics: asyncio.Future[EndpointStatistics]  # resolves once, after close()
 
     def configure(self, remote: RtpRemote) -> None:
@@ -399,9 +400,7 @@ class Cdr:
     binding_id: str = ""
     extension: str = ""
     caller: str = ""
-    callee: str = (
-        ""  # called number of leg 1: X, or what was dialled; who was reached is `destination`
-    )
+    callee: str = ""  # called number of leg 1: X, or what was dialled; who was reached is `destination`
     display: str = ""
     destination: str = ""  # fwdDstNum
     call_in_at: float = 0.0

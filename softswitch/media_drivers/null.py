@@ -57,6 +57,7 @@ class NullEndpoint:
     statistics: asyncio.Future[EndpointStatistics]
     on_digit: Callable[[str], None] | None = None
     on_silence: Callable[[bool], None] | None = None
+    silent: bool = False
     remote: RtpRemote | None = None
     peer: NullEndpoint | None = None
     playback: NullPlayback | None = None
@@ -94,13 +95,18 @@ class NullEndpoint:
 
     def fall_silent(self) -> None:
         """The far end has sent nothing for the silence time."""
-        if self.on_silence and not self.closed:
-            self.on_silence(True)
+        self._tell_silence(True)
 
     def resume(self) -> None:
-        """The far end sends again."""
-        if self.on_silence and not self.closed:
-            self.on_silence(False)
+        """The far end sends again (or a server would have begun its silence time anew: `configure` alone does not)."""
+        self._tell_silence(False)
+
+    def _tell_silence(self, silent: bool) -> None:
+        if self.closed:
+            return
+        self.silent = silent
+        if self.on_silence:
+            self.on_silence(silent)
 
 
 class NullPlayback:

@@ -225,6 +225,8 @@ class ServerDriver:
             self.send(protocol.OpenEndpoint(endpoint.name, endpoint.call_id, endpoint.port))
             if endpoint.configuration:
                 self.send(endpoint.configuration)
+            if endpoint.silent:  # a new server begins to wait anew
+                endpoint.tell_silence(False)
         for connection in self.connections.values():
             self.send(connection)
         for playback in self.playbacks.values():

@@ -48,6 +48,7 @@ class ServerEndpoint:
         self.port = port
         self.on_digit: Callable[[str], None] | None = None
         self.on_silence: Callable[[bool], None] | None = None
+        self.silent = False
         self.statistics: asyncio.Future[EndpointStatistics] = asyncio.get_running_loop().create_future()
         self.configuration: protocol.ConfigureEndpoint | None = None
         self.closed = False
@@ -111,8 +112,11 @@ class ServerEndpoint:
             self.on_digit(digit)
 
     def tell_silence(self, silent: bool) -> None:
-        """The far end fell silent or is back."""
-        if self.on_silence and not self.closed:
+        """The far end fell silent or is back: kept also where nobody listens yet."""
+        if self.closed:
+            return
+        self.silent = silent
+        if self.on_silence:
             self.on_silence(silent)
 
 

@@ -11,7 +11,7 @@ import pytest
 from media import protocol
 from softswitch.errors import MediaError
 from tests.media.phone import FRAME, Packet, key, loudness, rtp, tone, wait_for_seconds, wav
-from tests.media.support import room, run
+from tests.media.support import remote, room, run
 
 
 def assert_one_line(packets: list[Packet]) -> None:
@@ -202,6 +202,22 @@ def test_silence_is_told_once_and_its_end_too_but_never_on_hold() -> None:
             assert await told.get()
             assert held == []
             assert bert.heard == []
+            assert a.silent
+            assert not b.silent
+
+    run(story)
+
+
+def test_a_new_far_end_begins_the_silence_time_anew() -> None:
+    async def story() -> None:
+        async with room(silence_s=0.3) as place:
+            anna, a = await place.leg()
+            told: asyncio.Queue[bool] = asyncio.Queue()
+            a.on_silence = told.put_nowait
+            assert await told.get()
+            a.configure(remote(anna, receiving=False))
+            assert not await told.get()
+            assert not a.silent
 
     run(story)
 

@@ -117,6 +117,22 @@ def test_the_far_end_presses_and_falls_silent() -> None:
     asyncio.run(_the_far_end_presses_and_falls_silent())
 
 
+async def _a_silence_that_nobody_listened_to_is_kept() -> None:
+    left = await driver_with_prompts().open_endpoint("c1")
+    assert not left.silent
+    left.fall_silent()
+    assert left.silent
+    left.resume()
+    assert not left.silent
+    left.close()
+    left.fall_silent()
+    assert not left.silent
+
+
+def test_a_silence_that_nobody_listened_to_is_kept() -> None:
+    asyncio.run(_a_silence_that_nobody_listened_to_is_kept())
+
+
 async def _ports_run_out() -> None:
     driver = NullDriver(pairs=1)
     endpoint = await driver.open_endpoint("c1")

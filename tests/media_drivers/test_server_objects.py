@@ -58,8 +58,6 @@ async def _a_closed_endpoint_tells_nothing_more() -> None:
     driver = ScriptedDriver()
     endpoint = driver.endpoints[1] = ServerEndpoint(driver, 1, "call", "127.0.0.1", 20000)
     told: list[object] = []
-    endpoint.tell_digit("1")
-    endpoint.tell_silence(True)
     endpoint.on_digit, endpoint.on_silence = told.append, told.append
     endpoint.tell_digit("2")
     endpoint.tell_silence(True)
@@ -70,12 +68,27 @@ async def _a_closed_endpoint_tells_nothing_more() -> None:
     endpoint.tell_digit("3")
     endpoint.tell_silence(False)
     assert told == ["2", True]
+    assert endpoint.silent
     assert endpoint.statistics.result() == EndpointStatistics()
     assert driver.endpoints == {}
 
 
 def test_a_closed_endpoint_tells_nothing_more() -> None:
     asyncio.run(_a_closed_endpoint_tells_nothing_more())
+
+
+async def _a_silence_that_nobody_listened_to_is_kept() -> None:
+    endpoint = ServerEndpoint(ScriptedDriver(), 1, "call", "127.0.0.1", 20000)
+    endpoint.tell_digit("1")
+    assert not endpoint.silent
+    endpoint.tell_silence(True)
+    assert endpoint.silent
+    endpoint.tell_silence(False)
+    assert not endpoint.silent
+
+
+def test_a_silence_that_nobody_listened_to_is_kept() -> None:
+    asyncio.run(_a_silence_that_nobody_listened_to_is_kept())
 
 
 async def _a_playback_stops_once_and_reports_once() -> None:

@@ -315,9 +315,11 @@ class Engine:
 
     async def _hash(self, recording: _Recording, samples: int, size: int, truncated: bool) -> None:
         sha256 = await asyncio.to_thread(hash_recording, recording.path)
-        recording.session.deliver(
-            protocol.Recorded(recording.id, samples / 8000, size, sha256, truncated or not sha256)
-        )
+        if sha256:
+            event = protocol.Recorded(recording.id, samples / 8000, size, sha256, truncated)
+        else:
+            event = protocol.Recorded(recording.id, truncated=True, error=f"{recording.path} is not there any more")
+        recording.session.deliver(event)
 
     def _totals(self, _: int, *counters: int) -> None:
         packets_in, out, dropped, lost, recorded, events, events_lost, endpoints, playbacks, recordings = counters

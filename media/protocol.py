@@ -205,7 +205,7 @@ class Played(Message, frozen=True):
 
 
 class Recorded(Message, frozen=True):
-    """A recording is complete on disk, or the `error` why it never began."""
+    """A recording is complete on disk, or the `error` why there is no file."""
 
     recording: int
     duration_s: float = 0.0

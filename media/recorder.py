@@ -30,7 +30,7 @@ def open_recording(path: str, *, stereo: bool, resume: bool) -> RecordingFile:
 
 
 def hash_recording(path: str) -> str:
-    """SHA-256 of the file, or "" where it can't be read. Reads the disk: not for the event loop's thread."""
+    """SHA-256 of the file, or "" where it is gone. Reads the disk: not for the event loop's thread."""
     try:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 import msgspec
+import structlog
 
 from media import protocol
 from softswitch.errors import MediaError
@@ -20,6 +21,8 @@ from softswitch.interfaces import EndpointStatistics, PlayReport, RecordingRepor
 HEADER_BYTES = 58
 
 Result = TypeVar("Result")
+
+log = structlog.get_logger(__name__)
 
 
 class Driver(Protocol):
@@ -201,26 +204,33 @@ class ServerRecording:
             self._reading = asyncio.create_task(self._read_remains())
 
     async def _read_remains(self) -> None:
-        report = await asyncio.to_thread(_read_remains, self.command.path, 2 if self.command.stereo else 1)
+        try:
+            report = await asyncio.to_thread(_read_remains, self.command.path, 2 if self.command.stereo else 1)
+        except OSError as error:
+            report = self._failure(str(error))
         _resolve(self.finished, report)
 
     def report(self, event: protocol.Recorded) -> None:
-        """The file is complete, or could not be written."""
+        """The file is complete, or could not be written: then no file is named."""
         self._closed = True
-        _resolve(
-            self.finished,
-            RecordingReport(self.command.path, event.duration_s, event.bytes, event.sha256, event.truncated),
-        )
+        if event.error:
+            report = self._failure(event.error)
+        else:
+            report = RecordingReport(
+                self.command.path, event.duration_s, event.bytes, event.sha256, truncated=event.truncated
+            )
+        _resolve(self.finished, report)
+
+    def _failure(self, error: str) -> RecordingReport:
+        log.error("recording failed", path=self.command.path, error=error)
+        return RecordingReport("", 0.0, 0, "", truncated=True)
 
 
 def _read_remains(path: str, channels: int) -> RecordingReport:
-    """The report of a file whose server died: as long as what is in it."""
-    try:
-        with open(path, "rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-            size = os.fstat(file.fileno()).st_size
-    except OSError:
-        return RecordingReport(path, 0.0, 0, "", truncated=True)
+    """The report of a file whose server died: as long as what is in it. Raises OSError where there is no file."""
+    with open(path, "rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        size = os.fstat(file.fileno()).st_size
     return RecordingReport(path, max(size - HEADER_BYTES, 0) / (8000 * channels), size, sha256, truncated=True)
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from softswitch.interfaces import RecordingReport
 from tests.media.phone import linear, loudness, tone, wait_for_seconds, wav
-from tests.media.support import room, run
+from tests.media.support import obeyed, room, run
 
 
 def read_whole(path: str) -> bytes:
@@ -132,7 +132,20 @@ def test_a_file_that_cannot_be_created_is_a_truncated_recording() -> None:
             (_, a), (_, b) = await place.leg(), await place.leg()
             (place.folder / "file").touch()
             report = await place.driver.record(str(place.folder / "file" / "call.wav"), a, b).finished
-            assert report.truncated
-            assert report.bytes == 0
+            assert report == RecordingReport("", 0.0, 0, "", truncated=True)
+
+    run(story)
+
+
+def test_a_file_that_was_taken_away_while_it_was_written_is_not_named() -> None:
+    async def story() -> None:
+        async with room() as place:
+            (_, a), (_, b) = await place.leg(), await place.leg()
+            path = place.folder / "call.wav"
+            recording = place.driver.record(str(path), a, b)
+            await obeyed(place.driver, place.folder)
+            path.unlink()
+            recording.close()
+            assert await recording.finished == RecordingReport("", 0.0, 0, "", truncated=True)
 
     run(story)

@@ -6,10 +6,11 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from media import protocol
 from softswitch.errors import MediaError
-from softswitch.interfaces import EndpointStatistics, RtpRemote
+from softswitch.interfaces import EndpointStatistics, RecordingReport, RtpRemote
 from softswitch.media_drivers.server_objects import ServerEndpoint, ServerPlayback, ServerRecording
 
 REMOTE = RtpRemote("127.0.0.1", 4000, 8, 101, telephone_event_in=102)
@@ -154,6 +155,31 @@ async def _a_recording_resumes_with_its_voices_and_its_place(folder: Path) -> No
 
 def test_a_recording_resumes_with_its_voices_and_its_place(tmp_path: Path) -> None:
     asyncio.run(_a_recording_resumes_with_its_voices_and_its_place(tmp_path))
+
+
+def test_a_recording_that_failed_names_no_file_and_says_why() -> None:
+    async def story() -> None:
+        recording = ServerRecording(ScriptedDriver(), protocol.Record(1, "r/call.wav", 5, 6))
+        with capture_logs() as logs:
+            recording.report(protocol.Recorded(1, 2.0, 99, "ab", truncated=True, error="No space left on device"))
+        assert recording.finished.result() == RecordingReport("", 0.0, 0, "", truncated=True)
+        failed = {"event": "recording failed", "log_level": "error", "path": "r/call.wav"}
+        assert logs == [{**failed, "error": "No space left on device"}]
+
+    asyncio.run(story())
+
+
+def test_a_recording_whose_server_died_before_it_began_names_no_file(tmp_path: Path) -> None:
+    async def story() -> None:
+        driver = ScriptedDriver()
+        driver.up = False
+        recording = ServerRecording(driver, protocol.Record(1, str(tmp_path / "never.wav"), 5, 6))
+        with capture_logs() as logs:
+            recording.close()
+            assert await recording.finished == RecordingReport("", 0.0, 0, "", truncated=True)
+        assert [(entry["event"], "No such file" in entry["error"]) for entry in logs] == [("recording failed", True)]
+
+    asyncio.run(story())
 
 
 async def _a_loop_stopped_while_the_server_is_away_is_over() -> None:

@@ -172,7 +172,7 @@ async def refuse(a: InboundLeg, rejected: CallRejected, record: CallRecord, serv
     """The caller hears the rejection's tone, as early media or on the answered leg; the final status comes after it."""
     _closed_by_us(record, rejected.failure)
     prompt = services.prompt(rejected.tone)
-    if prompt is None or a.ended.done():
+    if prompt is None or a.ended is not None:
         return
     with suppress(CallEnded, MediaError, CallRejected, TimeoutError):
         async with hangup_scope(a), asyncio.timeout(prompt.duration_s + TONE_GRACE_S):

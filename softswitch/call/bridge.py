@@ -16,7 +16,7 @@ from pathlib import Path
 
 from softswitch.call.cdr import CallRecord
 from softswitch.call.dtmf import info_body
-from softswitch.call.hangup import hangup_scope
+from softswitch.call.hangup import Ending, hangup_scope
 from softswitch.call.leg import InboundLeg, Leg, OutboundLeg
 from softswitch.call.renegotiate import Renegotiations
 from softswitch.call.services import CallServices
@@ -60,8 +60,11 @@ async def bridge(
             await renegotiations.run()
 
 
-class Talk:
-    """The media side of the talk: the announcement first, then the relay; the recording around both."""
+class Talk(Ending):
+    """The media side of the talk: the announcement first, then the relay; the recording around both.
+
+    Ends (`ended`) only where the announcement could not be played.
+    """
 
     name = "switch"
 
@@ -74,7 +77,7 @@ class Talk:
         record: CallRecord,
         services: CallServices,
     ) -> None:
-        self.ended = asyncio.get_running_loop().create_future()  # only where the announcement could not be played
+        super().__init__()
         self._a, self._b = a, b
         self._treatment, self._announcement = treatment, announcement
         self._record, self._services = record, services
@@ -137,7 +140,7 @@ class Talk:
         elif self._tries < ANNOUNCEMENT_TRIES:
             self._announce(prompt)
         else:
-            self.ended.set_result(FAILURES[7107])
+            self.end(FAILURES[7107])
 
     def _join(self) -> None:
         self._services.media.connect(*self._endpoints())

@@ -86,10 +86,8 @@ def _trunk_taken(target: Target, services: CallServices) -> Iterator[None]:
 
 def _reason_for_callee(a: InboundLeg, end: Failure) -> Failure:
     """What the callee's CANCEL or BYE says: how the caller's leg ended, where that ended the call."""
-    if not a.ended.done():
-        return end
-    failure = a.ended.result()
-    return replace(failure, cause=a.cause or failure.cause)
+    failure = a.ended
+    return end if failure is None else replace(failure, cause=a.cause or failure.cause)
 
 
 def _codecs(a: InboundLeg, target: Target) -> tuple[str, ...]:

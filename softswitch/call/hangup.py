@@ -6,19 +6,32 @@ RFC 3326 (Reason). Called by the story in `b2bua.py` and its chapters. Never sen
 from __future__ import annotations
 
 import asyncio
-import functools
+from collections.abc import Callable
 from types import TracebackType
-from typing import Protocol
 
 from softswitch.errors import FAILURES, NORMAL, Failure, SoftswitchError
 from softswitch.sip.message import SipRequest, SipResponse
 
 
-class Ending(Protocol):
-    """Something whose end ends the call: a leg, or the supervision of the talk."""
+class Ending:
+    """Something whose end ends the call: a leg, or the supervision of the talk.
 
-    name: str  # who ended it, as the CDR says: "caller", "callee", "switch"
-    ended: asyncio.Future[Failure]
+    Who watches is told in the moment of the end, no turn of the loop later: a task that was woken in the same turn (by
+    an answer, say, that came in one batch of datagrams with a CANCEL) must not go on as if nothing had happened.
+    """
+
+    name = ""  # who ended it, as the CDR says: "caller", "callee", "switch"
+
+    def __init__(self) -> None:
+        self.ended: Failure | None = None
+        self.watchers: list[Callable[[Ending], None]] = []
+
+    def end(self, failure: Failure) -> None:
+        """It is over; the first reason stands."""
+        if self.ended is None:
+            self.ended = failure
+            for told in list(self.watchers):
+                told(self)
 
 
 class CallEnded(SoftswitchError):
@@ -39,18 +52,25 @@ class hangup_scope:
     def __init__(self, *watched: Ending) -> None:
         self._watched = watched
         self._first: Ending | None = None
-        self._left = False  # a call-back that was on its way already must not cancel what comes after the block
+        self._left = False  # a cancellation that was on its way already must not hit what comes after the block
 
     async def __aenter__(self) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._task = task
         self._cancelling = task.cancelling()
-        self._callbacks = [(who, functools.partial(self._end, who)) for who in self._watched]
-        for who, callback in self._callbacks:
-            who.ended.add_done_callback(callback)
+        for who in self._watched:
+            who.watchers.append(self._end)
+            if who.ended is not None:
+                self._end(who)
 
-    def _end(self, who: Ending, _: asyncio.Future[Failure]) -> None:
+    def _end(self, who: Ending) -> None:
+        if asyncio.current_task() is self._task:  # running: perhaps it leaves the block before its next wait
+            asyncio.get_running_loop().call_soon(self._cancel, who)
+        else:
+            self._cancel(who)
+
+    def _cancel(self, who: Ending) -> None:
         if self._first is None and not self._left:
             self._first = who
             self._task.cancel()
@@ -59,12 +79,12 @@ class hangup_scope:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
         self._left = True
-        for who, callback in self._callbacks:
-            who.ended.remove_done_callback(callback)
-        if self._first is None:
+        for who in self._watched:
+            who.watchers.remove(self._end)
+        if self._first is None or self._first.ended is None:
             return
         if self._task.uncancel() <= self._cancelling and exc_type is asyncio.CancelledError:
-            raise CallEnded(self._first, self._first.ended.result()) from None
+            raise CallEnded(self._first, self._first.ended) from None
 
 
 def reason_headers(failure: Failure) -> list[tuple[str, str]]:

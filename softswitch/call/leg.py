@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from softswitch.call.dtmf import info_digit
-from softswitch.call.hangup import q850_cause, reason_headers
+from softswitch.call.hangup import Ending, q850_cause, reason_headers
 from softswitch.errors import FAILURES, NORMAL, CallRejected, Failure, MediaError, SipParseError
 from softswitch.interfaces import EndpointStatistics, MediaDriver, MediaEndpoint, RtpRemote
 from softswitch.sdp.offer_answer import Negotiated, Offer, accept_answer, answer, local_offer, parse_offer
@@ -37,15 +37,15 @@ BAD_OFFER = Failure(7505, 400, 111, "the caller's session description is malform
 log = structlog.get_logger(__name__)
 
 
-class Leg:
+class Leg(Ending):
     """What both legs share: the end, the endpoint, and the running offer/answer state."""
 
     name = "leg"
 
     def __init__(self, call_id: str, media: MediaDriver, codecs: Sequence[str]) -> None:
+        super().__init__()
         self.call_id = call_id
         self.codecs = tuple(codecs)
-        self.ended: asyncio.Future[Failure] = asyncio.get_running_loop().create_future()
         self.endpoint: MediaEndpoint | None = None
         self.negotiated: Negotiated | None = None
         self.answered = False
@@ -269,11 +269,6 @@ class Leg:
             self.on_digit(digit, via)
 
     # The end
-
-    def end(self, failure: Failure) -> None:
-        """The leg is over; the first reason stands."""
-        if not self.ended.done():
-            self.ended.set_result(failure)
 
     def hang_up(self, failure: Failure = NORMAL, *, headers: Sequence[tuple[str, str]] = ()) -> None:
         """End the leg from whatever state it is in and release its media; synchronous and idempotent."""

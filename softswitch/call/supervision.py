@@ -10,6 +10,7 @@ import functools
 from collections.abc import Callable
 from types import TracebackType
 
+from softswitch.call.hangup import Ending
 from softswitch.call.leg import Leg
 from softswitch.errors import FAILURES, Failure
 
@@ -17,7 +18,7 @@ LOOK_AGAIN_S = 60.0
 NO_MEDIA = Failure(7505, 200, 41, "no media from either side")
 
 
-class Supervision:
+class Supervision(Ending):
     """Ends (`ended`) when the call's time is up or both sides have fallen silent, never while one is on hold.
 
     `answered_at` is the loop time of the callee's answer: the talk clock starts there and nothing stops it. `warn` is
@@ -36,7 +37,7 @@ class Supervision:
         warning_s: float,
         warn: Callable[[], None],
     ) -> None:
-        self.ended: asyncio.Future[Failure] = asyncio.get_running_loop().create_future()
+        super().__init__()
         self._legs = (a, b)
         self._answered_at, self._max_duration_s = answered_at, max_duration_s
         self._warning_s, self._warn = warning_s, warn
@@ -47,7 +48,7 @@ class Supervision:
     def __enter__(self) -> Supervision:
         loop = asyncio.get_running_loop()
         if self._max_duration_s > 0:
-            self._timers.append(loop.call_at(self._answered_at + self._max_duration_s, self._end, FAILURES[8010]))
+            self._timers.append(loop.call_at(self._answered_at + self._max_duration_s, self.end, FAILURES[8010]))
         if self._max_duration_s > self._warning_s:
             warn_at = self._answered_at + self._max_duration_s - self._warning_s
             self._timers.append(loop.call_at(warn_at, self._warn))
@@ -81,8 +82,4 @@ class Supervision:
             loop = asyncio.get_running_loop()
             self._next_look = loop.call_later(LOOK_AGAIN_S, functools.partial(self._look_for_media, held_before=held))
         else:
-            self._end(NO_MEDIA)
-
-    def _end(self, failure: Failure) -> None:
-        if not self.ended.done():
-            self.ended.set_result(failure)
+            self.end(NO_MEDIA)

@@ -6,21 +6,21 @@ import asyncio
 
 import pytest
 
-from softswitch.call.hangup import CallEnded, given_up, hangup_scope, q850_cause, reason_headers, refusal
+from softswitch.call.hangup import CallEnded, Ending, given_up, hangup_scope, q850_cause, reason_headers, refusal
 from softswitch.errors import FAILURES, NORMAL, Failure
 from softswitch.sip.message import Headers, SipResponse
 from tests.support.virtual_time import run
 
 
-class Side:
+class Side(Ending):
     """Something that can end."""
 
     def __init__(self, name: str) -> None:
+        super().__init__()
         self.name = name
-        self.ended: asyncio.Future[Failure] = asyncio.get_running_loop().create_future()
 
     def end_in(self, seconds: float, failure: Failure = NORMAL) -> None:
-        asyncio.get_running_loop().call_later(seconds, self.ended.set_result, failure)
+        asyncio.get_running_loop().call_later(seconds, self.end, failure)
 
 
 def test_the_scope_is_left_when_what_it_watches_ends() -> None:
@@ -42,7 +42,7 @@ def test_a_body_that_ends_first_is_left_alone() -> None:
         side = Side("caller")
         async with hangup_scope(side):
             await asyncio.sleep(1)
-        side.ended.set_result(NORMAL)
+        side.end(NORMAL)
         await asyncio.sleep(1)
 
     run(story())
@@ -51,7 +51,7 @@ def test_a_body_that_ends_first_is_left_alone() -> None:
 def test_what_ended_before_the_scope_ends_it_at_its_first_wait() -> None:
     async def story() -> None:
         side = Side("caller")
-        side.ended.set_result(NORMAL)
+        side.end(NORMAL)
         with pytest.raises(CallEnded):
             async with hangup_scope(side):
                 await asyncio.sleep(10)
@@ -116,7 +116,7 @@ def test_a_cancelled_task_stays_cancelled() -> None:
         task = asyncio.create_task(call())
         await asyncio.sleep(1)
         task.cancel()
-        side.ended.set_result(NORMAL)
+        side.end(NORMAL)
         with pytest.raises(asyncio.CancelledError):
             await task
 
@@ -127,10 +127,34 @@ def test_an_end_in_the_turn_of_the_loop_that_leaves_the_scope_does_not_cancel_wh
     async def story() -> None:
         side = Side("caller")
         async with hangup_scope(side):
-            side.ended.set_result(NORMAL)
+            side.end(NORMAL)
         await asyncio.sleep(1)
 
     run(story())
+
+
+def test_an_end_overtakes_what_has_woken_the_task_in_the_same_turn_of_the_loop() -> None:
+    async def story() -> None:
+        side, answers, seen = Side("caller"), asyncio.Queue[str](), []
+
+        def one_batch() -> None:
+            answers.put_nowait("200")
+            side.end(NORMAL)
+
+        asyncio.get_running_loop().call_later(1, one_batch)
+        with pytest.raises(CallEnded):
+            async with hangup_scope(side):
+                seen.append(await answers.get())
+        assert seen == []
+
+    run(story())
+
+
+def test_the_first_reason_of_an_end_stands() -> None:
+    side = Side("caller")
+    side.end(FAILURES[7505])
+    side.end(NORMAL)
+    assert side.ended is FAILURES[7505]
 
 
 def answer(*reasons: str) -> SipResponse:

@@ -82,6 +82,27 @@ def test_a_cancel_that_crosses_our_200_has_no_effect() -> None:
     play(story)
 
 
+def test_a_cancel_in_one_batch_with_the_callees_200_ends_the_call_unanswered() -> None:
+    """The caller is told 487, so the record must not say that it was answered."""
+
+    async def story(lab: Lab) -> None:
+        lab.dial()
+        invite = await lab.ring()
+        await lab.caller.receive(180, ignoring=(100,))
+        lab.callee.send(lab.callee.response(invite, 200, body=sdp("10.0.0.21", 41000)))
+        lab.caller.send(lab.caller.cancel())
+        await lab.callee.receive("ACK")
+        await lab.answer_bye(lab.callee)
+        await lab.caller.receive(200)
+        await lab.refused(487)
+        cdr = await lab.cdr()
+        assert (cdr.failure, cdr.ended_by, cdr.a.sip_status) == (7502, "caller", 487)
+        assert (cdr.answered_at, cdr.answered_in_at, cdr.announcement) == (None, None, "")
+        assert lab.verbs("play", "record") == []
+
+    play(story)
+
+
 def test_both_hang_up_at_once() -> None:
     async def story(lab: Lab) -> None:
         await lab.establish()

@@ -345,7 +345,7 @@ def test_hanging_up_while_a_hold_is_under_way(side: str) -> None:
         await pair.told.receive_request("INVITE")
         pair.told.send(pair.told.request("BYE"))
         await pair.told.receive_response(200)
-        assert await pair.answered(488)
+        assert await pair.answered(487)
         await lab.answer_bye(pair.asks)
         assert (await lab.cdr()).failure == 0
 
@@ -362,7 +362,7 @@ def test_a_dialog_that_turns_out_dead_ends_the_call(side: str, status: int) -> N
         pair = Pair(lab, side)
         pair.ask("sendonly")
         await pair.tell("sendonly", status)
-        await pair.answered(488)
+        await pair.answered(487)
         bye = await lab.answer_bye(pair.asks)
         assert (bye.headers.get("Reason") or "").startswith("Q.850;cause=38;")
         cdr = await lab.cdr()
@@ -378,7 +378,7 @@ def test_a_hold_that_is_never_answered_ends_the_call() -> None:
         pair.ask("sendonly")
         begin = asyncio.get_running_loop().time()
         await lab.caller.receive_response(100)
-        await pair.answered(488)
+        await pair.answered(487)
         await lab.answer_bye(lab.caller)
         assert asyncio.get_running_loop().time() - begin == pytest.approx(32, abs=0.1)  # 64*T1
         assert "BYE" in lab.callee.pending()

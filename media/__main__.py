@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import ctypes
+import logging
 import os
 import resource
 import signal
@@ -31,10 +32,11 @@ def read_arguments(arguments: Sequence[str] | None = None) -> tuple[ServerSettin
     add("--silence-s", default=60.0, type=float, metavar="S", help="tell when nothing was received for so long")
     add("--grace-s", default=60.0, type=float, metavar="S", help="keep the calls of a controller that went away")
     add("--io", default="auto", choices=("auto", "epoll", "uring"), help="how sockets are read and written")
+    add("--realtime", action="store_true", help="RTP before all other work (SCHED_RR); needs CAP_SYS_NICE")
     add("--parent", default=None, type=int, metavar="PID", help="end when this parent process ends")
     values = parser.parse_args(arguments)
     first, last = values.ports
-    engine = Settings(values.bind, first, last, values.silence_s, values.io)
+    engine = Settings(values.bind, first, last, values.silence_s, values.io, values.realtime)
     return ServerSettings(values.socket, values.grace_s, engine), values.parent
 
 
@@ -79,6 +81,7 @@ async def serve(settings: ServerSettings) -> None:
 def main() -> None:
     """Entry point."""
     settings, parent = read_arguments()
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     if parent is not None:
         die_with_parent(parent)
         leave_process_group()

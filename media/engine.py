@@ -6,6 +6,7 @@ Called by media/server.py on the event loop's thread. Never sees a packet: those
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import secrets
 import socket
@@ -17,6 +18,8 @@ from media import _native, protocol
 from media.ports import PortPool, PortsExhausted
 from media.prompts import PromptCache, PromptError
 from media.recorder import hash_recording, open_recording
+
+log = logging.getLogger(__name__)
 
 
 class CommandRefused(Exception):
@@ -34,13 +37,14 @@ class Session(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the engine is started with. Times in seconds; `io`: auto, epoll or uring."""
+    """What the engine is started with. Times in seconds; `io`: auto, epoll or uring; `realtime`: before other work."""
 
     bind: str = "127.0.0.1"
     first_port: int = 20000
     last_port: int = 29999
     silence_s: float = 60.0
     io: str = "auto"
+    realtime: bool = False
 
 
 @dataclass(slots=True)
@@ -72,6 +76,8 @@ class Engine:
         self.settings = settings
         self._ports = PortPool(settings.bind, settings.first_port, settings.last_port)
         self._core = _native.Core(min(self._ports.pairs, 32768), settings.silence_s, settings.io)
+        if settings.realtime and not self._core.take_precedence():
+            log.warning("real-time scheduling is refused (it needs CAP_SYS_NICE): RTP waits its turn like other work")
         self._prompts = PromptCache()
         self._endpoints: dict[int, _Endpoint] = {}
         self._playbacks: dict[int, _Owned] = {}

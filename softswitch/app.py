@@ -266,7 +266,8 @@ def _media_parts(config: Config) -> tuple[MediaProcess | None, ServerDriver | Nu
     if media.server:
         return None, driver
     arguments = ["--socket", media.socket, "--bind", media.bind, "--ports", media.ports]
-    return MediaProcess([*arguments, "--silence-s", str(media.silence_s)]), driver
+    arguments += ["--silence-s", str(media.silence_s), *(["--realtime"] if media.realtime else [])]
+    return MediaProcess(arguments), driver
 
 
 def _call_settings(config: Config, identity_host: str) -> CallSettings:

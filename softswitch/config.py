@@ -111,6 +111,10 @@ class MediaSettings(Section):
         default="20000-29999", description="RTP and RTCP ports, first-last"
     )
     silence_s: Seconds = Field(default=60, description="seconds without RTP from either side after which a call ends")
+    realtime: bool = Field(
+        default=False,
+        description="the media server we start handles RTP before any other work on the machine; needs CAP_SYS_NICE",
+    )
 
     @property
     def port_range(self) -> tuple[int, int]:

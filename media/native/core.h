@@ -264,6 +264,7 @@ struct worker {
 
 /* worker.c */
 bool worker_start(struct worker *worker, uint32_t capacity, int64_t silence_ns, int event_fd, const char *io);
+bool worker_take_precedence(struct worker *worker);
 void worker_stop(struct worker *worker);
 bool worker_command(struct worker *worker, const struct command *command);
 struct event *worker_event(struct worker *worker, enum event_type type, uint32_t handle);

@@ -371,6 +371,11 @@ static void core_dealloc(Core *self)
     Py_TYPE(self)->tp_free((PyObject *)self);
 }
 
+static PyObject *core_take_precedence(Core *self, PyObject *Py_UNUSED(ignored))
+{
+    return PyBool_FromLong(self->running && worker_take_precedence(&self->worker));
+}
+
 static PyObject *core_fileno(Core *self, PyObject *Py_UNUSED(ignored))
 {
     return PyLong_FromLong(self->event_fd);
@@ -391,6 +396,8 @@ static PyMethodDef core_methods[] = {
     {"close", (PyCFunction)core_close, METH_VARARGS, "close(endpoint)"},
     {"events", (PyCFunction)core_events, METH_NOARGS, "events() -> list of tuples that begin with type and handle"},
     {"fileno", (PyCFunction)core_fileno, METH_NOARGS, "fileno() -> descriptor that is readable while events wait"},
+    {"take_precedence", (PyCFunction)core_take_precedence, METH_NOARGS,
+     "take_precedence() -> whether RTP now comes before other work (SCHED_RR); needs CAP_SYS_NICE"},
     {"stop", (PyCFunction)core_stop, METH_NOARGS, "stop(): end the threads and complete the recordings"},
     {NULL, NULL, 0, NULL},
 };

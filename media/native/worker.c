@@ -198,17 +198,9 @@ static void worker_close_all(struct worker *worker)
     }
 }
 
-/* RTP comes before whatever else wants the processor, where we may say so (CAP_SYS_NICE). */
-static void worker_take_precedence(void)
-{
-    struct sched_param parameters = {.sched_priority = 1};
-    pthread_setschedparam(pthread_self(), SCHED_RR, &parameters);
-}
-
 static void *worker_run(void *argument)
 {
     struct worker *worker = argument;
-    worker_take_precedence();
     while (!worker->stopping) {
         worker_sleep(worker);
         worker_tick(worker);
@@ -244,6 +236,13 @@ bool worker_start(struct worker *worker, uint32_t capacity, int64_t silence_ns, 
     worker->io = io_create(capacity, worker->wake_fd, io);
     return worker->io && writer_start(&worker->writer, event_fd)
            && pthread_create(&worker->thread, NULL, worker_run, worker) == 0;
+}
+
+/* RTP comes before whatever else wants the processor; false where we may not say so (CAP_SYS_NICE). */
+bool worker_take_precedence(struct worker *worker)
+{
+    struct sched_param parameters = {.sched_priority = 1};
+    return pthread_setschedparam(worker->thread, SCHED_RR, &parameters) == 0;
 }
 
 /* Ends both threads; open recordings are completed on disk. Waits: call it without the GIL. */

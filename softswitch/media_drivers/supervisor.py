@@ -26,7 +26,7 @@ class MediaProcess:
 
     def __init__(self, arguments: Sequence[str]) -> None:
         self.restarts = 0
-        self._arguments = tuple(arguments)
+        self.arguments = tuple(arguments)
         self._process: asyncio.subprocess.Process | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -55,7 +55,7 @@ class MediaProcess:
                 await self._process.wait()
 
     async def _spawn(self) -> asyncio.subprocess.Process:
-        command = (sys.executable, "-m", "media", *self._arguments, "--parent", str(os.getpid()))
+        command = (sys.executable, "-m", "media", *self.arguments, "--parent", str(os.getpid()))
         # Not in a session of its own: the kernel schedules sessions against each other (sched_autogroup), and media's,
         # which wakes for a moment every 2 ms, was left waiting for seconds while another used all processors.
         return await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.DEVNULL)

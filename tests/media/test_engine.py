@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
+import os
 import random
 import struct
 from pathlib import Path
@@ -12,6 +14,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from media import _native
+from media.engine import Engine, Settings
 from softswitch.interfaces import RecordingReport
 from tests.media.phone import linear, loudness, tone, wait_for_seconds, wav
 from tests.media.support import obeyed, room, run
@@ -149,3 +153,42 @@ def test_a_file_that_was_taken_away_while_it_was_written_is_not_named() -> None:
             assert await recording.finished == RecordingReport("", 0.0, 0, "", truncated=True)
 
     run(story)
+
+
+def round_robin_threads() -> int:
+    """How many threads of this process come before other work."""
+    threads = [int(name) for name in os.listdir("/proc/self/task")]
+    return sum(os.sched_getscheduler(thread) == os.SCHED_RR for thread in threads)
+
+
+def test_rtp_comes_before_other_work_only_where_that_is_asked_for() -> None:
+    core = _native.Core(4, 60.0, "epoll")
+    assert round_robin_threads() == 0
+    taken = core.take_precedence()  # refused without CAP_SYS_NICE
+    assert round_robin_threads() == (1 if taken else 0)
+    core.stop()
+    assert not core.take_precedence()
+
+
+class MeekCore:
+    """A core that may not take precedence; counts how often it was asked."""
+
+    asked = 0
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def take_precedence(self) -> bool:
+        MeekCore.asked += 1
+        return False
+
+
+def test_a_refused_precedence_is_warned_of_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(_native, "Core", MeekCore)
+    Engine(Settings())
+    assert MeekCore.asked == 0
+    with caplog.at_level(logging.WARNING):
+        Engine(Settings(realtime=True))
+    assert [(record.levelname, "CAP_SYS_NICE" in record.message) for record in caplog.records] == [("WARNING", True)]

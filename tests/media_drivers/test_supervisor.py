@@ -6,8 +6,13 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import pytest
+from structlog.testing import capture_logs
+
+from softswitch.media_drivers import supervisor
 from softswitch.media_drivers.supervisor import MediaProcess
 from tests.media.phone import wait_for_seconds
 from tests.media.support import run
@@ -78,3 +83,119 @@ def test_the_child_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
                 await wait_for_seconds(0.01)
 
     run(story)
+
+
+Spawn = Callable[..., Awaitable[asyncio.subprocess.Process]]
+spawn: Spawn = asyncio.create_subprocess_exec
+
+
+async def sleeper(*_: object, **__: object) -> asyncio.subprocess.Process:
+    """A child that does nothing, for longer than any test."""
+    return await spawn("sleep", "60")
+
+
+async def until_started_again(process: MediaProcess, times: int) -> None:
+    async with asyncio.timeout(10):
+        while process.restarts < times:
+            await wait_for_seconds(0.005)
+
+
+def test_a_start_that_is_refused_is_tried_again_ever_more_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story() -> None:
+        allowed = iter([True, False, False, False, True])
+
+        async def scarce(*_: object, **__: object) -> asyncio.subprocess.Process:
+            if not next(allowed):
+                raise OSError("no more processes")
+            return await sleeper()
+
+        monkeypatch.setattr(asyncio, "create_subprocess_exec", scarce)
+        monkeypatch.setattr(supervisor, "FIRST_BACK_OFF_S", 0.01)
+        process = MediaProcess(())
+        await process.start()
+        assert process.pid
+        with capture_logs() as logs:
+            os.kill(process.pid, signal.SIGKILL)
+            await until_started_again(process, 1)
+        assert [entry.get("retry_in_s") for entry in logs] == [None, 0.02, 0.04, 0.08]
+        assert [entry.get("error") for entry in logs] == [None] + ["no more processes"] * 3
+        assert process.pid
+        await process.stop()
+
+    run(story)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_child_that_is_born_while_we_stop_is_ended(first: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story() -> None:
+        born: list[asyncio.subprocess.Process] = []
+        labour, delivery = asyncio.Event(), asyncio.Event()
+
+        async def slow(*_: object, **__: object) -> asyncio.subprocess.Process:
+            if first or born:
+                labour.set()
+                await delivery.wait()
+            born.append(await sleeper())
+            return born[-1]
+
+        monkeypatch.setattr(asyncio, "create_subprocess_exec", slow)
+        monkeypatch.setattr(supervisor, "FIRST_BACK_OFF_S", 0.01)
+        process = MediaProcess(())
+        starting = asyncio.create_task(process.start())
+        if not first:
+            await starting
+            born[0].kill()
+        await labour.wait()
+        stopping = asyncio.create_task(process.stop())
+        await wait_for_seconds(0.01)
+        delivery.set()
+        await asyncio.gather(starting, stopping)
+        assert process.pid is None
+        assert not any(is_running(child.pid) for child in born)
+        assert process.restarts == 0
+
+    run(story)
+
+
+def test_a_child_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story() -> None:
+        async def stubborn(*_: object, **__: object) -> asyncio.subprocess.Process:
+            child = await spawn("sh", "-c", "trap '' TERM; echo; exec sleep 60", stdout=asyncio.subprocess.PIPE)
+            assert child.stdout
+            await child.stdout.readline()  # it is deaf by now
+            return child
+
+        monkeypatch.setattr(asyncio, "create_subprocess_exec", stubborn)
+        monkeypatch.setattr(supervisor, "STOP_S", 0.05)
+        process = MediaProcess(())
+        await process.start()
+        child = process.pid
+        assert child
+        await process.stop()
+        assert not is_running(child)
+
+    run(story)
+
+
+def test_a_child_that_ran_for_long_is_started_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story() -> None:
+        monkeypatch.setattr(asyncio, "create_subprocess_exec", sleeper)
+        monkeypatch.setattr(supervisor, "FIRST_BACK_OFF_S", 0.01)
+        monkeypatch.setattr(supervisor, "STEADY_S", 0.0)
+        process = MediaProcess(())
+        await process.start()
+        with capture_logs() as logs:
+            for times in (1, 2, 3):
+                assert process.pid
+                os.kill(process.pid, signal.SIGKILL)
+                await until_started_again(process, times)
+        assert [entry["restart_in_s"] for entry in logs] == [0.01] * 3
+        await process.stop()
+
+    run(story)
+
+
+def test_what_was_never_started_can_be_stopped() -> None:
+    process = MediaProcess(())
+    asyncio.run(process.stop())
+    assert process.pid is None

@@ -21,7 +21,7 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 
 from softswitch.call.cdr import CallRecord
-from softswitch.call.hangup import CallEnded, refusal
+from softswitch.call.hangup import CallEnded, hangup_scope, refusal
 from softswitch.call.leak_guard import LeakGuard
 from softswitch.call.leg import InboundLeg, OutboundLeg
 from softswitch.call.services import CallServices
@@ -35,6 +35,7 @@ NO_ANSWER_IN_TIME = FAILURES[8101]
 NO_CONNECTION = FAILURES[8035]
 RINGBACK = "ringback"  # the built-in one
 USELESS_ANSWER = FAILURES[7506]
+GONE_UNHEARD = Failure(7506, 480, 31, "the callee hung up before its answer was heard")
 
 
 class _Refused(Exception):
@@ -57,7 +58,8 @@ async def dial(route: Route, a: InboundLeg, record: CallRecord, services: CallSe
             end = NORMAL
             try:
                 with _trunk_taken(target, services):
-                    await _ring(b, target, route, caller_hears, record, services)
+                    async with _until_it_hangs_up(b):
+                        await _ring(b, target, route, caller_hears, record, services)
                     caller_hears.stop()
                     yield b
                     return
@@ -82,6 +84,16 @@ def _trunk_taken(target: Target, services: CallServices) -> Iterator[None]:
         except CallRejected as full:
             raise _Refused(full.failure, go_on=True, retry_after_s=full.retry_after_s) from full
         yield
+
+
+@asynccontextmanager
+async def _until_it_hangs_up(b: OutboundLeg) -> AsyncIterator[None]:
+    """A BYE may overtake the 2xx that it follows (RFC 3261 15): somebody has taken the call, so nobody else is rung."""
+    try:
+        async with hangup_scope(b):
+            yield
+    except CallEnded:
+        raise CallEnded(b, GONE_UNHEARD) from None
 
 
 def _reason_for_callee(a: InboundLeg, end: Failure) -> Failure:

@@ -26,6 +26,30 @@ async def answered_by_second(lab: Lab) -> None:
     assert (cdr.failure, cdr.b.trunk, cdr.ended_by) == (0, "second", "caller")
 
 
+def test_a_bye_that_overtakes_the_callees_lost_200_ends_the_call_at_once_and_rings_nobody_else() -> None:
+    """RFC 3261 15: the callee has answered, whatever we have heard of it."""
+
+    async def story(lab: Lab) -> None:
+        lab.dial()
+        invite = await lab.ring()
+        lab.wire.lose("200", source=FIRST)
+        lost = lab.callee.response(invite, 200, body=sdp("10.0.0.21", 41000))
+        lab.callee.send(lost)
+        lab.callee.send(lab.callee.request("BYE"))
+        await lab.callee.receive(200)
+        refused = await lab.refused(480)
+        assert (refused.headers.get("Reason") or "").startswith("Q.850;cause=16;")
+        assert asyncio.get_running_loop().time() == 0
+        lab.callee.send(lost)  # it was not acknowledged
+        await lab.callee.receive("ACK")
+        await lab.second.silence(70)
+        cdr = await lab.cdr()
+        assert (cdr.failure, cdr.words) == (7506, "the callee hung up before its answer was heard")
+        assert (cdr.answered_at, cdr.ended_by, cdr.b.cause) == (None, "callee", 16)
+
+    play(story)
+
+
 @pytest.mark.parametrize("status", [403, 408, 500, 502, 503, 488, 302])
 def test_a_target_that_cannot_is_followed_by_the_next(status: int) -> None:
     async def story(lab: Lab) -> None:

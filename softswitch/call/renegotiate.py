@@ -76,6 +76,8 @@ class Renegotiations:
 async def _pass_on(change: Renegotiation) -> None:
     if change.request is None:
         await _tell(change.other, change.leg.wish)
+    elif change.request.answered:
+        return  # cancelled while it waited its turn
     elif not change.request.message.body:
         change.leg.answer_without_offer(change.request, change.other.wish)
     else:
@@ -90,6 +92,10 @@ async def _pass_offer(leg: Leg, other: Leg, request: InDialogRequest) -> None:
         leg.settle(request, offer, other.wish)
         return
     status = await _tell(other, offer.direction)
+    if request.answered:  # cancelled meanwhile (RFC 3261 9.2): nothing has changed, which the other side must know too
+        if status < 300:
+            await _tell(other, leg.wish)
+        return
     if status >= 300:
         request.respond(status if status in (488, 491, 606) else 488)
         return

@@ -336,6 +336,77 @@ def test_one_who_asks_twice_is_served_in_turn() -> None:
     play(story)
 
 
+async def cancelled(pair: Pair, request: SipRequest) -> None:
+    """The one who asks thinks better of it (RFC 3261 9); no other INVITE may have been sent meanwhile."""
+    pair.asks.invite_sent = request
+    pair.asks.send(pair.asks.cancel())
+    await pair.asks.receive_response(200, ignoring=(100,))
+    await pair.answered(487)
+
+
+@both_sides
+def test_a_hold_that_is_cancelled_is_taken_back_at_the_other_side(side: str) -> None:
+    async def story(lab: Lab) -> None:
+        await lab.establish()
+        pair = Pair(lab, side)
+        hold = pair.ask("sendonly")
+        invite = await pair.told.receive_request("INVITE")
+        await cancelled(pair, hold)
+        pair.told.send(pair.told.response(invite, 200, body=pair.body(pair.told, "recvonly")))
+        await pair.told.receive("ACK")
+        await pair.tell("sendrecv")
+        for endpoint in lab.endpoints():
+            assert endpoint.remote is not None
+            assert endpoint.remote.sending and endpoint.remote.receiving
+        pair.ask("sendonly")  # it is a change, as before
+        await pair.tell("sendonly")
+        await pair.answered()
+        await lab.hang_up()
+
+    play(story)
+
+
+@both_sides
+def test_a_hold_that_is_cancelled_and_that_the_other_side_refuses_is_forgotten(side: str) -> None:
+    async def story(lab: Lab) -> None:
+        await lab.establish()
+        pair = Pair(lab, side)
+        hold = pair.ask("sendonly")
+        invite = await pair.told.receive_request("INVITE")
+        await cancelled(pair, hold)
+        pair.told.send(pair.told.response(invite, 488))
+        await pair.told.receive("ACK")
+        await pair.told.silence(5)
+        await lab.hang_up()
+
+    play(story)
+
+
+@both_sides
+@pytest.mark.parametrize("direction", ["", "sendonly"])
+def test_a_reinvite_that_is_cancelled_while_it_waits_its_turn_is_not_carried_out(side: str, direction: str) -> None:
+    async def story(lab: Lab) -> None:
+        await lab.establish()
+        pair = Pair(lab, side)
+        update = pair.asks.request("UPDATE", body=pair.body(pair.asks, "inactive"))
+        pair.asks.send(update)
+        invite = await pair.told.receive_request("INVITE")
+        waiting = pair.asks.request("INVITE", body=pair.body(pair.asks, direction) if direction else b"")
+        pair.asks.send(waiting)
+        await cancelled(pair, waiting)
+        pair.told.send(pair.told.response(invite, 200, body=pair.body(pair.told, "inactive")))
+        await pair.told.receive("ACK")
+        await pair.answered()
+        await pair.told.silence(1)
+        pair.ask("sendrecv")  # its ACK is not taken for the one of the cancelled
+        await pair.tell("sendrecv")
+        await pair.answered()
+        await pair.told.silence(40)
+        await lab.hang_up()
+
+    play(story)
+
+
 @both_sides
 def test_hanging_up_while_a_hold_is_under_way(side: str) -> None:
     async def story(lab: Lab) -> None:

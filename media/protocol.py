@@ -43,7 +43,9 @@ class OpenEndpoint(Message, frozen=True):
 
 
 class ConfigureEndpoint(Message, frozen=True):
-    """The far end of an endpoint: address, payload types and directions by SDP. `nat`: latch on any first sender."""
+    """The far end of an endpoint: address, payload types and directions by SDP. `nat`: latch on the first sender,
+    whatever address SDP named; without it only that address counts.
+    """
 
     endpoint: int
     address: str

@@ -262,7 +262,7 @@ def _media_parts(config: Config) -> tuple[MediaProcess | None, ServerDriver | Nu
     media = config.media
     if media.driver == "null":
         return None, NullDriver(address=media.bind)
-    driver = ServerDriver(media.server or media.socket, advertised=media.advertised)
+    driver = ServerDriver(media.server or media.socket, advertised=media.advertised, nat=media.nat)
     if media.server:
         return None, driver
     arguments = ["--socket", media.socket, "--bind", media.bind, "--ports", media.ports]

@@ -111,6 +111,10 @@ class MediaSettings(Section):
         default="20000-29999", description="RTP and RTCP ports, first-last"
     )
     silence_s: Seconds = Field(default=60, description="seconds without RTP from either side after which a call ends")
+    nat: bool = Field(
+        default=False,
+        description="far ends send from other addresses than their SDP names: follow the first that sends to a port",
+    )
     realtime: bool = Field(
         default=False,
         description="the media server we start handles RTP before any other work on the machine; needs CAP_SYS_NICE",

@@ -19,6 +19,7 @@ from softswitch.app import Switch, _media_parts
 from softswitch.config import Config
 from softswitch.errors import ConfigError
 from softswitch.interfaces import App, Mode
+from softswitch.media_drivers.server import ServerDriver
 from softswitch.sdp.offer_answer import local_offer
 from softswitch.sip.client_session import ClientSession
 from softswitch.sip.message import SipRequest, SipResponse
@@ -291,4 +292,8 @@ def test_media_settings_reach_the_media_server_we_start(tmp_path: Path) -> None:
     asked = started_with(socket="m.sock", bind="127.0.0.3", ports="4000-4999", silence_s=7.0, realtime=True)
     assert asked == ServerSettings("m.sock", engine=Settings("127.0.0.3", 4000, 4999, 7.0, realtime=True))
     assert not started_with().engine.realtime
+    for nat in (False, True):
+        driver = _media_parts(config(tmp_path, media={"driver": "server", "nat": nat}))[1]
+        assert isinstance(driver, ServerDriver)
+        assert driver.nat == nat
     assert _media_parts(config(tmp_path, media={"driver": "server", "server": "their.sock"}))[0] is None

@@ -157,8 +157,8 @@ struct endpoint {
     uint8_t digit;
     bool digit_seen;
     uint64_t dropped;
-    struct sockaddr_in announced; /* by SDP; `from` differs once latched */
-    int64_t heard_at;   /* last RTP, 0: never */
+    struct sockaddr_in announced; /* by SDP; `from` differs once latched (behind NAT) */
+    int64_t heard_at;   /* last RTP from there, 0: none since it was announced */
     int64_t quiet_from; /* start of the present silence */
     int64_t report_at;  /* next RTCP report */
     int64_t remote_lost;

@@ -1,4 +1,4 @@
-/* One RTP/RTCP port pair: who may send to it (RFC 4961 symmetric latch), digits (RFC 4733), silence, reports. */
+/* One RTP/RTCP port pair: who may send to it (RFC 7362 latch where NAT is expected), digits (RFC 4733), silence, reports. */
 #include "core.h"
 
 #include <string.h>
@@ -143,12 +143,13 @@ void endpoint_close(struct worker *worker, struct endpoint *endpoint)
 
 /* Reception */
 
-/* Three packets of one stream from another port of the same host (behind NAT, by setting, from any host, as long as
- * nothing was heard) move the far end there, once the known one is quiet: a stranger can't take over live talk. */
+/* Only the address that SDP named counts: what still arrives of the last call on this port is not taken for the next.
+ * Behind NAT, by setting, three packets of one stream move the far end: from any host as long as nothing was heard,
+ * later from another port of the same host, once the known one is quiet. A stranger can't take over live talk. */
 static bool endpoint_latches(struct endpoint *endpoint, const struct sockaddr_in *from, const struct rtp *rtp, int64_t now)
 {
-    bool quiet = !endpoint->heard_at || now - endpoint->heard_at > LATCH_QUIET_NS;
-    if (!quiet || !(same_host(from, &endpoint->from) || (endpoint->nat && !endpoint->heard_at)))
+    bool moved = same_host(from, &endpoint->from) && now - endpoint->heard_at > LATCH_QUIET_NS;
+    if (!endpoint->nat || !(moved || !endpoint->heard_at))
         return false;
     if (!same_address(from, &endpoint->candidate) || endpoint->candidate_ssrc != rtp->ssrc)
         endpoint->candidates = 0;

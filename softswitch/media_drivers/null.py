@@ -110,7 +110,7 @@ class NullEndpoint:
 
 
 class NullPlayback:
-    """Prompts that end when their files' time is over."""
+    """Prompts that end when their files' time is over; that time begins when the driver is up."""
 
     def __init__(
         self, driver: NullDriver, endpoints: tuple[NullEndpoint, ...], files: tuple[str, ...], *, loop: bool, mix: bool
@@ -119,12 +119,21 @@ class NullPlayback:
         self.files = files
         self.endpoints = endpoints
         self.mix = mix
+        self.loop = loop
         self._driver = driver
-        self._started_at = driver.loop.time()
+        self._duration_s = 0.0 if loop else driver.duration_of(files)
+        self._started_at: float | None = None
         self._reports: dict[int, PlayReport] = {}
         self._timer: asyncio.TimerHandle | None = None
-        if not loop:
-            self._timer = driver.loop.call_later(driver.duration_of(files), self._end, True)
+        if driver.up:
+            self.begin()
+
+    def begin(self) -> None:
+        """The driver is there to play."""
+        if self._started_at is None:
+            self._started_at = self._driver.loop.time()
+            if not self.loop:
+                self._timer = self._driver.loop.call_later(self._duration_s, self._end, True)
 
     def stop(self) -> None:
         """Stop now; the reports tell it was not completed."""
@@ -150,8 +159,10 @@ class NullPlayback:
             return
         if endpoint.playback is self:
             endpoint.playback = None
-        frames = round((self._driver.loop.time() - self._started_at) / FRAME_S)
-        first = round(self._started_at / FRAME_S) * SAMPLES_PER_FRAME & 0xFFFFFFFF
+        now = self._driver.loop.time()
+        started_at = now if self._started_at is None else self._started_at
+        frames = round((now - started_at) / FRAME_S)
+        first = round(started_at / FRAME_S) * SAMPLES_PER_FRAME & 0xFFFFFFFF
         last = (first + max(frames - 1, 0) * SAMPLES_PER_FRAME) & 0xFFFFFFFF
         self._reports[endpoint.port] = PlayReport(frames, first, last, completed)
 
@@ -251,19 +262,22 @@ class NullDriver:
     def play(
         self, endpoints: Sequence[MediaEndpoint], files: Sequence[str], *, loop: bool = False, mix: bool = False
     ) -> NullPlayback:
-        """Play for the files' time; what played there before ends. A file that can't be played fails `finished`."""
+        """Play for the files' time, begun when the driver is up; a file that can't be played fails `finished`.
+
+        What played there before ends.
+        """
         listeners = tuple(_own(endpoint) for endpoint in endpoints)
         names = tuple(files)
         self.note("play", *listeners, files=names, loop=loop, mix=mix)
         try:
-            playback = NullPlayback(self, listeners, names, loop=loop or not self.up, mix=mix)
+            playback = NullPlayback(self, listeners, names, loop=loop, mix=mix)
         except PromptError as error:
             return self._failed_playback(listeners, names, MediaError(str(error)))
         for endpoint in listeners:
             if endpoint.playback:
                 endpoint.playback.leave(endpoint)
             endpoint.playback = playback
-        if not self.up or all(endpoint.closed for endpoint in listeners):
+        if all(endpoint.closed for endpoint in listeners):
             playback.stop()
         return playback
 
@@ -277,15 +291,18 @@ class NullDriver:
         return recording
 
     def die(self) -> None:
-        """The media server is gone: playing ends incomplete, opening fails, until `revive`."""
+        """The media server is gone: what plays, but for loops, ends incomplete; opening fails, until `revive`."""
         self.up = False
         for endpoint in list(self.endpoints):
-            if endpoint.playback:
+            if endpoint.playback and not endpoint.playback.loop:
                 endpoint.playback.leave(endpoint)
 
     def revive(self) -> None:
-        """The media server is back with the endpoints that were open."""
+        """The media server is back with the endpoints that were open, and begins what it was told to play meanwhile."""
         self.up = True
+        for endpoint in self.endpoints:
+            if endpoint.playback:
+                endpoint.playback.begin()
 
     def verbs(self) -> list[str]:
         """The verbs of `commands` in order, for short assertions."""

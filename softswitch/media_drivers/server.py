@@ -29,8 +29,9 @@ log = structlog.get_logger(__name__)
 class ServerDriver:
     """Implements MediaDriver with the media server at `socket`.
 
-    `up` tells whether the server answers, `totals` its last counters; `nat` lets endpoints latch on any first sender,
-    `advertised` stands in session descriptions in place of the address that ports are bound to.
+    `up` tells whether the server answers, `totals` its last counters; `nat` lets endpoints latch on the first sender
+    where otherwise only the address counts that SDP named; `advertised` stands in session descriptions in place of the
+    address that ports are bound to.
     """
 
     def __init__(self, socket: str, *, advertised: str = "", open_timeout_s: float = 5.0, nat: bool = False) -> None:
@@ -134,14 +135,11 @@ class ServerDriver:
     def play(
         self, endpoints: Sequence[MediaEndpoint], files: Sequence[str], *, loop: bool = False, mix: bool = False
     ) -> ServerPlayback:
-        """Play `files`; one that can't be played fails `finished` with MediaError."""
+        """Play `files`; one that can't be played fails `finished`. Begins when the server is back where it is away."""
         names = tuple(_own(endpoint).name for endpoint in endpoints)
         playback = ServerPlayback(self, protocol.Play(next(self._ids), names, tuple(files), loop, mix))
-        if not self.up:
-            playback.server_gone()
-        else:
-            self.playbacks[playback.command.playback] = playback
-            self.send(playback.command)
+        self.playbacks[playback.command.playback] = playback
+        self.send(playback.command)
         return playback
 
     def record(self, path: str, left: MediaEndpoint, right: MediaEndpoint, *, stereo: bool = False) -> ServerRecording:

@@ -92,6 +92,9 @@ class ServerEndpoint:
         if self.closed:
             self._driver.endpoints.pop(self.name, None)
             _resolve(self.statistics, EndpointStatistics())
+            for playback in list(self._driver.playbacks.values()):
+                if self._driver.endpoints.keys().isdisjoint(playback.command.endpoints):
+                    playback.stop()
 
     def report(self, event: protocol.EndpointClosed) -> None:
         """The server's final figures."""

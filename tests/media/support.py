@@ -63,7 +63,7 @@ class Room:
 
 @contextlib.asynccontextmanager
 async def room(
-    *, silence_s: float = 60.0, first_port: int = 31000, pairs: int = 20, io: str = "auto"
+    *, silence_s: float = 60.0, first_port: int = 31000, pairs: int = 20, io: str = "auto", nat: bool = False
 ) -> AsyncIterator[Room]:
     """A server and a driver for the length of a block."""
     with TemporaryDirectory() as name:
@@ -71,7 +71,7 @@ async def room(
         path = f"{name}/media.sock"
         server = MediaServer(ServerSettings(path, 0.0, settings))
         await server.start()
-        driver = ServerDriver(path)
+        driver = ServerDriver(path, nat=nat)
         await driver.start()
         place = Room(driver, Path(name))
         try:

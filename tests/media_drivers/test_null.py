@@ -9,6 +9,7 @@ import pytest
 from softswitch.errors import MediaError
 from softswitch.interfaces import MediaDriver, RtpRemote
 from softswitch.media_drivers.null import NullDriver
+from tests.support.virtual_time import run
 
 REMOTE = RtpRemote("127.0.0.1", 4000, 8, 101)
 
@@ -48,21 +49,38 @@ def test_closing_ends_playing_and_recording() -> None:
     asyncio.run(_closing_ends_playing_and_recording())
 
 
-async def _a_dead_driver_opens_nothing_and_ends_prompts() -> None:
+async def _a_dead_driver_opens_nothing_and_ends_prompts_but_for_loops() -> None:
     driver = driver_with_prompts()
-    left = await driver.open_endpoint("c1")
-    playback = driver.play([left], ["long.wav"])
+    left, right = await driver.open_endpoint("c1"), await driver.open_endpoint("c1")
+    playback, ringback = driver.play([left], ["long.wav"]), driver.play([right], ["a.wav"], loop=True)
     driver.die()
     assert not (await playback.finished)[0].completed
-    assert not (await driver.play([left], ["a.wav"]).finished)[0].completed
     with pytest.raises(MediaError, match="away"):
         await driver.open_endpoint("c2")
     driver.revive()
     assert (await driver.open_endpoint("c2")).port != left.port
+    assert not ringback.finished.done()
 
 
-def test_a_dead_driver_opens_nothing_and_ends_prompts() -> None:
-    asyncio.run(_a_dead_driver_opens_nothing_and_ends_prompts())
+def test_a_dead_driver_opens_nothing_and_ends_prompts_but_for_loops() -> None:
+    asyncio.run(_a_dead_driver_opens_nothing_and_ends_prompts_but_for_loops())
+
+
+def test_what_a_dead_driver_is_told_to_play_begins_when_it_is_back() -> None:
+    async def story() -> None:
+        driver = driver_with_prompts()
+        left, right = await driver.open_endpoint("c1"), await driver.open_endpoint("c1")
+        driver.die()
+        heard, unheard = driver.play([left], ["a.wav"]), driver.play([right], ["a.wav"])
+        await asyncio.sleep(1)
+        right.close()
+        assert [(report.frames, report.completed) for report in unheard.finished.result()] == [(0, False)]
+        assert not heard.finished.done()
+        driver.revive()
+        (report,) = await heard.finished
+        assert (report.frames, report.completed) == (2, True)
+
+    run(story())
 
 
 async def _a_new_prompt_takes_over_the_endpoint() -> None:

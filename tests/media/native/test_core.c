@@ -1,179 +1,8 @@
 /* Unit tests of the native core under virtual time: no thread, no socket; what is sent lands in an array.
  *
- * Compiled with the sanitizers and run by tests/media/native/test_core.py. worker.c is included for its private parts.
+ * Compiled with the sanitizers and run by tests/media/native/test_core.py. What they share is in steps.h.
  */
-#include <stdio.h>
-#include <string.h>
-
-#include "../../../media/native/worker.c"
-
-#define SENT 65536
-
-#define CHECK(condition)                                                      \
-    do {                                                                      \
-        if (!(condition)) {                                                   \
-            fprintf(stderr, "%s:%d: %s\n", __func__, __LINE__, #condition);   \
-            exit(1);                                                          \
-        }                                                                     \
-    } while (0)
-
-struct sent {
-    uint32_t slot;
-    bool rtcp;
-    size_t length;
-    uint8_t data[MAX_PACKET];
-};
-
-static struct worker worker;
-static struct sent sent[SENT];
-static uint32_t sent_count;
-static uint8_t scratch[MAX_PACKET];
-static uint32_t seed = 1;
-
-/* Instead of io_*.c */
-
-static bool fake_open(struct io *io, uint32_t slot, int rtp_fd, int rtcp_fd)
-{
-    return io && rtp_fd == rtcp_fd && slot < 16;
-}
-
-static void fake_close(struct io *io, uint32_t slot)
-{
-    CHECK(io && slot < 16);
-}
-
-static uint8_t *fake_scratch(struct io *io)
-{
-    CHECK(io);
-    return scratch;
-}
-
-static void fake_send(struct io *io, uint32_t slot, bool rtcp, const uint8_t *data, size_t length,
-                      const struct sockaddr_in *to)
-{
-    CHECK(io && to->sin_port && length <= MAX_PACKET);
-    struct sent *packet = &sent[sent_count++ % SENT];
-    packet->slot = slot;
-    packet->rtcp = rtcp;
-    packet->length = length;
-    memcpy(packet->data, data, length);
-}
-
-static const struct io_kind fake_kind = {
-    .name = "fake", .open = fake_open, .close = fake_close, .scratch = fake_scratch, .send = fake_send};
-static struct io fake_io = {&fake_kind};
-
-struct io *io_create(uint32_t capacity, int wake_fd, const char *name)
-{
-    return capacity && wake_fd && name ? &fake_io : NULL;
-}
-
-const struct io_kind io_epoll, io_uring;
-
-/* Steps */
-
-static uint32_t chance(uint32_t below)
-{
-    seed = seed * 1664525u + 1013904223u;
-    return (seed >> 8) % below;
-}
-
-static struct sockaddr_in phone(uint32_t slot)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)(4000 + 2 * slot))};
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    return address;
-}
-
-static uint32_t open_endpoint(uint32_t slot, int payload_type, int event)
-{
-    struct command open = {.type = COMMAND_OPEN, .handle = 1u << 16 | slot};
-    open.open.ssrc = 100 + slot;
-    open.open.sequence = 65530;
-    open.open.timestamp = 0xFFFFFF00u;
-    worker_obey(&worker, &open);
-    struct command configure = {.type = COMMAND_CONFIGURE, .handle = open.handle};
-    configure.remote = (struct remote){phone(slot), (int16_t)payload_type, (int16_t)event, (int16_t)event, true, true, false};
-    worker_obey(&worker, &configure);
-    return open.handle;
-}
-
-static void give(uint32_t slot, uint8_t type, uint16_t sequence, uint32_t timestamp, const uint8_t *payload, size_t length)
-{
-    uint8_t *packet = malloc(RTP_HEADER + length); /* exactly as long as it is: the sanitizer sees every step beyond */
-    struct sockaddr_in from = phone(slot);
-    rtp_write(packet, false, type, sequence, timestamp, 7);
-    memcpy(packet + RTP_HEADER, payload, length);
-    endpoint_receive(&worker, slot, false, packet, RTP_HEADER + length, &from);
-    free(packet);
-}
-
-static void give_talk(uint32_t slot, uint16_t index)
-{
-    uint8_t payload[FRAME_SAMPLES];
-    memset(payload, 0x55, sizeof payload);
-    give(slot, PCMA, (uint16_t)(65000 + index), 160u * index, payload, sizeof payload);
-}
-
-static uint16_t sent_sequence(uint32_t index)
-{
-    return read16(sent[index].data + 2);
-}
-
-static uint32_t sent_timestamp(uint32_t index)
-{
-    return read32(sent[index].data + 4);
-}
-
-static void start(void)
-{
-    memset(&worker, 0, sizeof worker);
-    worker.capacity = 16;
-    worker.now = SECOND_NS;
-    worker.silence_ns = SECOND_NS;
-    worker.io = &fake_io;
-    g711_init();
-    CHECK(worker_pools(&worker));
-    CHECK(ring_create(&worker.writer.requests, 64, sizeof(struct write_request)));
-    worker.writer.wake_fd = eventfd(0, EFD_NONBLOCK);
-    sent_count = 0;
-}
-
-static void finish(void)
-{
-    worker_close_all(&worker);
-    close(worker.writer.wake_fd);
-    ring_destroy(&worker.writer.requests);
-    ring_destroy(&worker.commands);
-    ring_destroy(&worker.events);
-    free(worker.endpoints);
-    free(worker.playbacks);
-    free(worker.recordings);
-    free(worker.open.slot);
-    free(worker.playing.slot);
-    free(worker.recording.slot);
-}
-
-static void join(uint32_t a, uint32_t b)
-{
-    struct command connect = {.type = COMMAND_CONNECT, .handle = a};
-    connect.connect.other = b;
-    connect.connect.digits = true;
-    worker_obey(&worker, &connect);
-}
-
-static uint32_t count_events(enum event_type type)
-{
-    uint32_t count = 0;
-    const struct event *event;
-    while ((event = ring_peek(&worker.events))) {
-        count += event->type == type;
-        ring_pop(&worker.events);
-    }
-    return count;
-}
-
-/* Tests */
+#include "steps.h"
 
 static void test_g711_codes_survive_decoding_and_encoding(void)
 {
@@ -255,6 +84,52 @@ static void test_a_long_press_is_one_digit(void)
     event[0] = 16;                     /* a hook flash is no digit */
     give(0, 101, 6, 201600, event, 4);
     CHECK(count_events(EVENT_DIGIT) == 1);
+    finish();
+}
+
+/* How many of ten packets count that `host`:`port` sends to endpoint 0. */
+static uint64_t counted(uint32_t host, uint16_t port)
+{
+    uint8_t payload[FRAME_SAMPLES] = {0};
+    struct sockaddr_in from = {.sin_family = AF_INET, .sin_port = htons(port)};
+    from.sin_addr.s_addr = htonl(host);
+    uint64_t before = worker.endpoints[0].receiver.received_all;
+    for (uint16_t index = 0; index < 10; index++)
+        give_from(from, 0, PCMA, index, 160u * index, payload, sizeof payload);
+    return worker.endpoints[0].receiver.received_all - before;
+}
+
+static void test_only_the_announced_address_counts(void)
+{
+    start();
+    open_endpoint(0, PCMA, 101);
+    for (int round = 0; round < 2; round++, worker.now += SECOND_NS) { /* also when it is quiet */
+        CHECK(counted(INADDR_LOOPBACK, 4002) == 0);
+        CHECK(counted(INADDR_LOOPBACK + 1, 4000) == 0);
+        CHECK(counted(INADDR_LOOPBACK, 4000) == 10);
+    }
+    CHECK(worker.endpoints[0].dropped == 40);
+    finish();
+}
+
+/* RFC 7362: the first who keeps sending is the far end; others only while it is quiet, and from the same host. */
+static void test_behind_nat_the_first_sender_is_followed_and_then_held(void)
+{
+    start();
+    struct command configure = {.type = COMMAND_CONFIGURE, .handle = open_endpoint(0, PCMA, 101)};
+    configure.remote = (struct remote){phone(0), PCMA, 101, 101, true, true, true};
+    worker_obey(&worker, &configure);
+    CHECK(counted(INADDR_LOOPBACK + 1, 5000) == 8); /* two had to prove the third */
+    CHECK(worker.endpoints[0].line.to.sin_port == htons(5000));
+    CHECK(counted(INADDR_LOOPBACK + 1, 5002) == 0);
+    worker.now += SECOND_NS;
+    CHECK(counted(INADDR_LOOPBACK + 2, 5000) == 0);
+    CHECK(counted(INADDR_LOOPBACK + 1, 5002) == 8);
+    worker_obey(&worker, &configure); /* the same address again: what is known stays */
+    CHECK(counted(INADDR_LOOPBACK + 1, 5002) == 10);
+    configure.remote.address = phone(1);
+    worker_obey(&worker, &configure);
+    CHECK(counted(INADDR_LOOPBACK + 2, 6000) == 8);
     finish();
 }
 
@@ -446,6 +321,8 @@ int main(void)
     test_a_straggler_from_before_a_switch_is_dropped();
     test_a_restarted_source_goes_on_in_the_same_line();
     test_a_long_press_is_one_digit();
+    test_only_the_announced_address_counts();
+    test_behind_nat_the_first_sender_is_followed_and_then_held();
     test_silence_is_told_after_its_time();
     test_a_new_far_end_ends_the_silence_and_says_so();
     test_reports_tell_each_side_what_the_other_received();

@@ -5,6 +5,7 @@ PLAYED: int
 RECORDED: int
 TRUNCATED: int
 TOTALS: int
+WAV_HEADER_BYTES: int
 
 class Core:
     def __init__(self, capacity: int, silence_s: float, io: str = "auto") -> None: ...

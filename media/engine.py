@@ -10,9 +10,9 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from media import _native, protocol
 from media.ports import PortPool, PortsExhausted
@@ -69,6 +69,52 @@ class _Recording(_Owned):
     after: list[Callable[[], None]] = field(default_factory=list)  # what waits for the file
 
 
+Owned = TypeVar("Owned", bound=_Owned)
+
+
+class _Table(Generic[Owned]):
+    """All native objects of one `kind`, by handle and by their controllers' names."""
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+        self._by_handle: dict[int, Owned] = {}
+        self._by_name: dict[tuple[Session, int], Owned] = {}
+
+    def __iter__(self) -> Iterator[Owned]:
+        return iter(list(self._by_handle.values()))
+
+    def __getitem__(self, handle: int) -> Owned:
+        return self._by_handle[handle]
+
+    def find(self, handle: int) -> Owned | None:
+        return self._by_handle.get(handle)
+
+    def add(self, owned: Owned) -> None:
+        self._by_handle[owned.handle] = owned
+        self._by_name[owned.session, owned.id] = owned
+
+    def remove(self, handle: int) -> Owned:
+        owned = self._by_handle.pop(handle)
+        self._by_name.pop((owned.session, owned.id), None)
+        return owned
+
+    def check_new(self, session: Session, name: int) -> None:
+        if (session, name) in self._by_name:
+            raise CommandRefused(f"{self._kind} {name} is in use")
+
+    def handle(self, session: Session, name: int) -> int:
+        """Of what must exist."""
+        try:
+            return self._by_name[session, name].handle
+        except KeyError:
+            raise CommandRefused(f"{self._kind} {name} does not exist") from None
+
+    def handle_or_none(self, session: Session, name: int) -> int:
+        """Ends cross on the way: what is gone already has handle 0, for which the core does nothing."""
+        owned = self._by_name.get((session, name))
+        return owned.handle if owned else 0
+
+
 class Engine:
     """Everything the server can do; raises CommandRefused for what it can't."""
 
@@ -79,10 +125,9 @@ class Engine:
         if settings.realtime and not self._core.take_precedence():
             log.warning("real-time scheduling is refused (it needs CAP_SYS_NICE): RTP waits its turn like other work")
         self._prompts = PromptCache()
-        self._endpoints: dict[int, _Endpoint] = {}
-        self._playbacks: dict[int, _Owned] = {}
-        self._recordings: dict[int, _Recording] = {}
-        self._names: dict[tuple[Session, str, int], _Owned] = {}
+        self._endpoints: _Table[_Endpoint] = _Table("endpoint")
+        self._playbacks: _Table[_Owned] = _Table("playback")
+        self._recordings: _Table[_Recording] = _Table("recording")
         self._hashing: set[asyncio.Task[None]] = set()
         self.on_totals: Callable[[protocol.Totals], None] = lambda totals: None
         self._dispatch: dict[int, Callable[..., None]] = {
@@ -110,8 +155,8 @@ class Engine:
 
     def open_endpoint(self, session: Session, command: protocol.OpenEndpoint) -> protocol.Event:
         """Bind a pair, or take over the wanted one from a session without a controller."""
-        self._check_new(session, "endpoint", command.endpoint)
-        for endpoint in self._endpoints.values() if command.port else ():
+        self._endpoints.check_new(session, command.endpoint)
+        for endpoint in self._endpoints if command.port else ():
             if endpoint.port == command.port and endpoint.session.orphaned:
                 return self._take_over(session, command.endpoint, endpoint)
         try:
@@ -119,7 +164,7 @@ class Engine:
         except PortsExhausted as error:
             return protocol.EndpointFailed(command.endpoint, str(error))
         handle = self._open_native(rtp, rtcp)
-        self._own("endpoint", _Endpoint(session, command.endpoint, handle, port))
+        self._endpoints.add(_Endpoint(session, command.endpoint, handle, port))
         return protocol.EndpointOpened(command.endpoint, self.settings.bind, port)
 
     def _open_native(self, rtp: socket.socket, rtcp: socket.socket) -> int:
@@ -127,12 +172,12 @@ class Engine:
         return self._core.open(rtp.detach(), rtcp.detach(), random(32) | 1, random(15), random(31), random(64))
 
     def _take_over(self, session: Session, name: int, endpoint: _Endpoint) -> protocol.Event:
-        for recording in list(self._recordings.values()):
+        for recording in self._recordings:
             if endpoint.handle in (recording.left, recording.right):
                 self._core.close_recording(recording.handle)
-        self._disown("endpoint", endpoint)
+        self._endpoints.remove(endpoint.handle)
         endpoint.session, endpoint.id = session, name
-        self._own("endpoint", endpoint)
+        self._endpoints.add(endpoint)
         return protocol.EndpointOpened(name, self.settings.bind, endpoint.port, resumed=True)
 
     def configure(self, session: Session, command: protocol.ConfigureEndpoint) -> None:
@@ -142,7 +187,7 @@ class Engine:
             event_in = event_out
         try:
             self._core.configure(
-                self._handle(session, "endpoint", command.endpoint),
+                self._endpoints.handle(session, command.endpoint),
                 command.address,
                 command.port,
                 command.payload_type,
@@ -157,44 +202,42 @@ class Engine:
 
     def close_endpoint(self, session: Session, name: int) -> None:
         """Release; EndpointClosed follows."""
-        self._core.close(self._handle(session, "endpoint", name))
+        self._core.close(self._endpoints.handle(session, name))
 
     def connect(self, session: Session, command: protocol.Connect) -> None:
         """Relay between two."""
-        a, b = (self._handle(session, "endpoint", name) for name in (command.a, command.b))
+        a, b = (self._endpoints.handle(session, name) for name in (command.a, command.b))
         self._core.connect(a, b, command.digits)
 
     def disconnect(self, session: Session, command: protocol.Disconnect) -> None:
         """Stop relaying between two."""
-        a, b = (self._handle(session, "endpoint", name) for name in (command.a, command.b))
+        a, b = (self._endpoints.handle(session, name) for name in (command.a, command.b))
         self._core.disconnect(a, b)
 
     # Playing
 
     def play(self, session: Session, command: protocol.Play) -> None:
         """Start the files; Played follows, at once with the error where they can't be played."""
-        self._check_new(session, "playback", command.playback)
-        endpoints = tuple(self._handle_or_stale(session, "endpoint", name) for name in command.endpoints)
+        self._playbacks.check_new(session, command.playback)
+        endpoints = tuple(self._endpoints.handle_or_none(session, name) for name in command.endpoints)
         try:
             samples = b"".join([self._prompts.load(path).samples for path in command.files])
             handle = self._core.play(endpoints, samples, command.loop, command.mix)
         except (PromptError, ValueError, RuntimeError) as error:
             session.deliver(protocol.Played(command.playback, error=str(error)))
             return
-        self._own("playback", _Owned(session, command.playback, handle))
+        self._playbacks.add(_Owned(session, command.playback, handle))
 
     def stop_play(self, session: Session, name: int) -> None:
         """End a playback; one that is over already is left alone."""
-        handle = self._handle_or_stale(session, "playback", name)
-        if handle:
-            self._core.stop_play(handle)
+        self._core.stop_play(self._playbacks.handle_or_none(session, name))
 
     # Recording
 
     def record(self, session: Session, command: protocol.Record) -> None:
         """Start recording; waits for an earlier recording to the same file to be complete."""
-        self._check_new(session, "recording", command.recording)
-        for earlier in self._recordings.values():
+        self._recordings.check_new(session, command.recording)
+        for earlier in self._recordings:
             if earlier.path == command.path:
                 self._core.close_recording(earlier.handle)
                 earlier.after.append(lambda: self._record_now(session, command))
@@ -202,7 +245,7 @@ class Engine:
         self._record_now(session, command)
 
     def _record_now(self, session: Session, command: protocol.Record) -> None:
-        left, right = (self._handle_or_stale(session, "endpoint", name) for name in (command.left, command.right))
+        left, right = (self._endpoints.handle_or_none(session, name) for name in (command.left, command.right))
         try:
             file = open_recording(command.path, stereo=command.stereo, resume=command.elapsed_s > 0)
         except OSError as error:
@@ -217,50 +260,24 @@ class Engine:
             os.close(file.descriptor)
             session.deliver(protocol.Recorded(command.recording, truncated=True, error=str(error)))
             return
-        self._own("recording", _Recording(session, command.recording, handle, command.path, left, right))
+        self._recordings.add(_Recording(session, command.recording, handle, command.path, left, right))
 
     def voices(self, session: Session, name: int) -> None:
         """Record the parties' own voices from now on."""
-        self._core.voices(self._handle_or_stale(session, "recording", name))
+        self._core.voices(self._recordings.handle_or_none(session, name))
 
     def close_recording(self, session: Session, name: int) -> None:
         """Finalise; Recorded follows."""
-        self._core.close_recording(self._handle_or_stale(session, "recording", name))
+        self._core.close_recording(self._recordings.handle_or_none(session, name))
 
     def close_session(self, session: Session) -> None:
         """Release everything that is still `session`'s."""
-        for recording in self._recordings.values():
+        for recording in self._recordings:
             if recording.session is session:
                 self._core.close_recording(recording.handle)
-        for endpoint in self._endpoints.values():
+        for endpoint in self._endpoints:
             if endpoint.session is session:
                 self._core.close(endpoint.handle)
-
-    # Names
-
-    def _check_new(self, session: Session, kind: str, name: int) -> None:
-        if (session, kind, name) in self._names:
-            raise CommandRefused(f"{kind} {name} is in use")
-
-    def _own(self, kind: str, owned: _Owned) -> None:
-        table: dict[int, Any] = getattr(self, f"_{kind}s")
-        table[owned.handle] = owned
-        self._names[owned.session, kind, owned.id] = owned
-
-    def _disown(self, kind: str, owned: _Owned) -> None:
-        getattr(self, f"_{kind}s").pop(owned.handle, None)
-        self._names.pop((owned.session, kind, owned.id), None)
-
-    def _handle(self, session: Session, kind: str, name: int) -> int:
-        try:
-            return self._names[session, kind, name].handle
-        except KeyError:
-            raise CommandRefused(f"{kind} {name} does not exist") from None
-
-    def _handle_or_stale(self, session: Session, kind: str, name: int) -> int:
-        """Ends cross on the way: what is gone already is handle 0, which the core ignores."""
-        owned = self._names.get((session, kind, name))
-        return owned.handle if owned else 0
 
     # Events
 
@@ -281,8 +298,7 @@ class Engine:
         remote_jitter_ms: float,
         round_trip_ms: float,
     ) -> None:
-        endpoint = self._endpoints[handle]
-        self._disown("endpoint", endpoint)
+        endpoint = self._endpoints.remove(handle)
         self._ports.give_back(endpoint.port)
         endpoint.session.deliver(
             protocol.EndpointClosed(
@@ -299,18 +315,16 @@ class Engine:
         endpoint.session.deliver(protocol.Silence(endpoint.id, silent))
 
     def _played(self, handle: int, reports: tuple[tuple[Any, ...], ...]) -> None:
-        playback = self._playbacks[handle]
-        self._disown("playback", playback)
+        playback = self._playbacks.remove(handle)
         playback.session.deliver(protocol.Played(playback.id, tuple(protocol.Report(*report) for report in reports)))
 
     def _truncated(self, handle: int) -> None:
-        recording = self._recordings.get(handle)
+        recording = self._recordings.find(handle)  # its end may have come by the writer's ring before
         if recording:
             recording.session.deliver(protocol.Truncated(recording.id))
 
     def _recorded(self, handle: int, samples: int, size: int, truncated: bool) -> None:
-        recording = self._recordings[handle]
-        self._disown("recording", recording)
+        recording = self._recordings.remove(handle)
         if recording.after:  # the file goes on under another recording
             for action in recording.after:
                 action()

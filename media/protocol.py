@@ -38,7 +38,6 @@ class OpenEndpoint(Message, frozen=True):
     """Bind a port pair; answered by EndpointOpened or EndpointFailed. `port` is wanted when re-opening."""
 
     endpoint: int
-    call_id: str = ""
     port: int | None = None
 
 

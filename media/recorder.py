@@ -9,7 +9,9 @@ import hashlib
 import os
 from dataclasses import dataclass
 
-HEADER_BYTES = 58
+from media import _native
+
+WAV_HEADER_BYTES = _native.WAV_HEADER_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,7 @@ def open_recording(path: str, *, stereo: bool, resume: bool) -> RecordingFile:
     os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | (0 if resume else os.O_TRUNC)
     descriptor = os.open(path, flags, 0o640)
-    audio = max(os.fstat(descriptor).st_size - HEADER_BYTES, 0)
+    audio = max(os.fstat(descriptor).st_size - WAV_HEADER_BYTES, 0)
     return RecordingFile(descriptor, audio - audio % (2 if stereo else 1))
 
 

@@ -1,7 +1,7 @@
 /* Everything that the worker thread owns: endpoints, playbacks, recordings, and the rings to the other threads.
  *
  * Handles are `generation << 16 | slot`; they are given out by the commanding thread (module.c) and a stale one finds
- * nothing. Times are CLOCK_MONOTONIC nanoseconds. No function here allocates, locks or formats after worker_start().
+ * nothing. Times are CLOCK_MONOTONIC nanoseconds. The worker allocates, locks and formats nothing once it runs.
  */
 #ifndef MEDIA_CORE_H
 #define MEDIA_CORE_H
@@ -25,9 +25,10 @@
 #define MAX_PLAYBACKS 8192
 #define MAX_RECORDINGS 8192
 #define MIX_QUEUE 2048        /* samples of talk that wait for a mixed prompt's next frame: 256 ms */
-#define RECORD_WINDOW 8192    /* samples a recording can still change: 1024 ms */
-#define RECORD_DELAY 1920     /* samples that late packets have to arrive: 240 ms */
+#define RECORD_WINDOW 8192    /* samples a recording keeps in memory: 1024 ms, more than chunk and delay */
+#define RECORD_DELAY 1920     /* samples that late packets have at least to arrive: 240 ms */
 #define RECORD_CHUNK 4000     /* samples written at once: 500 ms */
+#define WAV_HEADER 58         /* bytes before the audio of a recording */
 #define NONE UINT32_MAX
 
 /* Commands: commanding thread to worker */
@@ -132,7 +133,7 @@ struct line {
     uint8_t payload_type;
     bool open; /* configured and allowed to send */
     enum source source;
-    /* While source is SOURCE_RELAY: how the peer's numbers become ours. */
+    /* How the peer's numbers become ours: of the present relaying, or of the last while a prompt is the source. */
     uint16_t sequence_offset, in_first, in_highest;
     uint32_t in_ssrc, timestamp_offset, in_timestamp;
     uint32_t relayed;
@@ -192,7 +193,7 @@ struct playback {
 
 enum layer { VOICE_LEFT, VOICE_RIGHT, PROMPT_LEFT, PROMPT_RIGHT, LAYERS };
 
-/* Where in the recording a side's RTP timestamps lie: the least delayed packet of late stands where it arrived. */
+/* Where in the recording a side's RTP timestamps lie: to 10 ms, the least delayed packet stands where it arrived. */
 struct anchor {
     bool set;
     uint32_t ssrc, timestamp;
@@ -209,9 +210,9 @@ struct recording {
     int fd;
     bool stereo, voices, truncated, opened, closing;
     int64_t started_at;
-    int64_t flushed; /* samples handed to the writer */
+    int64_t flushed; /* samples handed to the writer, or given up where it does not keep up */
     int64_t length;  /* final, once closing */
-    int64_t written; /* bytes of audio that the file held before */
+    int64_t written; /* bytes of audio that the file held before the recording went on in it */
     int64_t layer_until[LAYERS];
     struct anchor anchors[2];
     uint8_t layers[LAYERS][RECORD_WINDOW];

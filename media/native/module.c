@@ -428,5 +428,7 @@ PyMODINIT_FUNC PyInit__native(void)
     static const char *const events[] = {"CLOSED", "DIGIT", "SILENCE", "PLAYED", "RECORDED", "TRUNCATED", "TOTALS"};
     for (int i = 0; module && i <= EVENT_TOTALS; i++)
         PyModule_AddIntConstant(module, events[i], i);
+    if (module)
+        PyModule_AddIntConstant(module, "WAV_HEADER_BYTES", WAV_HEADER);
     return module;
 }

@@ -1,6 +1,7 @@
 /* Recordings on the wall clock: each side's packets stand where they belong by RTP timestamp, silence elsewhere.
  *
- * The last second stays open for packets that come late or out of order; older audio goes to the writer thread.
+ * The last 240 ms (RECORD_DELAY) and what does not fill a chunk of 500 ms yet stay open for packets that come late or
+ * out of order; older audio goes to the writer thread.
  */
 #include "core.h"
 
@@ -112,7 +113,7 @@ void recording_close(struct worker *worker, const struct command *command)
         recording_end(worker, recording, command->at);
 }
 
-/* One side has gone: the call is over for the recording too. */
+/* One side has gone, or goes to another recording: this one is over. */
 void recording_leave(struct worker *worker, struct endpoint *endpoint)
 {
     if (endpoint->recording != NONE)
@@ -173,7 +174,8 @@ static void anchor_follow_drift(struct anchor *anchor, int64_t arrival)
     anchor->span_ends = arrival + SPAN_SAMPLES;
 }
 
-/* Where the packet belongs. The least delayed packet tells the truth: nothing arrives before it was sent. */
+/* Where the packet belongs. Nothing arrives before it was sent, so the least delayed packet tells best: one that comes
+ * more than 10 ms before its place moves the place. */
 static int64_t anchor_place(struct anchor *anchor, const struct rtp *rtp, int64_t arrival)
 {
     int64_t expected = anchor->position + (int32_t)(rtp->timestamp - anchor->timestamp);

@@ -10,7 +10,6 @@
 #include "core.h"
 
 #define REQUESTS 2048
-#define WAV_HEADER 58
 
 struct written_file {
     int fd;

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar, cast
 
 from media.prompts import PromptCache, PromptError
+from media.recorder import WAV_HEADER_BYTES
 from softswitch.errors import MediaError
 from softswitch.interfaces import (
     EndpointStatistics,
@@ -24,7 +25,6 @@ from softswitch.interfaces import (
 
 FRAME_S = 0.02
 SAMPLES_PER_FRAME = 160
-WAV_HEADER_BYTES = 58
 
 Result = TypeVar("Result")
 

@@ -99,7 +99,7 @@ class ServerDriver:
             raise MediaError("media server is away")
         name = next(self._ids)
         opened = self._opening[name] = asyncio.get_running_loop().create_future()
-        self.send(protocol.OpenEndpoint(name, call_id))
+        self.send(protocol.OpenEndpoint(name))
         try:
             async with asyncio.timeout(self._open_timeout_s):
                 event = await opened
@@ -220,7 +220,7 @@ class ServerDriver:
 
     def _reopen_all(self) -> None:
         for endpoint in self.endpoints.values():
-            self.send(protocol.OpenEndpoint(endpoint.name, endpoint.call_id, endpoint.port))
+            self.send(protocol.OpenEndpoint(endpoint.name, endpoint.port))
             if endpoint.configuration:
                 self.send(endpoint.configuration)
             if endpoint.silent:  # a new server begins to wait anew

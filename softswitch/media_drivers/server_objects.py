@@ -15,10 +15,9 @@ import msgspec
 import structlog
 
 from media import protocol
+from media.recorder import WAV_HEADER_BYTES
 from softswitch.errors import MediaError
 from softswitch.interfaces import EndpointStatistics, PlayReport, RecordingReport, RtpRemote
-
-HEADER_BYTES = 58
 
 Result = TypeVar("Result")
 
@@ -234,7 +233,7 @@ def _read_remains(path: str, channels: int) -> RecordingReport:
     with open(path, "rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         size = os.fstat(file.fileno()).st_size
-    return RecordingReport(path, max(size - HEADER_BYTES, 0) / (8000 * channels), size, sha256, truncated=True)
+    return RecordingReport(path, max(size - WAV_HEADER_BYTES, 0) / (8000 * channels), size, sha256, truncated=True)
 
 
 def _resolve(future: asyncio.Future[Result], result: Result) -> None:

@@ -8,7 +8,7 @@ from media import protocol
 
 COMMANDS: list[protocol.Command] = [
     protocol.Hello(),
-    protocol.OpenEndpoint(1, "call", 20000),
+    protocol.OpenEndpoint(1, 20000),
     protocol.ConfigureEndpoint(1, "127.0.0.1", 4000, 8, 101, 102, sending=False, receiving=False, nat=True),
     protocol.CloseEndpoint(1),
     protocol.Connect(1, 2, digits=False),

@@ -361,7 +361,7 @@ def test_bad_commands_are_refused_and_harm_nobody() -> None:
             for address, port, payload_type in (("x", 1, 8), ("127.0.0.1", 70000, 8), ("127.0.0.1", 1, 18)):
                 wrong = await answer(body(protocol.ConfigureEndpoint(1, address, port, payload_type)))
                 assert isinstance(wrong, protocol.Refused)
-            failed = await answer(body(protocol.OpenEndpoint(2, "", 1)))
+            failed = await answer(body(protocol.OpenEndpoint(2, 1)))
             assert isinstance(failed, protocol.EndpointFailed)
             five = await answer(body(protocol.Play(1, (1,) * 5, (wav(place.folder / "a.wav", b"12"),))))
             assert five == protocol.Played(1, error="5 listeners, expected 1 to 4")

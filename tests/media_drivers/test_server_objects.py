@@ -92,6 +92,25 @@ def test_a_silence_that_nobody_listened_to_is_kept() -> None:
     asyncio.run(_a_silence_that_nobody_listened_to_is_kept())
 
 
+@pytest.mark.parametrize("loop", [True, False])
+def test_what_waits_for_the_server_is_over_when_the_last_of_its_endpoints_is_closed(loop: bool) -> None:
+    async def story() -> None:
+        driver = ScriptedDriver()
+        driver.up = False
+        left, right = (
+            driver.endpoints.setdefault(name, ServerEndpoint(driver, name, "call", "127.0.0.1", 2 * name))
+            for name in (5, 6)
+        )
+        playback = driver.playbacks[1] = ServerPlayback(driver, protocol.Play(1, (5, 6), ("a.wav",), loop))
+        left.close()
+        assert not playback.finished.done()
+        right.close()
+        assert [report.completed for report in playback.finished.result()] == [False, False]
+        assert driver.playbacks == {}
+
+    asyncio.run(story())
+
+
 async def _a_playback_stops_once_and_reports_once() -> None:
     driver = ScriptedDriver()
     playback = ServerPlayback(driver, protocol.Play(1, (5,), ("a.wav",)))

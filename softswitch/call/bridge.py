@@ -25,6 +25,7 @@ from softswitch.errors import FAILURES, CallRejected
 from softswitch.interfaces import MediaEndpoint, PlayReport, Prompt, Recording, Treatment
 
 ANNOUNCEMENT_TRIES = 2  # a media restart in the middle of the announcement: it is played again from its start
+MEDIA_BACK_WITHIN_S = 5.0  # as long as that may take; nobody is kept in silence for longer
 
 
 async def bridge(
@@ -129,9 +130,14 @@ class Talk(Ending):
         self._tries += 1
         playback = self._services.media.play(self._endpoints(), [prompt.path])
         self._record.announced(prompt, playback.finished)
-        playback.finished.add_done_callback(functools.partial(self._announced, prompt))
+        patience_s = prompt.duration_s + MEDIA_BACK_WITHIN_S
+        patience = asyncio.get_running_loop().call_later(patience_s, self.end, FAILURES[7107])
+        playback.finished.add_done_callback(functools.partial(self._announced, prompt, patience))
 
-    def _announced(self, prompt: Prompt, played: asyncio.Future[tuple[PlayReport, ...]]) -> None:
+    def _announced(
+        self, prompt: Prompt, patience: asyncio.TimerHandle, played: asyncio.Future[tuple[PlayReport, ...]]
+    ) -> None:
+        patience.cancel()
         if self._over or played.cancelled():
             return
         if played.exception() is None and all(report.completed for report in played.result()):

@@ -104,11 +104,13 @@ def test_a_mandated_announcement_that_nobody_has_places_no_call() -> None:
     play(story, dialplan="[treatment.AXB]\nannouncement_mandatory = true\n")
 
 
-def test_media_that_dies_in_the_announcement_and_comes_back_plays_it_again_from_its_start() -> None:
+@pytest.mark.parametrize("away_s", [0.0, 0.3, 4.9])
+def test_media_that_dies_in_the_announcement_and_comes_back_plays_it_again_from_its_start(away_s: float) -> None:
     async def story(lab: Lab) -> None:
         await lab.establish(talk=False)
         await asyncio.sleep(1)
         lab.media.die()
+        await asyncio.sleep(away_s)
         lab.media.revive()
         await asyncio.sleep(1.4)
         assert lab.verbs("play", "connect") == ["play", "play"]
@@ -121,7 +123,7 @@ def test_media_that_dies_in_the_announcement_and_comes_back_plays_it_again_from_
     play(story)
 
 
-def test_an_announcement_that_cannot_be_played_ends_the_call_unheard() -> None:
+def test_an_announcement_whose_media_does_not_come_back_ends_the_call_unheard() -> None:
     async def story(lab: Lab) -> None:
         await lab.establish(talk=False)
         await asyncio.sleep(1)
@@ -129,9 +131,42 @@ def test_an_announcement_that_cannot_be_played_ends_the_call_unheard() -> None:
         for phone in (lab.caller, lab.callee):
             bye = await lab.answer_bye(phone)
             assert (bye.headers.get("Reason") or "").startswith("Q.850;cause=31;")
+        assert asyncio.get_running_loop().time() == pytest.approx(1 + 1.5 + 5)
         assert lab.verbs("connect") == []
         cdr = await lab.cdr()
         assert (cdr.failure, cdr.ended_by, cdr.announcement_to) == (7107, "switch", None)
+
+    play(story)
+
+
+def test_an_announcement_in_which_media_dies_twice_ends_the_call_unheard() -> None:
+    async def story(lab: Lab) -> None:
+        await lab.establish(talk=False)
+        for _ in range(2):
+            await asyncio.sleep(1)
+            lab.media.die()
+            await asyncio.sleep(0.3)
+            lab.media.revive()
+        for phone in (lab.caller, lab.callee):
+            await lab.answer_bye(phone)
+        assert lab.verbs("play", "connect") == ["play", "play"]
+        assert (await lab.cdr()).failure == 7107
+
+    play(story)
+
+
+def test_hanging_up_while_the_announcement_waits_for_media_leaves_nothing_behind() -> None:
+    async def story(lab: Lab) -> None:
+        await lab.establish(talk=False)
+        await asyncio.sleep(1)
+        lab.media.die()
+        await asyncio.sleep(0.3)
+        await lab.hang_up()
+        cdr = await lab.cdr()
+        assert (cdr.failure, cdr.ended_by, cdr.a.announcement_frames) == (0, "caller", 0)
+        lab.media.revive()
+        await lab.caller.silence(20)
+        assert lab.verbs("play", "connect") == ["play", "play"]
 
     play(story)
 

@@ -245,14 +245,14 @@ def _when_all_done(futures: Sequence[asyncio.Future[Any]], within_s: float, then
 
     def finish() -> None:
         timer.cancel()
-        for future in futures:
-            future.remove_done_callback(one_done)
+        left.clear()
         then()
 
     def one_done(future: asyncio.Future[Any]) -> None:
-        left.discard(future)
-        if not left:
-            finish()
+        if future in left:  # else the time is up already
+            left.remove(future)
+            if not left:
+                finish()
 
     timer = asyncio.get_running_loop().call_later(within_s, finish)
     for future in futures:

@@ -148,6 +148,20 @@ def test_reports_that_come_within_the_time_are_waited_for_once() -> None:
     run(story())
 
 
+def test_a_report_that_comes_in_the_moment_in_which_the_time_is_up_writes_no_second_record() -> None:
+    async def story() -> None:
+        memory, late = CdrMemory(), record()
+        loop = asyncio.get_running_loop()
+        recording: asyncio.Future[RecordingReport] = loop.create_future()
+        late.recording = recording
+        loop.call_later(2.0, recording.set_result, RecordingReport("x.wav", 1.0, 8058, "sha"))
+        await written(memory, late)
+        await asyncio.sleep(5)
+        assert len(memory.closed) == 1
+
+    run(story())
+
+
 def test_a_record_without_reports_is_written_at_once() -> None:
     async def story() -> None:
         memory = CdrMemory()

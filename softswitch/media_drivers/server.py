@@ -238,14 +238,17 @@ class ServerDriver:
         opening = self._opening.get(event.endpoint)
         if opening and not opening.done():
             opening.set_result(event)
+        elif event.endpoint in self.endpoints:
+            self.endpoints[event.endpoint].reopened(lost=False)
 
     def _on_failed(self, event: protocol.EndpointFailed) -> None:
         opening = self._opening.get(event.endpoint)
         if opening and not opening.done():
             opening.set_exception(MediaError(event.reason))
-        elif event.endpoint in self.endpoints:  # could not be re-opened: its media is gone
-            log.error("endpoint lost", reason=event.reason, call_id=self.endpoints[event.endpoint].call_id)
-            self.endpoints[event.endpoint].tell_silence(True)
+        elif event.endpoint in self.endpoints:
+            endpoint = self.endpoints[event.endpoint]
+            log.error("endpoint lost", reason=event.reason, call_id=endpoint.call_id)
+            endpoint.reopened(lost=True)
 
     def _on_closed(self, event: protocol.EndpointClosed) -> None:
         endpoint = self.endpoints.pop(event.endpoint, None)

@@ -54,6 +54,7 @@ class ServerEndpoint:
         self.statistics: asyncio.Future[EndpointStatistics] = asyncio.get_running_loop().create_future()
         self.configuration: protocol.ConfigureEndpoint | None = None
         self.closed = False
+        self.lost = False
         self._driver = driver
 
     def configure(self, remote: RtpRemote) -> None:
@@ -79,12 +80,21 @@ class ServerEndpoint:
             return
         self.closed = True
         self._driver.forget_connections(self.name)
-        self._driver.send(protocol.CloseEndpoint(self.name))
+        if not self.lost:
+            self._driver.send(protocol.CloseEndpoint(self.name))
         for recording in list(self._driver.recordings.values()):
             if self.name in (recording.command.left, recording.command.right):
                 recording.close()
-        if not self._driver.up:
+        if self.lost or not self._driver.up:
             self.server_gone()
+
+    def reopened(self, *, lost: bool) -> None:
+        """A restarted server has the ports again, or (`lost`) could not have them: then nothing will be heard."""
+        self.lost = lost
+        if not lost:
+            return
+        self.tell_silence(True)
+        self.server_gone()
 
     def server_gone(self) -> None:
         """Nobody is left to answer a close."""

@@ -10,15 +10,17 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from media import protocol
 from softswitch.errors import MediaError
-from softswitch.interfaces import MediaEndpoint
+from softswitch.interfaces import EndpointStatistics, MediaEndpoint, RtpRemote
 from softswitch.media_drivers.server import ServerDriver
 from softswitch.media_drivers.supervisor import MediaProcess
 from tests.media.phone import Phone, linear, loudness, tone, wait_for_seconds, wav
 from tests.media.support import obeyed, remote, room, run
 from tests.media.test_engine import onset_s, read_wav
+from tests.media_drivers.scripted_server import scripted
 
 
 @contextlib.asynccontextmanager
@@ -231,5 +233,191 @@ def test_an_advertised_address_stands_for_the_bound_one(tmp_path: Path) -> None:
             assert endpoint.address == "203.0.113.7"
             endpoint.close()
             await driver.close()
+
+    run(story)
+
+
+REMOTE = RtpRemote("127.0.0.1", 4000, 8, 101)
+
+
+def test_a_server_that_goes_away_while_it_opens_is_an_error_at_once(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with scripted(tmp_path) as (server, driver):
+            opening = asyncio.create_task(driver.open_endpoint("call"))
+            await server.heard(protocol.OpenEndpoint)
+            server.drop()
+            with pytest.raises(MediaError, match="went away"):
+                await opening
+            assert driver.endpoints == {}
+
+    run(story)
+
+
+def test_a_port_that_comes_too_late_is_given_back(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with scripted(tmp_path, open_timeout_s=0.02) as (server, driver):
+            with pytest.raises(MediaError, match="does not answer"):
+                await driver.open_endpoint("call")
+            late = await server.heard(protocol.OpenEndpoint)
+            server.say(protocol.EndpointOpened(late.endpoint, "127.0.0.1", 20000))
+            assert await server.heard(protocol.CloseEndpoint) == protocol.CloseEndpoint(late.endpoint)
+            assert driver.endpoints == {}
+
+    run(story)
+
+
+def test_a_port_that_nobody_waits_for_any_more_is_given_back(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with scripted(tmp_path) as (server, driver):
+            opening = asyncio.create_task(driver.open_endpoint("call"))
+            wanted = await server.heard(protocol.OpenEndpoint)
+            opening.cancel()
+            assert await server.heard(protocol.CloseEndpoint) == protocol.CloseEndpoint(wanted.endpoint)
+
+    run(story)
+
+
+def test_a_server_that_is_back_is_told_everything_that_lives(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with scripted(tmp_path) as (server, driver):
+            a, b = await server.opened(driver, 20000), await server.opened(driver, 20002)
+            told: asyncio.Queue[bool] = asyncio.Queue()
+            a.on_silence = told.put_nowait
+            a.configure(REMOTE)
+            driver.connect(a, b, digits=False)
+            driver.play([b], ["once.wav"])
+            driver.play([a], ["loop.wav"], loop=True)
+            driver.record("call.wav", a, b).voices()
+            await server.heard(protocol.Voices)
+            server.say(protocol.Silence(1, True))
+            assert await told.get()
+            server.drop()
+            resumed = await server.heard(protocol.Hello)
+            assert resumed == protocol.Hello()
+            assert await server.heard(protocol.OpenEndpoint) == protocol.OpenEndpoint(1, 20000)
+            assert server.commands[:-1] == [
+                protocol.ConfigureEndpoint(1, "127.0.0.1", 4000, 8, 101),
+                protocol.OpenEndpoint(2, 20002),
+                protocol.Connect(1, 2, digits=False),
+                protocol.Play(4, (1,), ("loop.wav",), loop=True),
+            ]
+            record = await server.heard(protocol.Record)
+            assert (record.path, record.left, record.right, record.voices) == ("call.wav", 1, 2, True)
+            assert record.elapsed_s > 0
+            assert not await told.get()  # a new server begins to wait anew
+
+    run(story)
+
+
+def test_an_endpoint_whose_port_a_new_server_cannot_have_is_silent_and_can_be_closed(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with scripted(tmp_path) as (server, driver):
+            a, b = await server.opened(driver, 20000), await server.opened(driver, 20002)
+            told: asyncio.Queue[bool] = asyncio.Queue()
+            a.on_silence = told.put_nowait
+            with capture_logs() as logs:
+                server.drop()
+                await server.heard(protocol.Hello)
+                server.say(protocol.EndpointFailed(1, "in use"), protocol.EndpointOpened(2, "127.0.0.1", 20002))
+                assert await told.get()
+            lost = {"event": "endpoint lost", "log_level": "error", "reason": "in use", "call_id": "call 20000"}
+            assert lost in logs
+            a.close()  # nobody would answer
+            assert await a.statistics == EndpointStatistics()
+            b.close()
+            assert (await server.heard(protocol.CloseEndpoint)).endpoint == 2
+            assert list(driver.endpoints) == [2]
+
+    run(story)
+
+
+def test_without_a_server_everything_falls_silent_after_its_time(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with scripted(tmp_path, silence_s=0.02) as (server, driver):
+            a = await server.opened(driver, 20000)
+            told: asyncio.Queue[bool] = asyncio.Queue()
+            a.on_silence = told.put_nowait
+            server.stop()
+            assert await told.get()
+
+    run(story)
+
+
+def test_a_hole_in_a_recording_and_a_refused_command_are_logged(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with scripted(tmp_path) as (server, driver):
+            a, b = await server.opened(driver, 20000), await server.opened(driver, 20002)
+            recording = driver.record("call.wav", a, b)
+            with capture_logs() as logs:
+                server.say(protocol.Truncated(3), protocol.Refused("Play", "no"), protocol.Recorded(3, truncated=True))
+                assert (await recording.finished).truncated
+            assert logs == [
+                {"event": "recording has a hole", "log_level": "error", "path": "call.wav"},
+                {
+                    "event": "media server refused a command",
+                    "log_level": "error",
+                    "command": "Play",
+                    "reason": "no",
+                },
+            ]
+
+    run(story)
+
+
+def test_two_are_parted_once(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with scripted(tmp_path) as (server, driver):
+            a, b = await server.opened(driver, 20000), await server.opened(driver, 20002)
+            driver.connect(a, b)
+            driver.disconnect(b, a)
+            driver.disconnect(a, b)
+            a.close()
+            await server.heard(protocol.Connect)
+            assert await server.heard(protocol.CloseEndpoint) == protocol.CloseEndpoint(1)
+            assert driver.connections == {}
+
+    run(story)
+
+
+def test_parting_with_the_server_ends_what_is_open(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with scripted(tmp_path) as (server, driver):
+            a, b = await server.opened(driver, 20000), await server.opened(driver, 20002)
+            other = await server.opened(driver, 20004)
+            of_ended = driver.record(str(tmp_path / "call.wav"), a, b)
+            server.say(protocol.EndpointClosed(1), protocol.EndpointClosed(2))
+            await a.statistics
+            await b.statistics
+            await driver.close()
+            assert (await of_ended.finished).truncated
+            assert await other.statistics == EndpointStatistics()
+            assert driver.endpoints == {}
+
+    run(story)
+
+
+def test_a_server_that_never_welcomes_is_no_server(tmp_path: Path) -> None:
+    async def story() -> None:
+        async def turn_away(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.close()
+
+        server = await asyncio.start_unix_server(turn_away, tmp_path / "deaf.sock")
+        driver = ServerDriver(str(tmp_path / "deaf.sock"))
+        with pytest.raises(MediaError, match="no media server answers"):
+            await driver.start(timeout_s=0.1)
+        await driver.close()
+        server.close()
+
+    run(story)
+
+
+def test_a_server_without_a_free_port_is_an_error(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with scripted(tmp_path) as (server, driver):
+            opening = asyncio.create_task(driver.open_endpoint("call"))
+            wanted = await server.heard(protocol.OpenEndpoint)
+            server.say(protocol.EndpointFailed(wanted.endpoint, "no free RTP port"))
+            with pytest.raises(MediaError, match="no free RTP port"):
+                await opening
 
     run(story)

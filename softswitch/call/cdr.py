@@ -60,7 +60,7 @@ class CallRecord:
 
     def note(self, **fields: Any) -> None:
         """Fill fields of the CDR."""
-        self.known.update(fields)
+        self.known.update({name: _text(value) for name, value in fields.items()})
 
     def moment(self, name: str) -> None:
         """Fill a time of the CDR, the first time it happens."""
@@ -137,6 +137,11 @@ class CallRecord:
         return Cdr(self.call_id, a=a, b=b, **{k: _millisecond(v) for k, v in fields.items()})
 
 
+def _text(value: Any) -> Any:
+    """Without what stands for bytes that were no UTF-8 (lone surrogates): no store and no file takes it."""
+    return value.encode(errors="replace").decode() if type(value) is str else value
+
+
 def _millisecond(value: Any) -> Any:
     return round(value, 3) if isinstance(value, float) else value
 
@@ -152,7 +157,7 @@ def _leg_report(leg: Leg | None, trunk: str, played: PlayReport | None) -> LegRe
     statistics: EndpointStatistics = _result(leg.statistics()) or EndpointStatistics()
     report = LegReport(
         trunk=trunk,
-        sip_call_id=leg.session.sip_call_id if leg.started else "",
+        sip_call_id=_text(leg.session.sip_call_id) if leg.started else "",
         codec=leg.negotiated.codec if leg.negotiated else "",
         sip_status=leg.sip_status,
         cause=leg.cause,
@@ -179,7 +184,7 @@ class CdrWriter:
     def __init__(self, store: CdrStore, sinks: Sequence[CdrSink] = ()) -> None:
         self._store = store
         self._sinks = tuple(sinks)
-        self._complete: asyncio.Queue[Cdr] = asyncio.Queue()
+        self._complete: asyncio.Queue[CallRecord | Cdr] = asyncio.Queue()
         self._waiting = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -192,7 +197,7 @@ class CdrWriter:
         """The call is over: write its record as soon as media has reported, at most REPORTS_WITHIN_S later."""
         self._waiting += 1
         self._idle.clear()
-        _when_all_done(record.pending(), REPORTS_WITHIN_S, lambda: self._complete.put_nowait(record.snapshot()))
+        _when_all_done(record.pending(), REPORTS_WITHIN_S, lambda: self._complete.put_nowait(record))
 
     async def recover(self) -> int:
         """Close what an earlier run left open; returns how many records that were."""
@@ -214,8 +219,11 @@ class CdrWriter:
     async def run(self) -> None:
         """Write until cancelled."""
         while True:
-            cdr = await self._complete.get()
-            await self._write(cdr)
+            complete = await self._complete.get()
+            try:
+                await self._write(complete if isinstance(complete, Cdr) else complete.snapshot())
+            except Exception:  # whatever it is, the next record must still be written
+                log.exception("cdr_not_made", call_id=complete.call_id, known=getattr(complete, "known", None))
             self._waiting -= 1
             if not self._waiting:
                 self._idle.set()

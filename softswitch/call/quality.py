@@ -15,10 +15,10 @@ JITTER_BUFFER_FACTOR = 2.0
 
 def mean_opinion_score(statistics: EndpointStatistics) -> float:
     """MOS-CQE (1.0 to 4.5) of what the far end sent; 0 where nothing was received."""
-    expected = statistics.packets_received + statistics.packets_lost
     if not statistics.packets_received:
         return 0.0
-    loss_percent = 100.0 * statistics.packets_lost / expected
+    lost = max(0, statistics.packets_lost)  # below 0 where packets came twice (RFC 3550 6.4.1)
+    loss_percent = 100.0 * lost / (statistics.packets_received + lost)
     delay_ms = ONE_WAY_DELAY_MS + statistics.round_trip_ms / 2 + JITTER_BUFFER_FACTOR * statistics.jitter_ms
     delay_impairment = 0.024 * delay_ms + (0.11 * (delay_ms - 177.3) if delay_ms > 177.3 else 0.0)
     loss_impairment = 95.0 * loss_percent / (loss_percent + BPL_G711)

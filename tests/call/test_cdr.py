@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
@@ -10,7 +11,8 @@ from structlog.testing import capture_logs
 from softswitch.call.cdr import CallRecord, CdrWriter
 from softswitch.errors import FAILURES
 from softswitch.interfaces import Cdr, PlayReport, RecordingReport
-from tests.support.calls import STRANGER, X_AXB, A, B, CdrMemory, Lab, play
+from softswitch.stores.sqlite import open_sqlite
+from tests.support.calls import CALLER, STRANGER, SWITCH, X_AXB, A, B, CdrMemory, Lab, play, sdp
 from tests.support.virtual_time import run
 
 
@@ -193,6 +195,36 @@ def test_a_sink_that_fails_hurts_neither_the_store_nor_the_other_sinks_nor_the_n
         assert [entry["event"] for entry in logs] == ["cdr_not_written"] * 2
 
     run(story())
+
+
+def test_a_record_that_cannot_be_made_is_logged_and_holds_up_nothing() -> None:
+    async def story() -> None:
+        store, broken = CdrMemory(), record("one")
+        broken.note(nonsense="there is no such field")
+        with capture_logs() as logs:
+            await written(store, broken, record("two"))
+        assert [cdr.call_id for cdr in store.closed] == ["two"]
+        (entry,) = (entry for entry in logs if entry["event"] == "cdr_not_made")
+        assert (entry["call_id"], entry["known"]["nonsense"]) == ("one", "there is no such field")
+
+    run(story())
+
+
+def test_a_call_id_that_is_no_utf8_keeps_nobody_from_a_record(tmp_path: Path) -> None:
+    async def story(lab: Lab) -> None:
+        store = open_sqlite(str(tmp_path / "s.db"))
+        lab.cdrs._store = store
+        invite = lab.caller.invite(
+            f"sip:{X_AXB}@{SWITCH[0]}", from_=f"<sip:{STRANGER}@{CALLER[0]}>", body=sdp("10.0.0.9")
+        )
+        lab.caller.send(invite.encode().replace(b"Call-ID: ", b"Call-ID: \xff"), to=SWITCH)
+        await asyncio.sleep(5)
+        assert await store.unfinished_attempts() == []
+        (cdr,) = lab.records.written
+        assert (cdr.failure, cdr.a.sip_call_id) == (8014, f"?{lab.caller.call_id}")
+        store.close()
+
+    play(story)
 
 
 def test_what_an_earlier_run_left_open_is_closed() -> None:

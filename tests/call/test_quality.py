@@ -26,6 +26,11 @@ def test_nothing_received_is_no_score() -> None:
     assert mos(received=0, lost=500) == 0.0
 
 
+def test_packets_that_came_twice_are_no_loss() -> None:
+    """RFC 3550 6.4.1: the cumulative loss may be negative; -43 of 1043 once divided by zero."""
+    assert mos(received=1043, lost=-43) == mos()
+
+
 def test_one_percent_loss_without_concealment() -> None:
     assert mos(received=990, lost=10) == pytest.approx(3.8, abs=0.15)
 

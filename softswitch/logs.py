@@ -53,7 +53,7 @@ def configure_logging(level: str = "info", style: str = "json", mask_numbers: bo
     if mask_numbers:
         processors.append(_mask)
     json = style == "json"
-    processors.append(_to_json if json else structlog.dev.ConsoleRenderer())
+    processors.append(_to_json if json else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()))
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),

@@ -53,7 +53,9 @@ def test_masking_can_be_turned_off(capfdbinary: pytest.CaptureFixture[bytes]) ->
     assert json.loads(capfdbinary.readouterr().err)["x"] == "+8617000000001"
 
 
-def test_the_console_gets_words(capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_console_gets_words_and_colours_only_on_a_terminal(capfd: pytest.CaptureFixture[str]) -> None:
     configure_logging("debug", "console")
     structlog.get_logger("test_console").debug("call_ended", failure=0)
-    assert "call_ended" in capfd.readouterr().err
+    told = capfd.readouterr().err
+    assert "call_ended" in told
+    assert "\x1b" not in told

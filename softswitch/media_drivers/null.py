@@ -7,6 +7,7 @@ Used by the tests of the call layer under virtual time, which read `commands` an
 from __future__ import annotations
 
 import asyncio
+import collections
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -84,7 +85,7 @@ class NullEndpoint:
             self.playback.leave(self)
         for recording in list(self.recordings):
             recording.close()
-        self.driver.endpoints.remove(self)
+        self.driver.forget(self)
         _resolve(self.statistics, self.told_statistics)
 
     def press(self, digits: str) -> None:
@@ -221,8 +222,7 @@ class NullDriver:
         self.up = True
         self._durations = dict(durations or {})
         self._address = address
-        self._ports = range(first_port, first_port + 2 * pairs, 2)
-        self._opened = 0
+        self._free_ports = collections.deque(range(first_port, first_port + 2 * pairs, 2))
         self._prompts = PromptCache()
 
     @property
@@ -234,16 +234,18 @@ class NullDriver:
         """A made-up port pair; raises MediaError when dead or when all pairs are open."""
         if not self.up:
             raise MediaError("media server is away")
-        if len(self.endpoints) >= len(self._ports):
+        if not self._free_ports:
             raise MediaError("no free RTP port")
-        taken = {endpoint.port for endpoint in self.endpoints}
-        while (port := self._ports[self._opened % len(self._ports)]) in taken:
-            self._opened += 1
-        self._opened += 1
+        port = self._free_ports.popleft()
         endpoint = NullEndpoint(self, call_id, self._address, port, self.loop.create_future())
         self.endpoints.append(endpoint)
         self.note("open_endpoint", endpoint, call_id=call_id)
         return endpoint
+
+    def forget(self, endpoint: NullEndpoint) -> None:
+        """Its port is free again, to be taken when all others have been."""
+        self.endpoints.remove(endpoint)
+        self._free_ports.append(endpoint.port)
 
     def connect(self, a: MediaEndpoint, b: MediaEndpoint, *, digits: bool = True) -> None:
         """Make the two each other's peers."""

@@ -128,6 +128,7 @@ class Engine:
         self._endpoints: _Table[_Endpoint] = _Table("endpoint")
         self._playbacks: _Table[_Owned] = _Table("playback")
         self._recordings: _Table[_Recording] = _Table("recording")
+        self._waiting: dict[tuple[Session, int], list[Callable[[], None]]] = {}  # recordings; for the file of another
         self._hashing: set[asyncio.Task[None]] = set()
         self.on_totals: Callable[[protocol.Totals], None] = lambda totals: None
         self._dispatch: dict[int, Callable[..., None]] = {
@@ -241,10 +242,12 @@ class Engine:
             if earlier.path == command.path:
                 self._core.close_recording(earlier.handle)
                 earlier.after.append(lambda: self._record_now(session, command))
+                self._waiting[session, command.recording] = earlier.after
                 return
         self._record_now(session, command)
 
     def _record_now(self, session: Session, command: protocol.Record) -> None:
+        self._waiting.pop((session, command.recording), None)
         left, right = (self._endpoints.handle_or_none(session, name) for name in (command.left, command.right))
         try:
             file = open_recording(command.path, stereo=command.stereo, resume=command.elapsed_s > 0)
@@ -264,11 +267,19 @@ class Engine:
 
     def voices(self, session: Session, name: int) -> None:
         """Record the parties' own voices from now on."""
-        self._core.voices(self._recordings.handle_or_none(session, name))
+        self._when_begun(session, name, self._core.voices)
 
     def close_recording(self, session: Session, name: int) -> None:
         """Finalise; Recorded follows."""
-        self._core.close_recording(self._recordings.handle_or_none(session, name))
+        self._when_begun(session, name, self._core.close_recording)
+
+    def _when_begun(self, session: Session, name: int, tell: Callable[[int], None]) -> None:
+        """Tell the core of a recording; where that waits for an earlier one, as soon as it has begun."""
+        waiting = self._waiting.get((session, name))
+        if waiting is None:
+            tell(self._recordings.handle_or_none(session, name))
+        else:
+            waiting.append(lambda: tell(self._recordings.handle_or_none(session, name)))
 
     def close_session(self, session: Session) -> None:
         """Release everything that is still `session`'s."""

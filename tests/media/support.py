@@ -63,13 +63,19 @@ class Room:
 
 @contextlib.asynccontextmanager
 async def room(
-    *, silence_s: float = 60.0, first_port: int = 31000, pairs: int = 20, io: str = "auto", nat: bool = False
+    *,
+    silence_s: float = 60.0,
+    first_port: int = 31000,
+    pairs: int = 20,
+    io: str = "auto",
+    nat: bool = False,
+    grace_s: float = 0.0,
 ) -> AsyncIterator[Room]:
     """A server and a driver for the length of a block."""
     with TemporaryDirectory() as name:
         settings = Settings("127.0.0.1", first_port, first_port + 2 * pairs - 1, silence_s, io)
         path = f"{name}/media.sock"
-        server = MediaServer(ServerSettings(path, 0.0, settings))
+        server = MediaServer(ServerSettings(path, grace_s, settings))
         await server.start()
         driver = ServerDriver(path, nat=nat)
         await driver.start()

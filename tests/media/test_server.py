@@ -11,7 +11,7 @@ import pytest
 from media import protocol
 from softswitch.errors import MediaError
 from tests.media.phone import FRAME, Packet, key, loudness, rtp, tone, wait_for_seconds, wav
-from tests.media.support import remote, room, run
+from tests.media.support import obeyed, remote, room, run
 
 
 def assert_one_line(packets: list[Packet]) -> None:
@@ -42,6 +42,23 @@ def test_talk_passes_both_ways_and_statistics_tell_it(io: str) -> None:
             statistics = await a.statistics
             assert (statistics.packets_received, statistics.packets_sent) == (20, 20)
             assert (statistics.packets_lost, statistics.packets_dropped) == (0, 0)
+
+    run(story)
+
+
+def test_talk_ends_where_two_are_parted() -> None:
+    async def story() -> None:
+        async with room() as place:
+            (anna, a), (bert, b) = await place.leg(), await place.leg()
+            await place.connect(a, b)
+            await anna.talk(tone(400, 0.1))
+            await bert.wait_for(lambda: len(bert.heard) == 5)
+            place.driver.disconnect(a, b)
+            await obeyed(place.driver, place.folder)
+            await anna.talk(tone(400, 0.1))
+            a.close()
+            assert (await a.statistics).packets_received == 10
+            assert len(bert.heard) == 5
 
     run(story)
 

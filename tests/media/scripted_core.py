@@ -1,0 +1,75 @@
+"""An engine whose native core only notes what it is told, and a session that keeps what the engine tells it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import pytest
+
+from media import _native, protocol
+from media.engine import Engine, Settings
+
+
+class ScriptedCore:
+    """Stands for media._native.Core: `told` is every command, `happen` makes an event."""
+
+    refuses = ""  # the command that fails
+
+    def __init__(self, *_: object) -> None:
+        self.told: list[tuple[object, ...]] = []
+        self._happened: list[tuple[object, ...]] = []
+        self._readable = os.eventfd(0, os.EFD_NONBLOCK)
+
+    def happen(self, *event: object) -> None:
+        """The core tells `event`: its type, its handle, the rest."""
+        self._happened.append(event)
+        os.eventfd_write(self._readable, 1)
+
+    def events(self) -> list[tuple[object, ...]]:
+        """What happened since."""
+        os.eventfd_read(self._readable)
+        happened, self._happened = self._happened, []
+        return happened
+
+    def fileno(self) -> int:
+        """Readable while events wait."""
+        return self._readable
+
+    def stop(self) -> None:
+        """The end."""
+        os.close(self._readable)
+
+    def __getattr__(self, verb: str) -> Callable[..., int]:
+        def tell(*arguments: object) -> int:
+            if verb == self.refuses:
+                raise RuntimeError("the command ring is full")
+            self.told.append((verb, *arguments))
+            return len(self.told)
+
+        return tell
+
+
+class Listener:
+    """A session that keeps its events."""
+
+    def __init__(self) -> None:
+        self.orphaned = False
+        self.events: list[protocol.Event] = []
+
+    def deliver(self, event: protocol.Event) -> None:
+        """Keep it."""
+        self.events.append(event)
+
+
+def scripted_engine(monkeypatch: pytest.MonkeyPatch) -> tuple[Engine, ScriptedCore]:
+    """An engine and its core; start() and stop() are the test's."""
+    cores: list[ScriptedCore] = []
+
+    def build(*arguments: object) -> ScriptedCore:
+        cores.append(ScriptedCore(*arguments))
+        return cores[0]
+
+    monkeypatch.setattr(_native, "Core", build)
+    engine = Engine(Settings(first_port=31900, last_port=31909))
+    return engine, cores[0]

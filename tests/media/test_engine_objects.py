@@ -1,0 +1,187 @@
+"""The engine's own part: whose is what, what crosses on the way, what is taken over, what is released."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from media import _native, protocol
+from softswitch.media_drivers.server import ServerDriver
+from tests.media.phone import tone, wait_for_seconds, wav
+from tests.media.scripted_core import Listener, scripted_engine
+from tests.media.support import obeyed, room, run
+from tests.media.test_engine import read_wav
+
+
+async def until_events(listener: Listener, count: int) -> None:
+    """Until the engine has told `count` events."""
+    async with asyncio.timeout(5):
+        while len(listener.events) < count:
+            await wait_for_seconds(0.001)
+
+
+def test_what_is_gone_already_is_handle_0_for_every_command_that_may_cross(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, core = scripted_engine(monkeypatch)
+    session = Listener()
+    engine.stop_play(session, 1)
+    engine.voices(session, 2)
+    engine.close_recording(session, 3)
+    assert core.told == [("stop_play", 0), ("voices", 0), ("close_recording", 0)]
+    core.stop()
+
+
+def test_a_core_ignores_handle_0() -> None:
+    core = _native.Core(1, 60.0, "epoll")
+    core.stop_play(0)
+    core.voices(0)
+    core.close_recording(0)
+    core.close(0)
+    core.stop()
+    assert core.events() == []
+
+
+def test_what_is_told_of_a_recording_that_waits_for_its_file_is_told_when_it_begins(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    engine, core = scripted_engine(monkeypatch)
+    session, path = Listener(), str(tmp_path / "call.wav")
+    for name in (1, 2):
+        engine.record(session, protocol.Record(name, path, 5, 6))
+    engine.voices(session, 2)
+    engine.close_recording(session, 2)
+    assert [verb for verb, *_ in core.told] == ["record", "close_recording"]
+    core.happen(_native.RECORDED, 1, 8000, 8058, False)
+    engine._read_events()
+    assert [verb for verb, *_ in core.told[2:]] == ["record", "voices", "close_recording"]
+    assert core.told[3:] == [("voices", 3), ("close_recording", 3)]
+    core.stop()
+
+
+def test_events_are_awaited_with_the_payload_type_we_offered_else_with_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, core = scripted_engine(monkeypatch)
+    session = Listener()
+    assert isinstance(engine.open_endpoint(session, protocol.OpenEndpoint(1)), protocol.EndpointOpened)
+    for descriptor in core.told.pop()[1:3]:
+        assert isinstance(descriptor, int)
+        os.close(descriptor)
+    core.told.append(("open",))
+    for out, into in ((101, 96), (101, None), (None, None)):
+        engine.configure(session, protocol.ConfigureEndpoint(1, "127.0.0.1", 4000, 8, out, into))
+    assert [told[5:7] for told in core.told[1:]] == [(101, 96), (101, 101), (-1, -1)]
+    core.stop()
+
+
+def test_a_hole_is_told_while_the_recording_lasts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    async def story() -> None:
+        engine, core = scripted_engine(monkeypatch)
+        engine.start()
+        session = Listener()
+        engine.record(session, protocol.Record(7, str(tmp_path / "call.wav"), 1, 2))
+        handle = len(core.told)
+        core.happen(_native.TRUNCATED, handle)
+        core.happen(_native.RECORDED, handle, 8000, 8058, True)
+        core.happen(_native.TRUNCATED, handle)
+        await until_events(session, 2)
+        hole, whole = session.events
+        assert hole == protocol.Truncated(7)
+        assert isinstance(whole, protocol.Recorded)
+        assert (whole.duration_s, whole.bytes, whole.truncated) == (1.0, 8058, True)
+        await engine.stop()
+
+    asyncio.run(story())
+
+
+def test_a_recording_that_the_core_refuses_says_so_and_leaves_no_file_open(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    engine, core = scripted_engine(monkeypatch)
+    core.refuses = "record"
+    session = Listener()
+    engine.record(session, protocol.Record(7, str(tmp_path / "call.wav"), 1, 2))
+    assert session.events == [protocol.Recorded(7, truncated=True, error="the command ring is full")]
+    core.stop()
+
+
+def test_a_hash_that_is_not_finished_when_the_engine_stops_is_given_up(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async def story() -> None:
+        engine, core = scripted_engine(monkeypatch)
+        session = Listener()
+        engine.start()
+        engine.record(session, protocol.Record(7, str(tmp_path / "call.wav"), 1, 2))
+        core.happen(_native.RECORDED, len(core.told), 8000, 8058, False)
+        engine._read_events()
+        await engine.stop()
+
+    asyncio.run(story())
+
+
+def test_a_controller_that_comes_back_goes_on_with_its_ports_and_its_recording() -> None:
+    async def story() -> None:
+        async with room(grace_s=60.0) as place:
+            (anna, a), (_, b) = await place.leg(), await place.leg()
+            path = str(place.folder / "call.wav")
+            (_, c), (_, d) = await place.leg(), await place.leg()
+            place.driver.record(str(place.folder / "other.wav"), c, d)
+            place.driver.record(path, a, b).voices()
+            await anna.talk(tone(400, 0.2))
+            await break_off(place.driver)
+            await obeyed(place.driver, place.folder)
+            await anna.talk(tone(400, 0.2))
+            a.close()
+            assert (await a.statistics).packets_received == 20  # not opened anew
+            recording = next(one for one in place.driver.recordings.values() if one.command.path == path)
+            report = await recording.finished
+            channels, audio = read_wav(path)
+            assert channels == 1
+            assert report.bytes == len(audio) + 58
+            assert report.path == path
+            assert report.duration_s > 0.35
+
+    run(story)
+
+
+def test_what_a_controller_left_is_released_after_the_grace_time_and_nobody_elses() -> None:
+    async def story() -> None:
+        async with room(grace_s=0.05) as place:
+            mine = [await place.driver.open_endpoint("mine") for _ in range(2)]
+            other = ServerDriver(str(place.folder / "media.sock"))
+            await other.start()
+            left, right = await other.open_endpoint("theirs"), await other.open_endpoint("theirs")
+            path = place.folder / "theirs.wav"
+            other.record(str(path), left, right)
+            kept = place.driver.record(str(place.folder / "mine.wav"), *mine)
+            await obeyed(other, place.folder)
+            await other.close()
+            async with asyncio.timeout(5):
+                while place.driver.totals.endpoints != 2 or place.driver.totals.recordings != 1:
+                    await wait_for_seconds(0.02)
+            assert not kept.finished.done()
+            read_wav(str(path))
+
+    run(story)
+
+
+async def break_off(driver: ServerDriver) -> None:
+    """The connection breaks; until there is a new one."""
+    assert driver._writer
+    driver._writer.close()
+    async with asyncio.timeout(5):
+        while driver.up:
+            await wait_for_seconds(0.002)
+        while not driver.up:
+            await wait_for_seconds(0.002)
+
+
+def test_a_prompt_is_not_played_twice_under_one_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    engine, core = scripted_engine(monkeypatch)
+    session = Listener()
+    play = protocol.Play(1, (1,), (wav(tmp_path / "a.wav", tone(700, 0.1)),))
+    engine.play(session, play)
+    with pytest.raises(Exception, match="playback 1 is in use"):
+        engine.play(session, play)
+    core.stop()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +17,7 @@ import structlog
 
 from softswitch.call.leg import Leg
 from softswitch.call.quality import mean_opinion_score
-from softswitch.errors import Failure
+from softswitch.errors import Failure, StoreError
 from softswitch.interfaces import (
     Cdr,
     CdrSink,
@@ -33,6 +34,8 @@ from softswitch.interfaces import (
 )
 
 REPORTS_WITHIN_S = 2.0  # how long a finished call waits for the media's last figures
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0  # before the store is offered again what it has refused
+UNSTORED_AT_MOST = 10_000  # records; more than these are given up for the store
 CRASHED = Failure(8040, 500, 41, "the switch stopped while the call was up")
 
 log = structlog.get_logger(__name__)
@@ -179,12 +182,18 @@ def _leg_report(leg: Leg | None, trunk: str, played: PlayReport | None) -> LegRe
 
 
 class CdrWriter:
-    """Writes records to the store and the sinks, in the order in which they became complete."""
+    """Writes records to the store and the sinks, in the order in which they became complete.
+
+    What the store refuses it is offered again until it takes it: a record left open there would be closed as that of a
+    crashed call at the next start. The sinks get each record once and do not wait for the store.
+    """
 
     def __init__(self, store: CdrStore, sinks: Sequence[CdrSink] = ()) -> None:
         self._store = store
         self._sinks = tuple(sinks)
         self._complete: asyncio.Queue[CallRecord | Cdr] = asyncio.Queue()
+        self._unstored: deque[Cdr] = deque()
+        self._refused = asyncio.Event()
         self._waiting = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -195,16 +204,14 @@ class CdrWriter:
 
     def close(self, record: CallRecord) -> None:
         """The call is over: write its record as soon as media has reported, at most REPORTS_WITHIN_S later."""
-        self._waiting += 1
-        self._idle.clear()
+        self._expect_one()
         _when_all_done(record.pending(), REPORTS_WITHIN_S, lambda: self._complete.put_nowait(record))
 
     async def recover(self) -> int:
         """Close what an earlier run left open; returns how many records that were."""
         lost = await self._store.unfinished_attempts()
         for cdr in lost:
-            self._waiting += 1
-            self._idle.clear()
+            self._expect_one()
             crashed = dataclasses.replace(
                 cdr,
                 ended_by="switch",
@@ -217,31 +224,91 @@ class CdrWriter:
         return len(lost)
 
     async def run(self) -> None:
-        """Write until cancelled."""
-        while True:
-            complete = await self._complete.get()
-            try:
-                await self._write(complete if isinstance(complete, Cdr) else complete.snapshot())
-            except Exception:  # whatever it is, the next record must still be written
-                log.exception("cdr_not_made", call_id=complete.call_id, known=getattr(complete, "known", None))
-            self._waiting -= 1
-            if not self._waiting:
-                self._idle.set()
+        """Write until cancelled, then what is complete; what the store refuses even then stays in the log."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._offer_again())
+                while True:
+                    await self._write(await self._complete.get())
+        finally:
+            await self._store_kept()
+            while not self._complete.empty():
+                await self._write(self._complete.get_nowait())
 
     async def drain(self) -> None:
-        """Return when every closed record is written."""
+        """Return when every closed record is written, also to the store."""
         await self._idle.wait()
 
-    async def _write(self, cdr: Cdr) -> None:
+    def _expect_one(self) -> None:
+        self._waiting += 1
+        self._idle.clear()
+
+    def _done(self) -> None:
+        self._waiting -= 1
+        if not self._waiting:
+            self._idle.set()
+
+    async def _write(self, complete: CallRecord | Cdr) -> None:
+        try:
+            cdr = complete if isinstance(complete, Cdr) else complete.snapshot()
+        except Exception:  # whatever it is, the next record must still be written
+            log.exception("cdr_not_made", call_id=complete.call_id, known=getattr(complete, "known", None))
+            self._done()
+            return
+        stored = False
+        try:
+            stored = not self._unstored and await self._stored(cdr)
+        finally:  # also where a stop cuts the store short
+            self._tell_sinks(cdr)
+            if stored:
+                self._done()
+            else:
+                self._keep(cdr)
+
+    async def _stored(self, cdr: Cdr) -> bool:
+        """False where the store refuses it for now."""
         try:
             await self._store.close_attempt(cdr)
-        except Exception as error:  # whatever it is, the next record must still be written
+        except StoreError as error:
+            log.warning("store_refuses", call_id=cdr.call_id, error=str(error))
+            return False
+        except Exception as error:  # no other try would change that
             log.error("cdr_not_stored", call_id=cdr.call_id, error=str(error), cdr=dataclasses.asdict(cdr))
+        return True
+
+    def _tell_sinks(self, cdr: Cdr) -> None:
         for sink in self._sinks:
             try:
                 sink.write(cdr)
             except Exception as error:
                 log.error("cdr_not_written", call_id=cdr.call_id, error=str(error), cdr=dataclasses.asdict(cdr))
+
+    def _keep(self, cdr: Cdr) -> None:
+        """The log has it whole, whatever comes."""
+        log.error("cdr_not_stored", call_id=cdr.call_id, kept=len(self._unstored), cdr=dataclasses.asdict(cdr))
+        if len(self._unstored) < UNSTORED_AT_MOST:
+            self._unstored.append(cdr)
+            self._refused.set()
+        else:
+            self._done()
+
+    async def _offer_again(self) -> None:
+        """Offer the store what it has refused, with ever longer pauses (a locked one keeps all calls waiting)."""
+        while True:
+            await self._refused.wait()
+            pause_s = FIRST_PAUSE_S
+            while self._unstored:
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+                await self._store_kept()
+            self._refused.clear()
+
+    async def _store_kept(self) -> None:
+        while self._unstored and await self._stored(self._unstored[0]):
+            self._unstored.popleft()
+            self._done()
+            await asyncio.sleep(0)  # calls go on in between
+        self._unstored.rotate(-1)  # one that is never taken does not keep back the others
 
 
 def _when_all_done(futures: Sequence[asyncio.Future[Any]], within_s: float, then: Callable[[], None]) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -173,14 +175,140 @@ def test_a_record_without_reports_is_written_at_once() -> None:
     run(story())
 
 
-def test_what_the_store_refuses_is_logged_whole_and_still_goes_to_the_sinks() -> None:
+class Running:
+    """A writer at work, with all it has said."""
+
+    def __init__(self, store: CdrMemory, *sinks: CdrMemory) -> None:
+        self.store, self.writer = store, CdrWriter(store, sinks)
+
+    async def __aenter__(self) -> Running:
+        self.task = asyncio.create_task(self.writer.run())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.task.cancel()
+        await asyncio.gather(self.task, return_exceptions=True)
+
+    def close(self, *names: str) -> None:
+        for name in names:
+            self.writer.close(record(name))
+
+    def stored(self) -> list[str]:
+        return [cdr.call_id for cdr in self.store.closed]
+
+
+def refused(logs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The records that stand whole in the log."""
+    return [entry["cdr"]["call_id"] for entry in logs if entry["event"] == "cdr_not_stored"]
+
+
+def test_what_the_store_refuses_goes_to_the_log_and_the_sinks_at_once_and_to_the_store_when_it_takes_it() -> None:
+    """Left open, it would be closed as that of a crashed call at the next start: two records that contradict."""
+
     async def story() -> None:
-        store, sink = CdrMemory(fail=True), CdrMemory()
+        sink = CdrMemory()
+        async with Running(CdrMemory(fail=True), sink) as running:
+            with capture_logs() as logs:
+                running.close("one", "two")
+                await asyncio.sleep(0.1)
+                assert [cdr.call_id for cdr in sink.written] == ["one", "two"]
+                assert refused(logs) == ["one", "two"]
+                await asyncio.sleep(100)
+                running.store.fail = False
+                running.close("three")
+                await asyncio.wait_for(running.writer.drain(), 31)
+                running.close("four")
+                await asyncio.wait_for(running.writer.drain(), 1)
+        assert sorted(running.stored()[:3]) == ["one", "three", "two"] and running.stored()[3:] == ["four"]
+        assert [cdr.call_id for cdr in sink.written] == ["one", "two", "three", "four"]
+        assert refused(logs) == ["one", "two", "three"]
+
+    run(story())
+
+
+def test_a_store_that_is_away_is_asked_ever_less_often() -> None:
+    """SQLite waits for a locked file in the thread of all calls, a second each time."""
+
+    async def story() -> None:
+        async with Running(CdrMemory(fail=True)) as running:
+            running.close(*(f"call-{n}" for n in range(100)))
+            with capture_logs() as logs:
+                await asyncio.sleep(1000)
+        assert 30 < len([entry for entry in logs if entry["event"] == "store_refuses"]) < 40
+
+    run(story())
+
+
+def test_a_record_that_the_store_never_takes_does_not_keep_back_the_others() -> None:
+    class Picky(CdrMemory):
+        async def close_attempt(self, cdr: Cdr) -> None:
+            self.fail = cdr.call_id == "one"
+            await super().close_attempt(cdr)
+
+    async def story() -> None:
+        async with Running(Picky()) as running:
+            running.close("one", "two", "three")
+            await asyncio.sleep(10)
+            assert running.stored() == ["two", "three"]
+
+    run(story())
+
+
+def test_what_the_store_can_never_take_is_not_offered_again() -> None:
+    class Wrong(CdrMemory):
+        async def close_attempt(self, cdr: Cdr) -> None:
+            raise TypeError("not to be encoded")
+
+    async def story() -> None:
         with capture_logs() as logs:
-            await written(store, record("one"), record("two"), sinks=(sink,))
-        assert [cdr.call_id for cdr in sink.written] == ["one", "two"]
-        lost = [entry for entry in logs if entry["event"] == "cdr_not_stored"]
-        assert [entry["cdr"]["call_id"] for entry in lost] == ["one", "two"]
+            assert await written(Wrong(), record("one")) == 0.0
+        assert refused(logs) == ["one"]
+
+    run(story())
+
+
+def test_only_so_many_records_wait_for_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("softswitch.call.cdr.UNSTORED_AT_MOST", 2)
+
+    async def story() -> None:
+        async with Running(CdrMemory(fail=True)) as running:
+            with capture_logs() as logs:
+                running.close("one", "two", "three")
+                await asyncio.sleep(0.1)
+            assert refused(logs) == ["one", "two", "three"]
+            running.store.fail = False
+            await asyncio.wait_for(running.writer.drain(), 2)
+            assert running.stored() == ["one", "two"]
+
+    run(story())
+
+
+def test_a_stop_offers_the_store_for_the_last_time_what_it_has_refused() -> None:
+    async def story() -> None:
+        async with Running(CdrMemory(fail=True)) as running:
+            running.close("one", "two")
+            await asyncio.sleep(40)  # in the middle of a long pause
+            running.store.fail = False
+        assert sorted(running.stored()) == ["one", "two"]
+
+    run(story())
+
+
+def test_a_stop_writes_what_a_slow_store_has_kept_waiting() -> None:
+    class Slow(CdrMemory):
+        async def close_attempt(self, cdr: Cdr) -> None:
+            await asyncio.sleep(3)
+            await super().close_attempt(cdr)
+
+    async def story() -> None:
+        sink = CdrMemory()
+        with capture_logs() as logs:
+            async with Running(Slow(), sink) as running:
+                running.close("one", "two", "three")
+                await asyncio.sleep(4)
+        assert [cdr.call_id for cdr in sink.written] == ["one", "two", "three"]
+        assert running.stored() == ["one", "two", "three"]
+        assert refused(logs) == ["two"]  # it was under way
 
     run(story())
 

@@ -123,8 +123,8 @@ class BindingStore(Protocol):
     async def temporary_callee(self, binding_id: str, now: float) -> TemporaryCallee | None:
         """The unexpired temporary callee of an AX binding."""
 
-    async def consume_temporary_callee(self, binding_id: str) -> None:
-        """The callee was reached: it is used up."""
+    async def consume_temporary_callee(self, binding_id: str, callee: str) -> None:
+        """`callee` was reached: it is used up, unless another one has been set meanwhile."""
 
 
 # Decisions of routing

@@ -107,7 +107,7 @@ class B2bua:
         try:
             await services.cdrs.open(record)  # a crash from here on must not lose that it was answered
             if route.mode is Mode.AX and route.direction == 1:
-                await services.store.consume_temporary_callee(route.binding.id)
+                await services.store.consume_temporary_callee(route.binding.id, route.callee)
         except StoreError as error:  # two people are about to talk: no reason to part them
             log.error("answer_not_stored", call_id=record.call_id, error=str(error))
 

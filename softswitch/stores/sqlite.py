@@ -47,7 +47,7 @@ CALL_PATH_SQL = {
         ON CONFLICT (x, a) DO UPDATE SET caller = excluded.caller, at = excluded.at""",
     "temporary_callee": """SELECT binding_id, callee, expires_at, user_data FROM temporary_callees
         WHERE binding_id = ? AND expires_at > ?""",
-    "consume_temporary_callee": "DELETE FROM temporary_callees WHERE binding_id = ?",
+    "consume_temporary_callee": "DELETE FROM temporary_callees WHERE binding_id = ? AND callee = ?",
     # A late "opened" never takes a finished record back.
     "open_attempt": f"""INSERT INTO cdrs {_CDR_COLUMNS} VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?)
         ON CONFLICT (call_id) DO UPDATE SET record = excluded.record WHERE finished = 0""",
@@ -171,9 +171,9 @@ class SqliteStore:
         row = self._row("temporary_callee", (binding_id, now))
         return None if row is None else TemporaryCallee(*row)
 
-    async def consume_temporary_callee(self, binding_id: str) -> None:
-        """The callee was reached: it is used up."""
-        self._row("consume_temporary_callee", (binding_id,))
+    async def consume_temporary_callee(self, binding_id: str, callee: str) -> None:
+        """`callee` was reached: it is used up, unless another one has been set meanwhile."""
+        self._row("consume_temporary_callee", (binding_id, callee))
 
     # interfaces.CdrStore
 

@@ -201,6 +201,21 @@ def test_a_temporary_callee_that_does_not_answer_is_not_used_up() -> None:
     play(story)
 
 
+def test_a_temporary_callee_set_while_the_one_before_rings_is_not_used_up() -> None:
+    async def story(lab: Lab) -> None:
+        lab.store.set_callee("ax-1", B)
+        lab.dial(X_AX, by=A)
+        invite = await lab.ring()
+        lab.store.set_callee("ax-1", STRANGER)  # for A's next call
+        await lab.pick_up(invite)
+        await lab.caller_answered()
+        await lab.hang_up()
+        assert (await lab.cdr()).destination == B
+        assert lab.store.callees["ax-1"].callee == STRANGER
+
+    play(story)
+
+
 def test_an_expired_temporary_callee_is_8013() -> None:
     async def story(lab: Lab) -> None:
         lab.store.set_callee("ax-1", B, expires_at=EPOCH - 1)

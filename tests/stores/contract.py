@@ -131,6 +131,12 @@ class BindingStoreContract:
     def test_a_consumed_temporary_callee_is_gone(self, store: BindingStore, scene: Scene) -> None:
         scene.add(Binding("1", "app", Mode.AX, X, A, created_at=NOW))
         scene.set_callee("1", B, expires_at=NOW + 60)
-        run(store.consume_temporary_callee("1"))
+        run(store.consume_temporary_callee("1", B))
         assert run(store.temporary_callee("1", NOW)) is None
-        run(store.consume_temporary_callee("1"))
+        run(store.consume_temporary_callee("1", B))
+
+    def test_another_callee_set_since_the_call_began_is_not_consumed(self, store: BindingStore, scene: Scene) -> None:
+        scene.add(Binding("1", "app", Mode.AX, X, A, created_at=NOW))
+        newer = scene.set_callee("1", C, expires_at=NOW + 60)
+        run(store.consume_temporary_callee("1", B))
+        assert run(store.temporary_callee("1", NOW)) == newer

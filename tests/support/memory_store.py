@@ -97,10 +97,11 @@ class MemoryStore:
         record = self.callees.get(binding_id)
         return record if record is not None and record.expires_at > now else None
 
-    async def consume_temporary_callee(self, binding_id: str) -> None:
-        """The callee was reached: it is used up."""
+    async def consume_temporary_callee(self, binding_id: str, callee: str) -> None:
+        """`callee` was reached: it is used up, unless another one has been set meanwhile."""
         self._count("consume_temporary_callee")
-        self.callees.pop(binding_id, None)
+        if binding_id in self.callees and self.callees[binding_id].callee == callee:
+            del self.callees[binding_id]
 
     def _count(self, name: str) -> None:
         self.calls[name] = self.calls.get(name, 0) + 1

@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import functools
 import secrets
-from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 
 import structlog
@@ -104,17 +104,25 @@ class B2bua:
         ago = asyncio.get_running_loop().time() - b.answered_at
         record.note(answered_at=services.wall_clock() - ago, cause=0)
         record.state = "answered"
-        try:
-            await services.cdrs.open(record)  # a crash from here on must not lose that it was answered
-            if route.mode is Mode.AX and route.direction == 1:
+        if route.mode is Mode.AX and route.direction == 1:
+            with _or_unstored(record):
                 await services.store.consume_temporary_callee(route.binding.id, route.callee)
-        except StoreError as error:  # two people are about to talk: no reason to part them
-            log.error("answer_not_stored", call_id=record.call_id, error=str(error))
+        with _or_unstored(record):
+            await services.cdrs.open(record)  # a crash from here on must not lose that it was answered
 
     def _caller_answered(self, record: CallRecord) -> None:
         record.moment("answered_in_at")
         self._services.metrics.setup_time(record.get("answered_in_at") - record.get("call_in_at"))
         log.info("call_answered", call_id=record.call_id, trunk=record.trunk_out)
+
+
+@contextmanager
+def _or_unstored(record: CallRecord) -> Iterator[None]:
+    """Two people are about to talk: what the store refuses now is no reason to part them."""
+    try:
+        yield
+    except StoreError as error:
+        log.error("answer_not_stored", call_id=record.call_id, error=str(error))
 
 
 def _callback(route: Route, services: CallServices) -> CallbackRecord:

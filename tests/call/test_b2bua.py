@@ -216,6 +216,21 @@ def test_a_temporary_callee_set_while_the_one_before_rings_is_not_used_up() -> N
     play(story)
 
 
+def test_a_temporary_callee_is_used_up_although_the_answer_cannot_be_recorded() -> None:
+    async def story(lab: Lab) -> None:
+        lab.store.set_callee("ax-1", B)
+        lab.dial(X_AX, by=A)
+        invite = await lab.ring()
+        lab.records.fail = True
+        await lab.pick_up(invite)
+        await lab.caller_answered()
+        lab.records.fail = False
+        assert lab.store.callees == {}
+        await lab.hang_up()
+
+    play(story)
+
+
 def test_an_expired_temporary_callee_is_8013() -> None:
     async def story(lab: Lab) -> None:
         lab.store.set_callee("ax-1", B, expires_at=EPOCH - 1)

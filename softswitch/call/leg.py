@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import structlog
 
@@ -37,6 +38,15 @@ BAD_OFFER = Failure(7505, 400, 111, "the caller's session description is malform
 log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class PendingOffer:
+    """Sent in the 2xx to the INVITE numbered `cseq`: the ACK with that number brings the answer (RFC 3261 13.2.1)."""
+
+    cseq: int
+    body: bytes
+    direction: str
+
+
 class Leg(Ending):
     """What both legs share: the end, the endpoint, and the running offer/answer state."""
 
@@ -62,7 +72,7 @@ class Leg(Ending):
         self._hung_up = False
         self.wish = "sendrecv"  # the direction the far end last asked for, as it writes it
         self.on_late_answer: Callable[[], None] = _nothing
-        self._pending_offer: tuple[bytes, str] | None = None  # sent in a 2xx, and its direction; answered by the ACK
+        self._pending_offer: PendingOffer | None = None
 
     @property
     def session(self) -> ServerSession | ClientSession:
@@ -191,8 +201,8 @@ class Leg(Ending):
         if request.message.method != "INVITE":
             request.respond(200)
             return
-        self._pending_offer = self.offer_sdp(direction=direction), direction
-        request.respond(200, body=self._pending_offer[0], content_type="application/sdp")
+        self._pending_offer = PendingOffer(request.message.cseq.number, self.offer_sdp(direction=direction), direction)
+        request.respond(200, body=self._pending_offer.body, content_type="application/sdp")
 
     # What the session tells (SessionListener)
 
@@ -209,17 +219,18 @@ class Leg(Ending):
         """UAS only."""
 
     def on_acknowledged(self, request: SipRequest) -> None:
-        """The ACK of a 2xx of ours; it brings the answer where the 2xx made the offer."""
-        if self._pending_offer is None:
+        """The ACK of a 2xx of ours; it brings the answer where that 2xx made the offer."""
+        offer = self._pending_offer
+        if offer is None or offer.cseq != request.cseq.number:
             return
-        (offered, direction), self._pending_offer = self._pending_offer, None
-        negotiated = _read_answer(offered, request.body)
+        self._pending_offer = None
+        negotiated = _read_answer(offer.body, request.body)
         if negotiated is None:
             self.end(USELESS_ANSWER[self.name])
             return
         self.apply(negotiated)
         # Who takes all that was offered is not the one who holds.
-        wish = "sendrecv" if negotiated.far_direction == ALL_OF[direction] else negotiated.far_direction
+        wish = "sendrecv" if negotiated.far_direction == ALL_OF[offer.direction] else negotiated.far_direction
         if wish != self.wish:
             self.wish = wish
             self.on_late_answer()
@@ -356,9 +367,10 @@ class InboundLeg(Leg):
         if self._offer is not None:
             self._session.accept(body=self._early or self._answer_offer(codec))
             return
-        self._pending_offer = self.offer_sdp(codecs=sorted(self.codecs, key=lambda one: one != codec)), "sendrecv"
+        offered = self.offer_sdp(codecs=sorted(self.codecs, key=lambda one: one != codec))
+        self._pending_offer = PendingOffer(self._session.invite.cseq.number, offered, "sendrecv")
         self._late_answer = asyncio.get_running_loop().create_future()
-        self._session.accept(body=self._pending_offer[0])
+        self._session.accept(body=offered)
         await self._late_answer
 
     def _answer_offer(self, codec: str | None) -> bytes:

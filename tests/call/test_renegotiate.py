@@ -155,6 +155,28 @@ def test_a_reinvite_without_an_offer_gets_ours_and_tells_the_other_only_what_cha
     play(story)
 
 
+def test_a_late_ack_of_the_first_200_is_not_taken_as_the_answer_to_an_offer_made_since() -> None:
+    async def story(lab: Lab) -> None:
+        lab.change(lab.axb, announcement=None)
+        lab.dial()
+        await lab.pick_up(await lab.ring())
+        lab.wire.lose("ACK")
+        await lab.caller_answered()
+        lab.caller.send(lab.caller.request("INVITE"))  # without an offer: asks for ours
+        second = await lab.caller.receive_response(200, ignoring=(100,))
+        first = await lab.caller.receive_response(200)  # again, for want of its ACK
+        assert (first.cseq.number, second.cseq.number) == (1, 2)
+        lab.caller.send(lab.caller.ack(first))
+        lab.caller.send(lab.caller.ack(second, body=sdp("10.0.0.9", 45678, version=2)))
+        await asyncio.sleep(1)
+        assert lab.caller.pending() == [200]  # the second one's turn to be repeated came in that moment too
+        remote = lab.endpoints()[0].remote
+        assert remote is not None and remote.port == 45678
+        await lab.hang_up()
+
+    play(story)
+
+
 @both_sides
 def test_who_only_listens_because_the_other_holds_does_not_hold_it(side: str) -> None:
     async def story(lab: Lab) -> None:

@@ -42,7 +42,7 @@ class Supervision(Ending):
         self._answered_at, self._max_duration_s = answered_at, max_duration_s
         self._warning_s, self._warn = warning_s, warn
         self._timers: list[asyncio.TimerHandle] = []
-        self._silent = {a.name: False, b.name: False}
+        self._silent: dict[str, bool] = {}
         self._next_look: asyncio.TimerHandle | None = None  # media tells of a silence once only
 
     def __enter__(self) -> Supervision:
@@ -55,6 +55,8 @@ class Supervision(Ending):
         for leg in self._legs:
             assert leg.endpoint is not None
             leg.endpoint.on_silence = lambda silent, leg=leg: self._on_silence(leg, silent)
+            self._silent[leg.name] = leg.endpoint.silent  # media tells of a silence once, and may have done so already
+        self._look_for_media(held_before=False)
         return self
 
     def __exit__(

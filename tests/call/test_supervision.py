@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from softswitch.call.services import CallSettings
-from tests.support.calls import PROMPT_LENGTHS, SWITCH, Lab, play, sdp
+from tests.support.calls import PROMPT_LENGTHS, STRANGER, SWITCH, X_AXE, Lab, play, sdp
 from tests.support.peer import Peer
 
 
@@ -105,6 +105,40 @@ def test_both_silent_ends_the_call() -> None:
             assert (bye.headers.get("Reason") or "").startswith("Q.850;cause=41;")
         cdr = await lab.cdr()
         assert (cdr.words, cdr.ended_by) == ("no media from either side", "switch")
+
+    play(story)
+
+
+def test_a_silence_that_began_before_the_talk_counts() -> None:
+    async def story(lab: Lab) -> None:
+        lab.dial(X_AXE, by=STRANGER)
+        await lab.caller_answered()
+        lab.media.endpoints[0].press("1234")
+        invite = await lab.ring()
+        await asyncio.sleep(45)
+        lab.media.endpoints[0].fall_silent()
+        await lab.pick_up(invite)
+        await lab.caller.silence(60)
+        lab.endpoints()[1].fall_silent()
+        for phone in (lab.caller, lab.callee):
+            await lab.answer_bye(phone)
+        assert (await lab.cdr()).words == "no media from either side"
+
+    play(story)
+
+
+def test_two_who_were_silent_before_the_talk_do_not_begin_it() -> None:
+    async def story(lab: Lab) -> None:
+        lab.dial(X_AXE, by=STRANGER)
+        await lab.caller_answered()
+        lab.media.endpoints[0].press("1234")
+        invite = await lab.ring()
+        for endpoint in lab.endpoints():
+            endpoint.fall_silent()
+        await lab.pick_up(invite)
+        for phone in (lab.caller, lab.callee):
+            await lab.answer_bye(phone)
+        assert (await lab.cdr()).words == "no media from either side"
 
     play(story)
 

@@ -47,7 +47,7 @@ from softswitch.sip.user_agent import UserAgent
 from softswitch.stores.sqlite import open_sqlite
 
 SWEEP_EVERY_S = 3600.0
-GARBAGE_THRESHOLDS = (20_000, 20, 20)  # objects are freed by their reference counts; cycles can wait
+GARBAGE_THRESHOLDS = (100_000, 50, 100)  # objects are freed by their reference counts; cycles can wait
 
 log = structlog.get_logger(__name__)
 

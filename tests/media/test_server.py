@@ -72,6 +72,7 @@ def test_numbers_go_on_from_prompt_to_talk_to_mixed_prompt_to_talk() -> None:
             talk = asyncio.gather(anna.talk(tone(400, 1.0)), bert.talk(tone(900, 1.0)))
             reports = await first.finished
             assert [(report.frames, report.completed) for report in reports] == [(10, True)] * 2
+            await bert.wait_for(lambda: len(bert.heard) > 0 and bert.heard[-1].timestamp == reports[1].last_timestamp)
             assert loudness(bert.audio(), 1500) > 7000
             assert loudness(bert.audio(), 400) < 100  # no talk leaks before the announcement ends
             announced = len(bert.heard)

@@ -65,7 +65,7 @@ class B2bua:
         await self._services.cdrs.open(record)  # from here on a crash leaves a trace
 
     async def _connect(self, a: InboundLeg, route: Route, record: CallRecord) -> None:
-        """The second half: ring the callee, answer the caller, let them talk."""
+        """The second half: ring the callee, then answer the caller and let them talk."""
         services = self._services
         announcement = self._prepare(a, route, record)
         await a.open_media()  # nobody is rung whom the caller could not talk to
@@ -73,8 +73,6 @@ class B2bua:
             await services.store.remember_caller(_callback(route, services))
         async with dial(route, a, record, services) as b, hangup_scope(b):
             await self._callee_answered(b, route, record)
-            await a.answer(b.negotiated.codec if b.negotiated else None)
-            self._caller_answered(record)
             await bridge(a, b, route.treatment, announcement, record, services)
 
     async def _decide(self, a: InboundLeg, record: CallRecord) -> Route | NeedExtension:
@@ -109,11 +107,6 @@ class B2bua:
                 await services.store.consume_temporary_callee(route.binding.id, route.callee)
         with _or_unstored(record):
             await services.cdrs.open(record)  # a crash from here on must not lose that it was answered
-
-    def _caller_answered(self, record: CallRecord) -> None:
-        record.moment("answered_in_at")
-        self._services.metrics.setup_time(record.get("answered_in_at") - record.get("call_in_at"))
-        log.info("call_answered", call_id=record.call_id, trunk=record.trunk_out)
 
 
 @contextmanager

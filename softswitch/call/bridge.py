@@ -1,6 +1,6 @@
-"""Joins two answered legs until something ends the call: announcement, recording, talk, hold, digits, the last minute.
+"""Joins two legs until something ends the call: announcement, recording, talk, hold, digits, the last minute.
 
-Call treatment, "The life of an answered call" from the announcement on. Called by the story with both legs answered.
+Call treatment, "The life of an answered call". Called by the story when the callee has answered.
 
     B answered        announcement ends                          60 s left        time is up
     |--- both hear the announcement ---|--- talk, relayed in C ---|~ prompt over talk ~|
@@ -13,6 +13,8 @@ import asyncio
 import functools
 from datetime import UTC, datetime
 from pathlib import Path
+
+import structlog
 
 from softswitch.call.cdr import CallRecord
 from softswitch.call.dtmf import info_body
@@ -27,6 +29,8 @@ from softswitch.interfaces import MediaEndpoint, PlayReport, Prompt, Recording, 
 ANNOUNCEMENT_TRIES = 2  # a media restart in the middle of the announcement: it is played again from its start
 MEDIA_BACK_WITHIN_S = 5.0  # as long as that may take; nobody is kept in silence for longer
 
+log = structlog.get_logger(__name__)
+
 
 async def bridge(
     a: InboundLeg,
@@ -36,7 +40,7 @@ async def bridge(
     record: CallRecord,
     services: CallServices,
 ) -> None:
-    """Run the talk between `a` and `b`; never returns, ends with CallEnded."""
+    """Answer the caller and run the talk between `a` and `b`; never returns, ends with CallEnded."""
     talk = Talk(a, b, treatment, announcement, record, services)
     limits = [limit for limit in (treatment.max_duration_s, services.settings.max_duration_s) if limit > 0]
     supervision = Supervision(
@@ -47,18 +51,31 @@ async def bridge(
         warning_s=services.settings.warning_s,
         warn=talk.warn,
     )
+    with supervision, talk:
+        async with hangup_scope(supervision, talk):
+            await a.answer(b.negotiated.codec if b.negotiated else None)
+            _caller_answered(record, services)
+            talk.begin()
+            await _renegotiations(a, b).run()
+
+
+def _caller_answered(record: CallRecord, services: CallServices) -> None:
+    record.moment("answered_in_at")
+    services.metrics.setup_time(record.get("answered_in_at") - record.get("call_in_at"))
+    log.info("call_answered", call_id=record.call_id, trunk=record.trunk_out)
+
+
+def _renegotiations(a: InboundLeg, b: OutboundLeg) -> Renegotiations:
+    """From now on there is somebody to tell what a leg wishes, and what it wished before."""
     renegotiations = Renegotiations()
     for leg, other in ((a, b), (b, a)):
         leg.on_digit = functools.partial(_pass_digit, other)
         leg.on_late_answer = functools.partial(renegotiations.tell, leg, other)
         leg.renegotiate = functools.partial(renegotiations.ask, leg, other)
         leg.believe_any_digits()
-    if a.wish != "sendrecv":  # it was put on hold before there was anybody to tell
-        renegotiations.tell(a, b)
-    with supervision, talk:
-        async with hangup_scope(supervision, talk):
-            talk.begin()
-            await renegotiations.run()
+        if leg.wish != "sendrecv":
+            renegotiations.tell(leg, other)
+    return renegotiations
 
 
 class Talk(Ending):

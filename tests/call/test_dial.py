@@ -9,6 +9,7 @@ import pytest
 
 from softswitch.call import b2bua
 from softswitch.call.admission import Limit
+from softswitch.call.leg import InboundLeg
 from softswitch.interfaces import Decision, Route
 from softswitch.media_drivers.null import NullDriver
 from tests.support.calls import FIRST, SECOND, SWITCH, Lab, play, sdp
@@ -322,7 +323,8 @@ def test_a_route_without_targets_is_7508() -> None:
 
 
 def test_no_leg_outlives_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def short(*_: object) -> None:
+    async def short(a: InboundLeg, *_: object) -> None:
+        await a.answer()
         await asyncio.sleep(1)
 
     async def story(lab: Lab) -> None:

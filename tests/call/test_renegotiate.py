@@ -72,6 +72,28 @@ def test_hold_and_resume(side: str, direction: str) -> None:
     play(story)
 
 
+@both_sides
+def test_a_hold_before_there_was_anybody_to_tell_is_told_when_the_talk_begins(side: str) -> None:
+    async def story(lab: Lab) -> None:
+        lab.change(lab.axb, announcement=None)
+        lab.dial(body=b"")
+        await lab.pick_up(await lab.ring())
+        ok = await lab.caller.receive_response(200, ignoring=(100, 180))
+        if side == "callee":
+            pair = Pair(lab, side)
+            pair.ask("sendonly")
+            await pair.answered()
+        body = sdp("10.0.0.9", direction="sendonly" if side == "caller" else "")
+        lab.caller.send(lab.caller.ack(ok, body=body))
+        pair = Pair(lab, side)
+        await pair.tell("sendonly")
+        assert pair.mine.remote is not None and not pair.mine.remote.sending
+        assert pair.theirs.remote is not None and not pair.theirs.remote.receiving
+        await lab.hang_up()
+
+    play(story)
+
+
 def test_hold_as_rfc_2543_knew_it() -> None:
     async def story(lab: Lab) -> None:
         await lab.establish()

@@ -74,6 +74,21 @@ def test_a_late_ack_does_not_lengthen_the_talk() -> None:
     play(story)
 
 
+def test_the_time_is_up_also_while_the_answer_to_our_late_offer_is_awaited() -> None:
+    async def story(lab: Lab) -> None:
+        lab.change(lab.axb, max_duration_s=10)
+        lab.dial(body=b"")
+        invite = await lab.ring()
+        await lab.pick_up(invite)
+        await lab.answer_bye(lab.callee)
+        assert now() == pytest.approx(10.0, abs=0.1)
+        assert (await lab.cdr()).failure == 8010
+        await asyncio.sleep(30)
+        assert lab.caller.pending()[-1] == "BYE"  # after 64*T1 without its ACK (RFC 3261 15)
+
+    play(story)
+
+
 @pytest.mark.parametrize(("seconds", "warned"), [(59, False), (60, False), (61, True)])
 def test_there_is_no_warning_where_the_talk_is_no_longer_than_it(seconds: int, warned: bool) -> None:
     async def story(lab: Lab) -> None:

@@ -73,6 +73,7 @@ class Leg(Ending):
         self.wish = "sendrecv"  # the direction the far end last asked for, as it writes it
         self.on_late_answer: Callable[[], None] = _nothing
         self._pending_offer: PendingOffer | None = None
+        self._acknowledged = asyncio.Event()  # an ACK has come since `free_to_reinvite` looked
 
     @property
     def session(self) -> ServerSession | ClientSession:
@@ -204,6 +205,12 @@ class Leg(Ending):
         self._pending_offer = PendingOffer(request.message.cseq.number, self.offer_sdp(direction=direction), direction)
         request.respond(200, body=self._pending_offer.body, content_type="application/sdp")
 
+    async def free_to_reinvite(self) -> None:
+        """Return when every 2xx of ours has its ACK: before that no INVITE may be sent (RFC 3261 14.1)."""
+        while self.session.unacknowledged:
+            self._acknowledged.clear()
+            await self._acknowledged.wait()
+
     # What the session tells (SessionListener)
 
     def on_provisional(self, response: SipResponse) -> None:
@@ -220,6 +227,7 @@ class Leg(Ending):
 
     def on_acknowledged(self, request: SipRequest) -> None:
         """The ACK of a 2xx of ours; it brings the answer where that 2xx made the offer."""
+        self._acknowledged.set()
         offer = self._pending_offer
         if offer is None or offer.cseq != request.cseq.number:
             return

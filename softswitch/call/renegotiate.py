@@ -106,10 +106,11 @@ async def _pass_offer(leg: Leg, other: Leg, request: InDialogRequest) -> None:
 async def _tell(other: Leg, direction: str) -> int:
     """Offer `direction` to `other` and apply its answer; returns the status, 488 for an answer that is of no use.
 
-    Waits and tries again where both sides asked at once (491).
+    Waits for `other` to acknowledge what it asked for itself, and tries again where both sides asked at once (491).
     """
     tries_left = GLARE_TRIES
     while True:
+        await other.free_to_reinvite()
         offered = other.offer_sdp(direction=direction)
         response = await other.session.request("INVITE", body=offered, content_type="application/sdp")
         if response.status < 300:

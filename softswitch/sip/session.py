@@ -12,12 +12,13 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from softswitch.errors import RemoteProtocolError, SoftswitchError
+from softswitch.sip.addresses import Hop, Path
 from softswitch.sip.answer_repeater import AnswerRepeater
 from softswitch.sip.compose import Reply, header_lines
 from softswitch.sip.dialog import Dialog
 from softswitch.sip.endpoint import Endpoint, PendingResponse
 from softswitch.sip.message import REASONS, Headers, SipRequest, SipResponse
-from softswitch.sip.transaction import CLIENT, INVITE_CLIENT, Failure, Hop, Path, Told, Transaction, ignore
+from softswitch.sip.transaction import CLIENT, INVITE_CLIENT, Failure, Told, Transaction, ignore
 
 __all__ = ["Guard", "Hop", "InDialogRequest", "LeakRefused", "Pairs", "Session", "SessionListener", "local_response"]
 
@@ -252,10 +253,14 @@ class Session:
 
     @property
     def invite_under_way(self) -> bool:
-        """Whether an INVITE of either side waits for its final response (14.1)."""
-        return any(one.method == "INVITE" for one in self._outgoing) or any(
-            one.message.method == "INVITE" for one in self._unanswered
-        )
+        """Whether an INVITE of either side waits for its final response, or a 2xx of ours for its ACK (14.1)."""
+        waiting = [one.method for one in self._outgoing] + [one.message.method for one in self._unanswered]
+        return self.unacknowledged or "INVITE" in waiting
+
+    @property
+    def unacknowledged(self) -> bool:
+        """Whether a 2xx of ours waits for its ACK; the listener is told when it comes, or does not."""
+        return bool(self._repeaters)
 
     def hang_up(self, *, status: int = 480, reason: str | None = None, headers: Pairs = ()) -> None:
         """End the call from whatever state it is in: see the two kinds of session."""

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from softswitch.sip.message import SipRequest, SipResponse
-from tests.support.calls import Lab, play, sdp
+from tests.support.calls import CALLER, SWITCH, Lab, play, sdp
 from tests.support.peer import Peer
 
 MIRROR = {"sendonly": "recvonly", "recvonly": "sendonly", "inactive": "inactive", "sendrecv": "sendrecv"}
@@ -194,6 +194,46 @@ def test_a_late_ack_of_the_first_200_is_not_taken_as_the_answer_to_an_offer_made
         assert lab.caller.pending() == [200]  # the second one's turn to be repeated came in that moment too
         remote = lab.endpoints()[0].remote
         assert remote is not None and remote.port == 45678
+        await lab.hang_up()
+
+    play(story)
+
+
+def test_nobody_is_asked_before_it_has_acknowledged_our_200() -> None:
+    """RFC 3261 14.1: the caller's phone still rings, so to say."""
+
+    async def story(lab: Lab) -> None:
+        lab.change(lab.axb, announcement=None)
+        lab.dial()
+        invite = await lab.ring()
+        lab.wire.lose("200", source=SWITCH)
+        await lab.pick_up(invite)
+        await asyncio.sleep(0.1)
+        pair = Pair(lab, "callee")
+        pair.ask("sendonly")
+        await asyncio.sleep(0.3)
+        assert [sent.at for sent in lab.wire.sent("INVITE", source=SWITCH) if sent.destination == CALLER] == []
+        await lab.caller_answered()
+        await pair.tell("sendonly")
+        await pair.answered()
+        await lab.hang_up()
+
+    play(story)
+
+
+@both_sides
+def test_nobody_is_asked_before_it_has_acknowledged_our_200_to_its_own_asking(side: str) -> None:
+    async def story(lab: Lab) -> None:
+        await lab.establish()
+        pair, other = Pair(lab, side), Pair(lab, "callee" if side == "caller" else "caller")
+        pair.ask("sendonly")
+        await pair.tell("sendonly")
+        ok = await pair.asks.receive_response(200, ignoring=(100,))
+        other.ask("inactive")
+        await pair.asks.silence(0.4)
+        pair.asks.send(pair.asks.ack(ok))
+        await other.tell("inactive")
+        await other.answered()
         await lab.hang_up()
 
     play(story)

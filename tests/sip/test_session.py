@@ -8,9 +8,9 @@ import logging
 import pytest
 
 from softswitch.errors import RemoteProtocolError
+from softswitch.sip.addresses import Hop
 from softswitch.sip.message import SipResponse
 from softswitch.sip.session import InDialogRequest, Session, local_response
-from softswitch.sip.transaction import Hop
 from tests.support.peer import OFFER, Peer
 from tests.support.recorder import SWITCH, Recorder, Switch, hang_up, play, talk
 from tests.support.wire import Wire
@@ -73,6 +73,9 @@ def test_a_reinvite_is_asked_answered_and_its_200_repeated_until_the_ack() -> No
         asked.respond(500)
         await phone.receive(180)
         ok = await phone.receive_response(200)
+        assert session.unacknowledged
+        with pytest.raises(RemoteProtocolError):  # RFC 3261 14.1: not before the ACK
+            session.request("INVITE")
         assert (ok.body, ok.headers.get("X-Y"), ok.headers.get("Contact")) == (OFFER, "z", "<sip:10.0.0.1:5060>")
         await phone.receive(200)
         phone.send(phone.ack(ok, body=b"v=0\r\n"))

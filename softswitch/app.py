@@ -40,9 +40,9 @@ from softswitch.prompts import load_catalogue
 from softswitch.retention import sweep
 from softswitch.routing.dialplan import Dialplan, load_dialplans
 from softswitch.routing.resolve import Resolver
+from softswitch.sip.addresses import Hop
 from softswitch.sip.message import SipRequest
 from softswitch.sip.server_session import ServerSession
-from softswitch.sip.transaction import Hop
 from softswitch.sip.user_agent import UserAgent
 from softswitch.stores.sqlite import open_sqlite
 

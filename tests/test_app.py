@@ -21,11 +21,11 @@ from softswitch.errors import ConfigError
 from softswitch.interfaces import App, Mode
 from softswitch.media_drivers.server import ServerDriver
 from softswitch.sdp.offer_answer import local_offer
+from softswitch.sip.addresses import Hop
 from softswitch.sip.client_session import ClientSession
 from softswitch.sip.message import SipRequest, SipResponse
 from softswitch.sip.server_session import ServerSession
 from softswitch.sip.session import InDialogRequest
-from softswitch.sip.transaction import Hop
 from softswitch.sip.user_agent import UserAgent
 from softswitch.stores.provisioning import open_provisioning
 from softswitch.stores.sqlite import open_sqlite

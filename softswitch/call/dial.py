@@ -27,8 +27,8 @@ from softswitch.call.leg import InboundLeg, OutboundLeg
 from softswitch.call.services import CallServices
 from softswitch.errors import FAILURES, NORMAL, CallRejected, Failure
 from softswitch.interfaces import Playback, Prompt, Route, Target
+from softswitch.sip.addresses import Hop
 from softswitch.sip.message import SipResponse
-from softswitch.sip.transaction import Hop
 
 NO_TARGET = FAILURES[7508]
 NO_ANSWER_IN_TIME = FAILURES[8101]

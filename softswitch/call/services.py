@@ -13,7 +13,7 @@ from softswitch.call.cdr import CdrWriter
 from softswitch.call.registry import CallRegistry
 from softswitch.errors import FAILURES
 from softswitch.interfaces import BindingStore, CallMetrics, MediaDriver, Prompt, PromptCatalogue, Route, Router
-from softswitch.sip.transaction import Hop
+from softswitch.sip.addresses import Hop
 from softswitch.sip.user_agent import UserAgent
 
 

@@ -27,7 +27,7 @@ class AnswerRepeater:
         self._core, self._transaction, self._missed = core, transaction, missed
         self._interval = core.timing.t1
         self._end = core.now + core.timing.timeout
-        self.deadline = self._end if transaction.reliable else core.now + self._interval
+        self.deadline = core.now + self._interval  # also over TCP: a hop behind the next may be UDP
         core.arm(self)
 
     def stop(self) -> None:

@@ -5,13 +5,14 @@ RFC 3261 9.1, 13.2 and 17.1.1, RFC 6026. Made by the core for `UserAgent.invite`
 
 from __future__ import annotations
 
+from softswitch.sip.addresses import Path
 from softswitch.sip.compose import cancellation, closed, header_lines
 from softswitch.sip.dialog import Dialog
 from softswitch.sip.endpoint import Endpoint
 from softswitch.sip.message import SipResponse
 from softswitch.sip.session import Guard, Pairs, Session, local_response
 from softswitch.sip.timing import NEVER
-from softswitch.sip.transaction import CLIENT, INVITE_CLIENT, Failure, Path, Told, Transaction, ignore
+from softswitch.sip.transaction import CLIENT, INVITE_CLIENT, Failure, Told, Transaction, ignore
 
 
 class ClientSession(Session):
@@ -187,7 +188,7 @@ class ClientSession(Session):
             core.open_client(CLIENT, bye, branch, path, method="BYE", tell=ignore)
 
     def _dialog(self, response: SipResponse) -> Dialog:
-        return Dialog.as_uac(self._from, 1, self._uri, response, self._path)
+        return Dialog.as_uac(self._from, 1, self._uri, response, self._path, self.core.path_to)
 
     # CANCEL
 
@@ -200,7 +201,7 @@ class ClientSession(Session):
         if data is None:
             data = self.guarded(cancellation(invite.data))
         if data is not None:
-            self.core.open_client(CLIENT, data, invite_branch(invite), self._path, method="CANCEL", tell=ignore)
+            self.core.open_client(CLIENT, data, invite_branch(invite), invite.path, method="CANCEL", tell=ignore)
         self._give_up_later()
 
     def _give_up_later(self) -> None:

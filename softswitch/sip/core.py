@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from softswitch.errors import SipParseError
+from softswitch.sip.addresses import DEFAULT_PORTS, LARGEST_BY_UDP, Hop, Listener, LocalAddresses, Path
 from softswitch.sip.client_session import ClientSession
 from softswitch.sip.compose import Reply, header_lines
 from softswitch.sip.endpoint import Listening, PendingResponse
@@ -27,10 +28,8 @@ from softswitch.sip.transaction import (
     INVITE_CLIENT,
     INVITE_SERVER,
     SERVER,
-    Hop,
     Input,
     Machine,
-    Path,
     State,
     Told,
     Transaction,
@@ -38,7 +37,6 @@ from softswitch.sip.transaction import (
 )
 
 COOKIE = "z9hG4bK"  # branches without it come from RFC 2543
-DEFAULT_PORT = 5060
 ALLOWED = ("INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "INFO", "UPDATE")
 IN_DIALOG = frozenset({*ALLOWED, "REFER", "MESSAGE", "NOTIFY"})
 OUT_OF_DIALOG = frozenset({"INVITE", "OPTIONS"})
@@ -78,7 +76,7 @@ class SipCore:
 
     def __init__(
         self,
-        local: Sequence[tuple[str, int]],
+        local: Sequence[Listener | tuple[str, int]],
         tokens: Callable[[], str],
         *,
         clock: Callable[[], float],
@@ -88,7 +86,7 @@ class SipCore:
         supported: Sequence[str] = (),
         timing: Timing | None = None,
     ) -> None:
-        """`local`: the advertised address of each listener. `tokens` makes unguessable words for tags and branches.
+        """`local`: each listener; a pair is one of UDP. `tokens` makes unguessable words for tags and branches.
 
         `clock` is read when the call layer acts through a session; `on_output` is called when it has acted.
         """
@@ -112,10 +110,8 @@ class SipCore:
         self._user_agent_line = header_lines([("User-Agent", product)])
         self._supported = frozenset(supported)
         self._clock, self._on_output = clock, on_output
-        bracketed = [(f"[{host}]" if ":" in host else host, port) for host, port in local]
-        self._vias = [f"SIP/2.0/UDP {host}:{port};rport;branch=" for host, port in bracketed]
-        self._contacts = [f"Contact: <sip:{host}:{port}>\r\n" for host, port in bracketed]
-        self._hosts = [host for host, _ in bracketed]
+        self.local = LocalAddresses([Listener(*one) for one in local])
+        self.path_to = self.local.path_to
         self._out: list[Datagram] = []
         self._events: deque[NewCall | SessionEvent] = deque()
         self._heap: list[tuple[float, int, Timed]] = []
@@ -125,14 +121,16 @@ class SipCore:
 
     # Driven by the user agent
 
-    def receive_datagram(self, data: bytes, source: Hop | tuple[str, int], now: float, listener: int = 0) -> None:
-        """A datagram has come. Whatever it holds, nothing is raised."""
+    def receive_datagram(
+        self, data: bytes, source: Hop | tuple[str, int], now: float, listener: int = 0, connection: int = 0
+    ) -> None:
+        """A datagram, or a message of a stream, has come. Whatever it holds, nothing is raised."""
         self.now = now
-        hop = source if isinstance(source, Hop) else Hop("udp", *source)
+        path = Path(source if isinstance(source, Hop) else Hop("udp", *source), listener, connection)
         try:
             message = parse_message(data)
         except UnacceptableRequest as error:
-            self._refuse_malformed(error.request, error, Path(hop, listener), error.status)
+            self._refuse_malformed(error.request, error, path, error.status)
             return
         except SipParseError:
             self.malformed += 1
@@ -141,12 +139,12 @@ class SipCore:
             validate(message)
             if isinstance(message, SipRequest):
                 self.counts["in", message.method, 0] += 1
-                self._receive_request(message, Path(hop, listener))
+                self._receive_request(message, path)
             else:
                 self.counts["in", message.cseq.method, message.status] += 1
                 self._receive_response(message)
         except SipParseError as error:
-            self._refuse_malformed(message, error, Path(hop, listener))
+            self._refuse_malformed(message, error, path)
 
     def datagrams_to_send(self) -> list[Datagram]:
         """What is to be sent now, in order; to be called until empty."""
@@ -192,8 +190,11 @@ class SipCore:
     def transport_failed(self, datagram: Datagram, now: float) -> None:
         """The transport could not send (17.1.4, 17.2.4)."""
         self.now = now
-        if datagram.sender is not None:
-            datagram.sender.step(Input.TRANSPORT_ERROR, None, now)
+        sender = datagram.sender
+        if sender is not None and sender.fallback is not None and sender.waiting:
+            sender.fall_back(now)
+        elif sender is not None:
+            sender.step(Input.TRANSPORT_ERROR, None, now)
 
     def invite(
         self,
@@ -205,12 +206,16 @@ class SipCore:
         headers: Pairs = (),
         body: bytes = b"",
         guard: Guard | None = None,
-        listener: int = 0,
+        listener: int | None = None,
+        large_by_tcp: bool = False,
     ) -> ClientSession:
         """Start a call; see `UserAgent.invite`."""
         self.begin()
-        call_id = f"{self.tokens()}@{self._hosts[listener]}"
-        session = ClientSession(self, Path(destination, listener), self.tokens(), call_id, guard)
+        if listener is None:
+            listener = self.local.listener_for(destination) or 0
+        call_id = f"{self.tokens()}@{self.local.hosts[listener]}"
+        path = Path(destination, listener, large_by_tcp=large_by_tcp)
+        session = ClientSession(self, path, self.tokens(), call_id, guard)
         more = self._user_agent_line + header_lines(headers)
         self.sessions[session.local_tag] = session
         session.start(request_uri, from_, to, more, body)
@@ -230,11 +235,11 @@ class SipCore:
 
     def via(self, listener: int, branch: str) -> str:
         """A Via of ours, with rport (RFC 3581)."""
-        return self._vias[listener] + branch
+        return self.local.vias[listener] + branch
 
     def contact(self, listener: int) -> str:
         """Our Contact line."""
-        return self._contacts[listener]
+        return self.local.contacts[listener]
 
     def send(
         self,
@@ -276,8 +281,12 @@ class SipCore:
         tell: Callable[[Told], None],
         guarded: Callable[[bytes], bytes | None] | None = None,
     ) -> Transaction:
-        """Start a client transaction."""
+        """Start a client transaction, by TCP where the request is too long for UDP and the path allows it (18.1.1)."""
+        fallback = None
+        if len(data) > LARGEST_BY_UDP and path.large_by_tcp and (moved := self.local.by_tcp(data, path)) is not None:
+            fallback, (data, path) = (data, path), moved
         transaction = Transaction(machine, self, (branch, method), path, method=method, tell=tell, guarded=guarded)
+        transaction.fallback = fallback
         self.transactions[transaction.key] = transaction
         transaction.start(data, self.now)
         return transaction
@@ -333,7 +342,8 @@ class SipCore:
             self.retransmissions["in", "CANCEL", 0] += 1
             again.receive_request(request, self.now)
         elif invite is None:
-            self._answer_stranger(request, path, 481)
+            if self.accept_source(path.hop) is not None:
+                self._answer(request, path, 481)
         else:
             reply, back = self._reply(request, path)
             transaction = self._open_server(SERVER, own_key, request, back)
@@ -349,6 +359,8 @@ class SipCore:
             self._answer(request, path, 420, header_lines([("Unsupported", self._unsupported(request))]))
         else:
             reply, back = self._reply(request, path)
+            if path.connection and session.dialog is not None:
+                session.dialog.follow(path)
             machine = INVITE_SERVER if request.method == "INVITE" else SERVER
             transaction = self._open_server(machine, key, request, back)
             session.receive_request(request, transaction, reply, path)
@@ -364,7 +376,7 @@ class SipCore:
             self._answer(request, path, 481)
         elif method not in OUT_OF_DIALOG:
             self._answer(request, path, *self._not_allowed(method))
-        elif request.uri.partition(":")[0].lower() not in ("sip", "sips", "tel"):
+        elif request.uri.partition(":")[0].lower() not in ("sip", "tel"):  # sips: no promise that all hops are secure
             self._answer(request, path, 416)
         elif self._unsupported(request):
             self._answer(request, path, 420, header_lines([("Unsupported", self._unsupported(request))]))
@@ -401,16 +413,16 @@ class SipCore:
 
     def _reply(self, request: SipRequest, path: Path) -> tuple[Reply, Path]:
         """What its responses share, and where they go (18.2.1, 18.2.2, RFC 3581 4)."""
-        via, (transport, host, port) = request.via, path.hop
+        via, (transport, host, port, _) = request.via, path.hop
         params: dict[str, str | None] = dict(via.params)
         if "rport" in params:
             params["rport"], params["received"] = str(port), host
-        else:
-            port = via.port or DEFAULT_PORT
-            if via.host != host:
-                params["received"] = host
+        elif via.host != host:
+            params["received"] = host
+        if path.connection or "rport" not in params:  # where a stream's peer listens, should the connection be gone
+            port = via.port or DEFAULT_PORTS[transport]
         top = type(via)(via.transport, via.host, via.port, params)
-        return Reply(request, str(top)), Path(Hop(transport, host, port), path.listener)
+        return Reply(request, str(top)), Path(Hop(transport, host, port), path.listener, path.connection)
 
     # Answers without a transaction (8.2.7)
 

@@ -6,16 +6,21 @@ knows no transaction.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from softswitch.errors import SipParseError
+from softswitch.sip.addresses import DEFAULT_PORTS, Hop, Path
 from softswitch.sip.compose import closed
 from softswitch.sip.headers import parse_name_addr
 from softswitch.sip.message import SipRequest, SipResponse
-from softswitch.sip.transaction import Hop, Path
 from softswitch.sip.uri import SipUri, parse_uri
 
-DEFAULT_PORT = 5060
+Route = Callable[[Hop, Path], Path]
+
+
+def by_same_listener(hop: Hop, near: Path) -> Path:
+    """The way to `hop` for a dialog whose messages went by `near`, where there is nothing to choose."""
+    return near._replace(hop=hop, connection=0)
 
 
 class Dialog:
@@ -23,6 +28,9 @@ class Dialog:
 
     __slots__ = (
         "_head",
+        "_origin",
+        "_peer",
+        "_route",
         "_uri",
         "call_id",
         "local",
@@ -35,8 +43,10 @@ class Dialog:
         "route_set",
     )
 
-    def __init__(self, call_id: str, local: str, remote: str, remote_tag: str, path: Path) -> None:
-        """`path` is where requests go while nothing better is known."""
+    def __init__(
+        self, call_id: str, local: str, remote: str, remote_tag: str, path: Path, route: Route = by_same_listener
+    ) -> None:
+        """`path` is where requests go while nothing better is known; `route` finds the listener for what is."""
         self.call_id = call_id
         self.local = local
         self.remote = remote
@@ -45,27 +55,32 @@ class Dialog:
         self.remote_cseq = -1  # of the latest request of the other side; -1: none yet (12.2.2)
         self.remote_target = ""
         self.route_set: Sequence[str] = ()
-        self.path = path
+        self.path = self._origin = path
+        self._peer: tuple[str, int] | None = None  # who sits at the other end of the connection, by its own Via
+        self._route = route
         self._head = self._uri = ""
 
     @classmethod
-    def as_uas(cls, invite: SipRequest, local_tag: str, path: Path) -> Dialog:
+    def as_uas(cls, invite: SipRequest, local_tag: str, path: Path, route: Route = by_same_listener) -> Dialog:
         """The UAS side, from the request that creates the dialog (12.1.1); raises SipParseError naming the header."""
         headers = invite.headers
         from_, contact = invite.from_, invite.contact
-        dialog = cls(
-            invite.call_id, f"{headers.get('To')};tag={local_tag}", headers.get("From") or "", from_.tag or "", path
-        )
+        local = f"{headers.get('To')};tag={local_tag}"
+        dialog = cls(invite.call_id, local, headers.get("From") or "", from_.tag or "", path, route)
+        if path.connection:
+            dialog._peer = invite.via.host, invite.via.port or DEFAULT_PORTS[path.hop.transport]
         dialog.remote_cseq = invite.cseq.number
         # Contact is mandatory (8.1.1.8), but the dialog of a peer that forgot it can still be ended.
         dialog._point(contact.uri if contact else from_.uri, headers.all("Record-Route"))
         return dialog
 
     @classmethod
-    def as_uac(cls, local: str, cseq: int, uri: str, response: SipResponse, path: Path) -> Dialog:
+    def as_uac(
+        cls, local: str, cseq: int, uri: str, response: SipResponse, path: Path, route: Route = by_same_listener
+    ) -> Dialog:
         """The UAC side, from a response to our request to `uri` (12.1.2). Unreadable routes count as none."""
         headers = response.headers
-        dialog = cls(response.call_id, local, headers.get("To") or "", response.to.tag or "", path)
+        dialog = cls(response.call_id, local, headers.get("To") or "", response.to.tag or "", path, route)
         dialog.local_cseq = cseq
         dialog.remote_target = uri
         dialog.update(response)
@@ -84,6 +99,12 @@ class Dialog:
         uri = _contact_uri(message)
         if uri is not None and uri != self.remote_target:
             self._point(uri, self.route_set)
+
+    def follow(self, path: Path) -> None:
+        """The other side now speaks by another connection: what went by the old one goes by this."""
+        if self.path.connection and path.hop.transport == self._origin.hop.transport:
+            self.path = self.path._replace(connection=path.connection)
+            self._origin = path
 
     def accepts(self, cseq: int) -> bool:
         """Whether a request of the other side is in order (12.2.2); remembers its number if so."""
@@ -117,20 +138,36 @@ class Dialog:
             if not _is_loose(first):  # a strict router wants itself in the Request-URI and the target as last Route
                 uri, routes = first, [*routes[1:], f"<{remote_target}>"]
         self.remote_target, self.route_set, self._uri = remote_target, route_set, uri
-        self.path = Path(hop_of(next_hop, self.path.hop), self.path.listener)
+        self.path = self._way_to(next_hop)
         self._head = (
             "Max-Forwards: 70\r\n"
             + "".join([f"Route: {route}\r\n" for route in routes])
             + f"From: {self.local}\r\nTo: {self.remote}\r\nCall-ID: {self.call_id}\r\n"
         )
 
+    def _way_to(self, uri: str) -> Path:
+        """The path to the next hop; by the connection that the dialog came by where that leads to the same peer."""
+        origin = self._origin
+        hop = hop_of(uri, origin.hop)
+        if hop == origin.hop:
+            return origin
+        path = self._route(hop, origin)
+        same_peer = (hop.host, hop.port) == self._peer and hop.transport == origin.hop.transport
+        return path._replace(connection=origin.connection) if same_peer else path
+
 
 def hop_of(uri: str, otherwise: Hop) -> Hop:
-    """Where a request to `uri` goes: its address literal, else (a host name, a tel URI, nonsense) `otherwise`."""
+    """Where a request to `uri` goes: its address literal, else (a host name, a tel URI, nonsense) `otherwise`.
+
+    A URI that names no transport is reached as `otherwise` is: what works is not exchanged for a guess.
+    """
     target = _read(uri)
     if target is None or not is_address(target.host):
         return otherwise
-    return Hop(otherwise.transport, target.host, target.port or DEFAULT_PORT)
+    transport = "tls" if target.scheme == "sips" else (target.params.get("transport") or "").lower()
+    if transport not in DEFAULT_PORTS:
+        transport = otherwise.transport
+    return Hop(transport, target.host, target.port or DEFAULT_PORTS[transport], otherwise.name)
 
 
 def is_address(host: str) -> bool:

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import Any, Protocol
 
+from softswitch.sip.addresses import Hop, Path
 from softswitch.sip.message import SipResponse
 from softswitch.sip.timing import Timed, Timing
-from softswitch.sip.transaction import Machine, Path, Told, Transaction
+from softswitch.sip.transaction import Machine, Told, Transaction
 
 
 class PendingResponse(Protocol):
@@ -66,6 +67,9 @@ class Endpoint(Protocol):
 
     def contact(self, listener: int) -> str:
         """Our Contact, as a header line."""
+
+    def path_to(self, hop: Hop, near: Path) -> Path:
+        """The way to `hop` for a dialog whose messages went by `near`."""
 
     def send(
         self,

@@ -5,12 +5,13 @@ RFC 3261 9.2, 13.3 and 17.2.1, RFC 6026. Made by the core for each new INVITE. I
 
 from __future__ import annotations
 
+from softswitch.sip.addresses import Hop, Path
 from softswitch.sip.compose import Reply, header_lines
 from softswitch.sip.dialog import Dialog
 from softswitch.sip.endpoint import Endpoint
 from softswitch.sip.message import SipRequest
 from softswitch.sip.session import Pairs, Session
-from softswitch.sip.transaction import Hop, Path, Told, Transaction, ignore
+from softswitch.sip.transaction import Told, Transaction, ignore
 
 
 class ServerSession(Session):
@@ -29,7 +30,7 @@ class ServerSession(Session):
         super().__init__(core, path, local_tag, invite.call_id, None)
         self.invite = invite
         self.source: Hop = path.hop
-        self.dialog = Dialog.as_uas(invite, local_tag, path)
+        self.dialog = Dialog.as_uas(invite, local_tag, path, core.path_to)
         self._transaction, self._reply = transaction, reply
         self._final = 0  # status of our final response
         self._goodbye = ""  # header lines for a BYE that waits for the ACK

@@ -11,28 +11,14 @@ import enum
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
+from softswitch.sip.addresses import Path
 from softswitch.sip.compose import acknowledgement
 from softswitch.sip.message import SipRequest, SipResponse
 from softswitch.sip.timing import NEVER, Timed, Timing
 
 GRAIN = 0.25  # seconds; see `Transaction._linger`
-
-
-class Hop(NamedTuple):
-    """Where one message goes to or came from."""
-
-    transport: str  # "udp"; "tcp" and "tls" are reliable
-    host: str
-    port: int
-
-
-class Path(NamedTuple):
-    """A hop and the index of the local listener that is used to reach it."""
-
-    hop: Hop
-    listener: int = 0
 
 
 class State(enum.StrEnum):
@@ -130,6 +116,7 @@ class Transaction:
         "deadline",
         "expires_at",
         "expiry",
+        "fallback",
         "guarded",
         "interval",
         "key",
@@ -162,6 +149,7 @@ class Transaction:
         self.guarded = guarded
         self.data = b""  # client: the request; server: the latest response
         self.status = 0  # of the latest response
+        self.fallback: tuple[bytes, Path] | None = None  # the request for UDP, where it was too long for it
         self.interval = self.resend_at = self.expires_at = NEVER
         self.expiry = Input.TIMER_B  # the timer that `expires_at` belongs to
         self.deadline = self.armed = NEVER
@@ -172,6 +160,11 @@ class Transaction:
     def reliable(self) -> bool:
         """Whether the transport repairs loss by itself."""
         return self.path.hop.transport != "udp"
+
+    @property
+    def waiting(self) -> bool:
+        """Client: whether nothing has come back yet."""
+        return self.state in (CALLING, TRYING)
 
     # What happens to it
 
@@ -185,6 +178,12 @@ class Transaction:
         self._expire(self.machine.give_up, now + timing.timeout)
         self._core.send(request, self.path, self.method, 0, self)
         self._arm()
+
+    def fall_back(self, now: float) -> None:
+        """Client: TCP was refused, so UDP must do for the long request (18.1.1)."""
+        assert self.fallback is not None
+        (data, self.path), self.fallback = self.fallback, None
+        self.start(data, now)
 
     def receive_response(self, response: SipResponse, now: float) -> None:
         """Client: a response that matches has arrived."""
@@ -227,6 +226,8 @@ class Transaction:
         if self.state is State.TERMINATED:
             self.resend_at = self.expires_at = self.deadline = NEVER
             self._core.forget(self)
+        elif self.expires_at <= now:
+            self.wake(now)  # a timer of zero seconds (D, I, J and K over a reliable transport)
         else:
             self._arm()
 
@@ -268,13 +269,13 @@ class Transaction:
     def accept(self, message: SipResponse | SipRequest | None, now: float) -> None:
         """2xx to INVITE: stay for 64*T1 to pass on further 2xx (RFC 6026 8.4)."""
         self.resend_at = NEVER
-        self._linger(Input.TIMER_M, now + self._core.timing.timeout)
+        self._linger(Input.TIMER_M, now, self._core.timing.timeout)
         self.pass_up(message, now)
 
     def fail(self, message: SipResponse | SipRequest | None, now: float) -> None:
         """300-699 to INVITE: ACK it, and stay for timer D to ACK its repetitions (17.1.1.2)."""
         self.resend_at = NEVER
-        self._linger(Input.TIMER_D, now + (0.0 if self.reliable else self._core.timing.timeout))
+        self._linger(Input.TIMER_D, now, 0.0 if self.reliable else self._core.timing.timeout)
         self.acknowledge(message, now)
         self.pass_up(message, now)
 
@@ -290,7 +291,7 @@ class Transaction:
     def finish(self, message: SipResponse | SipRequest | None, now: float) -> None:
         """Final response to a non-INVITE request: stay for timer K to absorb its repetitions."""
         self.resend_at = NEVER
-        self._linger(Input.TIMER_K, now + (0.0 if self.reliable else self._core.timing.t4))
+        self._linger(Input.TIMER_K, now, 0.0 if self.reliable else self._core.timing.t4)
         self.pass_up(message, now)
 
     def time_out(self, message: object, now: float) -> None:
@@ -307,7 +308,7 @@ class Transaction:
 
     def send_success(self, message: object, now: float) -> None:
         """2xx to INVITE: the user repeats it; stay for 64*T1 to absorb repeated INVITEs (RFC 6026 8.7)."""
-        self._linger(Input.TIMER_L, now + self._core.timing.timeout)
+        self._linger(Input.TIMER_L, now, self._core.timing.timeout)
         self.send(message, now)
 
     def send_failure(self, message: object, now: float) -> None:
@@ -321,13 +322,13 @@ class Transaction:
 
     def send_final(self, message: object, now: float) -> None:
         """Final response to a non-INVITE request: stay for timer J to repeat it."""
-        self._linger(Input.TIMER_J, now + (0.0 if self.reliable else self._core.timing.timeout))
+        self._linger(Input.TIMER_J, now, 0.0 if self.reliable else self._core.timing.timeout)
         self.send(message, now)
 
     def confirm(self, message: object, now: float) -> None:
         """ACK for our 300-699: stay for timer I to absorb its repetitions."""
         self.resend_at = NEVER
-        self._linger(Input.TIMER_I, now + (0.0 if self.reliable else self._core.timing.t4))
+        self._linger(Input.TIMER_I, now, 0.0 if self.reliable else self._core.timing.t4)
 
     def end(self, message: object, now: float) -> None:
         """Nothing more to do."""
@@ -335,9 +336,10 @@ class Transaction:
     def _expire(self, timer: Input, at: float) -> None:
         self.expiry, self.expires_at = timer, at
 
-    def _linger(self, timer: Input, at: float) -> None:
+    def _linger(self, timer: Input, now: float, seconds: float) -> None:
         """A timer that only ends the absorbing of repetitions; a little later is as good, so many end at one wake."""
-        self.expiry, self.expires_at = timer, math.ceil(at / GRAIN) * GRAIN
+        self.expiry = timer
+        self.expires_at = math.ceil((now + seconds) / GRAIN) * GRAIN if seconds else now
 
     def _arm(self) -> None:
         self.deadline = min(self.resend_at, self.expires_at)

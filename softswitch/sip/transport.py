@@ -11,8 +11,8 @@ import socket
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
+from softswitch.sip.addresses import Hop
 from softswitch.sip.timing import NEVER
-from softswitch.sip.transaction import Hop
 
 log = logging.getLogger(__name__)
 

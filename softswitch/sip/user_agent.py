@@ -12,13 +12,13 @@ import secrets
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
+from softswitch.sip.addresses import Hop
 from softswitch.sip.client_session import ClientSession
 from softswitch.sip.core import CountKey, NewCall, SipCore
 from softswitch.sip.message import SipRequest
 from softswitch.sip.server_session import ServerSession
 from softswitch.sip.session import Guard, InDialogRequest, LeakRefused, Session, SessionListener
 from softswitch.sip.timing import Timing
-from softswitch.sip.transaction import Hop
 from softswitch.sip.transport import Alarm, Transport, TransportFactory, open_udp
 
 __all__ = [

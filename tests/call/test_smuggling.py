@@ -14,9 +14,9 @@ from urllib.parse import unquote_to_bytes
 import pytest
 
 from softswitch.call import dial
+from softswitch.sip.addresses import Hop
 from softswitch.sip.message import SipRequest, SipResponse
 from softswitch.sip.session import InDialogRequest
-from softswitch.sip.transaction import Hop
 from tests.support.calls import CALLER, FIRST, STRANGER, SWITCH, X_AXB, X_AXE, A, B, Lab, play
 from tests.support.peer import Pairs, Peer
 from tests.support.wire import Address

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from softswitch.sip.addresses import Hop
 from softswitch.sip.client_session import ClientSession
 from softswitch.sip.message import SipRequest, SipResponse
 from softswitch.sip.server_session import ServerSession
 from softswitch.sip.session import InDialogRequest, Session
-from softswitch.sip.transaction import Hop
 from softswitch.sip.user_agent import UserAgent
 from tests.support.peer import OFFER
 from tests.support.recorder import Recorder

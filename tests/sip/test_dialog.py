@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from softswitch.errors import SipParseError
+from softswitch.sip.addresses import Hop, Path
 from softswitch.sip.dialog import Dialog, hop_of, is_address
 from softswitch.sip.message import Headers, SipRequest, SipResponse, parse_message
-from softswitch.sip.transaction import Hop, Path
 
 SOURCE = Path(Hop("udp", "192.0.2.7", 5080), 1)
 VIA = "SIP/2.0/UDP 10.0.0.1;branch=z9hG4bKx"

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from softswitch.sip.addresses import Hop, Path
 from softswitch.sip.message import SipRequest, SipResponse, parse_message
 from softswitch.sip.timing import NEVER, Timed, Timing
 from softswitch.sip.transaction import (
@@ -18,10 +19,8 @@ from softswitch.sip.transaction import (
     INVITE_SERVER,
     SERVER,
     Failure,
-    Hop,
     Input,
     Machine,
-    Path,
     State,
     Told,
     Transaction,

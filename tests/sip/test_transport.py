@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from softswitch.sip.transaction import Hop
+from softswitch.sip.addresses import Hop
 from softswitch.sip.transport import DATAGRAMS_PER_WAKE, Alarm, UdpTransport, open_udp
 from softswitch.sip.user_agent import ServerSession, UserAgent
 from tests.support.recorder import Recorder

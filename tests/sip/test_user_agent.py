@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from softswitch.sip.addresses import Hop
 from softswitch.sip.message import SipRequest
 from softswitch.sip.server_session import ServerSession
 from softswitch.sip.timing import Timing
-from softswitch.sip.transaction import Hop
 from softswitch.sip.transport import Receive
 from softswitch.sip.user_agent import UserAgent
 from tests.support.peer import OFFER, Peer

@@ -30,8 +30,8 @@ from softswitch.interfaces import App, Binding, Cdr, CdrSink, Mode, PrivateNumbe
 from softswitch.media_drivers.null import NullDriver, NullEndpoint
 from softswitch.routing.dialplan import parse_dialplans
 from softswitch.routing.resolve import Resolver
+from softswitch.sip.addresses import Hop
 from softswitch.sip.message import SipRequest, SipResponse
-from softswitch.sip.transaction import Hop
 from softswitch.sip.user_agent import UserAgent
 from tests.support.memory_store import MemoryStore
 from tests.support.peer import Pairs, Peer

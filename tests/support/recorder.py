@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from softswitch.sip.addresses import Hop
 from softswitch.sip.client_session import ClientSession
 from softswitch.sip.message import SipRequest, SipResponse
 from softswitch.sip.server_session import ServerSession
 from softswitch.sip.session import Guard, InDialogRequest, Session
-from softswitch.sip.transaction import Hop
 from softswitch.sip.user_agent import UserAgent
 from tests.support.peer import OFFER, Peer
 from tests.support.virtual_time import run

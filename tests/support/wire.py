@@ -16,7 +16,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from softswitch.sip.transaction import Hop
+from softswitch.sip.addresses import Hop
 from softswitch.sip.transport import Receive
 
 Address = tuple[str, int]

@@ -19,7 +19,8 @@ from softswitch.sip.addresses import DEFAULT_PORTS, LARGEST_BY_UDP, Hop, Listene
 from softswitch.sip.client_session import ClientSession
 from softswitch.sip.compose import Reply, header_lines
 from softswitch.sip.endpoint import Listening, PendingResponse
-from softswitch.sip.message import SipRequest, SipResponse, UnacceptableRequest, parse_message, validate
+from softswitch.sip.message import REASONS, SipRequest, SipResponse, UnacceptableRequest, parse_message, validate
+from softswitch.sip.refusal import refusal
 from softswitch.sip.server_session import ServerSession
 from softswitch.sip.session import Guard, Pairs, Session
 from softswitch.sip.timing import NEVER, Timed, Timing
@@ -41,7 +42,6 @@ ALLOWED = ("INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "INFO", "UPDATE")
 IN_DIALOG = frozenset({*ALLOWED, "REFER", "MESSAGE", "NOTIFY"})
 OUT_OF_DIALOG = frozenset({"INVITE", "OPTIONS"})
 KNOWN = frozenset({*IN_DIALOG, "REGISTER", "SUBSCRIBE", "PUBLISH", "PRACK"})
-MIRRORED = ("Via", "From", "To", "Call-ID", "CSeq")  # what a response must copy
 ANSWERED = (State.COMPLETED, State.ACCEPTED)  # a client transaction that gets a final response again
 
 CountKey = tuple[str, str, int]  # "in" or "out", method, status (0: a request)
@@ -426,16 +426,12 @@ class SipCore:
 
     # Answers without a transaction (8.2.7)
 
-    def _answer(self, request: SipRequest, path: Path, status: int, more: str = "", reason: str | None = None) -> None:
+    def _answer(self, request: SipRequest, path: Path, status: int, more: str = "") -> None:
         if request.method == "ACK":
             return
         reply, back = self._reply(request, path)
         tag = "" if "tag" in request.to.params else _stateless_tag(request)
-        self.send(reply.encode(status, reason, tag=tag, more=self.response_lines + more), back, request.method, status)
-
-    def _answer_stranger(self, request: SipRequest, path: Path, status: int, reason: str | None = None) -> None:
-        if self.accept_source(path.hop) is not None:
-            self._answer(request, path, status, reason=reason)
+        self.send(reply.encode(status, tag=tag, more=self.response_lines + more), back, request.method, status)
 
     def _not_allowed(self, method: str) -> tuple[int, str]:
         return (405 if method in KNOWN else 501), self.capability_lines
@@ -446,15 +442,20 @@ class SipCore:
     def _refuse_malformed(
         self, message: SipRequest | SipResponse, error: SipParseError, path: Path, status: int = 400
     ) -> None:
-        """400 naming what is wrong, where the request still says whom to answer; else silence."""
+        """What is wrong is told where the request still says whom to answer; else silence (RFC 4475 3.1.2, 3.3.1)."""
         self.malformed += 1
-        if not isinstance(message, SipRequest) or not all(name in message.headers for name in MIRRORED):
+        if not isinstance(message, SipRequest) or message.method == "ACK" or self.accept_source(path.hop) is None:
             return
-        words = str(error).replace("\r", " ").replace("\n", " ") if status == 400 else None
-        try:
-            self._answer_stranger(message, path, status, words)
-        except (SipParseError, IndexError):
-            return
+        more = self.response_lines
+        if status == 400 and message.method not in KNOWN:  # "has better future-proof characteristics" (3.1.2.18)
+            status, more = 501, more + self.capability_lines
+        words = str(error) if status == 400 else REASONS[status]
+        transport, host, port, _ = path.hop
+        refused = refusal(message, status, words, (host, port), tag=_stateless_tag(message), more=more)
+        if refused is not None:
+            data, port = refused
+            back = Path(Hop(transport, host, port), path.listener, path.connection)
+            self.send(data, back, message.method, status)
 
 
 def server_key(request: SipRequest) -> tuple[object, ...]:
@@ -463,7 +464,7 @@ def server_key(request: SipRequest) -> tuple[object, ...]:
     if method in ("ACK", "CANCEL"):
         method = "INVITE"
     branch = via.branch
-    if branch.startswith(COOKIE):
+    if len(branch) > len(COOKIE) and branch.startswith(COOKIE):  # the cookie alone identifies nothing (RFC 4475 3.2.1)
         return branch, via.host, via.port, method
     # RFC 2543: the To tag is left out, for the ACK carries ours and the INVITE none.
     return request.uri, request.from_.tag, request.call_id, request.cseq.number, str(via), method
@@ -475,4 +476,4 @@ def _parts(key: tuple[object, ...]) -> tuple[object, ...]:
 
 def _stateless_tag(request: SipRequest) -> str:
     """The same tag for the same request, without remembering it (8.2.7)."""
-    return f"{hash((request.headers.get('Call-ID'), request.via.branch)) & 0xFFFFFFFFFF:x}"
+    return f"{hash((request.headers.get('Call-ID'), request.headers.get('Via'))) & 0xFFFFFFFFFF:x}"

@@ -1,12 +1,12 @@
-"""Syntactically invalid messages of RFC 4475 (3.1.2), by the short names that the RFC gives them."""
+"""RFC 4475 sections 3.1.2 and 3.2: messages that are malformed, and one with an empty transaction identifier."""
 
 from __future__ import annotations
 
-from tests.sip.torture.wire_format import sdp, wire
+from tests.sip.torture.notation import Torture, Treatment, wire
 
-INVALID: dict[str, bytes] = {
-    "badinv01": wire(
-        """INVITE sip:user@example.com SIP/2.0
+BADINV01 = wire(
+    """
+INVITE sip:user@example.com SIP/2.0
 To: sip:j.user@example.com
 From: sip:caller@example.net;tag=134161461246
 Max-Forwards: 7
@@ -17,11 +17,20 @@ Contact: "Joe" <sip:joe@example.org>;;;;
 Content-Length: 152
 Content-Type: application/sdp
 
+v=0
+o=mhandley 29739 7272939 IN IP4 192.0.2.15
+s=-
+c=IN IP4 192.0.2.15
+t=0 0
+m=audio 49217 RTP/AVP 0 12
+m=video 3227 RTP/AVP 31
+a=rtpmap:31 LPC
 """
-        + sdp("192.0.2.15")
-    ),
-    "clerr": wire(
-        """INVITE sip:user@example.com SIP/2.0
+)
+
+CLERR = wire(
+    """
+INVITE sip:user@example.com SIP/2.0
 Max-Forwards: 80
 To: sip:j.user@example.com
 From: sip:caller@example.net;tag=93942939o2
@@ -32,11 +41,20 @@ Via: SIP/2.0/UDP host5.example.com;branch=z9hG4bK-39234-23523
 Content-Type: application/sdp
 Content-Length: 9999
 
+v=0
+o=mhandley 29739 7272939 IN IP4 192.0.2.155
+s=-
+c=IN IP4 192.0.2.155
+t=0 0
+m=audio 49217 RTP/AVP 0 12
+m=video 3227 RTP/AVP 31
+a=rtpmap:31 LPC
 """
-        + sdp("192.0.2.155")
-    ),
-    "ncl": wire(
-        """INVITE sip:user@example.com SIP/2.0
+)
+
+NCL = wire(
+    """
+INVITE sip:user@example.com SIP/2.0
 Max-Forwards: 254
 To: sip:j.user@example.com
 From: sip:caller@example.net;tag=32394234
@@ -47,27 +65,42 @@ Contact: <sip:caller@example53.example.net>
 Content-Type: application/sdp
 Content-Length: -999
 
+v=0
+o=mhandley 29739 7272939 IN IP4 192.0.2.53
+s=-
+c=IN IP4 192.0.2.53
+t=0 0
+m=audio 49217 RTP/AVP 0 12
+m=video 3227 RTP/AVP 31
+a=rtpmap:31 LPC
 """
-        + sdp("192.0.2.53")
-    ),
-    "scalar02": wire(
-        f"""REGISTER sip:example.com SIP/2.0
+)
+
+SCALAR02 = wire(
+    """
+REGISTER sip:example.com SIP/2.0
 Via: SIP/2.0/TCP host129.example.com;branch=z9hG4bK342sdfoi3
 To: <sip:user@example.com>
 From: <sip:user@example.com>;tag=239232jh3
 CSeq: 36893488147419103232 REGISTER
 Call-ID: scalar02.23o0pd9vanlq3wnrlnewofjas9ui32
 Max-Forwards: 300
-Expires: 1{"0" * 100}
+Expires: 1<repeat count=100>0</repeat>
 Contact: <sip:user@host129.example.com>
   ;expires=280297596632815
 Content-Length: 0
 
 """
-    ),
-    "scalarlg": wire(
-        """SIP/2.0 503 Service Unavailable
-Via: SIP/2.0/TCP host129.example.com;branch=z9hG4bKzzxdiwo34sw;received=192.0.2.129
+)
+
+SCALARLG = wire(
+    """
+SIP/2.0 503 Service Unavailable
+<allOneLine>
+Via: SIP/2.0/TCP host129.example.com
+;branch=z9hG4bKzzxdiwo34sw
+;received=192.0.2.129
+</allOneLine>
 To: <sip:user@example.com>
 From: <sip:other@example.net>;tag=2easdjfejw
 CSeq: 9292394834772304023312 OPTIONS
@@ -77,9 +110,11 @@ Warning: 1812 overture "In Progress"
 Content-Length: 0
 
 """
-    ),
-    "quotbal": wire(
-        """INVITE sip:user@example.com SIP/2.0
+)
+
+QUOTBAL = wire(
+    """
+INVITE sip:user@example.com SIP/2.0
 To: "Mr. J. User <sip:j.user@example.com>
 From: sip:caller@example.net;tag=93334
 Max-Forwards: 10
@@ -90,11 +125,20 @@ Via: SIP/2.0/UDP 192.0.2.59:5050;branch=z9hG4bKkdjuw39234
 Content-Type: application/sdp
 Content-Length: 152
 
+v=0
+o=mhandley 29739 7272939 IN IP4 192.0.2.15
+s=-
+c=IN IP4 192.0.2.15
+t=0 0
+m=audio 49217 RTP/AVP 0 12
+m=video 3227 RTP/AVP 31
+a=rtpmap:31 LPC
 """
-        + sdp("192.0.2.15")
-    ),
-    "ltgtruri": wire(
-        """INVITE <sip:user@example.com> SIP/2.0
+)
+
+LTGTRURI = wire(
+    """
+INVITE <sip:user@example.com> SIP/2.0
 To: sip:user@example.com
 From: sip:caller@example.net;tag=39291
 Max-Forwards: 23
@@ -105,11 +149,20 @@ Contact: <sip:caller@host5.example.net>
 Content-Type: application/sdp
 Content-Length: 159
 
+v=0
+o=mhandley 29739 7272939 IN IP4 192.0.2.5
+s=-
+c=IN IP4 192.0.2.5
+t=3149328700 0
+m=audio 49217 RTP/AVP 0 12
+m=video 3227 RTP/AVP 31
+a=rtpmap:31 LPC
 """
-        + sdp("192.0.2.5", "3149328700 0")
-    ),
-    "lwsruri": wire(
-        """INVITE sip:user@example.com; lr SIP/2.0
+)
+
+LWSRURI = wire(
+    """
+INVITE sip:user@example.com; lr SIP/2.0
 To: sip:user@example.com;tag=3xfe-9921883-z9f
 From: sip:caller@example.net;tag=231413434
 Max-Forwards: 5
@@ -120,11 +173,20 @@ Contact: <sip:caller@host1.example.net>
 Content-Type: application/sdp
 Content-Length: 159
 
+v=0
+o=mhandley 29739 7272939 IN IP4 192.0.2.1
+s=-
+c=IN IP4 192.0.2.1
+t=3149328700 0
+m=audio 49217 RTP/AVP 0 12
+m=video 3227 RTP/AVP 31
+a=rtpmap:31 LPC
 """
-        + sdp("192.0.2.1", "3149328700 0")
-    ),
-    "lwsstart": wire(
-        """INVITE  sip:user@example.com  SIP/2.0
+)
+
+LWSSTART = wire(
+    """
+INVITE  sip:user@example.com  SIP/2.0
 Max-Forwards: 8
 To: sip:user@example.com
 From: sip:caller@example.net;tag=8814
@@ -135,12 +197,21 @@ Contact: <sip:caller@host1.example.net>
 Content-Type: application/sdp
 Content-Length: 150
 
+v=0
+o=mhandley 29739 7272939 IN IP4 192.0.2.1
+s=-
+c=IN IP4 192.0.2.1
+t=0 0
+m=audio 49217 RTP/AVP 0 12
+m=video 3227 RTP/AVP 31
+a=rtpmap:31 LPC
 """
-        + sdp("192.0.2.1")
-    ),
-    "trws": wire(
-        """OPTIONS sip:remote-target@example.com SIP/2.0\x20\x20
-Via: SIP/2.0/TCP host1.example.com;branch=z9hG4bK299342093
+)
+
+TRWS = wire(
+    """
+OPTIONS sip:remote-target@example.com SIP/2.0<hex>2020</hex>
+Via: SIP/2.0/TCP host1.examle.com;branch=z9hG4bK299342093
 To: <sip:remote-target@example.com>
 From: <sip:local-resource@example.com>;tag=329429089
 Call-ID: trws.oicu34958239neffasdhr2345r
@@ -150,9 +221,11 @@ Max-Forwards: 70
 Content-Length: 0
 
 """
-    ),
-    "escruri": wire(
-        """INVITE sip:user@example.com?Route=%3Csip:example.com%3E SIP/2.0
+)
+
+ESCRURI = wire(
+    """
+INVITE sip:user@example.com?Route=%3Csip:example.com%3E SIP/2.0
 To: sip:user@example.com
 From: sip:caller@example.net;tag=341518
 Max-Forwards: 7
@@ -163,11 +236,20 @@ Via: SIP/2.0/UDP host-of-the-hour.example.com;branch=z9hG4bKkdjuw
 Content-Type: application/sdp
 Content-Length: 150
 
+v=0
+o=mhandley 29739 7272939 IN IP4 192.0.2.1
+s=-
+c=IN IP4 192.0.2.1
+t=0 0
+m=audio 49217 RTP/AVP 0 12
+m=video 3227 RTP/AVP 31
+a=rtpmap:31 LPC
 """
-        + sdp("192.0.2.1")
-    ),
-    "baddate": wire(
-        """INVITE sip:user@example.com SIP/2.0
+)
+
+BADDATE = wire(
+    """
+INVITE sip:user@example.com SIP/2.0
 To: sip:user@example.com
 From: sip:caller@example.net;tag=2234923
 Max-Forwards: 70
@@ -179,11 +261,20 @@ Contact: <sip:caller@host5.example.net>
 Content-Type: application/sdp
 Content-Length: 150
 
+v=0
+o=mhandley 29739 7272939 IN IP4 192.0.2.5
+s=-
+c=IN IP4 192.0.2.5
+t=0 0
+m=audio 49217 RTP/AVP 0 12
+m=video 3227 RTP/AVP 31
+a=rtpmap:31 LPC
 """
-        + sdp("192.0.2.5")
-    ),
-    "regbadct": wire(
-        """REGISTER sip:example.com SIP/2.0
+)
+
+REGBADCT = wire(
+    """
+REGISTER sip:example.com SIP/2.0
 To: sip:user@example.com
 From: sip:user@example.com;tag=998332
 Max-Forwards: 70
@@ -194,9 +285,11 @@ Contact: sip:user@example.com?Route=%3Csip:sip.example.com%3E
 l: 0
 
 """
-    ),
-    "badaspec": wire(
-        """OPTIONS sip:user@example.org SIP/2.0
+)
+
+BADASPEC = wire(
+    """
+OPTIONS sip:user@example.org SIP/2.0
 Via: SIP/2.0/UDP host4.example.com:5060;branch=z9hG4bKkdju43234
 Max-Forwards: 70
 From: "Bell, Alexander" <sip:a.g.bell@example.com>;tag=433423
@@ -207,9 +300,11 @@ CSeq: 3923239 OPTIONS
 l: 0
 
 """
-    ),
-    "baddn": wire(
-        """OPTIONS sip:t.watson@example.org SIP/2.0
+)
+
+BADDN = wire(
+    """
+OPTIONS sip:t.watson@example.org SIP/2.0
 Via:     SIP/2.0/UDP c.example.com:5060;branch=z9hG4bKkdjuw
 Max-Forwards:      70
 From:    Bell, Alexander <sip:a.g.bell@example.com>;tag=43
@@ -220,9 +315,11 @@ CSeq:    3923239 OPTIONS
 l: 0
 
 """
-    ),
-    "badvers": wire(
-        """OPTIONS sip:t.watson@example.org SIP/7.0
+)
+
+BADVERS = wire(
+    """
+OPTIONS sip:t.watson@example.org SIP/7.0
 Via:     SIP/7.0/UDP c.example.com;branch=z9hG4bKkdjuw
 Max-Forwards:     70
 From:    A. Bell <sip:a.g.bell@example.com>;tag=qweoiqpe
@@ -232,9 +329,11 @@ CSeq:    1 OPTIONS
 l: 0
 
 """
-    ),
-    "mismatch01": wire(
-        """OPTIONS sip:user@example.com SIP/2.0
+)
+
+MISMATCH01 = wire(
+    """
+OPTIONS sip:user@example.com SIP/2.0
 To: sip:j.user@example.com
 From: sip:caller@example.net;tag=34525
 Max-Forwards: 6
@@ -244,9 +343,11 @@ Via: SIP/2.0/UDP host.example.com;branch=z9hG4bKkdjuw
 l: 0
 
 """
-    ),
-    "mismatch02": wire(
-        """NEWMETHOD sip:user@example.com SIP/2.0
+)
+
+MISMATCH02 = wire(
+    """
+NEWMETHOD sip:user@example.com SIP/2.0
 To: sip:j.user@example.com
 From: sip:caller@example.net;tag=34525
 Max-Forwards: 6
@@ -257,11 +358,18 @@ Via: SIP/2.0/UDP host.example.net;branch=z9hG4bKkdjuw
 Content-Type: application/sdp
 l: 138
 
+v=0
+o=mhandley 29739 7272939 IN IP4 192.0.2.1
+c=IN IP4 192.0.2.1
+m=audio 49217 RTP/AVP 0 12
+m=video 3227 RTP/AVP 31
+a=rtpmap:31 LPC
 """
-        + sdp("192.0.2.1").replace("s=-\n", "").replace("t=0 0\n", "")
-    ),
-    "bigcode": wire(
-        """SIP/2.0 4294967301 better not break the receiver
+)
+
+BIGCODE = wire(
+    """
+SIP/2.0 4294967301 better not break the receiver
 Via: SIP/2.0/UDP 192.0.2.105;branch=z9hG4bK2398ndaoe
 Call-ID: bigcode.asdof3uj203asdnf3429uasdhfas3ehjasdfas9i
 CSeq: 353494 INVITE
@@ -271,5 +379,42 @@ Content-Length: 0
 Contact: <sip:user@host105.example.com>
 
 """
-    ),
-}
+)
+
+BADBRANCH = wire(
+    """
+OPTIONS sip:user@example.com SIP/2.0
+To: sip:user@example.com
+From: sip:caller@example.org;tag=33242
+Max-Forwards: 3
+Via: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK
+Accept: application/sdp
+Call-ID: badbranch.sadonfo23i420jv0as0derf3j3n
+CSeq: 8 OPTIONS
+l: 0
+
+"""
+)
+
+MESSAGES = (
+    Torture("badinv01", "3.1.2.1", 400, "answer 400", BADINV01),
+    Torture("clerr", "3.1.2.2", 400, "over UDP, answer 400 and do not guess the body", CLERR),
+    Torture("ncl", "3.1.2.3", 400, "answer with an error", NCL),
+    Torture("scalar02", "3.1.2.4", 400, "answer 400 for the CSeq number", SCALAR02),
+    Torture("scalarlg", "3.1.2.5", Treatment.DROPPED, "discard the response", SCALARLG),
+    Torture("quotbal", "3.1.2.6", 400, "answer 400; the quote could be guessed, we do not", QUOTBAL),
+    Torture("ltgtruri", "3.1.2.7", 400, "answer 400; <> could be taken off, we do not", LTGTRURI),
+    Torture("lwsruri", "3.1.2.8", 400, "answer 400; the space could be passed over, we do not", LWSRURI),
+    Torture("lwsstart", "3.1.2.9", 400, "answer 400; the spaces could be passed over, we do not", LWSSTART),
+    Torture("trws", "3.1.2.10", 400, "answer 400; the spaces could be passed over, we do not", TRWS),
+    Torture("escruri", "3.1.2.11", 400, "answer 400; the headers could be passed over, we do not", ESCRURI),
+    Torture("baddate", "3.1.2.12", Treatment.CALL, "a Date that is not used may be passed over", BADDATE),
+    Torture("regbadct", "3.1.2.13", 405, "registrars answer 400; the method comes first (RFC 3261 8.2.1)", REGBADCT),
+    Torture("badaspec", "3.1.2.14", 400, "answer 400; the spaces could be passed over, we do not", BADASPEC),
+    Torture("baddn", "3.1.2.15", 400, "answer 400; the quotes could be guessed, we do not", BADDN),
+    Torture("badvers", "3.1.2.16", 505, "answer 505", BADVERS),
+    Torture("mismatch01", "3.1.2.17", 400, "answer 400", MISMATCH01),
+    Torture("mismatch02", "3.1.2.18", 501, "501 where the method is unknown, else 400", MISMATCH02),
+    Torture("bigcode", "3.1.2.19", Treatment.DROPPED, "discard the response", BIGCODE),
+    Torture("badbranch", "3.2.1", 200, "a branch of the cookie alone identifies nothing", BADBRANCH),
+)

@@ -1,35 +1,31 @@
-"""Messages of RFC 4475 that try more than the syntax (3.2 to 3.4), by the short names that the RFC gives them."""
+"""RFC 4475 sections 3.3 and 3.4: well-formed messages that ask for the unusual, and one of RFC 2543."""
 
 from __future__ import annotations
 
-from tests.sip.torture.wire_format import sdp, wire
+from tests.sip.torture.notation import Torture, Treatment, wire
 
-SEMANTICS: dict[str, bytes] = {
-    "badbranch": wire(
-        """OPTIONS sip:user@example.com SIP/2.0
-To: sip:user@example.com
-From: sip:caller@example.org;tag=33242
-Max-Forwards: 3
-Via: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK
-Accept: application/sdp
-Call-ID: badbranch.sadonfo23i420jv0as0derf3j3n
-CSeq: 8 OPTIONS
-l: 0
-
-"""
-    ),
-    "insuf": wire(
-        """INVITE sip:user@example.com SIP/2.0
+INSUF = wire(
+    """
+INVITE sip:user@example.com SIP/2.0
 CSeq: 193942 INVITE
 Via: SIP/2.0/UDP 192.0.2.95;branch=z9hG4bKkdj.insuf
 Content-Type: application/sdp
 l: 152
 
+v=0
+o=mhandley 29739 7272939 IN IP4 192.0.2.95
+s=-
+c=IN IP4 192.0.2.95
+t=0 0
+m=audio 49217 RTP/AVP 0 12
+m=video 3227 RTP/AVP 31
+a=rtpmap:31 LPC
 """
-        + sdp("192.0.2.95")
-    ),
-    "unkscm": wire(
-        """OPTIONS nobodyKnowsThisScheme:totallyopaquecontent SIP/2.0
+)
+
+UNKSCM = wire(
+    """
+OPTIONS nobodyKnowsThisScheme:totallyopaquecontent SIP/2.0
 To: sip:user@example.com
 From: sip:caller@example.net;tag=384
 Max-Forwards: 3
@@ -39,9 +35,25 @@ Via: SIP/2.0/TCP host9.example.com;branch=z9hG4bKkdjuw39234
 Content-Length: 0
 
 """
-    ),
-    "unksm2": wire(
-        """REGISTER sip:example.com SIP/2.0
+)
+
+NOVELSC = wire(
+    """
+OPTIONS soap.beep://192.0.2.103:3002 SIP/2.0
+To: sip:user@example.com
+From: sip:caller@example.net;tag=384
+Max-Forwards: 3
+Call-ID: novelsc.asdfasser0q239nwsdfasdkl34
+CSeq: 3923423 OPTIONS
+Via: SIP/2.0/TCP host9.example.com;branch=z9hG4bKkdjuw39234
+Content-Length: 0
+
+"""
+)
+
+UNKSM2 = wire(
+    """
+REGISTER sip:example.com SIP/2.0
 To: isbn:2983792873
 From: <http://www.example.com>;tag=3234233
 Call-ID: unksm2.daksdj@hyphenated-host.example.com
@@ -52,9 +64,11 @@ Contact: <name:John_Smith>
 l: 0
 
 """
-    ),
-    "bext01": wire(
-        """OPTIONS sip:user@example.com SIP/2.0
+)
+
+BEXT01 = wire(
+    """
+OPTIONS sip:user@example.com SIP/2.0
 To: sip:j_user@example.com
 From: sip:caller@example.net;tag=242etr
 Max-Forwards: 6
@@ -66,9 +80,11 @@ Via: SIP/2.0/TLS fold-and-staple.example.com;branch=z9hG4bKkdjuw
 Content-Length: 0
 
 """
-    ),
-    "invut": wire(
-        """INVITE sip:user@example.com SIP/2.0
+)
+
+INVUT = wire(
+    """
+INVITE sip:user@example.com SIP/2.0
 Contact: <sip:caller@host5.example.net>
 To: sip:j.user@example.com
 From: sip:caller@example.net;tag=8392034
@@ -83,9 +99,26 @@ Content-Length: 40
  <pcmu port="443"/>
 </audio>
 """
-    ),
-    "multi01": wire(
-        """INVITE sip:user@company.com SIP/2.0
+)
+
+REGAUT01 = wire(
+    """
+REGISTER sip:example.com SIP/2.0
+To: sip:j.user@example.com
+From: sip:j.user@example.com;tag=87321hj23128
+Max-Forwards: 8
+Call-ID: regaut01.0ha0isndaksdj
+CSeq: 9338 REGISTER
+Via: SIP/2.0/TCP 192.0.2.253;branch=z9hG4bKkdjuw
+Authorization: NoOneKnowsThisScheme opaque-data=here
+Content-Length:0
+
+"""
+)
+
+MULTI01 = wire(
+    """
+INVITE sip:user@company.com SIP/2.0
 Contact: <sip:caller@host25.example.net>
 Via: SIP/2.0/UDP 192.0.2.25;branch=z9hG4bKkdjuw
 Max-Forwards: 70
@@ -98,15 +131,25 @@ To: sip:user@example.com
 To: sip:other@example.net
 From: sip:caller@example.net;tag=2923420123
 Content-Type: application/sdp
-l: 152
+l: 154
 Contact: <sip:caller@host36.example.net>
 Max-Forwards: 5
 
+v=0
+o=mhandley 29739 7272939 IN IP4 192.0.2.25
+s=-
+c=IN IP4 192.0.2.25
+t=0 0
+m=audio 49217 RTP/AVP 0 12
+m=video 3227 RTP/AVP 31
+a=rtpmap:31 LPC
+
 """
-        + sdp("192.0.2.25")
-    ),
-    "mcl01": wire(
-        """OPTIONS sip:user@example.com SIP/2.0
+)
+
+MCL01 = wire(
+    """
+OPTIONS sip:user@example.com SIP/2.0
 Via: SIP/2.0/UDP host5.example.net;branch=z9hG4bK293423
 To: sip:user@example.com
 From: sip:other@example.net;tag=3923942
@@ -118,10 +161,37 @@ Content-Length: 5
 Content-Type: text/plain
 
 There's no way to know how many octets are supposed to be here.
+
 """
-    ),
-    "zeromf": wire(
-        """OPTIONS sip:user@example.com SIP/2.0
+)
+
+BCAST = wire(
+    """
+SIP/2.0 200 OK
+Via: SIP/2.0/UDP 192.0.2.198;branch=z9hG4bK1324923
+Via: SIP/2.0/UDP 255.255.255.255;branch=z9hG4bK1saber23
+Call-ID: bcast.0384840201234ksdfak3j2erwedfsASdf
+CSeq: 35 INVITE
+From: sip:user@example.com;tag=11141343
+To: sip:user@example.edu;tag=2229
+Content-Length: 154
+Content-Type: application/sdp
+Contact: <sip:user@host28.example.com>
+
+v=0
+o=mhandley 29739 7272939 IN IP4 192.0.2.198
+s=-
+c=IN IP4 192.0.2.198
+t=0 0
+m=audio 49217 RTP/AVP 0 12
+m=video 3227 RTP/AVP 31
+a=rtpmap:31 LPC
+"""
+)
+
+ZEROMF = wire(
+    """
+OPTIONS sip:user@example.com SIP/2.0
 To: sip:user@example.com
 From: sip:caller@example.net;tag=3ghsd41
 Call-ID: zeromf.jfasdlfnm2o2l43r5u0asdfas
@@ -131,10 +201,12 @@ Max-Forwards: 0
 Content-Length: 0
 
 """
-    ),
-    "cparam01": wire(
-        """REGISTER sip:example.com SIP/2.0
-Via: SIP/2.0/TCP saturn.example.com:5060;branch=z9hG4bKkdjuw
+)
+
+CPARAM01 = wire(
+    """
+REGISTER sip:example.com SIP/2.0
+Via: SIP/2.0/UDP saturn.example.com:5060;branch=z9hG4bKkdjuw
 Max-Forwards: 70
 From: sip:watson@example.com;tag=DkfVgjkrtMwaerKKpe
 To: sip:watson@example.com
@@ -144,10 +216,12 @@ Contact: sip:+19725552222@gw1.example.net;unknownparam
 l: 0
 
 """
-    ),
-    "cparam02": wire(
-        """REGISTER sip:example.com SIP/2.0
-Via: SIP/2.0/TCP saturn.example.com:5060;branch=z9hG4bKkdjuw
+)
+
+CPARAM02 = wire(
+    """
+REGISTER sip:example.com SIP/2.0
+Via: SIP/2.0/UDP saturn.example.com:5060;branch=z9hG4bKkdjuw
 Max-Forwards: 70
 From: sip:watson@example.com;tag=838293
 To: sip:watson@example.com
@@ -157,22 +231,51 @@ Contact: <sip:+19725552222@gw1.example.net;unknownparam>
 l: 0
 
 """
-    ),
-    "regescrt": wire(
-        """REGISTER sip:example.com SIP/2.0
+)
+
+REGESCRT = wire(
+    """
+REGISTER sip:example.com SIP/2.0
 To: sip:user@example.com
 From: sip:user@example.com;tag=8
 Max-Forwards: 70
 Call-ID: regescrt.k345asrl3fdbv@192.0.2.1
 CSeq: 14398234 REGISTER
-Via: SIP/2.0/TCP host5.example.com;branch=z9hG4bKkdjuw
+Via: SIP/2.0/UDP host5.example.com;branch=z9hG4bKkdjuw
 M: <sip:user@example.com?Route=%3Csip:sip.example.com%3E>
 L:0
 
 """
-    ),
-    "inv2543": wire(
-        """INVITE sip:UserB@example.com SIP/2.0
+)
+
+SDP01 = wire(
+    """
+INVITE sip:user@example.com SIP/2.0
+To: sip:j_user@example.com
+Contact: <sip:caller@host15.example.net>
+From: sip:caller@example.net;tag=234
+Max-Forwards: 5
+Call-ID: sdp01.ndaksdj9342dasdd
+Accept: text/nobodyKnowsThis
+CSeq: 8 INVITE
+Via: SIP/2.0/UDP 192.0.2.15;branch=z9hG4bKkdjuw
+Content-Length: 150
+Content-Type: application/sdp
+
+v=0
+o=mhandley 29739 7272939 IN IP4 192.0.2.5
+s=-
+c=IN IP4 192.0.2.5
+t=0 0
+m=audio 49217 RTP/AVP 0 12
+m=video 3227 RTP/AVP 31
+a=rtpmap:31 LPC
+"""
+)
+
+INV2543 = wire(
+    """
+INVITE sip:UserB@example.com SIP/2.0
 Via: SIP/2.0/UDP iftgw.example.com
 From: <sip:+13035551111@ift.client.example.net;user=phone>
 Record-Route: <sip:UserB@example.com;maddr=ss1.example.com>
@@ -181,8 +284,30 @@ Call-ID: inv2543.1717@ift.client.example.com
 CSeq: 56 INVITE
 Content-Type: application/sdp
 
+v=0
+o=mhandley 29739 7272939 IN IP4 192.0.2.5
+s=-
+c=IN IP4 192.0.2.5
+t=0 0
+m=audio 49217 RTP/AVP 0
 """
-        + sdp("192.0.2.5").partition(" 12\n")[0]
-        + "\n"
-    ),
-}
+)
+
+MESSAGES = (
+    Torture("insuf", "3.3.1", 400, "must not break; ideally answer 400", INSUF),
+    Torture("unkscm", "3.3.2", 416, "answer 416", UNKSCM),
+    Torture("novelsc", "3.3.3", 416, "answer 416", NOVELSC),
+    Torture("unksm2", "3.3.4", 405, "a registrar's matter; no registrar lives here", UNKSM2),
+    Torture("bext01", "3.3.5", 420, "answer 420 with Unsupported", BEXT01),
+    Torture("invut", "3.3.6", Treatment.CALL, "the parser must not fail; 415 comes from the call layer", INVUT),
+    Torture("regaut01", "3.3.7", 405, "a registrar's matter; no registrar lives here", REGAUT01),
+    Torture("multi01", "3.3.8", 400, "must not break; answer 400", MULTI01),
+    Torture("mcl01", "3.3.9", 400, "over UDP, answer 400", MCL01),
+    Torture("bcast", "3.3.10", Treatment.IGNORED, "an endpoint discards what it did not ask for", BCAST),
+    Torture("zeromf", "3.3.11", 200, "endpoints go on as if it were positive", ZEROMF),
+    Torture("cparam01", "3.3.12", 405, "unknownparam belongs to the Contact, not to the URI", CPARAM01),
+    Torture("cparam02", "3.3.13", 405, "unknownparam belongs to the URI", CPARAM02),
+    Torture("regescrt", "3.3.14", 405, "the header belongs to the URI", REGESCRT),
+    Torture("sdp01", "3.3.15", Treatment.CALL, "a 406 for what Accept asks would come from the call layer", SDP01),
+    Torture("inv2543", "3.4.1", Treatment.CALL, "take it, to stay compatible with RFC 2543", INV2543),
+)

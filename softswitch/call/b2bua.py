@@ -193,7 +193,8 @@ def _tell_end(record: CallRecord, services: CallServices) -> None:
     mode = record.get("mode")
     code, talk_s = record.get("failure", 0), record.talk_s
     services.metrics.call_ended(mode or "none", record.get("direction", 2), str(code), talk_s)
-    log.info("call_ended", call_id=record.call_id, failure=code, by=record.get("ended_by", ""), talk_s=talk_s)
+    talked = None if talk_s is None else round(talk_s, 3)
+    log.info("call_ended", call_id=record.call_id, failure=code, by=record.get("ended_by", ""), talk_s=talked)
     if record.recording is not None:
         record.recording.add_done_callback(functools.partial(_count_recording, services))
 

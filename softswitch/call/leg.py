@@ -17,20 +17,19 @@ from softswitch.call.dtmf import info_digit
 from softswitch.call.hangup import Ending, q850_cause, reason_headers
 from softswitch.errors import FAILURES, NORMAL, CallRejected, Failure, MediaError, SipParseError
 from softswitch.interfaces import EndpointStatistics, MediaDriver, MediaEndpoint, RtpRemote
-from softswitch.sdp.offer_answer import Negotiated, Offer, accept_answer, answer, local_offer, parse_offer
+from softswitch.sdp.offer_answer import CODECS, Negotiated, Offer, accept_answer, answer, local_offer, parse_offer
+from softswitch.sip.core import ALLOWED
 from softswitch.sip.message import SipRequest, SipResponse
 from softswitch.sip.session import InDialogRequest
 from softswitch.sip.user_agent import ClientSession, ServerSession
 
-ALLOWED = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, UPDATE"
-CODECS = ("PCMA", "PCMU")
 NO_COMMON_CODEC = Failure(7505, 488, 88, "no audio codec in common with the caller")
-USELESS_ANSWER = {
+LATE_ANSWER_USELESS = {
     "caller": Failure(7505, 488, 88, "no usable answer from the caller"),
     "callee": Failure(7506, 488, 88, "no usable answer from the callee"),
 }
 GONE = {"caller": FAILURES[7505], "callee": Failure(7506, 502, 38, "network fault on the callee's side")}
-ALL_OF = {"sendrecv": "sendrecv", "sendonly": "recvonly", "recvonly": "sendonly", "inactive": "inactive"}
+MIRRORED = {"sendrecv": "sendrecv", "sendonly": "recvonly", "recvonly": "sendonly", "inactive": "inactive"}
 RETRY_AFTER_S = 5  # media ports come free as calls end
 BAD_OFFER = Failure(7505, 400, 111, "the caller's session description is malformed")
 
@@ -234,11 +233,11 @@ class Leg(Ending):
         self._pending_offer = None
         negotiated = _read_answer(offer.body, request.body)
         if negotiated is None:
-            self.end(USELESS_ANSWER[self.name])
+            self.end(LATE_ANSWER_USELESS[self.name])
             return
         self.apply(negotiated)
         # Who takes all that was offered is not the one who holds.
-        wish = "sendrecv" if negotiated.far_direction == ALL_OF[offer.direction] else negotiated.far_direction
+        wish = "sendrecv" if negotiated.far_direction == MIRRORED[offer.direction] else negotiated.far_direction
         if wish != self.wish:
             self.wish = wish
             self.on_late_answer()
@@ -266,7 +265,7 @@ class Leg(Ending):
         elif method == "REFER":
             request.respond(603)  # a transfer would hand one party's dialog to a third
         else:
-            request.respond(405, headers=[("Allow", ALLOWED)])
+            request.respond(405, headers=[("Allow", ", ".join(ALLOWED))])
 
     def _on_info(self, request: InDialogRequest) -> None:
         digit = info_digit(request.message.content_type, request.message.body)

@@ -1,0 +1,222 @@
+"""Re-INVITEs that collide: with each other (491), with a CANCEL, with the end of the call (RFC 3261 14.1, 9.1, 15)."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from softswitch.sip.message import SipRequest
+from tests.support.calls import Lab, play
+from tests.support.pair import Pair, both_sides
+
+
+@both_sides
+def test_glare_is_waited_out(side: str) -> None:
+    """RFC 3261 14.1: the owner of the Call-ID (that is us towards the callee) waits 2.1 to 4 s, the other 0 to 2 s."""
+
+    async def story(lab: Lab) -> None:
+        await lab.establish()
+        pair = Pair(lab, side)
+        pair.ask("sendonly")
+        await pair.tell("sendonly", 491)
+        begin = asyncio.get_running_loop().time()
+        await pair.tell("sendonly")
+        waited = asyncio.get_running_loop().time() - begin
+        assert 2.1 <= waited <= 4.0 if side == "caller" else waited <= 2.0
+        await pair.answered()
+        await lab.hang_up()
+
+    play(story)
+
+
+@both_sides
+def test_glare_without_end_is_given_up(side: str) -> None:
+    async def story(lab: Lab) -> None:
+        await lab.establish()
+        pair = Pair(lab, side)
+        pair.ask("sendonly")
+        for _ in range(3):
+            await pair.tell("sendonly", 491)
+        await pair.answered(491)
+        await lab.hang_up()
+        assert (await lab.cdr()).failure == 0
+
+    play(story)
+
+
+def test_both_sides_hold_at_once() -> None:
+    """The second is told 491 and asks again: it is neither a crash nor a deadlock."""
+
+    async def story(lab: Lab) -> None:
+        await lab.establish()
+        one, two = Pair(lab, "caller"), Pair(lab, "callee")
+        one.ask("sendonly")
+        two.ask("sendonly")
+        await two.answered(491)
+        await one.tell("sendonly")
+        await one.answered()
+        two.ask("inactive")
+        await two.tell("inactive")
+        await two.answered()
+        await lab.hang_up()
+        assert (await lab.cdr()).failure == 0
+
+    play(story)
+
+
+@both_sides
+def test_an_update_that_meets_our_offer_is_491(side: str) -> None:
+    """RFC 3311 5.2."""
+
+    async def story(lab: Lab) -> None:
+        await lab.establish()
+        pair = Pair(lab, side)
+        pair.ask("sendonly")
+        invite = await pair.told.receive_request("INVITE")
+        pair.told.send(pair.told.request("UPDATE", body=pair.body(pair.told, "sendonly")))
+        await pair.told.receive_response(491)
+        pair.told.send(pair.told.response(invite, 200, body=pair.body(pair.told, "recvonly")))
+        await pair.told.receive("ACK")
+        await pair.answered()
+        await lab.hang_up()
+
+    play(story)
+
+
+def test_one_who_asks_twice_is_served_in_turn() -> None:
+    async def story(lab: Lab) -> None:
+        await lab.establish()
+        pair = Pair(lab, "caller")
+        hold = pair.ask("sendonly")
+        resume = pair.ask("sendrecv", "UPDATE")
+        await pair.tell("sendonly")
+        first = await pair.answered()
+        await pair.tell("sendrecv")
+        second = await pair.answered()
+        assert [first.cseq.number, second.cseq.number] == [hold.cseq.number, resume.cseq.number]
+        await lab.hang_up()
+
+    play(story)
+
+
+async def cancelled(pair: Pair, request: SipRequest) -> None:
+    """The one who asks thinks better of it (RFC 3261 9); no other INVITE may have been sent meanwhile."""
+    pair.asks.invite_sent = request
+    pair.asks.send(pair.asks.cancel())
+    await pair.asks.receive_response(200, ignoring=(100,))
+    await pair.answered(487)
+
+
+@both_sides
+def test_a_hold_that_is_cancelled_is_taken_back_at_the_other_side(side: str) -> None:
+    async def story(lab: Lab) -> None:
+        await lab.establish()
+        pair = Pair(lab, side)
+        hold = pair.ask("sendonly")
+        invite = await pair.told.receive_request("INVITE")
+        await cancelled(pair, hold)
+        pair.told.send(pair.told.response(invite, 200, body=pair.body(pair.told, "recvonly")))
+        await pair.told.receive("ACK")
+        await pair.tell("sendrecv")
+        for endpoint in lab.endpoints():
+            assert endpoint.remote is not None
+            assert endpoint.remote.sending and endpoint.remote.receiving
+        pair.ask("sendonly")  # it is a change, as before
+        await pair.tell("sendonly")
+        await pair.answered()
+        await lab.hang_up()
+
+    play(story)
+
+
+@both_sides
+def test_a_hold_that_is_cancelled_and_that_the_other_side_refuses_is_forgotten(side: str) -> None:
+    async def story(lab: Lab) -> None:
+        await lab.establish()
+        pair = Pair(lab, side)
+        hold = pair.ask("sendonly")
+        invite = await pair.told.receive_request("INVITE")
+        await cancelled(pair, hold)
+        pair.told.send(pair.told.response(invite, 488))
+        await pair.told.receive("ACK")
+        await pair.told.silence(5)
+        await lab.hang_up()
+
+    play(story)
+
+
+@both_sides
+@pytest.mark.parametrize("direction", ["", "sendonly"])
+def test_a_reinvite_that_is_cancelled_while_it_waits_its_turn_is_not_carried_out(side: str, direction: str) -> None:
+    async def story(lab: Lab) -> None:
+        await lab.establish()
+        pair = Pair(lab, side)
+        update = pair.asks.request("UPDATE", body=pair.body(pair.asks, "inactive"))
+        pair.asks.send(update)
+        invite = await pair.told.receive_request("INVITE")
+        waiting = pair.asks.request("INVITE", body=pair.body(pair.asks, direction) if direction else b"")
+        pair.asks.send(waiting)
+        await cancelled(pair, waiting)
+        pair.told.send(pair.told.response(invite, 200, body=pair.body(pair.told, "inactive")))
+        await pair.told.receive("ACK")
+        await pair.answered()
+        await pair.told.silence(1)
+        pair.ask("sendrecv")  # its ACK is not taken for the one of the cancelled
+        await pair.tell("sendrecv")
+        await pair.answered()
+        await pair.told.silence(40)
+        await lab.hang_up()
+
+    play(story)
+
+
+@both_sides
+def test_hanging_up_while_a_hold_is_under_way(side: str) -> None:
+    async def story(lab: Lab) -> None:
+        await lab.establish()
+        pair = Pair(lab, side)
+        pair.ask("sendonly")
+        await pair.told.receive_request("INVITE")
+        pair.told.send(pair.told.request("BYE"))
+        await pair.told.receive_response(200)
+        assert await pair.answered(487)
+        await lab.answer_bye(pair.asks)
+        assert (await lab.cdr()).failure == 0
+
+    play(story)
+
+
+@both_sides
+@pytest.mark.parametrize("status", [481, 408])
+def test_a_dialog_that_turns_out_dead_ends_the_call(side: str, status: int) -> None:
+    """RFC 3261 12.2.1.2."""
+
+    async def story(lab: Lab) -> None:
+        await lab.establish()
+        pair = Pair(lab, side)
+        pair.ask("sendonly")
+        await pair.tell("sendonly", status)
+        await pair.answered(487)
+        bye = await lab.answer_bye(pair.asks)
+        assert (bye.headers.get("Reason") or "").startswith("Q.850;cause=38;")
+        cdr = await lab.cdr()
+        assert cdr.ended_by == ("callee" if side == "caller" else "caller")
+
+    play(story)
+
+
+def test_a_hold_that_is_never_answered_ends_the_call() -> None:
+    async def story(lab: Lab) -> None:
+        await lab.establish()
+        pair = Pair(lab, "caller")
+        pair.ask("sendonly")
+        begin = asyncio.get_running_loop().time()
+        await lab.caller.receive_response(100)
+        await pair.answered(487)
+        await lab.answer_bye(lab.caller)
+        assert asyncio.get_running_loop().time() - begin == pytest.approx(32, abs=0.1)  # 64*T1
+        assert "BYE" in lab.callee.pending()
+        assert (await lab.cdr()).ended_by == "callee"
+
+    play(story)

@@ -36,10 +36,18 @@ EVERYONES = {"softswitch.interfaces", "softswitch.errors"}
 COMPOSITION = ("softswitch/app.py", "softswitch/cli", "softswitch/__main__.py")
 
 SANS_IO = ("softswitch/sip", "softswitch/sdp", "softswitch/routing")
-AWARE = {"softswitch/sip/transport.py", "softswitch/sip/resolver.py", "softswitch/sip/user_agent.py"}
+AWARE = {
+    "softswitch/sip/transport.py",
+    "softswitch/sip/stream_transport.py",  # the TCP and TLS half of transport.py
+    "softswitch/sip/connection.py",  # one connection of it, an asyncio.Protocol
+    "softswitch/sip/tls.py",  # its certificates
+    "softswitch/sip/resolver.py",
+    "softswitch/sip/user_agent.py",
+}
 OUTSIDE_WORLD = {
     "asyncio",
     "socket",
+    "ssl",
     "time",
     "random",
     "secrets",

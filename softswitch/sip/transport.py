@@ -1,6 +1,6 @@
-"""UDP on asyncio: the only sockets of SIP, and the one timer that the whole core needs.
+"""All of SIP's transports as one: UDP here, TCP and TLS by the stream transport; and the one timer of the whole core.
 
-RFC 3261 18. Called by the user agent. It moves datagrams and never looks into one.
+RFC 3261 18. Called by the user agent. It moves messages and never looks into one.
 """
 
 from __future__ import annotations
@@ -8,11 +8,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
-from softswitch.sip.addresses import Hop
+from softswitch.sip.addresses import Hop, Listener
+from softswitch.sip.core import Datagram
+from softswitch.sip.stream_transport import StreamLimits, StreamTransport
 from softswitch.sip.timing import NEVER
+from softswitch.sip.tls import Tls
 
 log = logging.getLogger(__name__)
 
@@ -20,72 +24,116 @@ LARGEST_DATAGRAM = 65535
 DATAGRAMS_PER_WAKE = 64  # then timers and tasks get their turn
 RECEIVE_BUFFER = 4 * 1024 * 1024  # a burst of calls must not be lost while the loop is busy
 
-Receive = Callable[[bytes, Hop, int], None]
+
+class Receive(Protocol):
+    """Gets what arrives."""
+
+    def __call__(self, data: bytes, source: Hop, listener: int, connection: int = 0, /) -> None:
+        """A message from `source` at a listener, by a connection (0: a datagram)."""
 
 
 class Transport(Protocol):
-    """What the user agent sends through. `addresses` are those really bound, in the order of the listeners."""
+    """What the user agent sends through. `addresses` are those really bound, in the order of the listeners.
+
+    `on_lost` is called, never from within `send`, with what turned out later to be impossible to send.
+    """
 
     addresses: list[tuple[str, int]]
+    on_lost: Callable[[Datagram], None]
 
-    def send(self, data: bytes, destination: Hop, listener: int) -> None:
-        """Send one datagram from a listener; raises OSError where the system refuses it."""
+    def send(self, datagram: Datagram) -> None:
+        """Send one message by its path; raises OSError where the system refuses it at once."""
 
     def close(self) -> None:
         """Stop receiving and release the addresses."""
 
 
-TransportFactory = Callable[[Sequence[tuple[str, int]], Receive], Awaitable[Transport]]
+TransportFactory = Callable[[Sequence[Listener], Receive], Awaitable[Transport]]
 
 
-async def open_udp(listeners: Sequence[tuple[str, int]], receive: Receive) -> Transport:
-    """Bind every listener (port 0: any free port); `receive(data, source, listener)` gets what arrives.
+async def open_transport(
+    listeners: Sequence[Listener],
+    receive: Receive,
+    *,
+    tls: Tls | None = None,
+    limits: StreamLimits | None = None,
+    counts: Counter[str] | None = None,
+) -> Transport:
+    """Bind every listener (port 0: any free port); `receive(data, source, listener, connection)` gets what arrives.
 
-    Raises OSError where an address can't be bound.
+    `counts` is filled with what happens to connections. Raises OSError where an address can't be bound.
     """
-    transport = UdpTransport(receive)
+    transport = SocketTransport(receive, tls=tls, limits=limits, counts=counts)
     try:
-        for host, port in listeners:
-            transport.listen(host, port)
+        for listener in listeners:
+            transport.listen(listener)
     except BaseException:
         transport.close()
         raise
     return transport
 
 
-class UdpTransport:
-    """UDP sockets read without blocking, many datagrams at a wake."""
+class SocketTransport:
+    """UDP sockets read without blocking, many datagrams at a wake; streams apart."""
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(
+        self,
+        receive: Receive,
+        *,
+        tls: Tls | None = None,
+        limits: StreamLimits | None = None,
+        counts: Counter[str] | None = None,
+    ) -> None:
         self.addresses: list[tuple[str, int]] = []
+        self.on_lost: Callable[[Datagram], None] = lambda datagram: None
+        self.streams = StreamTransport(receive, self._lost, tls=tls, limits=limits, counts=counts)
         self._receive = receive
-        self._sockets: list[socket.socket] = []
+        self._sockets: dict[int, socket.socket] = {}  # by listener
         self._loop = asyncio.get_running_loop()
 
-    def listen(self, host: str, port: int) -> None:
+    def listen(self, listener: Listener) -> None:
         """Bind one more address."""
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        sock = socket.socket(family, socket.SOCK_DGRAM)
-        self._sockets.append(sock)
+        index = len(self.addresses)
+        if listener.transport == "udp":
+            self.addresses.append(self._bind(index, listener.host, listener.port))
+        else:
+            self.addresses.append(self.streams.listen(index, listener))
+
+    def _bind(self, index: int, host: str, port: int) -> tuple[str, int]:
+        sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
+        self._sockets[index] = sock
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+        if ":" in host:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)  # IPv4 has listeners of its own
         sock.bind((host, port))
-        self.addresses.append(sock.getsockname()[:2])
-        self._loop.add_reader(sock, self._read, sock, len(self._sockets) - 1)
+        self._loop.add_reader(sock, self._read, sock, index)
+        address = sock.getsockname()
+        return address[0], address[1]
 
-    def send(self, data: bytes, destination: Hop, listener: int) -> None:
-        """Send one datagram; a full socket buffer loses it, as any queue on the way may (retransmission repairs it)."""
+    def send(self, datagram: Datagram) -> None:
+        """Send a message. A full UDP buffer loses it, as any queue on the way may (retransmission repairs it)."""
+        data, (hop, listener, _, _), _ = datagram
+        if hop.transport != "udp":
+            self.streams.send(datagram)
+            return
         try:
-            self._sockets[listener].sendto(data, (destination.host, destination.port))
+            self._sockets[listener].sendto(data, (hop.host, hop.port))
         except BlockingIOError:
             log.warning("UDP send buffer of listener %d is full, datagram lost", listener)
+        except KeyError:
+            raise OSError(f"listener {listener} is not UDP") from None
 
     def close(self) -> None:
         """Stop receiving and close the sockets."""
-        for sock in self._sockets:
+        for sock in self._sockets.values():
             self._loop.remove_reader(sock)
             sock.close()
         self._sockets.clear()
+        self.streams.close()
+
+    def _lost(self, datagram: Datagram) -> None:
+        self.on_lost(datagram)
 
     def _read(self, sock: socket.socket, listener: int) -> None:
         for _ in range(DATAGRAMS_PER_WAKE):

@@ -12,14 +12,14 @@ import secrets
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
-from softswitch.sip.addresses import Hop
+from softswitch.sip.addresses import Hop, Listener
 from softswitch.sip.client_session import ClientSession
-from softswitch.sip.core import CountKey, NewCall, SipCore
+from softswitch.sip.core import CountKey, Datagram, NewCall, SipCore
 from softswitch.sip.message import SipRequest
 from softswitch.sip.server_session import ServerSession
 from softswitch.sip.session import Guard, InDialogRequest, LeakRefused, Session, SessionListener
 from softswitch.sip.timing import Timing
-from softswitch.sip.transport import Alarm, Transport, TransportFactory, open_udp
+from softswitch.sip.transport import Alarm, Transport, TransportFactory, open_transport
 
 __all__ = [
     "ClientSession",
@@ -27,6 +27,7 @@ __all__ = [
     "Hop",
     "InDialogRequest",
     "LeakRefused",
+    "Listener",
     "ServerSession",
     "Session",
     "SessionListener",
@@ -47,7 +48,7 @@ class UserAgent:
     """One SIP endpoint on one or more local addresses.
 
     `accept_source` is asked about the source of each request outside a dialog: True takes it, False answers 403, None
-    drops it in silence. `advertised_host` stands in Via and Contact where it differs from the bound address.
+    drops it in silence. `advertised_host` stands in Via and Contact of listeners that advertise nothing of their own.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class UserAgent:
         supported: Sequence[str] = (),
         advertised_host: str | None = None,
         timing: Timing | None = None,
-        transport_factory: TransportFactory = open_udp,
+        transport_factory: TransportFactory = open_transport,
         tokens: Callable[[], str] = lambda: secrets.token_hex(10),
         drain_s: float = 5.0,
     ) -> None:
@@ -77,22 +78,25 @@ class UserAgent:
 
     async def start(
         self,
-        listeners: Sequence[tuple[str, int]],
+        listeners: Sequence[Listener | tuple[str, int]],
         on_invite: OnInvite,
         *,
         on_options: Callable[[SipRequest, Hop], int] = _accept,
     ) -> list[tuple[str, int]]:
         """Bind the listeners (port 0: any free one) and take calls, each in a task of its own; returns what was bound.
 
+        A listener given as a pair is one of UDP.
         `on_options` gives the status for an OPTIONS outside a dialog. Raises OSError where an address can't be bound.
         """
         self._loop = loop = asyncio.get_running_loop()
         self._on_invite = on_invite
         self._alarm = Alarm(self._wake)
-        self._transport = await self._transport_factory(listeners, self._receive)
+        wanted = [Listener(*one) for one in listeners]
+        self._transport = await self._transport_factory(wanted, self._receive)
+        self._transport.on_lost = self._lost
         addresses = self._transport.addresses
         self._core = SipCore(
-            [(self._advertised_host or host, port) for host, port in addresses],
+            [self._told(one, *address) for one, address in zip(wanted, addresses, strict=True)],
             self._tokens,
             clock=loop.time,
             new_response=loop.create_future,
@@ -131,12 +135,14 @@ class UserAgent:
         headers: Sequence[tuple[str, str]] = (),
         body: bytes = b"",
         guard: Guard | None = None,
-        listener: int = 0,
+        listener: int | None = None,
+        large_by_tcp: bool = False,
     ) -> ClientSession:
         """Call `request_uri` at `destination`; `from_` and `to` are name-addrs without tag, `headers` further ones.
 
         Via, Contact, Call-ID, CSeq, Max-Forwards, Allow, Supported and User-Agent are written here. Set `listener` on
-        the session at once: a message withheld by `guard` is told as `on_refused` with 500.
+        the session at once: a message withheld by `guard` is told as `on_refused` with 500. `listener` None takes the
+        first of the destination's transport and address family; `large_by_tcp` sends by TCP what is too long for UDP.
         """
         return self.core.invite(
             destination,
@@ -147,6 +153,7 @@ class UserAgent:
             body=body,
             guard=guard,
             listener=listener,
+            large_by_tcp=large_by_tcp,
         )
 
     @property
@@ -171,10 +178,22 @@ class UserAgent:
     def _accepts(self, source: Hop) -> bool | None:
         return self.accept_source(source)
 
-    def _receive(self, data: bytes, source: Hop, listener: int) -> None:
+    def _told(self, listener: Listener, host: str, port: int) -> Listener:
+        """The listener as it was bound, with what peers are told."""
+        advertised = listener.advertised_host or self._advertised_host or ""
+        return listener._replace(host=host, port=port, advertised_host=advertised)
+
+    def _receive(self, data: bytes, source: Hop, listener: int, connection: int = 0) -> None:
         core, loop = self._core, self._loop
         if core is not None and loop is not None:
-            core.receive_datagram(data, source, loop.time(), listener)
+            core.receive_datagram(data, source, loop.time(), listener, connection)
+            self._drain()
+
+    def _lost(self, datagram: Datagram) -> None:
+        core, loop = self._core, self._loop
+        if core is not None and loop is not None:
+            log.warning("can't send to %s", datagram.path.hop)
+            core.transport_failed(datagram, loop.time())
             self._drain()
 
     def _wake(self) -> None:
@@ -221,7 +240,7 @@ class UserAgent:
         while datagrams := core.datagrams_to_send():
             for datagram in datagrams:
                 try:
-                    transport.send(datagram.data, datagram.path.hop, datagram.path.listener)
+                    transport.send(datagram)
                 except OSError as error:
                     log.warning("can't send to %s: %s", datagram.path.hop, error)
                     core.transport_failed(datagram, loop.time())

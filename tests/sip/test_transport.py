@@ -7,13 +7,18 @@ import socket
 
 import pytest
 
-from softswitch.sip.addresses import Hop
-from softswitch.sip.transport import DATAGRAMS_PER_WAKE, Alarm, UdpTransport, open_udp
+from softswitch.sip.addresses import Hop, Listener, Path
+from softswitch.sip.core import Datagram
+from softswitch.sip.transport import DATAGRAMS_PER_WAKE, Alarm, SocketTransport, Transport, open_transport
 from softswitch.sip.user_agent import ServerSession, UserAgent
 from tests.support.recorder import Recorder
 from tests.support.virtual_time import run
 
-LOOPBACK = [("127.0.0.1", 0)]
+LOOPBACK = [Listener("127.0.0.1", 0)]
+
+
+def send(transport: Transport, data: bytes, hop: Hop, listener: int = 0) -> None:
+    transport.send(Datagram(data, Path(hop, listener), None))
 
 
 class Inbox:
@@ -23,7 +28,7 @@ class Inbox:
         self.got: list[tuple[bytes, Hop, int]] = []
         self.news = asyncio.Event()
 
-    def receive(self, data: bytes, source: Hop, listener: int) -> None:
+    def receive(self, data: bytes, source: Hop, listener: int, connection: int = 0) -> None:
         self.got.append((data, source, listener))
         self.news.set()
 
@@ -37,10 +42,10 @@ class Inbox:
 def test_datagrams_travel_between_listeners_and_tell_source_and_listener() -> None:
     async def story() -> None:
         inbox = Inbox()
-        transport = await open_udp([*LOOPBACK, *LOOPBACK], inbox.receive)
+        transport = await open_transport([*LOOPBACK, *LOOPBACK], inbox.receive)
         (_, first), (_, second) = transport.addresses
-        transport.send(b"hello", Hop("udp", "127.0.0.1", second), 0)
-        transport.send(b"", Hop("udp", "127.0.0.1", first), 1)
+        send(transport, b"hello", Hop("udp", "127.0.0.1", second), 0)
+        send(transport, b"", Hop("udp", "127.0.0.1", first), 1)
         await inbox.until(2)
         assert sorted(inbox.got) == [
             (b"", Hop("udp", "127.0.0.1", second), 0),
@@ -54,10 +59,10 @@ def test_datagrams_travel_between_listeners_and_tell_source_and_listener() -> No
 def test_a_burst_is_read_in_several_wakes() -> None:
     async def story() -> None:
         inbox = Inbox()
-        transport = await open_udp(LOOPBACK, inbox.receive)
+        transport = await open_transport(LOOPBACK, inbox.receive)
         burst = 2 * DATAGRAMS_PER_WAKE + 1
         for number in range(burst):
-            transport.send(str(number).encode(), Hop("udp", *transport.addresses[0]), 0)
+            send(transport, str(number).encode(), Hop("udp", *transport.addresses[0]))
         await inbox.until(burst)
         assert [int(data) for data, _, _ in inbox.got] == list(range(burst))
         transport.close()
@@ -69,13 +74,13 @@ def test_closing_from_within_a_datagram_stops_reading() -> None:
     async def story() -> None:
         got: list[bytes] = []
 
-        def receive(data: bytes, source: Hop, listener: int) -> None:
+        def receive(data: bytes, source: Hop, listener: int, connection: int = 0) -> None:
             got.append(data)
             transport.close()
 
-        transport = await open_udp(LOOPBACK, receive)
+        transport = await open_transport(LOOPBACK, receive)
         for _ in range(3):
-            transport.send(b"x", Hop("udp", *transport.addresses[0]), 0)
+            send(transport, b"x", Hop("udp", *transport.addresses[0]))
         await asyncio.sleep(0.05)
         assert got == [b"x"]
 
@@ -87,16 +92,16 @@ def test_an_address_in_use_is_an_oserror_and_frees_what_was_bound() -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
             taken.bind(("127.0.0.1", 0))
             with pytest.raises(OSError, match="in use"):
-                await open_udp([*LOOPBACK, taken.getsockname()], Inbox().receive)
+                await open_transport([*LOOPBACK, Listener(*taken.getsockname())], Inbox().receive)
 
     asyncio.run(story())
 
 
 def test_what_the_system_refuses_to_send_is_an_oserror() -> None:
     async def story() -> None:
-        transport = await open_udp(LOOPBACK, Inbox().receive)
+        transport = await open_transport(LOOPBACK, Inbox().receive)
         with pytest.raises(OSError, match="too long"):
-            transport.send(b"x" * 70000, Hop("udp", "127.0.0.1", 9), 0)
+            send(transport, b"x" * 70000, Hop("udp", "127.0.0.1", 9))
         transport.close()
 
     asyncio.run(story())
@@ -108,9 +113,9 @@ def test_a_full_send_buffer_loses_the_datagram_like_any_queue(caplog: pytest.Log
             raise BlockingIOError
 
     async def story() -> None:
-        transport = UdpTransport(Inbox().receive)
-        transport._sockets.append(Full())  # type: ignore[arg-type]
-        transport.send(b"x", Hop("udp", "127.0.0.1", 9), 0)
+        transport = SocketTransport(Inbox().receive)
+        transport._sockets[0] = Full()  # type: ignore[assignment]
+        send(transport, b"x", Hop("udp", "127.0.0.1", 9))
 
     asyncio.run(story())
     assert "datagram lost" in caplog.text
@@ -120,10 +125,10 @@ def test_ipv6_loopback_works_where_there_is_one() -> None:
     async def story() -> None:
         inbox = Inbox()
         try:
-            transport = await open_udp([("::1", 0)], inbox.receive)
+            transport = await open_transport([Listener("::1", 0)], inbox.receive)
         except OSError:
             pytest.skip("no IPv6 here")
-        transport.send(b"six", Hop("udp", *transport.addresses[0]), 0)
+        send(transport, b"six", Hop("udp", *transport.addresses[0]))
         await inbox.until(1)
         transport.close()
 

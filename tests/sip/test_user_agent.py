@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from softswitch.sip.addresses import Hop
+from softswitch.sip.addresses import Hop, Listener, Path
+from softswitch.sip.core import Datagram
 from softswitch.sip.message import SipRequest
 from softswitch.sip.server_session import ServerSession
 from softswitch.sip.timing import Timing
@@ -317,6 +318,7 @@ def test_nothing_happens_after_stop() -> None:
     class Stubborn:
         def __init__(self, transport: WireTransport, receive: Receive) -> None:
             self.addresses = transport.addresses
+            self.on_lost = transport.on_lost
             self.send = transport.send
             self.receive = receive
 
@@ -327,7 +329,7 @@ def test_nothing_happens_after_stop() -> None:
         wire = Wire()
         made: list[Stubborn] = []
 
-        async def open_stubborn(listeners: Sequence[tuple[str, int]], receive: Receive) -> Stubborn:
+        async def open_stubborn(listeners: Sequence[Listener], receive: Receive) -> Stubborn:
             made.append(Stubborn(WireTransport(wire, listeners, receive), receive))
             return made[0]
 
@@ -337,6 +339,7 @@ def test_nothing_happens_after_stop() -> None:
         session = agent.invite(Hop("udp", *PHONE), request_uri="sip:1@10.0.0.9", from_="<sip:a@x>", to="<sip:1@x>")
         await agent.stop()
         made[0].receive(b"OPTIONS", Hop("udp", *PHONE), 0)
+        made[0].on_lost(Datagram(b"BYE", Path(Hop("tcp", *PHONE)), None))
         agent._wake()
         agent._drain()
         session.hang_up()

@@ -16,7 +16,8 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from softswitch.sip.addresses import Hop
+from softswitch.sip.addresses import Hop, Listener
+from softswitch.sip.core import Datagram
 from softswitch.sip.transport import Receive
 
 Address = tuple[str, int]
@@ -121,7 +122,7 @@ class Wire:
         """The datagrams with this method or status (from `source`, if given)."""
         return [sent for sent in self.trace if sent.label == label and source in (None, sent.source)]
 
-    async def open(self, listeners: Sequence[Address], receive: Receive) -> WireTransport:
+    async def open(self, listeners: Sequence[Listener], receive: Receive) -> WireTransport:
         """The transport factory for a UserAgent on this wire."""
         return WireTransport(self, listeners, receive)
 
@@ -150,19 +151,22 @@ class Wire:
 class WireTransport:
     """The wire as a UserAgent's transport."""
 
-    def __init__(self, wire: Wire, listeners: Sequence[Address], receive: Receive) -> None:
+    def __init__(self, wire: Wire, listeners: Sequence[Listener], receive: Receive) -> None:
         self.addresses: list[Address] = []
+        self.on_lost: Callable[[Datagram], None] = lambda datagram: None
         self._wire = wire
         self._receive = receive
-        for index, address in enumerate(listeners):
-            self.addresses.append(wire.attach(address, self._receiver(index)))
+        for index, listener in enumerate(listeners):
+            receiver = self._receiver(index, listener.transport)
+            self.addresses.append(wire.attach((listener.host, listener.port), receiver))
 
-    def send(self, data: bytes, destination: Hop, listener: int) -> None:
-        self._wire.send(data, self.addresses[listener], (destination.host, destination.port))
+    def send(self, datagram: Datagram) -> None:
+        hop, listener = datagram.path[:2]
+        self._wire.send(datagram.data, self.addresses[listener], (hop.host, hop.port))
 
     def close(self) -> None:
         for address in self.addresses:
             self._wire.detach(address)
 
-    def _receiver(self, index: int) -> Callable[[bytes, Address], None]:
-        return lambda data, source: self._receive(data, Hop("udp", *source), index)
+    def _receiver(self, index: int, transport: str) -> Callable[[bytes, Address], None]:
+        return lambda data, source: self._receive(data, Hop(transport, *source), index)

@@ -1,0 +1,153 @@
+"""One TCP or TLS connection: bytes in, messages out, and what is to be known of it while it lives.
+
+RFC 3261 18, RFC 5626 3.5.1. Made by the stream transport, driven by asyncio. It decides nothing about others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from typing import NamedTuple, Protocol, cast
+
+from softswitch.sip.addresses import Hop
+from softswitch.sip.core import Datagram
+from softswitch.sip.framing import PING, PONG, Framer, FramingError
+from softswitch.sip.timing import NEVER
+
+log = logging.getLogger(__name__)
+
+QUEUE_LIMIT = 256  # messages that wait for a connection to open
+SENT_LIMIT = 32  # requests remembered in case the connection breaks under them
+WRITE_LIMIT = 1024 * 1024  # bytes that a peer may leave unread
+
+
+class Outgoing(NamedTuple):
+    """A message, and whether it was lost with another connection before."""
+
+    datagram: Datagram
+    again: bool
+
+
+class Owner(Protocol):
+    """What a connection tells."""
+
+    def received(self, connection: Connection, message: bytes) -> None:
+        """A message has come."""
+
+    def opened(self, connection: Connection) -> bool:
+        """It is open; False: it is not wanted."""
+
+    def ended(self, connection: Connection, why: str) -> None:
+        """It is closed, in whatever way."""
+
+    def count(self, what: str) -> None:
+        """Something worth counting has happened."""
+
+
+class Connection(asyncio.Protocol):
+    """An accepted connection, or one of ours, which takes messages already while it is being opened."""
+
+    def __init__(self, owner: Owner, identity: int, hop: Hop, listener: int, *, accepted: bool) -> None:
+        """`hop` is whom it is opened to or comes from."""
+        self.identity, self.hop, self.listener, self.accepted = identity, hop, listener, accepted
+        self.admitted = accepted  # it counts against the limits
+        self.source = hop  # where its messages come from
+        self.queue: list[Outgoing] = []
+        self.sent: deque[Outgoing] = deque(maxlen=SENT_LIMIT)
+        self.last_used = 0.0
+        self.begun = NEVER  # when the message began that has not ended yet
+        self.closing = False
+        self._owner = owner
+        self._framer = Framer()
+        self._transport: asyncio.Transport | None = None
+        self._why = ""
+        self._loop = asyncio.get_running_loop()
+
+    # For the stream transport
+
+    def send(self, datagram: Datagram, *, again: bool = False) -> None:
+        """Send a message, now or when it is open; raises OSError where too many wait."""
+        if self._transport is None:
+            if len(self.queue) >= QUEUE_LIMIT:
+                raise OSError(f"{len(self.queue)} messages wait for the connection to open")
+            self.queue.append(Outgoing(datagram, again))
+            return
+        if datagram.sender is not None and datagram.sender.waiting:
+            self.sent.append(Outgoing(datagram, again))
+        self.last_used = self._loop.time()
+        self._transport.write(datagram.data)
+
+    def close(self, why: str, *, at_once: bool = False) -> None:
+        """Close it, when all is written or at once."""
+        self.closing, self._why = True, self._why or why
+        if self._transport is not None and at_once:
+            self._transport.abort()
+        elif self._transport is not None:
+            self._transport.close()
+
+    @property
+    def usable(self) -> bool:
+        """Whether messages may go by it, now or when it is open."""
+        return not self.closing and (self._transport is None or not self._transport.is_closing())
+
+    @property
+    def secure(self) -> bool:
+        """Whether it is TLS."""
+        return self.hop.transport == "tls"
+
+    # For asyncio
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """It is open: what waited goes out."""
+        host, port = (transport.get_extra_info("peername") or (self.hop.host, self.hop.port))[:2]
+        self._transport = cast(asyncio.Transport, transport)
+        self.source = self.hop._replace(host=host, port=port)
+        self.last_used = now = self._loop.time()
+        if self.closing or not self._owner.opened(self):
+            self.close("not wanted", at_once=True)
+            return
+        self._transport.set_write_buffer_limits(high=WRITE_LIMIT)
+        if self.accepted:
+            self.begun = now  # who connects has something to say
+        queue, self.queue = self.queue, []
+        for one in queue:
+            self.send(one.datagram, again=one.again)
+
+    def data_received(self, data: bytes) -> None:
+        """Cut messages out of the stream and pass them on."""
+        assert self._transport is not None
+        self.last_used = self._loop.time()
+        try:
+            for message in self._framer.feed(data):
+                self.begun = NEVER
+                if message == PING:
+                    self._transport.write(PONG)
+                else:
+                    self._owner.received(self, message)
+                if self.closing:
+                    return
+        except FramingError as error:
+            self._lose_track(error)
+            return
+        if not self._framer.unfinished:
+            return
+        self.begun = min(self.begun, self.last_used)
+
+    def pause_writing(self) -> None:
+        """The peer does not read."""
+        self._owner.count("unread")
+        self.close(f"{WRITE_LIMIT} bytes were not read", at_once=True)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is gone."""
+        self.closing = True
+        self._owner.ended(self, self._why or (str(exc) if exc else "closed by the peer"))
+
+    def _lose_track(self, error: FramingError) -> None:
+        """Nothing behind this can be understood; the last request may still be refused."""
+        self._owner.count("malformed")
+        log.info("closing the connection of %s: %s", self.source.host, error)
+        if error.head:
+            self._owner.received(self, error.head)
+        self.close("malformed")

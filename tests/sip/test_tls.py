@@ -1,0 +1,58 @@
+"""TLS contexts: who must show a certificate, what is refused, and files that change (RFC 3261 26.3.1, RFC 5922)."""
+
+from __future__ import annotations
+
+import shutil
+import ssl
+from pathlib import Path
+
+import pytest
+
+from softswitch.errors import ConfigError
+from softswitch.sip.tls import ClientCertificates, Tls, TlsFiles
+from tests.support.certificates import Authority
+
+
+def test_without_a_certificate_we_can_only_call() -> None:
+    tls = Tls(TlsFiles())
+    assert tls.server is None
+    assert tls.client.check_hostname
+    assert tls.client.verify_mode is ssl.CERT_REQUIRED
+
+
+@pytest.mark.parametrize(
+    ("clients", "mode"),
+    [("none", ssl.CERT_NONE), ("optional", ssl.CERT_OPTIONAL), ("required", ssl.CERT_REQUIRED)],
+)
+def test_clients_show_certificates_as_the_setting_says(
+    tmp_path: Path, clients: ClientCertificates, mode: ssl.VerifyMode
+) -> None:
+    authority = Authority(tmp_path)
+    own = authority.issue("own", "IP:127.0.0.1")
+    tls = Tls(TlsFiles(own.certificate, own.key, authority.file, clients))
+    assert tls.server is not None
+    assert tls.server.verify_mode is mode
+    assert {tls.server.minimum_version, tls.client.minimum_version} == {ssl.TLSVersion.TLSv1_2}
+
+
+def test_files_that_can_not_be_used_are_named(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    own, other = authority.issue("own", "IP:127.0.0.1"), authority.issue("other", "IP:127.0.0.1")
+    with pytest.raises(ConfigError, match=r"sip\.tls_certificate.*own\.pem"):
+        Tls(TlsFiles(own.certificate, other.key))
+    with pytest.raises(ConfigError, match=r"sip\.tls_authorities.*nowhere"):
+        Tls(TlsFiles(authorities=str(tmp_path / "nowhere")))
+
+
+def test_a_reload_takes_new_files_and_a_broken_one_keeps_the_old(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    own, new = authority.issue("own", "IP:127.0.0.1"), authority.issue("new", "IP:127.0.0.1")
+    tls = Tls(TlsFiles(own.certificate, own.key, authority.file))
+    before = tls.server
+    shutil.copy(new.certificate, own.certificate)
+    with pytest.raises(ConfigError):
+        tls.reload()
+    assert tls.server is before
+    shutil.copy(new.key, own.key)
+    tls.reload()
+    assert tls.server is not before

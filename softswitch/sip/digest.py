@@ -1,0 +1,214 @@
+"""Digest authentication as text and arithmetic: challenges, credentials, and the response that proves a password.
+
+RFC 7616 3, RFC 8760 2, RFC 3261 22.4, RFC 2069 (a challenge without qop). Used by `digest_client` to answer challenges
+and by `digest_server` to make and check them. It remembers nothing, and no password is in anything it returns.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from softswitch.errors import SipParseError
+from softswitch.sip.grammar import LWS, is_token, quote, split_commas, unquote
+
+# Strongest first; a challenge that names none means MD5 (RFC 7616 3.3).
+ALGORITHMS = {"SHA-512-256": "sha512_256", "SHA-256": "sha256", "MD5": "md5"}
+# Where a challenge of this status stands, and where its answer goes (RFC 3261 22.2, 22.3).
+FIELDS = {401: ("WWW-Authenticate", "Authorization"), 407: ("Proxy-Authenticate", "Proxy-Authorization")}
+
+_NONCE_COUNT = re.compile("[0-9a-fA-F]{8}")
+_HEX = re.compile("[0-9a-fA-F]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Who somebody is to a realm."""
+
+    username: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """One WWW-Authenticate or Proxy-Authenticate; `algorithm` is a key of ALGORITHMS, `auth` tells of qop "auth"."""
+
+    realm: str
+    nonce: str
+    algorithm: str = "MD5"
+    auth: bool = True  # False: no qop, as in RFC 2069
+    opaque: str | None = None
+    stale: bool = False
+
+    def __str__(self) -> str:
+        return (
+            f"Digest realm={quote(self.realm)}, nonce={quote(self.nonce)}, algorithm={self.algorithm}"
+            + (', qop="auth"' if self.auth else "")
+            + ("" if self.opaque is None else f", opaque={quote(self.opaque)}")
+            + (", stale=true" if self.stale else "")
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """One Authorization or Proxy-Authorization; `count` and `cnonce` are 0 and "" without qop."""
+
+    username: str
+    realm: str
+    nonce: str
+    uri: str
+    response: str
+    algorithm: str = "MD5"
+    count: int = 0
+    cnonce: str = ""
+    opaque: str | None = None
+
+    def __str__(self) -> str:
+        return (
+            f"Digest username={quote(self.username)}, realm={quote(self.realm)}, nonce={quote(self.nonce)}"
+            f", uri={quote(self.uri)}, response={quote(self.response)}, algorithm={self.algorithm}"
+            + (f", cnonce={quote(self.cnonce)}, qop=auth, nc={self.count:08x}" if self.count else "")
+            + ("" if self.opaque is None else f", opaque={quote(self.opaque)}")
+        )
+
+
+def is_digest(text: str) -> bool:
+    """Whether a challenge or credentials are of this scheme at all."""
+    return text[:7].lower() in ("digest ", "digest\t")
+
+
+def parse_challenge(text: str) -> Challenge:
+    """Parse a challenge; raises SipParseError, also for an algorithm or quality of protection that is not ours."""
+    params = _params(text)
+    return Challenge(
+        realm=_wanted(params, "realm"),
+        nonce=_wanted(params, "nonce"),
+        algorithm=_algorithm(params),
+        auth=_offers_auth(params.get("qop")),
+        opaque=params.get("opaque"),
+        stale=params.get("stale", "").lower() == "true",
+    )
+
+
+def parse_credentials(text: str) -> Credentials:
+    """Parse credentials; raises SipParseError."""
+    params = _params(text)
+    response = _wanted(params, "response")
+    if _HEX.fullmatch(response) is None:
+        raise SipParseError(f"digest response: expected hexadecimal digits, got {response[:40]!r}")
+    count, cnonce = 0, ""
+    if "qop" in params:
+        count, cnonce = _count(params), _wanted(params, "cnonce")
+    return Credentials(
+        username=_wanted(params, "username"),
+        realm=_wanted(params, "realm"),
+        nonce=_wanted(params, "nonce"),
+        uri=_wanted(params, "uri"),
+        response=response.lower(),
+        algorithm=_algorithm(params),
+        count=count,
+        cnonce=cnonce,
+        opaque=params.get("opaque"),
+    )
+
+
+def strongest(texts: Iterable[str]) -> list[Challenge]:
+    """The strongest challenge that we can answer of each realm; those we can't are passed over.
+
+    RFC 8760 2.4 takes the topmost "unless a local policy dictates otherwise": ours is that nobody who can reorder
+    headers makes us use MD5 where more was offered.
+    """
+    best: dict[str, Challenge] = {}
+    ranks = list(ALGORITHMS)
+    for text in texts:
+        try:
+            one = parse_challenge(text)
+        except SipParseError:
+            continue
+        rival = best.get(one.realm)
+        if rival is None or ranks.index(one.algorithm) < ranks.index(rival.algorithm):
+            best[one.realm] = one
+    return list(best.values())
+
+
+def answer(
+    challenge: Challenge, account: Account, method: str, uri: str, *, cnonce: str, count: int = 1
+) -> Credentials:
+    """The credentials that answer `challenge` for a request; `count` is how often its nonce has been used with this."""
+    used, number = (cnonce, count) if challenge.auth else ("", 0)
+    unproved = Credentials(
+        account.username, challenge.realm, challenge.nonce, uri, "", challenge.algorithm, number, used, challenge.opaque
+    )
+    return _proved(unproved, account, method)
+
+
+def proves(credentials: Credentials, account: Account, method: str) -> str:
+    """The response that `credentials` would hold if whoever made them had the password of `account`."""
+    return _proved(credentials, account, method).response
+
+
+def _proved(credentials: Credentials, account: Account, method: str) -> Credentials:
+    """RFC 7616 3.4.1: KD(H(A1), nonce ":" nc ":" cnonce ":" qop ":" H(A2)); without qop RFC 2069 2.1.2."""
+    one = credentials
+
+    def hashed(*parts: str) -> str:
+        data = ":".join(parts).encode("utf-8", "surrogateescape")
+        return hashlib.new(ALGORITHMS[one.algorithm], data, usedforsecurity=False).hexdigest()
+
+    protection = (f"{one.count:08x}", one.cnonce, "auth") if one.count else ()
+    response = hashed(
+        hashed(account.username, one.realm, account.password), one.nonce, *protection, hashed(method, one.uri)
+    )
+    return Credentials(
+        account.username, one.realm, one.nonce, one.uri, response, one.algorithm, one.count, one.cnonce, one.opaque
+    )
+
+
+def _params(text: str) -> dict[str, str]:
+    """The comma-separated parameters behind `Digest`, unquoted, by name in lower case."""
+    if not is_digest(text):
+        raise SipParseError(f"expected the scheme Digest, got {text[:20]!r}")
+    params: dict[str, str] = {}
+    for element in split_commas(text[7:]):
+        name, equals, value = element.partition("=")
+        name, value = name.strip(LWS).lower(), value.strip(LWS)
+        if not equals or not is_token(name):
+            raise SipParseError(f"digest: expected name=value, got {element[:40]!r}")
+        if name in params:
+            raise SipParseError(f"digest: {name[:40]} stands twice")
+        params[name] = unquote(value)
+    return params
+
+
+def _wanted(params: dict[str, str], name: str) -> str:
+    if name not in params:
+        raise SipParseError(f"digest: expected {name}")
+    return params[name]
+
+
+def _algorithm(params: dict[str, str]) -> str:
+    name = params.get("algorithm", "MD5").upper()
+    if name not in ALGORITHMS:
+        raise SipParseError(f"digest algorithm: expected one of {', '.join(ALGORITHMS)}, got {name[:40]!r}")
+    return name
+
+
+def _offers_auth(qop: str | None) -> bool:
+    """Whether "auth" is among the qualities of protection; False where none is named (RFC 2069)."""
+    if qop is None:
+        return False
+    if "auth" not in (one.strip(LWS).lower() for one in qop.split(",")):
+        raise SipParseError(f"digest qop: expected auth among {qop[:40]!r}")
+    return True
+
+
+def _count(params: dict[str, str]) -> int:
+    """The nonce count of credentials with qop."""
+    qop, text = params["qop"], params.get("nc", "")
+    if qop.lower() != "auth":
+        raise SipParseError(f"digest qop: expected auth, got {qop[:40]!r}")
+    if _NONCE_COUNT.fullmatch(text) is None or not int(text, 16):
+        raise SipParseError(f"digest nc: expected eight hexadecimal digits from 00000001, got {text[:40]!r}")
+    return int(text, 16)

@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo serve test check bench format lock clean prompts
+.PHONY: demo serve test check fuzz bench format lock clean prompts
 
 demo: $(VENV)/ready  ## real calls through the switch on this machine, and what happened in them
 	$(BIN)/python -m demo
@@ -21,6 +21,10 @@ check: $(VENV)/ready  ## format, lint, types, C warnings, architecture
 	$(BIN)/mypy
 	$(CC) -std=gnu11 -O2 -Wall -Wextra -Werror -fsyntax-only $$($(BIN)/python3-config --includes 2>/dev/null || $(BIN)/python -c "import sysconfig; print('-I' + sysconfig.get_path('include'))") media/native/*.c
 	$(BIN)/python -m pytest -q tests/test_architecture.py
+
+fuzz: $(VENV)/ready  ## coverage-guided fuzzing of the parsers and the SIP core, FUZZ_SECONDS for each target
+	$(BIN)/pip install -q --disable-pip-version-check atheris==3.0.0
+	$(BIN)/python -m tests.fuzz $(FUZZ_SECONDS)
 
 bench: $(VENV)/ready  ## figures against peers measured in the same run
 	$(BIN)/pip install -q --disable-pip-version-check -r requirements-bench.lock

@@ -194,9 +194,10 @@ def _parse_connection(fields: list[tuple[str, str]]) -> Connection | None:
     if value is None:
         return None
     parts = value.split()
-    if len(parts) != 3 or parts[0] != "IN" or parts[1] not in ("IP4", "IP6"):
+    address = parts[2].partition("/")[0] if len(parts) == 3 else ""
+    if not address or parts[0] != "IN" or parts[1] not in ("IP4", "IP6"):
         raise SipParseError(f"SDP: expected IN IP4 or IN IP6 and an address in c=, got {value[:60]!r}")
-    return Connection(parts[1], parts[2].partition("/")[0])
+    return Connection(parts[1], address)
 
 
 def _parse_media(fields: list[tuple[str, str]]) -> Media:

@@ -160,6 +160,7 @@ def test_the_family_of_an_address_is_told_by_its_looks() -> None:
         MINIMAL + b"c=IN IP5 1.2.3.4\r\n",
         MINIMAL + b"c=XX IP4 1.2.3.4\r\n",
         MINIMAL + b"c=IN IP4\r\n",
+        MINIMAL + b"c=IN IP4 /127\r\n",
         MINIMAL + b"m=audio\r\n",
         MINIMAL + b"m=audio 1 RTP/AVP\r\n",
         MINIMAL + b"m=audio x RTP/AVP 0\r\n",

@@ -149,8 +149,9 @@ class Via:
 
     @property
     def received(self) -> str | None:
-        """The address that the next hop saw the request come from."""
-        return self.params.get("received")
+        """The address that the next hop saw the request come from; some write brackets (RFC 5118 4.5)."""
+        text = self.params.get("received")
+        return text and unbracket(text)
 
     @property
     def rport(self) -> int | None:

@@ -17,6 +17,7 @@ from softswitch.sip.grammar import (
     REMEMBERED,
     bracket,
     escape,
+    is_token,
     join_params,
     parse_number,
     split_params,
@@ -43,7 +44,8 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*+:(?=.)")
 class SipUri:
     """A URI. `scheme` is "sip", "sips" or "tel"; `user` and `password` are unescaped; `host` has no brackets.
 
-    Of a tel URI `user` is the number as written and `host` is empty. Parameter and header values stay as written.
+    Of a tel URI `user` is the number as written and `host` is empty. Parameter names are unescaped where that leaves
+    them names; parameter and header values stay as written.
     """
 
     scheme: str
@@ -88,7 +90,7 @@ def parse_uri(text: str) -> SipUri:
         None if password is None else unescape(password),
         unbracket(host),
         None if port is None else parse_number(port, name="port", largest=65535),
-        split_params(params) if params else {},
+        _parse_params(params) if params else {},
         _parse_headers(headers) if headers else {},
     )
 
@@ -115,6 +117,18 @@ def _parse_tel(text: str) -> SipUri:
     if match is None:
         raise SipParseError(f"expected a telephone number, got {text[:60]!r}")
     return SipUri("tel", match.group(1), params=split_params(match.group(2)))
+
+
+def _parse_params(text: str) -> dict[str, str | None]:
+    """`%6C%72` is `lr` (19.1.4, RFC 4475 3.1.1.3)."""
+    params = split_params(text)
+    if "%" not in text:
+        return params
+    plain: dict[str, str | None] = {}
+    for name, value in params.items():
+        unescaped = unescape(name).lower()
+        plain.setdefault(unescaped if is_token(unescaped) else name, value)
+    return plain
 
 
 def _parse_headers(text: str) -> dict[str, str]:

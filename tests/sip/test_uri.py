@@ -135,3 +135,10 @@ def test_equivalent_uris_of_rfc_3261_19_1_4(one: str, other: str) -> None:
 def test_different_uris_of_rfc_3261_19_1_4(one: str, other: str) -> None:
     assert not same_uri(parse_uri(one), parse_uri(other))
     assert not same_uri(parse_uri(other), parse_uri(one))
+
+
+def test_an_escaped_parameter_name_is_the_name() -> None:
+    """RFC 3261 19.1.4 and RFC 4475 3.1.1.3; what would not be a name stays as written."""
+    uri = parse_uri("sip:h;%6C%72;n%61me=v%61lue;%3B=1;lr=2;x=%20")
+    assert uri.params == {"lr": None, "name": "v%61lue", "%3b": "1", "x": "%20"}
+    assert parse_uri(str(uri)) == uri

@@ -64,11 +64,13 @@ def test_intmeth_unusual_characters_are_kept() -> None:
     assert message.headers.get("extensionHeader-!.%*+_`'~") == "\ufeff大停電"
 
 
-def test_esc01_escapes_are_decoded_in_the_user_part_only() -> None:
+def test_esc01_escapes_are_decoded_in_user_parts_and_parameter_names() -> None:
     message = accepted_request("esc01")
     assert parse_uri(message.uri).user == "sips:user@example.com"
     assert parse_uri(message.to.uri).user == "user"
     assert parse_uri(message.from_.uri).user == "I have spaces"
+    assert message.contact is not None
+    assert parse_uri(message.contact.uri).params == {"lr": None, "name": "v%61lue%25%34%31"}
 
 
 def test_escnull_escaped_nulls_end_nothing() -> None:

@@ -16,7 +16,6 @@ from softswitch.errors import SipParseError
 
 DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")
 
-_FIELD = re.compile(r"([a-z])=(.*)", re.DOTALL)
 _MEDIA = re.compile(r"(\S+) +([0-9]{1,5})(?:/([0-9]{1,5}))? +(\S+)((?: +\S+)+)")
 _RTPMAP = re.compile(r"([0-9]{1,3}) +([^\s/]+)/([0-9]{1,6})(?:/([0-9]{1,2}))?")
 
@@ -173,11 +172,12 @@ def format_description(description: Description) -> bytes:
 
 def _fields(body: bytes) -> Iterator[tuple[str, str]]:
     text = body.decode("utf-8", "surrogateescape").replace("\r\n", "\n")
+    if "\r" in text:
+        raise SipParseError("SDP: expected CRLF or LF at the end of each line, got a lone CR")
     for line in text.rstrip("\n").split("\n"):
-        match = _FIELD.fullmatch(line)
-        if match is None or "\r" in line:
+        if line[1:2] != "=" or not "a" <= line[0] <= "z":
             raise SipParseError(f"SDP: expected a field, got {line[:60]!r}")
-        yield match.group(1), match.group(2)
+        yield line[0], line[2:]
 
 
 def _parse_origin(value: str) -> Origin:

@@ -110,6 +110,12 @@ class Phone:
     def on_dead(self, why: str) -> None:
         """Not here."""
 
+    def on_refresh_due(self) -> None:
+        """Not here."""
+
+    def on_expired(self) -> None:
+        """Not here."""
+
 
 def config(folder: Path, **sections: dict[str, object]) -> Config:
     plans = folder / "dialplans"

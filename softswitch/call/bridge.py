@@ -72,6 +72,7 @@ def _renegotiations(a: InboundLeg, b: OutboundLeg) -> Renegotiations:
         leg.on_digit = functools.partial(_pass_digit, other)
         leg.on_late_answer = functools.partial(renegotiations.tell, leg, other)
         leg.renegotiate = functools.partial(renegotiations.ask, leg, other)
+        leg.refresh = functools.partial(renegotiations.tell, other, leg)  # what it was told last, once more
         leg.believe_any_digits()
         if leg.wish != "sendrecv":
             renegotiations.tell(leg, other)

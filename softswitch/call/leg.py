@@ -31,6 +31,10 @@ LATE_ANSWER_USELESS = {
 GONE = {"caller": FAILURES[7505], "callee": Failure(7506, 502, 38, "network fault on the callee's side")}
 MIRRORED = {"sendrecv": "sendrecv", "sendonly": "recvonly", "recvonly": "sendonly", "inactive": "inactive"}
 RETRY_AFTER_S = 5  # media ports come free as calls end
+EXPIRED = {
+    "caller": Failure(7505, 502, 102, "the caller's session was not refreshed in time"),
+    "callee": Failure(7506, 502, 102, "the callee's session was not refreshed in time"),
+}
 BAD_OFFER = Failure(7505, 400, 111, "the caller's session description is malformed")
 
 
@@ -62,6 +66,7 @@ class Leg(Ending):
         self.cause = 0
         self.on_digit: Callable[[str, str], None] = _ignore_digit  # (digit, "rtp" | "info")
         self.renegotiate: Callable[[InDialogRequest], None] = self.renegotiate_alone
+        self.refresh: Callable[[], None] = self.refresh_alone
         self._digits_by = ""
         self._media = media
         self._sdp_id = secrets.randbits(31)
@@ -204,6 +209,19 @@ class Leg(Ending):
         self._pending_offer = PendingOffer(request.message.cseq.number, self.offer_sdp(direction=direction), direction)
         request.respond(200, body=self._pending_offer.body, content_type="application/sdp")
 
+    def refresh_alone(self) -> None:
+        """A re-INVITE that changes nothing, as a sign of life (RFC 4028 7.4); another one under way is sign enough."""
+        if self.session.invite_under_way:
+            return
+        offered = self.offer_sdp()
+        pending = self.session.request("INVITE", body=offered)
+        pending.add_done_callback(lambda done: self._refreshed(offered, done.result()))
+
+    def _refreshed(self, offered: bytes, response: SipResponse) -> None:
+        negotiated = _read_answer(offered, response.body) if response.status < 300 else None
+        if negotiated is not None and not self._hung_up:
+            self.apply(negotiated)
+
     async def free_to_reinvite(self) -> None:
         """Return when every 2xx of ours has its ACK: before that no INVITE may be sent (RFC 3261 14.1)."""
         while self.session.unacknowledged:
@@ -254,6 +272,14 @@ class Leg(Ending):
     def on_dead(self, why: str) -> None:
         """The dialog died without a BYE."""
         self.on_unacknowledged()
+
+    def on_refresh_due(self) -> None:
+        """RFC 4028: a sign of life is due, and the far end takes no UPDATE."""
+        self.refresh()
+
+    def on_expired(self) -> None:
+        """RFC 4028: the far end gave no sign of life."""
+        self.end(EXPIRED[self.name])
 
     def on_request(self, request: InDialogRequest) -> None:
         """Any other request inside the dialog."""

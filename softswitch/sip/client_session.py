@@ -27,7 +27,9 @@ class ClientSession(Session):
     def __init__(self, core: Endpoint, path: Path, local_tag: str, sip_call_id: str, guard: Guard | None) -> None:
         super().__init__(core, path, local_tag, sip_call_id, guard)
         self.deadline = self.armed = NEVER  # after CANCEL: when to give up waiting for the final response
-        self._from = self._uri = ""
+        self._from = self._uri = self._to = self._more = ""
+        self._body = b""
+        self._cseq = 0  # of the latest INVITE
         self._invite: Transaction | None = None
         self._rings = False  # a provisional response has come
         self._final = 0  # status of the first final response
@@ -42,7 +44,7 @@ class ClientSession(Session):
         """ACK the 2xx, with the answer if the 2xx brought the offer. A repeated 2xx gets the same ACK by itself."""
         if 200 <= self._final < 300 and self._ack is None:
             self.core.begin()
-            self._ack = self.send_ack(1, body)
+            self._ack = self.send_ack(self._cseq, body)
             self.core.finish()
 
     def hang_up(self, *, status: int = 480, reason: str | None = None, headers: Pairs = ()) -> None:
@@ -68,16 +70,22 @@ class ClientSession(Session):
 
     def start(self, request_uri: str, from_: str, to: str, more: str, body: bytes) -> None:
         """Send the INVITE. `from_` and `to` are name-addrs without tag, `more` the header lines of the caller's."""
-        core, branch = self.core, self.new_branch()
-        self._uri = request_uri
+        self._uri, self._to, self._more, self._body = request_uri, to, more, body
         self._from = f"{from_};tag={self.local_tag}"
+        self._send_invite()
+
+    def _send_invite(self, more: str = "") -> None:
+        """The INVITE, for the first time or anew with the next number and `more` lines, as a refusal of it asked."""
+        core, branch = self.core, self.new_branch()
+        self._cseq += 1
+        more = self._more + more
         forwards = "" if "\r\nmax-forwards:" in f"\r\n{more.lower()}" else "Max-Forwards: 70\r\n"
         head = (
-            f"INVITE {request_uri} SIP/2.0\r\nVia: {core.via(self._path.listener, branch)}\r\n{forwards}"
-            f"From: {self._from}\r\nTo: {to}\r\nCall-ID: {self.sip_call_id}\r\nCSeq: 1 INVITE\r\n"
-            f"{self.contact_line}{core.capability_lines}{more}"
+            f"INVITE {self._uri} SIP/2.0\r\nVia: {core.via(self._path.listener, branch)}\r\n{forwards}"
+            f"From: {self._from}\r\nTo: {self._to}\r\nCall-ID: {self.sip_call_id}\r\nCSeq: {self._cseq} INVITE\r\n"
+            f"{self.contact_line}{core.capability_lines}{self.timer.request_lines}{more}"
         )
-        data = self.guarded(closed(head, body, "application/sdp"))
+        data = self.guarded(closed(head, self._body, "application/sdp"))
         if data is None:
             self._final = 500
             core.emit(self, "on_refused", local_response(500, "Withheld"))
@@ -118,6 +126,9 @@ class ClientSession(Session):
             self._ring(what)
         elif what.status < 300:
             self._succeed(what)
+        elif what.status == 422 and not self.hung_up and not self.ended and self.timer.refused(what):
+            self.dialog, self._rings = None, False
+            self._send_invite()  # RFC 4028 7.3
         else:
             self._refuse(what)
 
@@ -151,6 +162,7 @@ class ClientSession(Session):
         """The first 2xx makes the dialog (13.2.2.4)."""
         self._final = response.status
         self.deadline = NEVER
+        self.learn(response)
         if self.dialog is not None and self.dialog.remote_tag == tag:
             self.dialog.update(response)
         else:
@@ -158,14 +170,15 @@ class ClientSession(Session):
         if self.hung_up:
             self._end_answered()  # it crossed our CANCEL
         elif self.ended:
-            self._ack = self.send_ack(1)  # its BYE was faster: the dialog is over, the ACK is still owed
+            self._ack = self.send_ack(self._cseq)  # its BYE was faster: the dialog is over, the ACK is still owed
             self.conclude()
         else:
+            self.timer.agreed(response)
             self.core.emit(self, "on_answered", response)
 
     def _end_answered(self) -> None:
         if self._ack is None:
-            self._ack = self.send_ack(1)
+            self._ack = self.send_ack(self._cseq)
         self.send_bye(self._goodbye)
 
     def _drop_fork(self, response: SipResponse, tag: str) -> None:
@@ -178,7 +191,7 @@ class ClientSession(Session):
             return
         dialog = self._dialog(response)
         path = dialog.path
-        ack = self.compose_ack(dialog, 1)
+        ack = self.compose_ack(dialog, self._cseq)
         self._forks[tag] = ack, path
         if ack:
             core.send(ack, path, "ACK", 0)
@@ -188,7 +201,7 @@ class ClientSession(Session):
             core.open_client(CLIENT, bye, branch, path, method="BYE", tell=ignore)
 
     def _dialog(self, response: SipResponse) -> Dialog:
-        return Dialog.as_uac(self._from, 1, self._uri, response, self._path, self.core.path_to)
+        return Dialog.as_uac(self._from, self._cseq, self._uri, response, self._path, self.core.path_to)
 
     # CANCEL
 

@@ -22,7 +22,8 @@ from softswitch.sip.endpoint import Listening, PendingResponse
 from softswitch.sip.message import REASONS, SipRequest, SipResponse, UnacceptableRequest, parse_message, validate
 from softswitch.sip.refusal import refusal
 from softswitch.sip.server_session import ServerSession
-from softswitch.sip.session import Guard, Pairs, Session
+from softswitch.sip.session import REFRESHING, Guard, Pairs, Session
+from softswitch.sip.session_timer import TIMER, is_too_small
 from softswitch.sip.timing import NEVER, Timed, Timing
 from softswitch.sip.transaction import (
     CLIENT,
@@ -108,7 +109,7 @@ class SipCore:
         if supported:
             self.capability_lines += header_lines([("Supported", ", ".join(supported))])
         self._user_agent_line = header_lines([("User-Agent", product)])
-        self._supported = frozenset(supported)
+        self.extensions = frozenset(supported)
         self._clock, self._on_output = clock, on_output
         self.local = LocalAddresses([Listener(*one) for one in local])
         self.path_to = self.local.path_to
@@ -355,8 +356,8 @@ class SipCore:
     def _receive_inside(self, session: Session, request: SipRequest, key: object, path: Path) -> None:
         if request.method not in IN_DIALOG:
             self._answer(request, path, *self._not_allowed(request.method))
-        elif self._unsupported(request):
-            self._answer(request, path, 420, header_lines([("Unsupported", self._unsupported(request))]))
+        elif (refused := self._unacceptable(request)) is not None:
+            self._answer(request, path, *refused)
         else:
             reply, back = self._reply(request, path)
             if path.connection and session.dialog is not None:
@@ -378,8 +379,8 @@ class SipCore:
             self._answer(request, path, *self._not_allowed(method))
         elif request.uri.partition(":")[0].lower() not in ("sip", "tel"):  # sips: no promise that all hops are secure
             self._answer(request, path, 416)
-        elif self._unsupported(request):
-            self._answer(request, path, 420, header_lines([("Unsupported", self._unsupported(request))]))
+        elif (refused := self._unacceptable(request)) is not None:
+            self._answer(request, path, *refused)
         elif method == "OPTIONS":
             self._answer(
                 request, path, self.on_options(request, path.hop), "Accept: application/sdp\r\n" + self.capability_lines
@@ -427,8 +428,6 @@ class SipCore:
     # Answers without a transaction (8.2.7)
 
     def _answer(self, request: SipRequest, path: Path, status: int, more: str = "") -> None:
-        if request.method == "ACK":
-            return
         reply, back = self._reply(request, path)
         tag = "" if "tag" in request.to.params else _stateless_tag(request)
         self.send(reply.encode(status, tag=tag, more=self.response_lines + more), back, request.method, status)
@@ -436,8 +435,14 @@ class SipCore:
     def _not_allowed(self, method: str) -> tuple[int, str]:
         return (405 if method in KNOWN else 501), self.capability_lines
 
-    def _unsupported(self, request: SipRequest) -> str:
-        return ", ".join([tag for tag in request.headers.all("Require") if tag.lower() not in self._supported])
+    def _unacceptable(self, request: SipRequest) -> tuple[int, str] | None:
+        """Refuses extensions that we lack (8.2.2.3) and a session interval below our smallest (RFC 4028 9)."""
+        lacking = [tag for tag in request.headers.all("Require") if tag.lower() not in self.extensions]
+        if lacking:
+            return 420, header_lines([("Unsupported", ", ".join(lacking))])
+        if request.method in REFRESHING and TIMER in self.extensions and is_too_small(request, self.timing):
+            return 422, f"Min-SE: {self.timing.min_se}\r\n"
+        return None
 
     def _refuse_malformed(
         self, message: SipRequest | SipResponse, error: SipParseError, path: Path, status: int = 400

@@ -53,6 +53,7 @@ class Endpoint(Protocol):
     leaks_refused: int
     response_lines: str  # Server
     capability_lines: str  # Allow, Supported
+    extensions: frozenset[str]  # option tags of what we support
     new_response: Callable[[], PendingResponse]
     tokens: Callable[[], str]
 

@@ -35,6 +35,7 @@ class ServerSession(Session):
         self._final = 0  # status of our final response
         self._goodbye = ""  # header lines for a BYE that waits for the ACK
         transaction.tell = self._told
+        self.learn(invite)
 
     # For the call layer
 
@@ -48,7 +49,11 @@ class ServerSession(Session):
 
     def accept(self, *, headers: Pairs = (), body: bytes = b"") -> None:
         """200, repeated until the ACK comes; withheld by the guard, the caller gets 500 and the listener `on_dead`."""
-        more = self.contact_line + self.core.capability_lines + header_lines(headers)
+        if self._final:
+            return
+        self.core.begin()
+        timer = self.timer.answer_lines(self.invite)
+        more = self.contact_line + self.core.capability_lines + timer + header_lines(headers)
         self._respond(200, more=more, body=body)
 
     def reject(self, status: int, reason: str | None = None, *, headers: Pairs = ()) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 from softswitch.errors import RemoteProtocolError, SoftswitchError
 from softswitch.sip.addresses import Hop, Path
@@ -17,10 +16,23 @@ from softswitch.sip.answer_repeater import AnswerRepeater
 from softswitch.sip.compose import Reply, header_lines
 from softswitch.sip.dialog import Dialog
 from softswitch.sip.endpoint import Endpoint, PendingResponse
-from softswitch.sip.message import REASONS, Headers, SipRequest, SipResponse
-from softswitch.sip.transaction import CLIENT, INVITE_CLIENT, Failure, Told, Transaction, ignore
+from softswitch.sip.in_dialog import REFRESHING, InDialogRequest, OutgoingRequest, local_response
+from softswitch.sip.message import SipRequest, SipResponse
+from softswitch.sip.session_listener import SessionListener
+from softswitch.sip.session_timer import SessionTimer
+from softswitch.sip.transaction import CLIENT, INVITE_CLIENT, Failure, Told, Transaction
 
-__all__ = ["Guard", "Hop", "InDialogRequest", "LeakRefused", "Pairs", "Session", "SessionListener", "local_response"]
+__all__ = [
+    "REFRESHING",
+    "Guard",
+    "Hop",
+    "InDialogRequest",
+    "LeakRefused",
+    "Pairs",
+    "Session",
+    "SessionListener",
+    "local_response",
+]
 
 log = logging.getLogger(__name__)
 
@@ -28,138 +40,10 @@ Pairs = Sequence[tuple[str, str]]
 Guard = Callable[[bytes], bytes]
 
 DEAD = (408, 481)  # an answer that says that the other side has no such dialog any more (RFC 3261 12.2.1.2)
-REFRESHING = frozenset({"INVITE", "UPDATE"})  # requests that move the remote target (12.2.1, RFC 3311 5)
 
 
 class LeakRefused(SoftswitchError):
     """Raised by a guard: this message must not leave."""
-
-
-class SessionListener(Protocol):
-    """What a session tells. Called one at a time from the receive path; after `hang_up` nothing more is told."""
-
-    def on_provisional(self, response: SipResponse) -> None:
-        """UAC: 100-199."""
-
-    def on_answered(self, response: SipResponse) -> None:
-        """UAC: the first 2xx; to be followed by `acknowledge` or `hang_up`."""
-
-    def on_refused(self, response: SipResponse) -> None:
-        """UAC: 300-699, also made here: 408 timer B, 503 transport error, 500 withheld by the guard."""
-
-    def on_cancelled(self, request: SipRequest) -> None:
-        """UAS: CANCEL before the final response; CANCEL and INVITE are answered already."""
-
-    def on_acknowledged(self, request: SipRequest) -> None:
-        """The ACK for a 2xx of ours, of the first INVITE or a later one."""
-
-    def on_unacknowledged(self) -> None:
-        """64*T1 passed without the ACK; `hang_up` is due."""
-
-    def on_bye(self, request: SipRequest) -> None:
-        """The other side hung up; answered already."""
-
-    def on_request(self, request: InDialogRequest) -> None:
-        """Any other request inside the dialog; to be answered by `respond`."""
-
-    def on_dead(self, why: str) -> None:
-        """The dialog died without BYE."""
-
-
-def local_response(status: int, reason: str | None = None) -> SipResponse:
-    """A response that nobody sent: it stands for a failure on this side (RFC 3261 8.1.3.1)."""
-    return SipResponse(status, REASONS.get(status, "") if reason is None else reason, Headers(), b"")
-
-
-class InDialogRequest:
-    """A request of the other side inside the dialog, to be answered once by `respond`."""
-
-    __slots__ = ("_reply", "_session", "_transaction", "answered", "message")
-
-    def __init__(self, session: Session, message: SipRequest, transaction: Transaction, reply: Reply) -> None:
-        self.message = message
-        self.answered = False
-        self._session, self._transaction, self._reply = session, transaction, reply
-
-    def respond(
-        self,
-        status: int,
-        *,
-        reason: str | None = None,
-        headers: Pairs = (),
-        body: bytes = b"",
-        content_type: str = "application/sdp",
-    ) -> None:
-        """Answer it. A 2xx to a re-INVITE is repeated until its ACK. A second final response is ignored."""
-        if self.answered:
-            return
-        session, method = self._session, self.message.method
-        session.core.begin()
-        self.answered = status >= 200
-        more = header_lines(headers)
-        if status < 300 and method in REFRESHING:
-            more = session.contact_line + session.core.capability_lines + more
-        sent = session.answer(
-            self._transaction, self._reply, status, reason, more=more, body=body, content_type=content_type
-        )
-        if self.answered:
-            session.answered_request(self)
-            if method != "INVITE":
-                self._transaction.tell = ignore  # nothing more will be told: let go of the message
-            if method == "INVITE" and 200 <= sent < 300:
-                session.repeat_answer(self._transaction, self.message.cseq.number)
-        session.core.finish()
-
-    def told(self, what: Told) -> None:
-        """What its transaction tells: CANCEL (only INVITE is cancelled), an ACK, or a failure, which ends nothing."""
-        if isinstance(what, SipRequest):
-            if what.method == "CANCEL":
-                self.respond(487)
-            else:
-                self._session.receive_ack(what)
-
-
-class OutgoingRequest:
-    """A request of ours inside the dialog and the future its answer goes to."""
-
-    __slots__ = ("_ack", "_late_offer", "_session", "ack_owed", "cseq", "future", "method")
-
-    def __init__(self, session: Session, method: str, cseq: int, *, late_offer: bool) -> None:
-        self.method = method
-        self.cseq = cseq
-        self.future = session.core.new_response()
-        self.ack_owed = False  # by the call layer
-        self._session, self._late_offer = session, late_offer
-        self._ack: bytes | None = None
-
-    def told(self, what: Told) -> None:
-        """What the transaction tells: responses, or a failure."""
-        if isinstance(what, Failure):
-            self._finish(local_response(what))
-        elif isinstance(what, SipResponse) and what.status >= 200:
-            if self.method in REFRESHING and what.status < 300:
-                self._session.refresh(what)
-            if self.method == "INVITE" and what.status < 300:
-                self._take_answer()
-            self._finish(what)
-
-    def acknowledge(self, body: bytes = b"") -> None:
-        """Send the ACK for the 2xx, with the answer if the 2xx brought the offer."""
-        self.ack_owed = False
-        self._ack = self._session.send_ack(self.cseq, body)
-
-    def _take_answer(self) -> None:
-        if self._ack is not None:
-            self._session.repeat_ack(self._ack)
-        elif self._late_offer and not self.future.done():
-            self.ack_owed = True
-        elif not self.ack_owed:
-            self.acknowledge()
-
-    def _finish(self, response: SipResponse) -> None:
-        if not self.future.done():
-            self.future.set_result(response)
-        self._session.finished_request(self, response.status)
 
 
 class Session:
@@ -181,6 +65,8 @@ class Session:
         self._unanswered: list[InDialogRequest] = []
         self._repeaters: list[AnswerRepeater] = []
         self._bye_sent = False
+        self.timer = SessionTimer(core, self._refresh, self._expire)
+        self.takes_update = False  # RFC 3311: the other side's Allow names UPDATE
 
     # For the call layer
 
@@ -223,7 +109,7 @@ class Session:
             raise RemoteProtocolError("re-INVITE: another INVITE is under way")
         outgoing = OutgoingRequest(self, method, dialog.local_cseq + 1, late_offer=late_offer)
         branch = self.new_branch()
-        more = self.contact_line + core.capability_lines if method in REFRESHING else ""
+        more = self.contact_line + core.capability_lines + self.timer.request_lines if method in REFRESHING else ""
         data = self.guarded(
             dialog.request(
                 method,
@@ -293,6 +179,7 @@ class Session:
         elif method != "INVITE" or self._may_reinvite(transaction, reply):
             if method in REFRESHING:
                 self.dialog.refresh(request)
+                self.learn(request)
             asked = InDialogRequest(self, request, transaction, reply)
             transaction.tell = asked.told
             self._unanswered.append(asked)
@@ -389,10 +276,34 @@ class Session:
         if ack:
             self.core.send(ack, self.dialog.path, "ACK", 0, again=True)
 
-    def refresh(self, response: SipResponse) -> None:
-        """A 2xx to our re-INVITE or UPDATE may move the remote target."""
+    def refreshed(self, response: SipResponse) -> None:
+        """The final response to our re-INVITE or UPDATE; a 2xx may move the remote target and is a sign of life."""
         assert self.dialog is not None
-        self.dialog.refresh(response)
+        if response.status < 300:
+            self.dialog.refresh(response)
+            self.learn(response)
+            self.timer.agreed(response)
+        elif response.status == 422 and not self.ended and self.timer.refused(response):
+            self._refresh()
+        elif response.status in (405, 501) and response.cseq.method == "UPDATE":
+            self.takes_update = False  # its Allow promised too much: the next attempt is a re-INVITE
+
+    def learn(self, message: SipRequest | SipResponse) -> None:
+        """What the other side says that it takes."""
+        if "Allow" in message.headers:
+            self.takes_update = "UPDATE" in message.headers.all("Allow")
+
+    def _refresh(self) -> None:
+        """RFC 4028 7.4: by UPDATE without an offer where the other side takes it, else the call layer has to offer."""
+        if self.takes_update:
+            self.request("UPDATE")
+        else:
+            self.core.emit(self, "on_refresh_due", None)
+
+    def _expire(self) -> None:
+        """RFC 4028 10."""
+        if not self.ended:
+            self.core.emit(self, "on_expired", None)
 
     def answered_request(self, request: InDialogRequest) -> None:
         """It got its final response."""
@@ -447,6 +358,7 @@ class Session:
     def _settle(self) -> None:
         """The call is over: what waits gets its answer (15.1.2)."""
         self.ended = True
+        self.timer.stop()
         for repeater in self._repeaters:
             repeater.stop()
         self._repeaters.clear()

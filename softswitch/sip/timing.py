@@ -14,11 +14,13 @@ NEVER = math.inf
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Base values of RFC 3261 17.1.1.1 and 17.1.2.2, in seconds, and what follows from them (appendix A)."""
+    """Base values of RFC 3261 17.1.1.1 and 17.1.2.2 and of RFC 4028, in seconds, and what follows from them."""
 
     t1: float = 0.5
     t2: float = 4.0
     t4: float = 5.0
+    session_expires: int = 1800  # the session interval that we ask for (RFC 4028 4)
+    min_se: int = 90  # the smallest that we take (RFC 4028 5)
 
     @property
     def timeout(self) -> float:

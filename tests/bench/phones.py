@@ -77,6 +77,12 @@ class Phone:
         """Over, and badly."""
         self._end(why)
 
+    def on_refresh_due(self) -> None:
+        """No session timer here."""
+
+    def on_expired(self) -> None:
+        """No session timer here."""
+
     def _end(self, why: str) -> None:
         if not self.ended.done():
             self.ended.set_result(why)

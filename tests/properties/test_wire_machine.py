@@ -105,6 +105,12 @@ class Party:
     def on_dead(self, why: str) -> None:
         self.session.hang_up()
 
+    def on_refresh_due(self) -> None:
+        """No session timer here."""
+
+    def on_expired(self) -> None:
+        """No session timer here."""
+
 
 class Side:
     """One core, its sessions and what they wait for."""

@@ -75,6 +75,12 @@ class Recorder:
                 await self._news.wait()
         return self.got[len(self.events) - 1 - self.events[::-1].index(event)]
 
+    def on_refresh_due(self) -> None:
+        self._note("refresh due", None)
+
+    def on_expired(self) -> None:
+        self._note("expired", None)
+
     def _note(self, event: str, what: object) -> None:
         self.events.append(event)
         self.got.append(what)

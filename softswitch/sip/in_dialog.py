@@ -1,0 +1,119 @@
+"""One request inside a dialog: of the other side, to be answered once, or of ours, with the future of its answer.
+
+RFC 3261 12.2 and 14, RFC 3311, RFC 6026. Made by sessions, handed to the call layer. A request decides nothing: what
+its answer means for the dialog is its session's affair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from softswitch.sip.compose import Reply, header_lines
+from softswitch.sip.message import REASONS, Headers, SipRequest, SipResponse
+from softswitch.sip.transaction import Failure, Told, Transaction, ignore
+
+if TYPE_CHECKING:
+    from softswitch.sip.session import Session
+
+Pairs = Sequence[tuple[str, str]]
+
+REFRESHING = frozenset({"INVITE", "UPDATE"})  # requests that move the remote target (RFC 3261 12.2.1, RFC 3311 5)
+
+
+def local_response(status: int, reason: str | None = None) -> SipResponse:
+    """A response that nobody sent: it stands for a failure on this side (RFC 3261 8.1.3.1)."""
+    return SipResponse(status, REASONS.get(status, "") if reason is None else reason, Headers(), b"")
+
+
+class InDialogRequest:
+    """A request of the other side inside the dialog, to be answered once by `respond`."""
+
+    __slots__ = ("_reply", "_session", "_transaction", "answered", "message")
+
+    def __init__(self, session: Session, message: SipRequest, transaction: Transaction, reply: Reply) -> None:
+        self.message = message
+        self.answered = False
+        self._session, self._transaction, self._reply = session, transaction, reply
+
+    def respond(
+        self,
+        status: int,
+        *,
+        reason: str | None = None,
+        headers: Pairs = (),
+        body: bytes = b"",
+        content_type: str = "application/sdp",
+    ) -> None:
+        """Answer it. A 2xx to a re-INVITE is repeated until its ACK. A second final response is ignored."""
+        if self.answered:
+            return
+        session, method = self._session, self.message.method
+        session.core.begin()
+        self.answered = status >= 200
+        more = header_lines(headers)
+        if status < 300 and method in REFRESHING:
+            more = session.contact_line + session.core.capability_lines + more
+        if 200 <= status < 300 and method in REFRESHING:
+            more = session.timer.answer_lines(self.message) + more
+        sent = session.answer(
+            self._transaction, self._reply, status, reason, more=more, body=body, content_type=content_type
+        )
+        if self.answered:
+            session.answered_request(self)
+            if method != "INVITE":
+                self._transaction.tell = ignore  # nothing more will be told: let go of the message
+            if method == "INVITE" and 200 <= sent < 300:
+                session.repeat_answer(self._transaction, self.message.cseq.number)
+        session.core.finish()
+
+    def told(self, what: Told) -> None:
+        """What its transaction tells: CANCEL (only INVITE is cancelled), an ACK, or a failure, which ends nothing."""
+        if isinstance(what, SipRequest):
+            if what.method == "CANCEL":
+                self.respond(487)
+            else:
+                self._session.receive_ack(what)
+
+
+class OutgoingRequest:
+    """A request of ours inside the dialog and the future its answer goes to."""
+
+    __slots__ = ("_ack", "_late_offer", "_session", "ack_owed", "cseq", "future", "method")
+
+    def __init__(self, session: Session, method: str, cseq: int, *, late_offer: bool) -> None:
+        self.method = method
+        self.cseq = cseq
+        self.future = session.core.new_response()
+        self.ack_owed = False  # by the call layer
+        self._session, self._late_offer = session, late_offer
+        self._ack: bytes | None = None
+
+    def told(self, what: Told) -> None:
+        """What the transaction tells: responses, or a failure."""
+        if isinstance(what, Failure):
+            self._finish(local_response(what))
+        elif isinstance(what, SipResponse) and what.status >= 200:
+            if self.method in REFRESHING:
+                self._session.refreshed(what)
+            if self.method == "INVITE" and what.status < 300:
+                self._take_answer()
+            self._finish(what)
+
+    def acknowledge(self, body: bytes = b"") -> None:
+        """Send the ACK for the 2xx, with the answer if the 2xx brought the offer."""
+        self.ack_owed = False
+        self._ack = self._session.send_ack(self.cseq, body)
+
+    def _take_answer(self) -> None:
+        if self._ack is not None:
+            self._session.repeat_ack(self._ack)
+        elif self._late_offer and not self.future.done():
+            self.ack_owed = True
+        elif not self.ack_owed:
+            self.acknowledge()
+
+    def _finish(self, response: SipResponse) -> None:
+        if not self.future.done():
+            self.future.set_result(response)
+        self._session.finished_request(self, response.status)

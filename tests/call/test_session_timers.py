@@ -1,0 +1,223 @@
+"""RFC 4028 on each leg of a call by itself: signs of life, and the end where there are none."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from softswitch.sip.message import SipRequest
+from softswitch.sip.timing import Timing
+from softswitch.sip.user_agent import UserAgent
+from tests.support.calls import STRANGER, X_AXE, Lab, play, sdp
+from tests.support.pair import Pair, both_sides
+from tests.support.peer import Pairs, Peer
+
+KNOWS = ("Supported", "timer")
+TAKES_UPDATE = ("Allow", "INVITE, ACK, BYE, CANCEL, UPDATE")
+DAY: Pairs = [KNOWS, ("Session-Expires", "86400;refresher=uac")]
+
+
+def timed() -> Lab:
+    lab = Lab()
+    timing = Timing(session_expires=86400)
+    lab.user_agent = UserAgent(transport_factory=lab.wire.open, supported=["timer"], timing=timing)
+    return lab
+
+
+async def talk(lab: Lab, side: str, headers: Pairs) -> Pair:
+    """The call up to the talk; `side` says these headers, the other has no timer to speak of."""
+    for phone in (lab.caller, lab.callee):
+        phone.patience = 1000
+    lab.dial(headers=headers if side == "caller" else DAY)
+    invite = await lab.ring()
+    said = headers if side == "callee" else ()
+    lab.callee.send(lab.callee.response(invite, 200, headers=said, body=sdp("10.0.0.21", 41000)))
+    await lab.callee.receive("ACK")
+    await lab.caller_answered()
+    await asyncio.sleep(2)
+    return Pair(lab, side)
+
+
+def ours(side: str, seconds: int = 600) -> Pairs:
+    """What `side` says so that we are the ones who refresh."""
+    return [KNOWS, ("Session-Expires", f"{seconds};refresher={'uas' if side == 'caller' else 'uac'}")]
+
+
+def theirs(side: str, seconds: int = 600) -> Pairs:
+    """What `side` says so that it is the one who refreshes."""
+    return [KNOWS, ("Session-Expires", f"{seconds};refresher={'uac' if side == 'caller' else 'uas'}")]
+
+
+def refreshed(phone: Peer, request: SipRequest) -> None:
+    body = sdp(phone.address[0], 41000) if request.method == "INVITE" else b""
+    phone.send(phone.response(request, 200, headers=[("Session-Expires", "600;refresher=uac")], body=body))
+
+
+@both_sides
+def test_a_side_that_gives_no_sign_of_life_ends_the_call_before_its_session_expires(side: str) -> None:
+    async def story(lab: Lab) -> None:
+        pair = await talk(lab, side, theirs(side, 300))
+        before = asyncio.get_running_loop().time()
+        for phone in (lab.callee, lab.caller):
+            bye = await lab.answer_bye(phone)
+            assert "cause=102" in (bye.headers.get("Reason") or "")
+        assert asyncio.get_running_loop().time() - before == pytest.approx(266, abs=1)  # 300 less 32 (10) less the talk
+        assert pair.asks is not pair.told
+        assert ((await lab.cdr()).ended_by, (await lab.cdr()).cause) == (side, 102)
+
+    play(story, timed())
+
+
+@both_sides
+@pytest.mark.parametrize("method", ["INVITE", "UPDATE"])
+def test_a_side_that_refreshes_keeps_the_call_up_and_the_other_hears_nothing_of_it(side: str, method: str) -> None:
+    async def story(lab: Lab) -> None:
+        pair = await talk(lab, side, theirs(side, 300))
+        for _ in range(4):
+            await asyncio.sleep(150)
+            body = pair.body(pair.asks) if method == "INVITE" else b""
+            timer = [KNOWS, ("Session-Expires", "300;refresher=uac")]
+            pair.asks.send(pair.asks.request(method, headers=timer, body=body))
+            assert (await pair.answered()).headers.get("Session-Expires") == "300;refresher=uac"
+            await pair.told.silence(1)
+        await lab.hang_up(pair.asks)
+
+    play(story, timed())
+
+
+@both_sides
+def test_we_refresh_by_update_where_it_is_taken_and_the_other_side_hears_nothing_of_it(side: str) -> None:
+    async def story(lab: Lab) -> None:
+        pair = await talk(lab, side, [*ours(side), TAKES_UPDATE])
+        for _ in range(3):
+            update = await pair.asks.receive_request("UPDATE")
+            assert update.body == b""
+            refreshed(pair.asks, update)
+        await pair.told.silence(1)
+        await lab.hang_up(pair.asks)
+
+    play(story, timed())
+
+
+@both_sides
+def test_we_refresh_by_a_reinvite_where_update_is_not_taken(side: str) -> None:
+    async def story(lab: Lab) -> None:
+        pair = await talk(lab, side, ours(side))
+        for _ in range(3):
+            invite = await pair.asks.receive_request("INVITE")
+            assert b"a=sendrecv" in invite.body
+            refreshed(pair.asks, invite)
+            await pair.asks.receive("ACK")
+        await pair.told.silence(1)
+        await lab.hang_up(pair.asks)
+
+    play(story, timed())
+
+
+@both_sides
+def test_a_refresh_during_a_hold_keeps_it(side: str) -> None:
+    async def story(lab: Lab) -> None:
+        pair = await talk(lab, side, ours(side))
+        other = Pair(lab, "callee" if side == "caller" else "caller")
+        other.ask("sendonly")
+        invite = await pair.asks.receive_request("INVITE")  # also a refresh: the time starts anew
+        assert invite.headers.get("Session-Expires") == "600;refresher=uac"
+        timer = ("Session-Expires", "600;refresher=uac")
+        pair.asks.send(pair.asks.response(invite, 200, headers=[timer], body=other.body(pair.asks, "recvonly")))
+        await pair.asks.receive("ACK")
+        await other.answered()
+        invite = await pair.asks.receive_request("INVITE")
+        assert b"a=sendonly" in invite.body
+        pair.asks.send(pair.asks.response(invite, 200, headers=[timer], body=other.body(pair.asks, "recvonly")))
+        await pair.asks.receive("ACK")
+        await pair.told.silence(1)
+        await lab.hang_up(pair.asks)
+
+    play(story, timed())
+
+
+def test_a_refresh_that_crosses_a_hold_of_the_same_side_is_tried_again_after_491() -> None:
+    async def story(lab: Lab) -> None:
+        pair = await talk(lab, "callee", ours("callee"))
+        refresh = await lab.callee.receive_request("INVITE")
+        hold = pair.ask("sendonly")
+        pending = await lab.callee.receive_response(491)
+        lab.callee.send(lab.callee.ack(pending))
+        lab.callee.send(lab.callee.response(refresh, 491))
+        await lab.callee.receive("ACK")
+        refresh = await lab.callee.receive_request("INVITE")
+        refreshed(lab.callee, refresh)
+        await lab.callee.receive("ACK")
+        assert hold.cseq.number > 0
+        await lab.hang_up()
+
+    play(story, timed())
+
+
+@both_sides
+@pytest.mark.parametrize("status", [481, 408])
+def test_a_refresh_that_finds_nobody_ends_the_call(side: str, status: int) -> None:
+    async def story(lab: Lab) -> None:
+        pair = await talk(lab, side, [*ours(side), TAKES_UPDATE])
+        update = await pair.asks.receive_request("UPDATE")
+        pair.asks.send(pair.asks.response(update, status))
+        await lab.answer_bye(pair.told)
+        if status == 408:
+            await lab.answer_bye(pair.asks)
+        assert (await lab.cdr()).ended_by == side
+
+    play(story, timed())
+
+
+def test_a_refresh_that_crosses_a_bye_changes_nothing() -> None:
+    async def story(lab: Lab) -> None:
+        await talk(lab, "callee", ours("callee"))
+        invite = await lab.callee.receive_request("INVITE")
+        lab.callee.send(lab.callee.request("BYE"))
+        await lab.callee.receive(200)
+        lab.callee.send(lab.callee.response(invite, 487))
+        await lab.callee.receive("ACK")
+        await lab.answer_bye(lab.caller)
+        assert (await lab.cdr()).cause == 16
+
+    play(story, timed())
+
+
+@pytest.mark.parametrize("outcome", ["200", "488", "theirs", "gone"])
+def test_before_there_is_a_callee_the_callers_leg_refreshes_itself(outcome: str) -> None:
+    """While the caller keys an extension, a long tone plays, or the callee is rung."""
+
+    async def story(lab: Lab) -> None:
+        lab.caller.patience = 1000
+        lab.dial(X_AXE, by=STRANGER, headers=[KNOWS, ("Session-Expires", "90;refresher=uas")])
+        await lab.caller_answered()
+        await asyncio.sleep(0.1)
+        leg = next(iter(lab.user_agent.core.sessions.values()))
+        assert leg.listener is not None
+        if outcome == "theirs":
+            lab.caller.send(lab.caller.request("INVITE", body=b""))
+            await lab.caller.receive(200)
+            leg.listener.on_refresh_due()  # their own INVITE, not yet acknowledged, is sign enough
+            assert "INVITE" not in lab.caller.pending()
+        else:
+            leg.listener.on_refresh_due()
+            invite = await lab.caller.receive_request("INVITE")
+            if outcome == "gone":
+                lab.caller.send(lab.caller.request("BYE"))
+                await lab.caller.receive(200)
+            if outcome == "488":
+                lab.caller.send(lab.caller.response(invite, 488))
+            else:
+                body = sdp("10.0.0.9", 45000)
+                lab.caller.send(lab.caller.response(invite, 200, body=body))
+            await lab.caller.receive("ACK")
+            if outcome != "gone":
+                remote = lab.media.endpoints[0].remote
+                assert remote is not None
+                assert remote.port == (45000 if outcome == "200" else 40000)
+        if outcome != "gone":
+            lab.caller.send(lab.caller.request("BYE"))
+            await lab.caller.receive(200, ignoring=(200,))
+
+    play(story, timed())

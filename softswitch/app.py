@@ -2,7 +2,7 @@
 
 Called by `softswitch serve` (`run`) and by tests. The only module that knows concrete stores, media drivers and sinks.
 
-    SIGHUP   reload dialplans and prompts; live calls keep what they have, a broken file keeps the old plan
+    SIGHUP   reload dialplans, prompts and certificates; live calls keep what they have, a broken file keeps the old
     SIGTERM  no new calls, wait for live ones (`call.drain_s`), then hang up; a second one hangs up at once
 """
 
@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import gc
 import random
 import signal
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 
 import msgspec
@@ -28,7 +30,7 @@ from softswitch.call.cdr import CdrWriter
 from softswitch.call.registry import CallRegistry
 from softswitch.call.services import CallServices, CallSettings
 from softswitch.cdr_sinks.jsonl import JsonLines
-from softswitch.config import Config, split_address
+from softswitch.config import Config, SipSettings, split_address
 from softswitch.errors import ConfigError
 from softswitch.interfaces import CdrSink, Prompt
 from softswitch.logs import configure_logging
@@ -40,9 +42,14 @@ from softswitch.prompts import load_catalogue
 from softswitch.retention import sweep
 from softswitch.routing.dialplan import Dialplan, load_dialplans
 from softswitch.routing.resolve import Resolver
-from softswitch.sip.addresses import Hop
+from softswitch.sip.addresses import Hop, Listener, LocalAddresses, bracketed
 from softswitch.sip.message import SipRequest
 from softswitch.sip.server_session import ServerSession
+from softswitch.sip.session_timer import TIMER
+from softswitch.sip.stream_transport import StreamLimits
+from softswitch.sip.timing import Timing
+from softswitch.sip.tls import Tls, TlsFiles
+from softswitch.sip.transport import TransportFactory, open_transport
 from softswitch.sip.user_agent import UserAgent
 from softswitch.stores.sqlite import open_sqlite
 
@@ -65,19 +72,32 @@ class Switch:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.dialplan: Dialplan = load_dialplans(config.dialplan.directory)
+        self.dialplan: Dialplan = self._load_dialplan()
         self.prompts = load_catalogue(config.prompts.directory, config.prompts.language)
         self.metrics = Metrics()
         self.registry = CallRegistry()
         self.admission = Admission(time.monotonic, int(config.limits.retry_after_s))
         self.store = open_sqlite(config.store.path, observe=self.metrics.store_latency)
         self.cdrs = CdrWriter(self.store, self._sinks())
-        self.user_agent = UserAgent(advertised_host=config.sip.advertised or None)
+        self.connections: Counter[str] = Counter()  # what happened to TCP and TLS connections
+        self.tls = Tls(_tls_files(config.sip))
+        self.user_agent = _user_agent(config.sip, _transports(config.sip, self.tls, self.connections))
+        self.listeners = [Listener(one.host, one.port, one.transport, *one[3:]) for one in config.sip.listeners]
         self.media_process, self.media = _media_parts(config)
         self.sip_addresses: list[tuple[str, int]] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
         self._http: _Operations | None = None
+
+    def _load_dialplan(self) -> Dialplan:
+        """The dialplan; raises ConfigError also for a trunk that none of our listeners could reach."""
+        dialplan = load_dialplans(self.config.dialplan.directory)
+        local = LocalAddresses([Listener(one.host, one.port, one.transport) for one in self.config.sip.listeners])
+        for trunk in dialplan.trunks.values():
+            if local.listener_for(Hop(trunk.transport, trunk.host, trunk.port)) is None:
+                wanted = f"{trunk.transport}:{'[IPv6]' if ':' in trunk.host else 'host'}:port"
+                raise ConfigError("sip.listen", f"trunk '{trunk.name}' at {trunk.host} needs an entry {wanted}")
+        return dialplan
 
     def _sinks(self) -> list[CdrSink]:
         self.sink = JsonLines(self.config.cdr.file) if self.config.cdr.file else None
@@ -110,7 +130,7 @@ class Switch:
     def _services(self) -> CallServices:
         config = self.config
         resolver = Resolver(self.store, lambda: self.dialplan, time.time, random.Random())
-        hosts = {host for host, _ in self.sip_addresses}
+        hosts = {host for host, _ in self.sip_addresses} | {one.advertised_host for one in self.listeners}
         hosts |= {config.sip.advertised, config.media.bind, config.media.advertised}
         return CallServices(
             user_agent=self.user_agent,
@@ -126,7 +146,7 @@ class Switch:
             trunk_of=self.trunk_of,
             limits_of=self.limits_of,
             own_hosts=frozenset(hosts - {""}),
-            settings=_call_settings(config, config.sip.advertised or self.sip_addresses[0][0]),
+            settings=_call_settings(config, self.listeners[0].advertised_host or self.sip_addresses[0][0]),
         )
 
     async def _handle(self, session: ServerSession) -> None:
@@ -144,21 +164,22 @@ class Switch:
         recovered = await self.cdrs.recover()
         if recovered:
             log.warning("cdrs_recovered", count=recovered)
-        listeners = [split_address(address) for address in self.config.sip.listen]
         self.user_agent.accept_source = self._accept_source
         try:
-            self.sip_addresses = await self.user_agent.start(listeners, self._handle, on_options=self._on_options)
+            self.sip_addresses = await self.user_agent.start(self.listeners, self._handle, on_options=self._on_options)
         except OSError as error:
             raise ConfigError("sip.listen", f"cannot listen on {', '.join(self.config.sip.listen)}: {error}") from error
         self._b2bua = B2bua(self._services())  # wants to know the addresses; no INVITE is read before we wait again
         self._measure()
         self._spawn(self._sweep())
         await self._serve_operations()
-        log.info("started", sip=[f"{host}:{port}" for host, port in self.sip_addresses])
+        bound = zip(self.listeners, self.sip_addresses, strict=True)
+        log.info("started", sip=[f"{one.transport}:{bracketed(host)}:{port}" for one, (host, port) in bound])
 
     def _measure(self) -> None:
         metrics = self.metrics
         metrics.sip(lambda: self.user_agent.counts, lambda: self.user_agent.retransmissions)
+        metrics.connections(lambda: self.connections)
         media = self.media
         if isinstance(media, ServerDriver):
             metrics.media(lambda: msgspec.structs.asdict(media.totals))
@@ -194,10 +215,11 @@ class Switch:
         }
 
     def reload(self) -> None:
-        """Read dialplans and prompts again; either both are new or both stay."""
+        """Read dialplans, prompts and certificates again; either all are new or all stay."""
         try:
-            dialplan = load_dialplans(self.config.dialplan.directory)
+            dialplan = self._load_dialplan()
             prompts = load_catalogue(self.config.prompts.directory, self.config.prompts.language)
+            self.tls.reload()
         except ConfigError as error:
             self.metrics.reloads.labels("refused").inc()
             log.error("reload_refused", error=str(error), kept="the plan in use")
@@ -255,6 +277,31 @@ class Switch:
         while True:
             await asyncio.to_thread(sweep, recording.directory, recording.keep_days, time.time())
             await asyncio.sleep(SWEEP_EVERY_S)
+
+
+def _user_agent(sip: SipSettings, transports: TransportFactory) -> UserAgent:
+    """With the session timer, unless it is off."""
+    timers = [TIMER] if sip.session_expires_s else []
+    return UserAgent(
+        transport_factory=transports,
+        supported=timers,
+        timing=Timing(session_expires=sip.session_expires_s),
+    )
+
+
+def _tls_files(sip: SipSettings) -> TlsFiles:
+    return TlsFiles(sip.tls_certificate, sip.tls_key, sip.tls_authorities, sip.tls_clients)
+
+
+def _transports(sip: SipSettings, tls: Tls, counts: Counter[str]) -> TransportFactory:
+    """Opens our sockets; what happens to TCP and TLS connections is counted in `counts`."""
+    limits = StreamLimits(
+        connections=sip.connections,
+        per_source=sip.connections_per_source,
+        idle_s=sip.connection_idle_s,
+        message_s=sip.connection_message_s,
+    )
+    return functools.partial(open_transport, tls=tls, limits=limits, counts=counts)
 
 
 def _media_parts(config: Config) -> tuple[MediaProcess | None, ServerDriver | NullDriver]:

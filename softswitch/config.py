@@ -12,9 +12,18 @@ import socket
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
@@ -34,6 +43,25 @@ def split_address(text: str) -> tuple[str, int]:
     return match[1].strip("[]"), int(match[2])
 
 
+class SipListener(NamedTuple):
+    """One entry of `sip.listen`; what is advertised is empty or 0 where that is the address itself."""
+
+    transport: str
+    host: str
+    port: int
+    advertised_host: str = ""
+    advertised_port: int = 0
+
+
+def split_listener(text: str) -> SipListener:
+    """Parts of `[udp:|tcp:|tls:]host:port[ as host[:port]]`; raises ValueError."""
+    match = re.fullmatch(r"(?:(udp|tcp|tls):)?(\S+?)(?: as (\[[0-9A-Fa-f:.]+\]|[^:\[\]\s]+)(?::(\d{1,5}))?)?", text)
+    if match is None:
+        raise ValueError(f"expected host:port, udp:host:port, tcp:host:port or tls:host:port, got {text!r}")
+    transport, address, advertised, port = match.groups()
+    return SipListener(transport or "udp", *split_address(address), (advertised or "").strip("[]"), int(port or 0))
+
+
 def split_ports(text: str) -> tuple[int, int]:
     """First and last port of `first-last`; raises ValueError."""
     match = re.fullmatch(r"(\d{1,5})-(\d{1,5})", text)
@@ -44,6 +72,11 @@ def split_ports(text: str) -> tuple[int, int]:
 
 def _address(text: str) -> str:
     split_address(text)
+    return text
+
+
+def _listener(text: str) -> str:
+    split_listener(text)
     return text
 
 
@@ -64,7 +97,7 @@ def _comma_separated(value: object) -> object:
 
 
 Address = Annotated[str, AfterValidator(_address)]
-AddressList = Annotated[list[Address], BeforeValidator(_comma_separated), NoDecode]
+ListenerList = Annotated[list[Annotated[str, AfterValidator(_listener)]], BeforeValidator(_comma_separated), NoDecode]
 Seconds = Annotated[float, Field(gt=0)]
 
 
@@ -77,18 +110,65 @@ class Section(BaseModel):
 class SipSettings(Section):
     """`[sip]`: the signalling side."""
 
-    listen: AddressList = Field(
-        default=["127.0.0.1:5060"], description="UDP addresses to listen on, host:port", min_length=1
+    listen: ListenerList = Field(
+        default=["127.0.0.1:5060"],
+        description="where to listen: host:port (UDP), udp:, tcp: or tls:host:port; ` as host:port` behind it is what "
+        "peers are told instead",
+        min_length=1,
     )
-    advertised: str = Field(default="", description="host written into Via, Contact and From; empty: the listening one")
+    advertised: str = Field(
+        default="", description="host written into Via, Contact and From where `listen` has no ` as `; empty: its own"
+    )
+    tls_certificate: str = Field(default="", description="PEM file of our certificate and those that vouch for it")
+    tls_key: str = Field(default="", description="PEM file of its key; empty: it is in the file of the certificate")
+    tls_authorities: str = Field(
+        default="", description="PEM file of the authorities that peers' certificates must be of; empty: the system's"
+    )
+    tls_clients: Literal["none", "optional", "required"] = Field(
+        default="none", description="whether those who connect to us must show a certificate"
+    )
+    connections: int = Field(default=1000, description="accepted TCP and TLS connections at once", ge=1)
+    connections_per_source: int = Field(default=100, description="of these from one address", ge=1)
+    connection_idle_s: Seconds = Field(default=900, description="seconds without traffic that close a connection")
+    connection_message_s: Seconds = Field(
+        default=10, description="seconds that a message (and the TLS handshake) may take from first to last byte"
+    )
 
     @model_validator(mode="after")
     def _tellable(self) -> Self:
         """Peers can't answer to a wildcard address."""
-        wild = [address for address in self.listen if split_address(address)[0] in ("0.0.0.0", "::")]
-        if wild and not self.advertised:
-            raise ValueError(f"listening on {wild[0]} needs sip.advertised, the address that peers reach")
+        for text, one in zip(self.listen, self.listeners, strict=True):
+            if one.host in ("0.0.0.0", "::") and not one.advertised_host:
+                raise ValueError(f"listening on {text} needs sip.advertised, the address that peers reach")
+            if one.transport == "tls" and not self.tls_certificate:
+                raise ValueError(f"listening on {text} needs sip.tls_certificate")
         return self
+
+    @property
+    def listeners(self) -> list[SipListener]:
+        """The entries of `listen`; `advertised` stands in those that say nothing else and are of its address family."""
+        listeners = [split_listener(text) for text in self.listen]
+        named = not re.fullmatch(r"[\d.]+|.*:.*", self.advertised)
+        return [
+            one._replace(advertised_host=one.advertised_host or self.advertised)
+            if named or (":" in self.advertised) == (":" in one.host)
+            else one
+            for one in listeners
+        ]
+
+    session_expires_s: int = Field(
+        default=1800,
+        description="RFC 4028: a call whose far end gives no sign of life for so long is ended; 90 at least, 0: off",
+        le=86400,
+    )
+
+    @field_validator("session_expires_s")
+    @classmethod
+    def _no_less_than_90(cls, seconds: int) -> int:
+        """RFC 4028 5: no Min-SE may be smaller."""
+        if seconds and seconds < 90:
+            raise ValueError("expected 90 seconds or more, or 0 for off")
+        return seconds
 
     unknown_source: Literal["drop", "refuse"] = Field(
         default="drop", description="an INVITE from no known trunk: `drop` is silence, `refuse` is 403"

@@ -158,6 +158,7 @@ class Target:
     codecs: tuple[str, ...] = ("PCMA", "PCMU")
     ring_s: float = 60.0
     connect_s: float = 8.0  # no provisional within this time: next target
+    large_by_tcp: bool = True  # requests too long for UDP go by TCP, where the switch has a TCP listener
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,6 +92,10 @@ class Metrics:
         """Messages and retransmissions by direction, method and status."""
         self.registry.register(_SipCollector(counts, retransmissions))
 
+    def connections(self, counts: Callable[[], Mapping[str, float]]) -> None:
+        """What happened to TCP and TLS connections of SIP, as `softswitch_sip_connections_total{event}`."""
+        self.registry.register(_ConnectionCollector(counts))
+
     def media(self, totals: Callable[[], Mapping[str, float]]) -> None:
         """The media server's own totals, each as `softswitch_media_<name>_total`."""
         self.registry.register(_MediaCollector(totals))
@@ -110,6 +114,17 @@ class _SipCollector(Collector):
             for (direction, method, status), value in dict(read()).items():
                 family.add_metric([direction, method, str(status) if status else ""], value)
             yield family
+
+
+class _ConnectionCollector(Collector):
+    def __init__(self, counts: Callable[[], Mapping[str, float]]) -> None:
+        self._counts = counts
+
+    def collect(self) -> Iterable[Metric]:
+        family = CounterMetricFamily("softswitch_sip_connections", "TCP and TLS connections", labels=["event"])
+        for event, value in dict(self._counts()).items():
+            family.add_metric([event], value)
+        yield family
 
 
 class _MediaCollector(Collector):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from softswitch.config import Config, load_config, split_address
+from softswitch.config import Config, SipListener, load_config, split_address, split_listener
 from softswitch.errors import ConfigError
 
 
@@ -45,12 +45,13 @@ def test_the_environment_names_the_file_and_an_argument_wins(monkeypatch: pytest
 
 
 def test_the_environment_wins_over_the_file_key_by_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    write('[sip]\nadvertised = "sw.example"\nunknown_source = "drop"')
+    write('[sip]\nadvertised = "sw.example"\nunknown_source = "drop"\nsession_expires_s = 90')
     monkeypatch.setenv("SOFTSWITCH_SIP__UNKNOWN_SOURCE", "refuse")
     monkeypatch.setenv("SOFTSWITCH_SIP__LISTEN", "127.0.0.1:5061, 127.0.0.2:5061")
     monkeypatch.setenv("SOFTSWITCH_HOST_NAME", "sw2")
     config = load_config()
     assert config.sip.advertised == "sw.example"
+    assert config.sip.session_expires_s == 90
     assert config.sip.unknown_source == "refuse"
     assert config.sip.listen == ["127.0.0.1:5061", "127.0.0.2:5061"]
     assert config.host_name == "sw2"
@@ -61,8 +62,9 @@ def test_the_environment_wins_over_the_file_key_by_key(monkeypatch: pytest.Monke
     [
         ("[sip]\nlisten = ['5060']", "softswitch.toml: sip.listen", "expected host:port"),
         ("[sip]\nlisten = ['h:70000']", "softswitch.toml: sip.listen", "expected host:port"),
+        ("[sip]\nsession_expires_s = 89", "softswitch.toml: sip.session_expires_s", "90 seconds or more, or 0 for off"),
         ("[sip]\nlisten = []", "softswitch.toml: sip.listen", "at least 1 item"),
-        ("[sip]\nlisen = ['127.0.0.1:1']", "softswitch.toml: sip.lisen", "expected one of advertised, listen"),
+        ("[sip]\nlisen = ['127.0.0.1:1']", "softswitch.toml: sip.lisen", "expected one of advertised, con"),
         ("[spi]\na = 1", "softswitch.toml: spi", "unknown key; expected one of call, cdr"),
         ("[media]\nports = '9000'", "softswitch.toml: media.ports", "such as 20000-29999"),
         ("[media]\nports = '9000-8000'", "softswitch.toml: media.ports", "such as 20000-29999"),
@@ -121,6 +123,41 @@ def test_every_setting_says_what_it_means() -> None:
 
 def test_ipv6_addresses_lose_their_brackets() -> None:
     assert split_address("[::1]:5060") == ("::1", 5060)
+
+
+@pytest.mark.parametrize(
+    ("text", "listener"),
+    [
+        ("10.0.0.1:5060", SipListener("udp", "10.0.0.1", 5060)),
+        ("tcp:sw.example:5062", SipListener("tcp", "sw.example", 5062)),
+        ("tls:[::1]:5061", SipListener("tls", "::1", 5061)),
+        ("udp:10.0.0.1:5060 as 203.0.113.7", SipListener("udp", "10.0.0.1", 5060, "203.0.113.7")),
+        ("tcp:[::]:5060 as [2001:db8::1]:6050", SipListener("tcp", "::", 5060, "2001:db8::1", 6050)),
+    ],
+)
+def test_a_listener_names_transport_address_and_what_peers_are_told(text: str, listener: SipListener) -> None:
+    assert split_listener(text) == listener
+
+
+@pytest.mark.parametrize("text", ["sctp:10.0.0.1:5060", "tcp:10.0.0.1", "10.0.0.1:5060 as", "10.0.0.1:5060 as :5", ""])
+def test_what_is_no_listener_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        split_listener(text)
+
+
+def test_the_advertised_host_stands_for_listeners_of_its_family_that_name_none() -> None:
+    write(
+        '[sip]\nadvertised = "192.0.2.1"\nlisten = ["0.0.0.0:5060", "tcp:[::1]:5060", "udp:10.0.0.1:1 as sw.example"]'
+    )
+    assert [one.advertised_host for one in load_config().sip.listeners] == ["192.0.2.1", "", "sw.example"]
+    write('[sip]\nadvertised = "sw.example"\nlisten = ["0.0.0.0:5060", "[::]:5060"]')
+    assert [one.advertised_host for one in load_config().sip.listeners] == ["sw.example", "sw.example"]
+
+
+def test_tls_needs_a_certificate() -> None:
+    write('[sip]\nlisten = ["tls:127.0.0.1:5061"]')
+    with pytest.raises(ConfigError, match=r"tls:127\.0\.0\.1:5061 needs sip\.tls_certificate"):
+        load_config()
 
 
 def test_a_wildcard_listener_needs_an_address_that_peers_can_answer_to(tmp_path: Path) -> None:

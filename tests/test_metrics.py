@@ -45,9 +45,11 @@ def test_gauges_sip_and_media_are_read_when_asked_for() -> None:
     metrics.gauge("active_calls", "Calls that are up", lambda: active[0])
     metrics.sip(lambda: {("in", "INVITE", 0): 3, ("out", "INVITE", 200): 2}, lambda: {("out", "INVITE", 0): 1})
     metrics.media(lambda: {"packets_received": 50.0})
+    metrics.connections(lambda: {"accepted": 4})
     active[0] = 7
     values = shown(metrics)
     assert values["softswitch_active_calls"] == 7
+    assert values['softswitch_sip_connections_total{event="accepted"}'] == 4
     assert values['softswitch_sip_messages_total{direction="in",method="INVITE",status=""}'] == 3
     assert values['softswitch_sip_messages_total{direction="out",method="INVITE",status="200"}'] == 2
     assert values['softswitch_sip_retransmissions_total{direction="out",method="INVITE",status=""}'] == 1

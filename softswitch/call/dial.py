@@ -154,6 +154,7 @@ def _invite(a: InboundLeg, b: OutboundLeg, target: Target, route: Route, service
         to=f"<sip:{target.user}@{host}>",
         headers=[("P-Asserted-Identity", identity)],
         body=offered,
+        large_by_tcp=target.large_by_tcp,
         guard=LeakGuard([route.caller], services.foreign(a.session.source.host, target.host), services.metrics.leak),
     )
     b.start(session, offered)

@@ -20,6 +20,7 @@ from softswitch.routing.fields import (
     RECORD,
     CheckedNetwork,
     Count,
+    Flag,
     Host,
     MaybeDigits,
     Name,
@@ -39,15 +40,17 @@ class Trunk:
 
     `sources` and `source_ports`: who may send (no ports: any). `priority`: lower first; `weight`: share among equals,
     0 keeps the order of the route. `max_calls`, `calls_per_second`: 0 no limit. `number_prefix_in` is taken off what
-    the trunk dials, `number_prefix` and `caller_id_prefix` are put before what it gets.
+    the trunk dials, `number_prefix` and `caller_id_prefix` are put before what it gets. `large_by_tcp`: of a UDP trunk,
+    whether it takes requests of more than 1300 bytes by TCP.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = RECORD
 
     name: Name
     host: Host
-    port: Port = 5060
-    transport: Literal["udp"] = "udp"
+    port: Port = 0  # 5060, with TLS 5061
+    transport: Literal["udp", "tcp", "tls"] = "udp"
+    large_by_tcp: Flag = True
     sources: tuple[CheckedNetwork, ...] = ()
     source_ports: tuple[Port, ...] = ()
     codecs: tuple[Literal["PCMA", "PCMU"], ...] = ("PCMA", "PCMU")
@@ -62,6 +65,11 @@ class Trunk:
     weight: Count = 0
     ring_s: Seconds = 60.0
     connect_s: Seconds = 8.0
+
+    def __post_init__(self) -> None:
+        """Fill in the port that goes with the transport (RFC 3261 19.1.2)."""
+        if not self.port:
+            object.__setattr__(self, "port", 5061 if self.transport == "tls" else 5060)
 
 
 class TrunkHealth(Protocol):
@@ -153,4 +161,5 @@ def _target(dialplan: Dialplan, target: RouteTarget, callee: str, display: str) 
         codecs=trunk.codecs,
         ring_s=target.ring_s or trunk.ring_s,
         connect_s=trunk.connect_s,
+        large_by_tcp=trunk.large_by_tcp,
     )

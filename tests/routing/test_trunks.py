@@ -34,6 +34,21 @@ def test_without_priorities_and_weights_the_route_gives_the_order() -> None:
     assert all(order(trunks("", "", ""), seed) == ["t0", "t1", "t2"] for seed in range(20))
 
 
+def test_the_port_follows_the_transport() -> None:
+    """RFC 3261 19.1.2."""
+    dialplan = trunks("", 'transport = "tcp"', 'transport = "tls"', 'transport = "tls"\nport = 5070')
+    assert [dialplan.trunks[f"t{i}"].port for i in range(4)] == [5060, 5060, 5061, 5070]
+    targets = select_targets(dialplan, dialplan.routes[0], A, X, random.Random(1))
+    assert [target.transport for target in targets] == ["udp", "tcp", "tls", "tls"]
+
+
+def test_a_trunk_may_keep_long_requests_from_tcp() -> None:
+    """RFC 3261 18.1.1."""
+    dialplan = trunks("", "large_by_tcp = false")
+    targets = select_targets(dialplan, dialplan.routes[0], A, X, random.Random(1))
+    assert [target.large_by_tcp for target in targets] == [True, False]
+
+
 def test_lower_priority_goes_first() -> None:
     assert order(trunks("priority = 3", "priority = 1", "priority = 2")) == ["t1", "t2", "t0"]
 

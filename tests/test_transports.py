@@ -1,0 +1,191 @@
+"""Calls through the whole switch over every transport and both address families, certificates changed while it runs."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import shutil
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from softswitch.app import Switch
+from softswitch.config import Config
+from softswitch.errors import ConfigError
+from softswitch.sdp.offer_answer import local_offer
+from softswitch.sip.addresses import Hop, Listener
+from softswitch.sip.server_session import ServerSession
+from softswitch.sip.tls import Tls, TlsFiles
+from softswitch.sip.transport import open_transport
+from softswitch.sip.user_agent import UserAgent
+from tests.support.certificates import Authority
+from tests.support.recorder import Recorder
+from tests.test_app import ROOT, A, B, X, seed
+
+OFFER = local_offer("127.0.0.1", 40000, session_id=1, version=1)
+TRUNK = """
+[[trunk]]
+name = "phone"
+host = "{host}"
+port = {port}
+transport = "{transport}"
+sources = ["127.0.0.1/32", "::1/128"]
+[[route]]
+name = "all"
+targets = ["phone"]
+"""
+Story = Callable[[Switch, "Phone"], Awaitable[None]]
+
+
+class Phone:
+    """A caller and a callee that answers at once, at one address."""
+
+    def __init__(self, transport: str, host: str, tls: Tls | None) -> None:
+        self.user_agent = UserAgent(transport_factory=functools.partial(open_transport, tls=tls))
+        self.transport, self.host = transport, host
+        self.rung: asyncio.Queue[tuple[ServerSession, Recorder]] = asyncio.Queue()
+
+    async def start(self) -> int:
+        ((_, port),) = await self.user_agent.start([Listener(self.host, 0, self.transport)], self._answer)
+        return port
+
+    async def _answer(self, session: ServerSession) -> None:
+        recorder = Recorder(session)
+        session.accept(body=OFFER)
+        self.rung.put_nowait((session, recorder))
+        await asyncio.Event().wait()
+
+    async def talk(self, switch: Switch, **over: Any) -> ServerSession:
+        """Call, and hang up again; returns the callee's side."""
+        host, port = switch.sip_addresses[0]
+        session = self.user_agent.invite(
+            Hop(self.transport, host, port),
+            request_uri=f"sip:{X}@example.net",
+            from_=f"<sip:{A}@example.net>",
+            to=f"<sip:{X}@example.net>",
+            **{"body": OFFER, **over},
+        )
+        recorder = Recorder(session)
+        await recorder.until("answered 200", 10)
+        session.acknowledge()
+        called, ended = await self.rung.get()
+        await ended.until("ACK", 10)
+        session.hang_up()
+        await ended.until("BYE", 10)
+        return called
+
+
+def run(folder: Path, story: Story, transport: str, host: str = "127.0.0.1", files: TlsFiles | None = None) -> None:
+    async def whole() -> None:
+        async with started(folder, transport, host, files) as (switch, phone), asyncio.timeout(20):
+            await story(switch, phone)
+
+    seed(folder)
+    asyncio.run(whole())
+
+
+@asynccontextmanager
+async def started(
+    folder: Path, transport: str, host: str, files: TlsFiles | None
+) -> AsyncIterator[tuple[Switch, Phone]]:
+    phone = Phone(transport, host, None if files is None else Tls(files))
+    port = await phone.start()
+    switch = Switch(config(folder, f"{transport}:{f'[{host}]' if ':' in host else host}:0", files))
+    (folder / "dialplans" / "20-phone.toml").write_text(TRUNK.format(port=port, host=host, transport=transport))
+    switch.reload()
+    await switch.start()
+    try:
+        yield switch, phone
+    finally:
+        await phone.user_agent.stop()
+        await switch.stop()
+
+
+def config(folder: Path, listen: str, files: TlsFiles | None = None) -> Config:
+    plans = folder / "dialplans"
+    plans.mkdir(exist_ok=True)
+    (plans / "10-china.toml").write_text((ROOT / "dialplans" / "10-china.toml").read_text())
+    files = files or TlsFiles()
+    sip = {"tls_certificate": files.certificate, "tls_key": files.key, "tls_authorities": files.authorities}
+    return Config.model_validate(
+        {
+            "sip": {"listen": [listen], "tls_clients": files.clients, **sip},
+            "media": {"driver": "null"},
+            "store": {"url": f"sqlite:///{folder / 'switch.db'}"},
+            "dialplan": {"directory": str(plans)},
+            "prompts": {"directory": str(ROOT / "prompts")},
+            "cdr": {"file": ""},
+            "ops": {"listen": "127.0.0.1:0"},
+        }
+    )
+
+
+async def one_call(switch: Switch, phone: Phone) -> None:
+    called = await phone.talk(switch)
+    await switch.registry.wait_empty()
+    host = f"[{phone.host}]" if ":" in phone.host else phone.host
+    port = switch.sip_addresses[0][1]
+    mark = "" if phone.transport == "udp" else f";transport={phone.transport}"
+    assert called.invite.headers.get("Contact") == f"<sip:{host}:{port}{mark}>"
+    assert called.invite.via.transport == phone.transport.upper()
+    assert B in called.invite.uri
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_a_call_over_udp_and_tcp_by_ipv4_and_ipv6(tmp_path: Path, transport: str, host: str) -> None:
+    run(tmp_path, one_call, transport, host)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_a_call_over_tls_with_certificates_on_both_sides(tmp_path: Path, host: str) -> None:
+    authority = Authority(tmp_path)
+    own = authority.issue("own", f"IP:{host}")
+    files = TlsFiles(own.certificate, own.key, authority.file, "required")
+
+    async def story(switch: Switch, phone: Phone) -> None:
+        await one_call(switch, phone)
+        assert switch.connections == {"accepted": 1, "opened": 1}  # the phone's to us, ours to where it listens
+
+    run(tmp_path, story, "tls", host, files)
+
+
+def test_a_new_certificate_is_taken_on_sighup_and_a_broken_one_is_not(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    first, second = authority.issue("first", "IP:127.0.0.1"), authority.issue("second", "IP:127.0.0.1")
+    files = TlsFiles(str(tmp_path / "own.pem"), str(tmp_path / "own.key"), authority.file)
+    shutil.copy(first.certificate, files.certificate)
+    shutil.copy(first.key, files.key)
+
+    async def shown(switch: Switch) -> str:
+        context = ssl.create_default_context(cafile=authority.file)
+        _, writer = await asyncio.open_connection(*switch.sip_addresses[0], ssl=context)
+        name = writer.get_extra_info("peercert")["subject"][0][0][1]
+        writer.transport.abort()
+        return str(name)
+
+    async def story(switch: Switch, phone: Phone) -> None:
+        assert await shown(switch) == "first"
+        shutil.copy(second.key, files.key)  # not the key of the certificate
+        switch.reload()
+        assert await shown(switch) == "first"
+        shutil.copy(second.certificate, files.certificate)
+        shutil.copy(second.key, files.key)
+        switch.reload()
+        assert await shown(switch) == "second"
+        await one_call(switch, phone)
+
+    run(tmp_path, story, "tls", files=files)
+
+
+def test_a_trunk_that_no_listener_reaches_is_refused(tmp_path: Path) -> None:
+    settings = config(tmp_path, "127.0.0.1:0")
+    for host, transport, entry in (("127.0.0.1", "tcp", "tcp:host:port"), ("::1", "udp", r"udp:\[IPv6\]:port")):
+        plan = TRUNK.format(port=5060, host=host, transport=transport)
+        (tmp_path / "dialplans" / "20-phone.toml").write_text(plan)
+        with pytest.raises(ConfigError, match=rf"sip\.listen: trunk 'phone' at {host} needs an entry {entry}"):
+            Switch(settings)

@@ -12,6 +12,9 @@ from softswitch.sip.message import REASONS, SipRequest
 
 Pairs = Iterable[tuple[str, str]]
 
+CRLF = "\r\n"
+_CREDENTIALS = ("Authorization:", "Proxy-Authorization:")
+
 
 def header_lines(headers: Pairs) -> str:
     """The header fields as lines, each ended by CRLF; raises ValueError where a value would smuggle in another line."""
@@ -87,3 +90,20 @@ def _same_branch(invite: bytes, method: str, to: str | None, more: str) -> bytes
         elif line.startswith("CSeq:"):
             kept.append(f"CSeq: {line[5:].split()[0]} {method}")
     return closed("\r\n".join(kept) + "\r\n" + more, b"", "")
+
+
+def once_more(request: bytes, via: str, cseq: int, more: str) -> bytes:
+    """`request`, which this package wrote, as it goes out again with another branch, number and credentials (8.1.3.5).
+
+    `more` are all its credentials, as header lines: those that it had are dropped.
+    """
+    head, blank, body = request.partition(b"\r\n\r\n")
+    start, _, *lines = head.decode("utf-8", "surrogateescape").split("\r\n")
+    method = start.partition(" ")[0]
+    kept = [start, f"Via: {via}"]
+    for line in lines:
+        if line.startswith("CSeq:"):
+            kept.append(f"CSeq: {cseq} {method}\r\n{more.removesuffix(CRLF)}")
+        elif not line.startswith(_CREDENTIALS):
+            kept.append(line)
+    return "\r\n".join(kept).encode("utf-8", "surrogateescape") + blank + body

@@ -26,7 +26,7 @@ from softswitch.sip.grammar import (
 )
 
 # What may stand unescaped in the user part beside letters and digits: unreserved and user-unreserved (25.1).
-_USER_SAFE = "-_.!~*'()&=+$,;?/"
+USER_SAFE = "-_.!~*'()&=+$,;?/"
 _PASSWORD_SAFE = "-_.!~*'()&=+$,"
 # An element present in one URI only makes the two differ, whatever it says (19.1.4; transport by its examples).
 _SIGNIFICANT = ("user", "ttl", "method", "maddr", "transport")
@@ -109,7 +109,7 @@ def _userinfo(uri: SipUri) -> str:
     if uri.user is None:
         return ""
     password = "" if uri.password is None else f":{escape(uri.password, _PASSWORD_SAFE)}"
-    return f"{escape(uri.user, _USER_SAFE)}{password}@"
+    return f"{escape(uri.user, USER_SAFE)}{password}@"
 
 
 def _parse_tel(text: str) -> SipUri:

@@ -12,22 +12,29 @@ import secrets
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
-from softswitch.sip.addresses import Hop, Listener
+from softswitch.sip.addresses import Hop, Listener, Path
 from softswitch.sip.client_session import ClientSession
+from softswitch.sip.compose import header_lines
 from softswitch.sip.core import CountKey, Datagram, NewCall, SipCore
-from softswitch.sip.message import SipRequest
+from softswitch.sip.digest import Account
+from softswitch.sip.grammar import escape
+from softswitch.sip.lone_request import Series, send_lone
+from softswitch.sip.message import SipRequest, SipResponse
 from softswitch.sip.server_session import ServerSession
 from softswitch.sip.session import Guard, InDialogRequest, LeakRefused, Session, SessionListener
 from softswitch.sip.timing import Timing
 from softswitch.sip.transport import Alarm, Transport, TransportFactory, open_transport
+from softswitch.sip.uri import USER_SAFE
 
 __all__ = [
+    "Account",
     "ClientSession",
     "Guard",
     "Hop",
     "InDialogRequest",
     "LeakRefused",
     "Listener",
+    "Series",
     "ServerSession",
     "Session",
     "SessionListener",
@@ -155,6 +162,44 @@ class UserAgent:
             listener=listener,
             large_by_tcp=large_by_tcp,
         )
+
+    async def request(
+        self,
+        destination: Hop,
+        method: str,
+        *,
+        request_uri: str,
+        from_: str,
+        to: str,
+        headers: Sequence[tuple[str, str]] = (),
+        contact_user: str | None = None,
+        series: Series | None = None,
+        account: Account | None = None,
+    ) -> SipResponse:
+        """Send a request outside any dialog and return its final response (408 and 503 made here, as for a call).
+
+        `contact_user`: add our Contact with this user. Requests of one `series` share Call-ID and count their CSeq;
+        `account` answers challenges. Raises RuntimeError while not started.
+        """
+        core = self.core
+        core.begin()
+        listener = core.local.listener_for(destination) or 0
+        more = header_lines([("User-Agent", self._product), *headers])
+        if contact_user is not None:
+            more += core.contact(listener).replace("<sip:", f"<sip:{escape(contact_user, USER_SAFE)}@", 1)
+        answer = send_lone(
+            core,
+            Path(destination, listener),
+            method,
+            uri=request_uri,
+            from_=from_,
+            to=to,
+            more=more,
+            series=series or Series(),
+            account=account,
+        )
+        core.finish()
+        return await answer
 
     @property
     def core(self) -> SipCore:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from softswitch.sip.compose import Reply, acknowledgement, cancellation, closed, header_lines
+from softswitch.sip.compose import Reply, acknowledgement, cancellation, closed, header_lines, once_more
 from softswitch.sip.message import SipRequest, SipResponse, parse_message
 
 INVITE = (
@@ -69,3 +69,18 @@ def test_cancel_and_ack_look_like_the_invite_but_for_what_must_differ() -> None:
         assert message.headers.all("Route") == ["<sip:10.0.0.3;lr>"]
         assert "X-Other" not in message.headers
     assert cancel.headers.get("Reason") == "x"
+
+
+def test_a_challenged_request_goes_out_again_with_another_branch_number_and_credentials() -> None:
+    first = (
+        b"REGISTER sip:r SIP/2.0\r\nVia: SIP/2.0/UDP a;branch=1\r\nFrom: <sip:u@r>;tag=1\r\nCSeq: 7 REGISTER\r\n"
+        b"Authorization: Digest old\r\nContact: <sip:a>\r\nContent-Length: 2\r\n\r\nCSeq: body"
+    )
+    again = once_more(
+        first, "SIP/2.0/UDP a;branch=2", 8, "Proxy-Authorization: Digest x\r\nAuthorization: Digest y\r\n"
+    )
+    assert again == (
+        b"REGISTER sip:r SIP/2.0\r\nVia: SIP/2.0/UDP a;branch=2\r\nFrom: <sip:u@r>;tag=1\r\nCSeq: 8 REGISTER\r\n"
+        b"Proxy-Authorization: Digest x\r\nAuthorization: Digest y\r\nContact: <sip:a>\r\nContent-Length: 2\r\n\r\n"
+        b"CSeq: body"
+    )

@@ -12,7 +12,17 @@ import pytest
 from tests.scenarios.runner import Outcome, run_all
 from tests.scenarios.scenario import load_scenarios
 from tests.scenarios.sipp import SIPP
-from tests.scenarios.world import LANGUAGE, Place, bind_all, dialplan, reserve_network, switch_address, write_prompts
+from tests.scenarios.world import (
+    LANGUAGE,
+    Place,
+    bind_all,
+    dialplan,
+    free_ports6,
+    has_ipv6,
+    reserve_network,
+    switch_address,
+    write_prompts,
+)
 from tests.support.switch import RunningSwitch
 
 
@@ -36,25 +46,37 @@ def batch(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
     }
     folder = tmp_path_factory.mktemp("scenarios")
     network, lock = reserve_network()
-    places = [Place(scenario, index, network) for index, scenario in enumerate(load_scenarios(), 1)]
+    scenarios = [scenario for scenario in load_scenarios() if has_ipv6() or not scenario.call.ipv6]
+    (port6,) = free_ports6(1) if has_ipv6() else (0,)
+    places = [
+        Place(one, index, network, free_ports6(1 + len(one.call.callees)) if one.call.ipv6 else ())
+        for index, one in enumerate(scenarios, 1)
+    ]
     write_prompts(folder / "prompts")
-    switch = RunningSwitch(folder / "switch", dialplan=dialplan(places), settings=settings(folder, network))
+    switch = RunningSwitch(folder / "switch", dialplan=dialplan(places), settings=settings(folder, network, port6))
     try:
         bind_all(str(folder / "switch" / "softswitch.db"), places)
         with switch:
             wanted_places = [place for place in places if place.scenario.name in wanted]
             outcomes = asyncio.run(
-                run_all(wanted_places, switch_address(network), str(folder / "switch" / "softswitch.db"), folder)
+                run_all(
+                    wanted_places,
+                    lambda place: f"[::1]:{port6}" if place.scenario.call.ipv6 else switch_address(network),
+                    str(folder / "switch" / "softswitch.db"),
+                    folder,
+                )
             )
             yield Batch(outcomes, switch)
     finally:
         lock.close()
 
 
-def settings(folder: Path, network: int) -> dict[str, dict[str, object]]:
+def settings(folder: Path, network: int, port6: int) -> dict[str, dict[str, object]]:
     """Short clocks where a scenario waits for one to run out, long ones where none may."""
+    listen = [switch_address(network), f"tcp:{switch_address(network)}"]
+    listen += [f"udp:[::1]:{port6}", f"tcp:[::1]:{port6}"] if port6 else []
     return {
-        "sip": {"listen": [switch_address(network)], "unknown_source": "refuse"},
+        "sip": {"listen": listen, "unknown_source": "refuse"},
         "media": {"silence_s": 600.0},
         "prompts": {"directory": str(folder / "prompts"), "language": LANGUAGE},
         "extension": {"first_digit_s": 1.2, "inter_digit_s": 1.0, "tries": 2},

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,8 +16,8 @@ from softswitch.interfaces import Cdr
 from softswitch.stores.provisioning import open_provisioning
 from tests.scenarios.rtp import Address, Phone, SilentTarget, media_address
 from tests.scenarios.scenario import SILENT
-from tests.scenarios.sipp import PORT, Sipp, TracedMessage, messages
-from tests.scenarios.world import EXTENSION, VOICES, Place
+from tests.scenarios.sipp import Sipp, TracedMessage, messages
+from tests.scenarios.world import EXTENSION, PORT, VOICES, Place
 
 AT_ONCE = 8
 CALLEE_PATIENCE_S = 8.0  # after the caller's end: CANCEL and BYE of the other leg may still be on their way
@@ -42,15 +42,17 @@ class Outcome:
         return [message for message in self.traced[side] if not message.sent]
 
 
-async def run_all(places: Sequence[Place], switch: str, database: str, folder: Path) -> dict[str, Outcome]:
-    """Every scenario's outcome, by name."""
+async def run_all(
+    places: Sequence[Place], switch: Callable[[Place], str], database: str, folder: Path
+) -> dict[str, Outcome]:
+    """Every scenario's outcome, by name; `switch` tells where the switch is for a place."""
     room = asyncio.Semaphore(AT_ONCE)
 
     async def run_one(place: Place) -> Outcome:
         async with room:
             directory = folder / place.scenario.name
             directory.mkdir()
-            return await _Run(place, switch, directory).run()
+            return await _Run(place, switch(place), directory).run()
 
     # The long ones first, so that the last to start are short.
     inside_out = sorted(places, key=lambda place: not place.scenario.media.caller_hears)
@@ -91,14 +93,14 @@ class _Run:
         caller_phone, callee_phone = self._phones["caller"], self._phones["callee"]
         await caller_phone.open(place.caller_ip)
         await callee_phone.open(place.targets[-1])
-        caller = self._sipp("caller", "uac.xml", place.caller_ip, caller_phone)
+        caller = self._sipp("caller", "uac.xml", 0, caller_phone)
         callees: list[Sipp] = []
         try:
-            for name, file, address in self._targets():
+            for index, (name, file) in enumerate(self._targets()):
                 if file == SILENT:
-                    await self._open_silent(address)
+                    await self._open_silent(place.targets[index])
                 else:
-                    callees.append(self._sipp(name, file, address, callee_phone))
+                    callees.append(self._sipp(name, file, index + 1, callee_phone))
                     await callees[-1].answer()
             if place.scenario.media.talk:
                 _talk(caller_phone, caller)
@@ -114,20 +116,29 @@ class _Run:
                 transport.close()
         return self._outcome([caller, *callees])
 
-    def _targets(self) -> list[tuple[str, str, str]]:
+    def _targets(self) -> list[tuple[str, str]]:
         files = self._place.scenario.call.callees
         several = sum(file != SILENT for file in files) > 1
         names = [f"callee_{i + 1}" if several else "callee" for i in range(len(files))]
-        return list(zip(names, files, self._place.targets, strict=True))
+        return list(zip(names, files, strict=True))
 
-    def _sipp(self, name: str, file: str, address: str, phone: Phone) -> Sipp:
+    def _sipp(self, name: str, file: str, number: int, phone: Phone) -> Sipp:
+        """The SIPp of the caller (0) or of target `number`."""
         call, place = self._place.scenario.call, self._place
         keys: dict[str, str | int] = {"rtp_port": phone.port, "extension": EXTENSION}
         if name == "caller":
             keys["caller"] = place.number(call.caller)
         else:
             keys["callee"] = place.number(call.callee)
-        return Sipp(name, self._folder, place.scenario.folder / file, address, keys)
+        return Sipp(
+            name,
+            self._folder,
+            place.scenario.folder / file,
+            place.at[number],
+            keys,
+            media_ip=(place.caller_ip, *place.targets)[number],
+            transport=place.scenario.trunk.transport if number else call.transport,
+        )
 
     async def _open_silent(self, address: str) -> None:
         loop = asyncio.get_running_loop()

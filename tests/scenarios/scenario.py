@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ConfigDict, TypeAdapter
 
@@ -45,16 +45,19 @@ class CallPart:
     callees: tuple[str, ...] = ("uas.xml",)
     reached: bool = True  # False: nothing at all may arrive at any target
     stranger: bool = False  # the caller's address is in no trunk of the dialplan
+    transport: Literal["udp", "tcp"] = "udp"  # of the caller
+    ipv6: bool = False  # all signalling goes by [::1]
 
 
 @dataclass(frozen=True, slots=True)
 class TrunkPart:
-    """`[trunk]`: clocks of the targets."""
+    """`[trunk]`: clocks and transport of the targets."""
 
     __pydantic_config__ = STRICT
 
     ring_s: float = 20.0
     connect_s: float = 5.0
+    transport: Literal["udp", "tcp"] = "udp"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,12 @@ import asyncio
 import contextlib
 import re
 import shutil
+import socket
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-PORT = 5060
 TIMEOUT_S = 40
 SIPP = shutil.which("sipp")
 
@@ -55,10 +56,21 @@ def _second(stamp: str) -> float:
 
 
 class Sipp:
-    """One SIPp process for one call, at `address`; its files are `<folder>/<name>.*`."""
+    """One SIPp process for one call, at `address` (host and port); its files are `<folder>/<name>.*`."""
 
-    def __init__(self, name: str, folder: Path, file: Path, address: str, keys: Mapping[str, str | int]) -> None:
-        self.name, self.address = name, address
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        file: Path,
+        address: tuple[str, int],
+        keys: Mapping[str, str | int],
+        *,
+        media_ip: str,
+        transport: str = "udp",
+    ) -> None:
+        self.name, self.address, self.transport = name, address, transport
+        self._media_ip = media_ip
         self._base = folder / name
         self._file, self._keys = file, keys
         self._process: asyncio.subprocess.Process | None = None
@@ -83,7 +95,11 @@ class Sipp:
         """Start as a callee; returns when the port is open."""
         await self._start([])
         deadline = asyncio.get_running_loop().time() + 10
-        while not port_is_open(self.address) and self._process is not None and self._process.returncode is None:
+        while (
+            not port_is_open(*self.address, self.transport)
+            and self._process is not None
+            and self._process.returncode is None
+        ):
             if asyncio.get_running_loop().time() > deadline:
                 raise TimeoutError(f"SIPp {self.name} does not listen on {self.address}")
             await asyncio.sleep(0.02)
@@ -105,18 +121,20 @@ class Sipp:
 
     async def _start(self, target: list[str]) -> None:
         assert SIPP is not None
-        ip = self.address
+        ip, port = self.address
         options = [
             "-sf",
             str(self._file),
             "-i",
             ip,
             "-mi",
-            ip,
+            self._media_ip,
             "-ci",
-            ip,
+            self._media_ip,
             "-p",
-            str(PORT),
+            str(port),
+            "-t",
+            "u1" if self.transport == "udp" else "t1",
             "-bind_local",
             "-m",
             "1",
@@ -136,8 +154,10 @@ class Sipp:
             )
 
 
-def port_is_open(address: str, port: int = PORT) -> bool:
-    """Whether somebody listens there (UDP), without touching the port."""
-    octets = [int(part) for part in address.split(".")]
-    wanted = "{:02X}{:02X}{:02X}{:02X}:{:04X}".format(*reversed(octets), port)
-    return wanted in Path("/proc/net/udp").read_text(encoding="ascii")
+def port_is_open(address: str, port: int, transport: str = "udp") -> bool:
+    """Whether somebody listens there, without touching the port."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    words = struct.iter_unpack("<I", socket.inet_pton(family, address.strip("[]")))
+    wanted = "".join(f"{word:08X}" for (word,) in words) + f":{port:04X} "
+    table = f"/proc/net/{transport}{'6' if ':' in address else ''}"
+    return wanted in Path(table).read_text(encoding="ascii")

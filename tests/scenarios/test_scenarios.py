@@ -23,6 +23,8 @@ NAMES = [scenario.name for scenario in load_scenarios()]
 
 @pytest.mark.parametrize("name", NAMES)
 def test_scenario(name: str, batch: Batch) -> None:
+    if name not in batch.outcomes:
+        pytest.skip("this machine has no ::1")
     outcome = batch.outcomes[name]
     problems = [*sipp_problems(outcome), *message_problems(outcome), *sound_problems(outcome)]
     problems += [*cdr_problems(outcome), *leaks(outcome)]
@@ -179,7 +181,8 @@ def leaks(outcome: Outcome) -> list[str]:
     for side in outcome.traced:
         caller = side == "caller"
         own = place.scenario.call.caller if caller else place.scenario.call.callee
-        addresses = place.targets if caller else [place.caller_ip]
+        at = [f"{host}:{port}" if ":" in host else host for host, port in place.at]
+        addresses = [*at[1:], *place.targets] if caller else [at[0], place.caller_ip]
         for message in outcome.received(side):
             secrets = [number for role, number in parties.items() if role != own and shows(number, message.text)]
             secrets += [address for address in addresses if address in message.text]

@@ -7,6 +7,7 @@ can run at once and nobody else's message can be mistaken for theirs.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import socket
 import struct
@@ -21,6 +22,7 @@ from softswitch.stores.sqlite import open_sqlite
 from tests.scenarios.scenario import Scenario
 
 EXTENSION = "1234"
+PORT = 5060
 LANGUAGE = "zh-CN"
 
 # Every prompt is one A-law byte all over, so that a phone knows what it hears from any packet.
@@ -50,6 +52,7 @@ class Place:
     scenario: Scenario
     index: int
     network: int  # second octet of this run's 127.x.0.0/16; strangers are in the one above
+    ports: tuple[int, ...] = ()  # with IPv6, which has one loopback address only: of the caller, of each target
 
     @property
     def numbers(self) -> dict[str, str]:
@@ -84,6 +87,13 @@ class Place:
         """Addresses of the route's targets, in its order."""
         return [f"127.{self.network}.{self.index}.{2 + i}" for i in range(len(self.scenario.call.callees))]
 
+    @property
+    def at(self) -> list[tuple[str, int]]:
+        """Where the signalling of the caller is, and of each target."""
+        if self.scenario.call.ipv6:
+            return [("[::1]", port) for port in self.ports]
+        return [(address, PORT) for address in (self.caller_ip, *self.targets)]
+
     def trunk(self, target: int) -> str:
         """Name of the trunk to target number `target`."""
         return f"{self.scenario.name}-{target + 1}"
@@ -103,20 +113,43 @@ def reserve_network() -> tuple[int, socket.socket]:
 
 
 def switch_address(network: int) -> str:
-    """Where the switch of this run takes SIP; nobody else's port can be in the way."""
-    return f"127.{network}.255.2:5060"
+    """Where the switch of this run takes SIP by IPv4; nobody else's port can be in the way."""
+    return f"127.{network}.255.2:{PORT}"
+
+
+def has_ipv6() -> bool:
+    """Whether this machine has ::1."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET6) as probe:
+        probe.bind(("::1", 0))
+        return True
+    return False
+
+
+def free_ports6(count: int) -> tuple[int, ...]:
+    """So many ports of ::1 that nobody uses at this moment, by UDP and TCP."""
+    with contextlib.ExitStack() as held:
+        ports: list[int] = []
+        while len(ports) < count:
+            udp = held.enter_context(socket.socket(socket.AF_INET6, socket.SOCK_DGRAM))
+            udp.bind(("::1", 0))
+            with contextlib.suppress(OSError), socket.socket(socket.AF_INET6) as tcp:
+                tcp.bind(udp.getsockname())
+                ports.append(udp.getsockname()[1])
+        return tuple(ports)
 
 
 def dialplan(places: Sequence[Place]) -> str:
     """One trunk for all callers, and for each scenario its targets and a route to its callee."""
     network = places[0].network
-    blocks = [f'[[trunk]]\nname = "callers"\nhost = "127.{network}.0.1"\nsources = ["127.{network}.0.0/16"]\n']
+    blocks = [
+        f'[[trunk]]\nname = "callers"\nhost = "127.{network}.0.1"\nsources = ["127.{network}.0.0/16", "::1/128"]\n'
+    ]
     for place in places:
-        for target, address in enumerate(place.targets):
-            clocks = place.scenario.trunk
+        for target, (host, port) in enumerate(place.at[1:]):
+            part = place.scenario.trunk
             blocks.append(
-                f'[[trunk]]\nname = "{place.trunk(target)}"\nhost = "{address}"\n'
-                f"ring_s = {clocks.ring_s}\nconnect_s = {clocks.connect_s}\n"
+                f'[[trunk]]\nname = "{place.trunk(target)}"\nhost = "{host.strip("[]")}"\nport = {port}\n'
+                f'transport = "{part.transport}"\nring_s = {part.ring_s}\nconnect_s = {part.connect_s}\n'
             )
         trunks = ", ".join(f'"{place.trunk(target)}"' for target in range(len(place.targets)))
         blocks.append(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from softswitch.sip.addresses import Path
 from softswitch.sip.compose import cancellation, closed, header_lines
 from softswitch.sip.dialog import Dialog
+from softswitch.sip.digest_client import open_proving
 from softswitch.sip.endpoint import Endpoint
 from softswitch.sip.message import SipResponse
 from softswitch.sip.session import Guard, Pairs, Session, local_response
@@ -91,9 +92,35 @@ class ClientSession(Session):
             core.emit(self, "on_refused", local_response(500, "Withheld"))
             self.conclude()
             return
-        self._invite = core.open_client(
-            INVITE_CLIENT, data, branch, self._path, method="INVITE", tell=self._told, guarded=self.guarded
+        self._invite = open_proving(
+            core,
+            self.account,
+            INVITE_CLIENT,
+            data,
+            branch,
+            self._path,
+            method="INVITE",
+            tell=self._told,
+            guarded=self.guarded,
+            next_cseq=self._next_cseq,
+            renewed=self._renewed,
         )
+
+    def _next_cseq(self) -> int | None:
+        """The number of another INVITE in the place of a refused one; None where the call is not wanted any more."""
+        if self.hung_up or self.ended:
+            return None
+        self._cseq = 1 + max(self._cseq, self.dialog.local_cseq if self.dialog else 0)
+        return self._cseq
+
+    def _renewed(self, invite: Transaction, cseq: int, credentials: str) -> None:
+        """The INVITE was challenged and is on its way again."""
+        self._invite, self.credentials = invite, credentials
+        self._start_over()
+
+    def _start_over(self) -> None:
+        """What came of an INVITE that another replaces counts no more."""
+        self.dialog, self._rings = None, False
 
     def wake(self, now: float) -> None:
         """64*T1 after CANCEL and still no final response: take it as cancelled (9.1)."""
@@ -127,7 +154,7 @@ class ClientSession(Session):
         elif what.status < 300:
             self._succeed(what)
         elif what.status == 422 and not self.hung_up and not self.ended and self.timer.refused(what):
-            self.dialog, self._rings = None, False
+            self._start_over()
             self._send_invite()  # RFC 4028 7.3
         else:
             self._refuse(what)
@@ -198,7 +225,7 @@ class ClientSession(Session):
         branch = self.new_branch()
         bye = self.guarded(dialog.request("BYE", core.via(path.listener, branch)))
         if bye is not None:
-            core.open_client(CLIENT, bye, branch, path, method="BYE", tell=ignore)
+            self.open_client(bye, branch, dialog, "BYE", ignore)
 
     def _dialog(self, response: SipResponse) -> Dialog:
         return Dialog.as_uac(self._from, self._cseq, self._uri, response, self._path, self.core.path_to)

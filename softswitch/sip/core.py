@@ -18,6 +18,7 @@ from softswitch.errors import SipParseError
 from softswitch.sip.addresses import DEFAULT_PORTS, LARGEST_BY_UDP, Hop, Listener, LocalAddresses, Path
 from softswitch.sip.client_session import ClientSession
 from softswitch.sip.compose import Reply, header_lines
+from softswitch.sip.digest import Account
 from softswitch.sip.endpoint import Listening, PendingResponse
 from softswitch.sip.message import REASONS, SipRequest, SipResponse, UnacceptableRequest, parse_message, validate
 from softswitch.sip.refusal import refusal
@@ -209,6 +210,7 @@ class SipCore:
         guard: Guard | None = None,
         listener: int | None = None,
         large_by_tcp: bool = False,
+        account: Account | None = None,
     ) -> ClientSession:
         """Start a call; see `UserAgent.invite`."""
         self.begin()
@@ -217,6 +219,7 @@ class SipCore:
         call_id = f"{self.tokens()}@{self.local.hosts[listener]}"
         path = Path(destination, listener, large_by_tcp=large_by_tcp)
         session = ClientSession(self, path, self.tokens(), call_id, guard)
+        session.account = account
         more = self._user_agent_line + header_lines(headers)
         self.sessions[session.local_tag] = session
         session.start(request_uri, from_, to, more, body)

@@ -113,6 +113,11 @@ class Dialog:
         self.remote_cseq = cseq
         return True
 
+    def next_cseq(self) -> int:
+        """The number of our next request."""
+        self.local_cseq += 1
+        return self.local_cseq
+
     def request(
         self,
         method: str,
@@ -125,7 +130,7 @@ class Dialog:
     ) -> bytes:
         """A request inside the dialog, with the next sequence number or (ACK) with `cseq`; `more` are header lines."""
         if cseq is None:
-            self.local_cseq = cseq = self.local_cseq + 1
+            cseq = self.next_cseq()
         head = f"{method} {self._uri} SIP/2.0\r\nVia: {via}\r\n{self._head}CSeq: {cseq} {method}\r\n{more}"
         return closed(head, body, content_type)
 

@@ -100,6 +100,12 @@ class OutgoingRequest:
                 self._take_answer()
             self._finish(what)
 
+    def renewed(self, transaction: Transaction, cseq: int, credentials: str) -> None:
+        """It was challenged and is on its way again."""
+        self.cseq = cseq
+        if self.method == "INVITE":
+            self._session.credentials = credentials
+
     def acknowledge(self, body: bytes = b"") -> None:
         """Send the ACK for the 2xx, with the answer if the 2xx brought the offer."""
         self.ack_owed = False

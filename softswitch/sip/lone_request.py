@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from softswitch.sip.addresses import Path
 from softswitch.sip.compose import closed
 from softswitch.sip.digest import Account
-from softswitch.sip.digest_client import open_proving
+from softswitch.sip.digest_client import open_proving, unnoted
 from softswitch.sip.endpoint import Endpoint, PendingResponse
 from softswitch.sip.message import SipResponse
 from softswitch.sip.session import local_response
-from softswitch.sip.transaction import CLIENT, Failure, Told, Transaction
+from softswitch.sip.transaction import CLIENT, Failure, Told
 
 
 @dataclass(slots=True)
@@ -71,14 +71,10 @@ def send_lone(
         tell=told,
         guarded=_as_it_is,
         next_cseq=lambda: None if future.done() else series.next(),
-        renewed=_unnoted,
+        renewed=unnoted,
     )
     return future
 
 
 def _as_it_is(data: bytes) -> bytes:
     return data
-
-
-def _unnoted(transaction: Transaction, cseq: int, credentials: str) -> None:
-    """Nothing follows that would need it."""

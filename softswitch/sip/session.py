@@ -15,6 +15,8 @@ from softswitch.sip.addresses import Hop, Path
 from softswitch.sip.answer_repeater import AnswerRepeater
 from softswitch.sip.compose import Reply, header_lines
 from softswitch.sip.dialog import Dialog
+from softswitch.sip.digest import Account
+from softswitch.sip.digest_client import Renewed, open_proving, unnoted
 from softswitch.sip.endpoint import Endpoint, PendingResponse
 from softswitch.sip.in_dialog import REFRESHING, InDialogRequest, OutgoingRequest, local_response
 from softswitch.sip.message import SipRequest, SipResponse
@@ -65,6 +67,8 @@ class Session:
         self._unanswered: list[InDialogRequest] = []
         self._repeaters: list[AnswerRepeater] = []
         self._bye_sent = False
+        self.account: Account | None = None  # who we are to a peer that challenges us (22.1)
+        self.credentials = ""  # header lines of our latest INVITE, which its ACK repeats
         self.timer = SessionTimer(core, self._refresh, self._expire)
         self.takes_update = False  # RFC 3311: the other side's Allow names UPDATE
 
@@ -123,10 +127,12 @@ class Session:
             outgoing.future.set_result(local_response(500, "Withheld"))
             return outgoing.future
         self._outgoing.append(outgoing)
-        if method == "INVITE" and late_offer:
-            self._late_offer = outgoing
-        machine = INVITE_CLIENT if method == "INVITE" else CLIENT
-        core.open_client(machine, data, branch, dialog.path, method=method, tell=outgoing.told, guarded=self.guarded)
+        if method == "INVITE":
+            self._late_offer = outgoing if late_offer else self._late_offer
+            self.credentials = ""
+        self.open_client(
+            data, branch, dialog, method, outgoing.told, outgoing.renewed, lambda: not outgoing.future.done()
+        )
         core.finish()
         return outgoing.future
 
@@ -232,6 +238,31 @@ class Session:
             if not isinstance(refusal, LeakRefused):
                 log.exception("the guard of session %s failed, message withheld", self.sip_call_id)
             return None
+
+    def open_client(
+        self,
+        data: bytes,
+        branch: str,
+        dialog: Dialog,
+        method: str,
+        tell: Callable[[Told], None],
+        renewed: Renewed = unnoted,
+        wanted: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Start a transaction of `dialog`; a challenge is answered by another as long as the request is `wanted`."""
+        open_proving(
+            self.core,
+            self.account,
+            INVITE_CLIENT if method == "INVITE" else CLIENT,
+            data,
+            branch,
+            dialog.path,
+            method=method,
+            tell=tell,
+            guarded=self.guarded,
+            next_cseq=lambda: dialog.next_cseq() if wanted() else None,
+            renewed=renewed,
+        )
 
     def answer(
         self,
@@ -348,7 +379,7 @@ class Session:
         if data is None:
             self.conclude()
         else:
-            core.open_client(CLIENT, data, branch, dialog.path, method="BYE", tell=self._bye_told)
+            self.open_client(data, branch, dialog, "BYE", self._bye_told)
 
     def conclude(self) -> None:
         """Nothing that arrives matters to this session any more."""
@@ -402,7 +433,9 @@ class Session:
     def compose_ack(self, dialog: Dialog, cseq: int, body: bytes = b"") -> bytes:
         """The guarded ACK for a 2xx; empty where the guard withholds even the bare one."""
         via = self.core.via(dialog.path.listener, self.new_branch())
-        ack = self.guarded(dialog.request("ACK", via, cseq=cseq, body=body, content_type="application/sdp"))
+        ack = self.guarded(
+            dialog.request("ACK", via, cseq=cseq, more=self.credentials, body=body, content_type="application/sdp")
+        )
         if ack is None:
             ack = self.guarded(dialog.request("ACK", via, cseq=cseq))
         return ack or b""

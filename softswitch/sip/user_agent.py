@@ -144,12 +144,14 @@ class UserAgent:
         guard: Guard | None = None,
         listener: int | None = None,
         large_by_tcp: bool = False,
+        account: Account | None = None,
     ) -> ClientSession:
         """Call `request_uri` at `destination`; `from_` and `to` are name-addrs without tag, `headers` further ones.
 
         Via, Contact, Call-ID, CSeq, Max-Forwards, Allow, Supported and User-Agent are written here. Set `listener` on
         the session at once: a message withheld by `guard` is told as `on_refused` with 500. `listener` None takes the
         first of the destination's transport and address family; `large_by_tcp` sends by TCP what is too long for UDP.
+        `account` answers challenges to any request of the call.
         """
         return self.core.invite(
             destination,
@@ -161,6 +163,7 @@ class UserAgent:
             guard=guard,
             listener=listener,
             large_by_tcp=large_by_tcp,
+            account=account,
         )
 
     async def request(

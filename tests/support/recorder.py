@@ -10,6 +10,7 @@ from typing import Any
 
 from softswitch.sip.addresses import Hop
 from softswitch.sip.client_session import ClientSession
+from softswitch.sip.digest import Account
 from softswitch.sip.message import SipRequest, SipResponse
 from softswitch.sip.server_session import ServerSession
 from softswitch.sip.session import Guard, InDialogRequest, Session
@@ -98,7 +99,12 @@ class Switch:
     queue: asyncio.Queue[tuple[ServerSession, Recorder]] = field(default_factory=asyncio.Queue)
 
     def call(
-        self, *, guard: Guard | None = None, headers: Sequence[tuple[str, str]] = (), body: bytes = OFFER
+        self,
+        *,
+        guard: Guard | None = None,
+        headers: Sequence[tuple[str, str]] = (),
+        body: bytes = OFFER,
+        account: Account | None = None,
     ) -> ClientSession:
         """Call the phone."""
         return self.agent.invite(
@@ -109,7 +115,13 @@ class Switch:
             headers=headers,
             body=body,
             guard=guard,
+            account=account,
         )
+
+    @property
+    def sessions(self) -> list[Session]:
+        """Those that are up."""
+        return list(self.agent.core.sessions.values())
 
     async def arrived(self) -> tuple[ServerSession, Recorder]:
         """The next call that comes."""

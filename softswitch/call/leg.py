@@ -28,7 +28,10 @@ LATE_ANSWER_USELESS = {
     "caller": Failure(7505, 488, 88, "no usable answer from the caller"),
     "callee": Failure(7506, 488, 88, "no usable answer from the callee"),
 }
-GONE = {"caller": FAILURES[7505], "callee": Failure(7506, 502, 38, "network fault on the callee's side")}
+GONE = {
+    "caller": Failure(7505, 504, 38, FAILURES[7505].words),
+    "callee": Failure(7506, 502, 38, "network fault on the callee's side"),
+}
 MIRRORED = {"sendrecv": "sendrecv", "sendonly": "recvonly", "recvonly": "sendonly", "inactive": "inactive"}
 RETRY_AFTER_S = 5  # media ports come free as calls end
 EXPIRED = {
@@ -286,6 +289,8 @@ class Leg(Ending):
         method = request.message.method
         if method in ("INVITE", "UPDATE"):
             self.renegotiate(request)
+        elif method == "PRACK":
+            self.renegotiate_alone(request)  # one with a new offer (RFC 3262 5): any other the session answers
         elif method == "INFO":
             self._on_info(request)
         elif method == "REFER":
@@ -423,8 +428,8 @@ class InboundLeg(Leg):
         self.end(NORMAL)
 
     def hang_up(self, failure: Failure = NORMAL, *, headers: Sequence[tuple[str, str]] = ()) -> None:
-        """As any leg's; a call not yet answered gets `failure.status`."""
-        if not self._hung_up and not self.sip_status:
+        """As any leg's; a call not yet answered, or whose 200 waits for a PRACK, gets `failure.status`."""
+        if not self._hung_up and self.sip_status in (0, 200) and not self._session.confirmed:
             self.sip_status, self.cause = failure.status, failure.cause
         super().hang_up(failure, headers=headers)
 

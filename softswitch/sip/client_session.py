@@ -11,9 +11,12 @@ from softswitch.sip.dialog import Dialog
 from softswitch.sip.digest_client import open_proving
 from softswitch.sip.endpoint import Endpoint
 from softswitch.sip.message import SipResponse
+from softswitch.sip.provisional import RELIABLE, EarlyDialog, reliable_number
 from softswitch.sip.session import Guard, Pairs, Session, local_response
 from softswitch.sip.timing import NEVER
 from softswitch.sip.transaction import CLIENT, INVITE_CLIENT, Failure, Told, Transaction, ignore
+
+FORKS = 16  # branches of one call that may ring reliably at once
 
 
 class ClientSession(Session):
@@ -37,6 +40,7 @@ class ClientSession(Session):
         self._cancelled = False  # CANCEL was sent
         self._goodbye = ""  # header lines for CANCEL or BYE
         self._ack: bytes | None = None
+        self._early: dict[str, EarlyDialog] = {}  # by tag: who sends provisional responses reliably
         self._forks: dict[str, tuple[bytes, Path]] = {}  # tag of a 2xx that came too late: its ACK
 
     # For the call layer
@@ -121,6 +125,7 @@ class ClientSession(Session):
     def _start_over(self) -> None:
         """What came of an INVITE that another replaces counts no more."""
         self.dialog, self._rings = None, False
+        self._early.clear()
 
     def wake(self, now: float) -> None:
         """64*T1 after CANCEL and still no final response: take it as cancelled (9.1)."""
@@ -166,7 +171,33 @@ class ClientSession(Session):
             return
         if response.status > 100 and response.to.tag and self.dialog is None:
             self.dialog = self._dialog(response)
-        self.core.emit(self, "on_provisional", response)
+        number = reliable_number(response) if RELIABLE in self.core.extensions else None
+        if number is None or self._acknowledge_provisional(response, number):
+            self.core.emit(self, "on_provisional", response)
+
+    def _acknowledge_provisional(self, response: SipResponse, number: int) -> bool:
+        """PRACK, unless it came before, comes too early, or from more forks than anybody has (RFC 3262 4)."""
+        core, tag = self.core, response.to.tag or ""
+        if tag not in self._early and len(self._early) < FORKS:
+            self._early[tag] = EarlyDialog(self._dialog_of(tag, response))
+        early = self._early.get(tag)
+        if early is None or not early.takes(number):
+            return False
+        branch = self.new_branch()
+        more = f"RAck: {number} {response.cseq.number} INVITE\r\n"
+        prack = self.guarded(early.dialog.request("PRACK", core.via(early.dialog.path.listener, branch), more=more))
+        if prack is not None:
+            self.open_client(prack, branch, early.dialog, "PRACK", ignore)
+        return True
+
+    def _dialog_of(self, tag: str, response: SipResponse) -> Dialog:
+        """The dialog of this branch of the call, known or new; the response tells its target and route (13.2.2.4)."""
+        early = self._early.get(tag)
+        known = early.dialog if early is not None else self.dialog
+        if known is None or known.remote_tag != tag:
+            return self._dialog(response)
+        known.update(response)
+        return known
 
     def _refuse(self, response: SipResponse) -> None:
         self._final = response.status
@@ -190,10 +221,7 @@ class ClientSession(Session):
         self._final = response.status
         self.deadline = NEVER
         self.learn(response)
-        if self.dialog is not None and self.dialog.remote_tag == tag:
-            self.dialog.update(response)
-        else:
-            self.dialog = self._dialog(response)
+        self.dialog = self._dialog_of(tag, response)
         if self.hung_up:
             self._end_answered()  # it crossed our CANCEL
         elif self.ended:
@@ -216,7 +244,7 @@ class ClientSession(Session):
             if ack:
                 core.send(ack, path, "ACK", 0, again=True)
             return
-        dialog = self._dialog(response)
+        dialog = self._dialog_of(tag, response)
         path = dialog.path
         ack = self.compose_ack(dialog, self._cseq)
         self._forks[tag] = ack, path

@@ -40,10 +40,10 @@ from softswitch.sip.transaction import (
 )
 
 COOKIE = "z9hG4bK"  # branches without it come from RFC 2543
-ALLOWED = ("INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "INFO", "UPDATE")
+ALLOWED = ("INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "INFO", "UPDATE", "PRACK")
 IN_DIALOG = frozenset({*ALLOWED, "REFER", "MESSAGE", "NOTIFY"})
 OUT_OF_DIALOG = frozenset({"INVITE", "OPTIONS"})
-KNOWN = frozenset({*IN_DIALOG, "REGISTER", "SUBSCRIBE", "PUBLISH", "PRACK"})
+KNOWN = frozenset({*IN_DIALOG, "REGISTER", "SUBSCRIBE", "PUBLISH"})
 ANSWERED = (State.COMPLETED, State.ACCEPTED)  # a client transaction that gets a final response again
 
 CountKey = tuple[str, str, int]  # "in" or "out", method, status (0: a request)

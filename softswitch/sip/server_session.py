@@ -10,6 +10,7 @@ from softswitch.sip.compose import Reply, header_lines
 from softswitch.sip.dialog import Dialog
 from softswitch.sip.endpoint import Endpoint
 from softswitch.sip.message import SipRequest
+from softswitch.sip.provisional import ReliableProvisionals
 from softswitch.sip.session import Pairs, Session
 from softswitch.sip.transaction import Told, Transaction, ignore
 
@@ -34,6 +35,8 @@ class ServerSession(Session):
         self._transaction, self._reply = transaction, reply
         self._final = 0  # status of our final response
         self._goodbye = ""  # header lines for a BYE that waits for the ACK
+        self._provisionals = ReliableProvisionals(core, invite, transaction, self._send_provisional, self._missed_prack)
+        self._answer_due: tuple[Pairs, bytes] | None = None  # what `accept` was given, while a PRACK is awaited
         transaction.tell = self._told
         self.learn(invite)
 
@@ -44,12 +47,29 @@ class ServerSession(Session):
         self._respond(100)
 
     def progress(self, status: int, *, headers: Pairs = (), body: bytes = b"") -> None:
-        """101-199 with our tag. Ignored after the final response."""
-        self._respond(status, more=self.contact_line + header_lines(headers), body=body)
+        """101-199 with our tag, by RFC 3262 where the caller takes it so. Ignored after the final response.
+
+        Where its PRACK does not come the listener hears `on_unacknowledged`.
+        """
+        if self._final:
+            return
+        more = self.contact_line + header_lines(headers)
+        if self._provisionals.suits(body):
+            self.core.begin()
+            self._provisionals.put(status, self.core.capability_lines + more, body)
+            self.core.finish()
+        else:
+            self._respond(status, more=more, body=body)
 
     def accept(self, *, headers: Pairs = (), body: bytes = b"") -> None:
-        """200, repeated until the ACK comes; withheld by the guard, the caller gets 500 and the listener `on_dead`."""
+        """200, repeated until the ACK comes; withheld by the guard, the caller gets 500 and the listener `on_dead`.
+
+        Where a description in a provisional response still waits for its PRACK the 200 goes after that (RFC 3262 3).
+        """
         if self._final:
+            return
+        if self._provisionals.holds_answer:
+            self._answer_due = headers, body
             return
         self.core.begin()
         timer = self.timer.answer_lines(self.invite)
@@ -84,6 +104,19 @@ class ServerSession(Session):
         """Whether our 2xx is out."""
         return 200 <= self._final < 300
 
+    def takes_prack(self, request: SipRequest) -> bool:
+        """RFC 3262 3; a PRACK that comes after the final response is welcome too."""
+        return self._provisionals.acknowledged(request, self.invite.cseq.number)
+
+    def prack_answered(self) -> None:
+        """The next provisional response, or the 200, may go."""
+        if self._final:
+            return
+        self._provisionals.go_on()
+        if self._answer_due is not None:
+            headers, body = self._answer_due
+            self.accept(headers=headers, body=body)
+
     def acknowledged(self) -> None:
         """The wait for the ACK is over: a BYE that waited for it may go."""
         if self.hung_up and not self._repeaters:
@@ -114,17 +147,27 @@ class ServerSession(Session):
         self.core.emit(self, "on_cancelled", cancel)
         self._respond(487)
 
-    def _respond(self, status: int, reason: str | None = None, *, more: str = "", body: bytes = b"") -> None:
+    def _send_provisional(self, status: int, more: str, body: bytes) -> bool:
+        return self._respond(status, more=more, body=body) > 0
+
+    def _missed_prack(self) -> None:
+        """RFC 3262 3: 64*T1 without it; the INVITE is to be refused."""
+        self.core.emit(self, "on_unacknowledged", None)
+
+    def _respond(self, status: int, reason: str | None = None, *, more: str = "", body: bytes = b"") -> int:
+        """Returns the status sent, 0 where nothing was."""
         if self._final:
-            return
+            return 0
         core = self.core
         core.begin()
         tag = self.local_tag if status > 100 else ""
         sent = self.answer(self._transaction, self._reply, status, reason, tag=tag, more=more, body=body)
         if status >= 200:
             self._final = sent or 500
+            self._provisionals.stop()
             self._follow(status)
         core.finish()
+        return sent
 
     def _follow(self, wanted: int) -> None:
         """What the final response just sent brings with it."""

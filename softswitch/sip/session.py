@@ -180,6 +180,11 @@ class Session:
             self._receive_bye(request, transaction, reply)
         elif method == "OPTIONS":
             self.answer(transaction, reply, 200, more=self.core.capability_lines)
+        elif method == "PRACK" and not self.takes_prack(request):
+            self.answer(transaction, reply, 481)
+        elif method == "PRACK" and not request.body:
+            self.answer(transaction, reply, 200)
+            self.prack_answered()
         elif self.ended:
             self.answer(transaction, reply, 481)
         elif method != "INVITE" or self._may_reinvite(transaction, reply):
@@ -339,6 +344,15 @@ class Session:
     def answered_request(self, request: InDialogRequest) -> None:
         """It got its final response."""
         self._unanswered.remove(request)
+        if request.message.method == "PRACK":
+            self.prack_answered()
+
+    def takes_prack(self, request: SipRequest) -> bool:
+        """UAS: whether this PRACK acknowledges a provisional response of ours (RFC 3262 3)."""
+        return False
+
+    def prack_answered(self) -> None:
+        """UAS: the final response to a PRACK is out; what waited for it may go."""
 
     def finished_request(self, outgoing: OutgoingRequest, status: int) -> None:
         """Our request has its final response; 481 and 408 mean that the dialog is dead (12.2.1.2)."""

@@ -33,7 +33,7 @@ class SessionListener(Protocol):
         """The ACK for a 2xx of ours, of the first INVITE or a later one."""
 
     def on_unacknowledged(self) -> None:
-        """64*T1 passed without the ACK; `hang_up` is due."""
+        """64*T1 passed without the ACK, or (UAS) without the PRACK (RFC 3262 3); `hang_up` is due."""
 
     def on_bye(self, request: SipRequest) -> None:
         """The other side hung up; answered already."""

@@ -228,7 +228,7 @@ def test_a_method_nobody_knows_inside_a_dialog_is_refused() -> None:
     to = f"<sip:100@10.0.0.1>;tag={session.local_tag}"
     bench.responses()
     assert statuses(
-        bench.receive(request("PRACK", To=to, CSeq="2 PRACK", Via="SIP/2.0/UDP 10.0.0.9;branch=z9hG4bK2"))
+        bench.receive(request("PUBLISH", To=to, CSeq="2 PUBLISH", Via="SIP/2.0/UDP 10.0.0.9;branch=z9hG4bK2"))
     ) == [405]
     text = request("INFO", To=to, CSeq="3 INFO", Via="SIP/2.0/UDP 10.0.0.9;branch=z9hG4bK3", Require="x")
     assert statuses(bench.receive(text)) == [420]

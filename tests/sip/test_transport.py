@@ -157,6 +157,20 @@ def test_two_user_agents_call_over_real_sockets() -> None:
     asyncio.run(story())
 
 
+def test_what_the_stream_transport_loses_ends_the_call_with_503() -> None:
+    async def story() -> None:
+        async def nobody(session: ServerSession) -> None:
+            raise AssertionError
+
+        caller = UserAgent()
+        await caller.start([Listener("127.0.0.1", 0, "tcp")], nobody)
+        session = caller.invite(Hop("tcp", "127.0.0.1", 1), request_uri="sip:1@x", from_="<sip:a@x>", to="<sip:1@x>")
+        await Recorder(session).until("refused 503", 5)
+        await caller.stop()
+
+    asyncio.run(story())
+
+
 def test_the_alarm_rings_at_the_earliest_time_set() -> None:
     async def story() -> None:
         loop = asyncio.get_running_loop()

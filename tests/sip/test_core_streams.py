@@ -147,7 +147,7 @@ def test_timers_i_and_j_are_zero_over_tcp_and_g_is_not_set() -> None:
     session.reject(486)
     assert len(bench.sent()) == 1
     assert bench.pass_time(5) == []
-    bench.receive(ack(session))
+    bench.receive(ack(session).replace("z9hG4bKACK1", "z9hG4bKINVITE1"))
     assert not bench.core.transactions
 
 
@@ -246,7 +246,8 @@ def test_where_tcp_is_refused_udp_must_do() -> None:
     assert parsed(second).via.transport == "UDP"
     assert parsed(second).via.branch == parsed(invite).via.branch
     ((at, method),) = bench.pass_time(0.7)
-    assert (at, method) == (pytest.approx(0.6), "INVITE")
+    assert at == pytest.approx(0.6)
+    assert method == "INVITE"
     bench.core.transport_failed(second, 1)
     bench.tell()
     assert recorder.events == ["refused 503"]

@@ -44,6 +44,7 @@ from softswitch.routing.dialplan import Dialplan, load_dialplans
 from softswitch.routing.resolve import Resolver
 from softswitch.sip.addresses import Hop, Listener, LocalAddresses, bracketed
 from softswitch.sip.message import SipRequest
+from softswitch.sip.provisional import RELIABLE
 from softswitch.sip.server_session import ServerSession
 from softswitch.sip.session_timer import TIMER
 from softswitch.sip.stream_transport import StreamLimits
@@ -280,11 +281,11 @@ class Switch:
 
 
 def _user_agent(sip: SipSettings, transports: TransportFactory) -> UserAgent:
-    """With the session timer, unless it is off."""
+    """With PRACK, and with the session timer unless it is off."""
     timers = [TIMER] if sip.session_expires_s else []
     return UserAgent(
         transport_factory=transports,
-        supported=timers,
+        supported=[RELIABLE, *timers],
         timing=Timing(session_expires=sip.session_expires_s),
     )
 

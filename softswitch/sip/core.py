@@ -216,6 +216,8 @@ class SipCore:
         self.begin()
         if listener is None:
             listener = self.local.listener_for(destination) or 0
+        if destination.transport == "tls" and not destination.name:
+            destination = destination._replace(name=destination.host)  # holds for the whole dialog, wherever it goes
         call_id = f"{self.tokens()}@{self.local.hosts[listener]}"
         path = Path(destination, listener, large_by_tcp=large_by_tcp)
         session = ClientSession(self, path, self.tokens(), call_id, guard)

@@ -126,6 +126,18 @@ def test_a_request_over_tcp_is_never_repeated_and_still_given_up() -> None:
     assert not bench.core.transactions
 
 
+def test_whoever_answers_for_a_tls_trunk_must_have_the_trunks_certificate() -> None:
+    """RFC 5922 7.1: the name is that of the domain we called, not that of a Contact."""
+    bench = Bench()
+    session, _ = bench.invite(Hop("tls", "sbc.example", 5061))
+    (invite,) = bench.sent()
+    assert invite.path.hop.name == "sbc.example"
+    ok = make_response(parsed(invite), 200, to_tag="b", headers=[("Contact", "<sip:b@10.0.0.8:5071>")])
+    bench.receive(ok, TLS)
+    session.acknowledge()
+    assert bench.sent()[0].path.hop == Hop("tls", "10.0.0.8", 5071, "sbc.example")
+
+
 def test_timers_d_and_k_are_zero_over_tcp() -> None:
     """Table 4."""
     bench = Bench()

@@ -13,6 +13,7 @@ import contextlib
 import functools
 import gc
 import random
+import secrets
 import signal
 import time
 from collections import Counter
@@ -32,6 +33,8 @@ from softswitch.call.services import CallServices, CallSettings
 from softswitch.cdr_sinks.jsonl import JsonLines
 from softswitch.config import Config, SipSettings, split_address
 from softswitch.errors import ConfigError
+from softswitch.interconnect.proof import Proof
+from softswitch.interconnect.upkeep import Upkeep, account_of
 from softswitch.interfaces import CdrSink, Prompt
 from softswitch.logs import configure_logging
 from softswitch.media_drivers.null import NullDriver
@@ -43,6 +46,7 @@ from softswitch.retention import sweep
 from softswitch.routing.dialplan import Dialplan, load_dialplans
 from softswitch.routing.resolve import Resolver
 from softswitch.sip.addresses import Hop, Listener, LocalAddresses, bracketed
+from softswitch.sip.digest_server import Challenger
 from softswitch.sip.message import SipRequest
 from softswitch.sip.provisional import RELIABLE
 from softswitch.sip.server_session import ServerSession
@@ -51,7 +55,7 @@ from softswitch.sip.stream_transport import StreamLimits
 from softswitch.sip.timing import Timing
 from softswitch.sip.tls import Tls, TlsFiles
 from softswitch.sip.transport import TransportFactory, open_transport
-from softswitch.sip.user_agent import UserAgent
+from softswitch.sip.user_agent import Account, UserAgent
 from softswitch.stores.sqlite import open_sqlite
 
 SWEEP_EVERY_S = 3600.0
@@ -84,6 +88,7 @@ class Switch:
         self.tls = Tls(_tls_files(config.sip))
         self.user_agent = _user_agent(config.sip, _transports(config.sip, self.tls, self.connections))
         self.listeners = [Listener(one.host, one.port, one.transport, *one[3:]) for one in config.sip.listeners]
+        self.upkeep = Upkeep(self.user_agent, random.random)
         self.media_process, self.media = _media_parts(config)
         self.sip_addresses: list[tuple[str, int]] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -120,6 +125,14 @@ class Switch:
         trunk = self.dialplan.trunks.get(name)
         return [] if trunk is None else [Limit(("trunk", name), trunk.max_calls, trunk.calls_per_second)]
 
+    def _own_host(self) -> str:
+        """The host part of our own identities."""
+        return self.listeners[0].advertised_host or self.sip_addresses[0][0]
+
+    def account_of(self, name: str) -> Account | None:
+        """Who we are to a trunk."""
+        return account_of(self.dialplan.trunks.get(name))
+
     def _accept_source(self, hop: Hop) -> bool | None:
         if self.trunk_of(hop):
             return True
@@ -130,7 +143,7 @@ class Switch:
 
     def _services(self) -> CallServices:
         config = self.config
-        resolver = Resolver(self.store, lambda: self.dialplan, time.time, random.Random())
+        resolver = Resolver(self.store, lambda: self.dialplan, time.time, random.Random(), health=self.upkeep.states)
         hosts = {host for host, _ in self.sip_addresses} | {one.advertised_host for one in self.listeners}
         hosts |= {config.sip.advertised, config.media.bind, config.media.advertised}
         return CallServices(
@@ -146,8 +159,9 @@ class Switch:
             wall_clock=time.time,
             trunk_of=self.trunk_of,
             limits_of=self.limits_of,
+            account_of=self.account_of,
             own_hosts=frozenset(hosts - {""}),
-            settings=_call_settings(config, self.listeners[0].advertised_host or self.sip_addresses[0][0]),
+            settings=_call_settings(config, self._own_host()),
         )
 
     async def _handle(self, session: ServerSession) -> None:
@@ -166,6 +180,11 @@ class Switch:
         if recovered:
             log.warning("cdrs_recovered", count=recovered)
         self.user_agent.accept_source = self._accept_source
+        self.user_agent.authenticate = Proof(
+            lambda hop: self.dialplan.trunk_of(hop.host, hop.port),
+            Challenger(secrets.token_bytes(32), lambda: secrets.token_hex(8)),
+            lambda trunk, verdict: self.metrics.digest.labels(trunk, verdict).inc(),
+        )
         try:
             self.sip_addresses = await self.user_agent.start(self.listeners, self._handle, on_options=self._on_options)
         except OSError as error:
@@ -173,6 +192,7 @@ class Switch:
         self._b2bua = B2bua(self._services())  # wants to know the addresses; no INVITE is read before we wait again
         self._measure()
         self._spawn(self._sweep())
+        self.upkeep.follow(self.dialplan.trunks, self._own_host())
         await self._serve_operations()
         bound = zip(self.listeners, self.sip_addresses, strict=True)
         log.info("started", sip=[f"{one.transport}:{bracketed(host)}:{port}" for one, (host, port) in bound])
@@ -184,6 +204,7 @@ class Switch:
         media = self.media
         if isinstance(media, ServerDriver):
             metrics.media(lambda: msgspec.structs.asdict(media.totals))
+        metrics.trunks(self.upkeep.states.all, self.upkeep.registered)
         metrics.gauge("active_calls", "Calls that are up", lambda: len(self.registry))
         metrics.gauge("media_up", "1 while the media server is connected", lambda: float(self.media.up))
         metrics.gauge("draining", "1 while no new calls are taken", lambda: float(self.admission.draining))
@@ -226,6 +247,7 @@ class Switch:
             log.error("reload_refused", error=str(error), kept="the plan in use")
             return
         self.dialplan, self.prompts = dialplan, prompts
+        self.upkeep.follow(dialplan.trunks, self._own_host())
         self.metrics.reloads.labels("done").inc()
         log.info("reloaded", trunks=len(dialplan.trunks))
 
@@ -251,6 +273,7 @@ class Switch:
     async def stop(self) -> None:
         """Hang up what is left, write every CDR, close everything."""
         self.admission.draining = True
+        await self.upkeep.stop()
         await self.user_agent.stop()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(5.0):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 SipCounts = Mapping[tuple[str, str, int], int]
@@ -49,6 +49,9 @@ class Metrics:
             ["operation"],
             buckets=STORE_BUCKETS,
             registry=r,
+        )
+        self.digest = Counter(
+            "softswitch_digest_checks", "INVITEs that had to prove a password", ["trunk", "verdict"], registry=r
         )
         self.reloads = Counter("softswitch_dialplan_reloads", "Dialplan reloads by result", ["result"], registry=r)
 
@@ -96,6 +99,10 @@ class Metrics:
         """What happened to TCP and TLS connections of SIP, as `softswitch_sip_connections_total{event}`."""
         self.registry.register(_ConnectionCollector(counts))
 
+    def trunks(self, up: Callable[[], Mapping[str, bool]], registered: Callable[[], Mapping[str, bool]]) -> None:
+        """`softswitch_trunk_up{trunk}` of trunks with health checks, `softswitch_trunk_registered{trunk}` likewise."""
+        self.registry.register(_TrunkCollector(up, registered))
+
     def media(self, totals: Callable[[], Mapping[str, float]]) -> None:
         """The media server's own totals, each as `softswitch_media_<name>_total`."""
         self.registry.register(_MediaCollector(totals))
@@ -125,6 +132,21 @@ class _ConnectionCollector(Collector):
         for event, value in dict(self._counts()).items():
             family.add_metric([event], value)
         yield family
+
+
+class _TrunkCollector(Collector):
+    def __init__(self, up: Callable[[], Mapping[str, bool]], registered: Callable[[], Mapping[str, bool]]) -> None:
+        self._sources = (
+            ("softswitch_trunk_up", "1 while the trunk answers OPTIONS", up),
+            ("softswitch_trunk_registered", "1 while we are registered with the trunk", registered),
+        )
+
+    def collect(self) -> Iterable[Metric]:
+        for name, text, read in self._sources:
+            family = GaugeMetricFamily(name, text, labels=["trunk"])
+            for trunk, value in read().items():
+                family.add_metric([trunk], float(value))
+            yield family
 
 
 class _MediaCollector(Collector):

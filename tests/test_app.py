@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -18,15 +19,18 @@ from media.server import ServerSettings
 from softswitch.app import Switch, _media_parts
 from softswitch.config import Config
 from softswitch.errors import ConfigError
+from softswitch.interconnect.proof import Proof
 from softswitch.interfaces import App, Mode
 from softswitch.media_drivers.server import ServerDriver
+from softswitch.routing.fields import Secret
 from softswitch.sdp.offer_answer import local_offer
 from softswitch.sip.addresses import Hop
 from softswitch.sip.client_session import ClientSession
+from softswitch.sip.digest_server import Challenger
 from softswitch.sip.message import SipRequest, SipResponse
 from softswitch.sip.server_session import ServerSession
 from softswitch.sip.session import InDialogRequest
-from softswitch.sip.user_agent import UserAgent
+from softswitch.sip.user_agent import Account, UserAgent
 from softswitch.stores.provisioning import open_provisioning
 from softswitch.stores.sqlite import open_sqlite
 
@@ -64,7 +68,7 @@ class Phone:
         session.accept(body=OFFER)
         await asyncio.Event().wait()
 
-    def call(self, switch: tuple[str, int], dialled: str = X, caller: str = A) -> None:
+    def call(self, switch: tuple[str, int], dialled: str = X, caller: str = A, account: Account | None = None) -> None:
         """INVITE the switch at this address."""
         host, port = switch
         self.session = self.user_agent.invite(
@@ -73,6 +77,7 @@ class Phone:
             from_=f"<sip:{caller}@{host}>",
             to=f"<sip:{dialled}@{host}>",
             body=OFFER,
+            account=account,
         )
         self.session.listener = self
 
@@ -303,3 +308,50 @@ def test_media_settings_reach_the_media_server_we_start(tmp_path: Path) -> None:
         assert isinstance(driver, ServerDriver)
         assert driver.nat == nat
     assert _media_parts(config(tmp_path, media={"driver": "server", "server": "their.sock"}))[0] is None
+
+
+PROVING = """
+auth = "digest"
+auth_username = "phone"
+auth_password = "its own"
+username = "switch"
+password = "env:TEST_TRUNK_PASSWORD"
+health_s = 30.0
+register = true
+"""
+
+
+def test_each_side_proves_its_password_and_the_trunk_is_looked_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEST_TRUNK_PASSWORD", "from the environment")
+
+    async def story(switch: Switch, phone: Phone) -> None:
+        asked: list[str] = []
+        trunk = switch.dialplan.trunks["phone"]
+        phone.user_agent.authenticate = Proof(
+            lambda hop: dataclasses.replace(
+                trunk, auth="digest", username="switch", password=Secret("from the environment")
+            ),
+            Challenger(b"secret", lambda: "salt"),
+            lambda name, verdict: asked.append(verdict),
+        )
+        file = tmp_path / "dialplans" / "20-phone.toml"
+        file.write_text(file.read_text().replace("sources", PROVING.strip() + "\nsources"))
+        switch.reload()
+        phone.call(switch.sip_addresses[0], account=Account("phone", "its own"))
+        assert await phone.outcome == 200
+        assert asked == ["challenged", "accepted"]
+        text = (await ask(switch, "/metrics")).text
+        assert 'softswitch_digest_checks_total{trunk="phone",verdict="challenged"} 1.0' in text
+        assert 'softswitch_digest_checks_total{trunk="phone",verdict="accepted"} 1.0' in text
+        assert 'softswitch_trunk_up{trunk="phone"} 1.0' in text
+        assert 'softswitch_trunk_registered{trunk="phone"} 0.0' in text
+        assert 'method="REGISTER",status="405"' in text  # a phone is no registrar
+        outsider = Phone()
+        await outsider.start()
+        outsider.call(switch.sip_addresses[0], account=Account("phone", "guessed"))
+        assert await outsider.outcome == 401
+        await outsider.user_agent.stop()
+
+    run(tmp_path, story)

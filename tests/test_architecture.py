@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "softswitch.cdr_sinks": set(),
     "softswitch.media_drivers": {"media"},
     "softswitch.call": {"softswitch.sip", "softswitch.sdp", "softswitch.routing"},
+    "softswitch.interconnect": {"softswitch.sip", "softswitch.routing"},
     "softswitch.api": {"softswitch.call", "softswitch.routing", "softswitch.logs"},
     "softswitch.prompts": {"media"},
     "softswitch.metrics": set(),

@@ -54,3 +54,14 @@ def test_gauges_sip_and_media_are_read_when_asked_for() -> None:
     assert values['softswitch_sip_messages_total{direction="out",method="INVITE",status="200"}'] == 2
     assert values['softswitch_sip_retransmissions_total{direction="out",method="INVITE",status=""}'] == 1
     assert values["softswitch_media_packets_received_total"] == 50
+
+
+def test_trunks_and_their_proofs() -> None:
+    metrics = Metrics()
+    metrics.trunks(lambda: {"a": True, "b": False}, lambda: {"b": True})
+    metrics.digest.labels("a", "wrong").inc()
+    values = shown(metrics)
+    assert values['softswitch_trunk_up{trunk="a"}'] == 1
+    assert values['softswitch_trunk_up{trunk="b"}'] == 0
+    assert values['softswitch_trunk_registered{trunk="b"}'] == 1
+    assert values['softswitch_digest_checks_total{trunk="a",verdict="wrong"}'] == 1

@@ -155,6 +155,7 @@ def _invite(a: InboundLeg, b: OutboundLeg, target: Target, route: Route, service
         headers=[("P-Asserted-Identity", identity)],
         body=offered,
         large_by_tcp=target.large_by_tcp,
+        account=services.account_of(target.trunk),
         guard=LeakGuard([route.caller], services.foreign(a.session.source.host, target.host), services.metrics.leak),
     )
     b.start(session, offered)

@@ -157,7 +157,7 @@ def parse_dialplans(files: Mapping[str, str]) -> Dialplan:
         reading.read(name, files[name])
     if not reading.problems:  # else what a broken entry should have defined would be reported missing
         reading.check_references()
-        reading.check_sources()
+        reading.check_trunks()
     if reading.problems:
         place, message = reading.problems[0]
         more = "".join(f"\n{place}: {message}" for place, message in reading.problems[1:])
@@ -226,10 +226,11 @@ class _Reading:
             if entry.treatment is not None:
                 self._known(f"{place}.treatment", "treatment", entry.treatment, self.treatments)
 
-    def check_sources(self) -> None:
-        """No address may speak for two trunks."""
+    def check_trunks(self) -> None:
+        """The keys of each go together, and no address speaks for two trunks."""
         owners: dict[tuple[object, int | None], str] = {}
         for place, trunk in self.trunks.values():
+            self.problems += [(f"{place}.{key}", words) for key, words in trunk.problems()]
             for source in sources_of([trunk]):
                 owner = owners.setdefault((source.network, source.port), trunk.name)
                 if owner != trunk.name:
@@ -311,6 +312,8 @@ def _problem(place: str, detail: dict[str, Any], record: type) -> tuple[str, str
     if detail["type"].startswith("dataclass"):
         return place + path, f"expected a table, not {detail['input']!r}"
     words = detail["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
+    if "password" in key:
+        return place + path, words  # what stands there is nobody's business
     return place + path, f"{words}, not {detail['input']!r}"
 
 

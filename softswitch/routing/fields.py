@@ -6,8 +6,11 @@ Used by the records of numbers.py, trunks.py and dialplan.py; pydantic checks th
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
@@ -36,6 +39,34 @@ def network(value: object) -> Network:
         raise ValueError(f"expected an address or CIDR such as 192.0.2.0/24 ({error})") from None
 
 
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A password; no representation shows it."""
+
+    value: str = field(default="", repr=False)
+
+
+NO_SECRET = Secret()
+
+
+def secret(value: object) -> Secret:
+    """The password that `value` is, or that `env:NAME` or `file:PATH` leads to; no error tells it."""
+    if isinstance(value, Secret):
+        return value
+    text = value if isinstance(value, str) else ""
+    kind, colon, place = text.partition(":")
+    if colon and kind == "env":
+        text = os.environ.get(place, "")
+    elif colon and kind == "file":
+        try:
+            text = Path(place).read_text(encoding="utf-8").rstrip("\r\n")
+        except (OSError, UnicodeDecodeError):
+            text = ""
+    if not text or "\n" in text:
+        raise ValueError('expected a password, "env:NAME" of a variable that is set, or "file:PATH" of a readable file')
+    return Secret(text)
+
+
 Name = Annotated[str, AfterValidator(_matching(r"[A-Za-z0-9][\w.-]*", "a name of letters, digits, - . and _"))]
 Digits = Annotated[str, AfterValidator(_matching(r"[0-9]+", 'digits in quotes, such as "86"'))]
 MaybeDigits = Annotated[str, AfterValidator(_matching(r"[0-9]*", 'digits in quotes, or ""'))]
@@ -48,3 +79,8 @@ Length = Annotated[int, Field(strict=True, ge=1, le=18)]
 Seconds = Annotated[float, Field(strict=True, gt=0)]
 Flag = Annotated[bool, Field(strict=True)]
 CheckedNetwork = Annotated[Network, BeforeValidator(network)]
+CheckedSecret = Annotated[Secret, BeforeValidator(secret)]
+MaybeSeconds = Annotated[float, Field(strict=True, ge=0)]
+Expiry = Annotated[int, Field(strict=True, ge=60, le=2**31 - 1)]
+Word = Annotated[str, AfterValidator(_matching(r"[^\x00-\x20\x7f-\x9f\"\\]*", "text without spaces and quotes"))]
+Realm = Annotated[str, AfterValidator(_matching(r"[ -~]+", "printable ASCII characters"))]

@@ -11,27 +11,40 @@ import ipaddress
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Protocol
 
 from pydantic import ConfigDict
 
 from softswitch.interfaces import Target
 from softswitch.routing.fields import (
+    NO_SECRET,
     RECORD,
     CheckedNetwork,
+    CheckedSecret,
     Count,
+    Expiry,
     Flag,
     Host,
     MaybeDigits,
+    MaybeSeconds,
     Name,
     Network,
     Port,
+    Realm,
     Seconds,
+    Word,
 )
 from softswitch.routing.numbers import NumberForm, to_form
 
 if TYPE_CHECKING:
     from softswitch.routing.dialplan import Dialplan, RouteEntry, RouteTarget
+
+
+class Login(NamedTuple):
+    """A name and its password."""
+
+    username: str
+    password: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +55,10 @@ class Trunk:
     0 keeps the order of the route. `max_calls`, `calls_per_second`: 0 no limit. `number_prefix_in` is taken off what
     the trunk dials, `number_prefix` and `caller_id_prefix` are put before what it gets. `large_by_tcp`: of a UDP trunk,
     whether it takes requests of more than 1300 bytes by TCP.
+
+    `username` and `password` are ours there, for whatever it challenges. `auth` "digest": its INVITEs must prove
+    `auth_username` and `auth_password` (where not given: ours) in `realm`. `health_s`: seconds between OPTIONS, 0 none.
+    `register`: keep us registered there, `register_user` (`username`) being the user part of our Contact.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = RECORD
@@ -65,6 +82,37 @@ class Trunk:
     weight: Count = 0
     ring_s: Seconds = 60.0
     connect_s: Seconds = 8.0
+    username: Word = ""
+    password: CheckedSecret = NO_SECRET
+    auth: Literal["sources", "digest"] = "sources"
+    auth_username: Word = ""
+    auth_password: CheckedSecret = NO_SECRET
+    auth_algorithms: tuple[Literal["SHA-512-256", "SHA-256", "MD5"], ...] = ("SHA-256", "MD5")
+    realm: Realm = "softswitch"
+    health_s: MaybeSeconds = 0.0
+    register: Flag = False
+    register_user: Word = ""
+    register_expires_s: Expiry = 3600
+
+    def problems(self) -> list[tuple[str, str]]:
+        """What does not fit together, as (key, what was expected)."""
+        found = []
+        if bool(self.username) != bool(self.password.value):
+            found.append(("password" if self.username else "username", "expected: username and password go together"))
+        if bool(self.auth_username) != bool(self.auth_password.value):
+            found.append(("auth_username", "expected: auth_username and auth_password go together"))
+        if self.auth == "digest" and not (self.proves.username and self.auth_algorithms and self.sources):
+            found.append(("auth", "expected with digest: sources, a username with its password, and an algorithm"))
+        if self.register and not self.username:
+            found.append(("register", "expected with it: username and password"))
+        return found
+
+    @property
+    def proves(self) -> Login:
+        """What its INVITEs must prove where `auth` is digest."""
+        if self.auth_username:
+            return Login(self.auth_username, self.auth_password.value)
+        return Login(self.username, self.password.value)
 
     def __post_init__(self) -> None:
         """Fill in the port that goes with the transport (RFC 3261 19.1.2)."""

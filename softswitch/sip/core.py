@@ -46,6 +46,9 @@ OUT_OF_DIALOG = frozenset({"INVITE", "OPTIONS"})
 KNOWN = frozenset({*IN_DIALOG, "REGISTER", "SUBSCRIBE", "PUBLISH"})
 ANSWERED = (State.COMPLETED, State.ACCEPTED)  # a client transaction that gets a final response again
 
+# Of an INVITE outside dialogs, its source and the time: the answer that refuses or challenges it (a status and header
+# lines), None where it may go on.
+Authenticate = Callable[[SipRequest, Hop, float], tuple[int, str] | None]
 CountKey = tuple[str, str, int]  # "in" or "out", method, status (0: a request)
 Merged = tuple[str, str | None, int]  # Call-ID, From tag and CSeq
 _NO_CALL: tuple[Merged, str] = (("", None, 0), "")
@@ -98,6 +101,7 @@ class SipCore:
         self.now = 0.0
         self.draining = False  # new calls get 503
         self.accept_source: Callable[[Hop], bool | None] = lambda source: True
+        self.authenticate: Authenticate = lambda request, source, now: None
         self.on_options: Callable[[SipRequest, Hop], int] = lambda request, source: 200
         self.transactions: dict[object, Transaction] = {}
         self.sessions: dict[str, Session] = {}  # by our tag
@@ -378,6 +382,8 @@ class SipCore:
         if not accepted:
             if accepted is not None:
                 self._answer(request, path, 403)
+        elif method == "INVITE" and (asked := self.authenticate(request, path.hop, self.now)) is not None:
+            self._answer(request, path, *asked)
         elif request.to.tag:
             self._answer(request, path, 481)
         elif method not in OUT_OF_DIALOG:

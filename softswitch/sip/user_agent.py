@@ -15,7 +15,7 @@ from typing import Any
 from softswitch.sip.addresses import Hop, Listener, Path
 from softswitch.sip.client_session import ClientSession
 from softswitch.sip.compose import header_lines
-from softswitch.sip.core import CountKey, Datagram, NewCall, SipCore
+from softswitch.sip.core import Authenticate, CountKey, Datagram, NewCall, SipCore
 from softswitch.sip.digest import Account
 from softswitch.sip.grammar import escape
 from softswitch.sip.lone_request import Series, send_lone
@@ -55,7 +55,8 @@ class UserAgent:
     """One SIP endpoint on one or more local addresses.
 
     `accept_source` is asked about the source of each request outside a dialog: True takes it, False answers 403, None
-    drops it in silence. `advertised_host` stands in Via and Contact of listeners that advertise nothing of their own.
+    drops it in silence. `authenticate` is then asked about each INVITE outside a dialog: see `core.Authenticate`.
+    `advertised_host` stands in Via and Contact of listeners that advertise nothing of their own.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class UserAgent:
     ) -> None:
         """`drain_s` bounds how long `stop` waits for the answers to its BYEs."""
         self.accept_source: Callable[[Hop], bool | None] = lambda source: True
+        self.authenticate: Authenticate = lambda request, source, now: None
         self._product, self._supported, self._advertised_host = product, supported, advertised_host
         self._timing, self._transport_factory, self._tokens, self._drain_s = timing, transport_factory, tokens, drain_s
         self._core: SipCore | None = None
@@ -113,6 +115,7 @@ class UserAgent:
             timing=self._timing,
         )
         self._core.accept_source = self._accepts
+        self._core.authenticate = self._authenticates
         self._core.on_options = on_options
         return list(addresses)
 
@@ -222,6 +225,9 @@ class UserAgent:
         return self.core.retransmissions
 
     # Driving the core
+
+    def _authenticates(self, request: SipRequest, source: Hop, now: float) -> tuple[int, str] | None:
+        return self.authenticate(request, source, now)
 
     def _accepts(self, source: Hop) -> bool | None:
         return self.accept_source(source)

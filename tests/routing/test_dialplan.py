@@ -231,3 +231,28 @@ def test_barring_may_be_left_out() -> None:
     dialplan = parse_dialplans({"10.toml": '[numbers]\ncountry_code = "86"'})
     assert dialplan.barring.international_callers
     assert dialplan.route_for(A, "unknown") is None
+
+
+@pytest.mark.parametrize("wrong", ['"secret\\nvalue"', '{ text = "secret" }'])
+def test_no_error_shows_a_password(wrong: str) -> None:
+    (error,) = errors(f'{TRUNK}username = "us"\npassword = {wrong}\n')
+    assert error.startswith("90.toml: trunk[lab].password: expected a password")
+    assert "secret" not in error
+
+
+@pytest.mark.parametrize(
+    ("keys", "key"),
+    [
+        ('username = "us"', "password"),
+        ('password = "x"', "username"),
+        ('auth_password = "x"', "auth_username"),
+        ('auth_username = "x"', "auth_username"),
+        ("register = true", "register"),
+        ('sources = ["192.0.2.1"]\nauth = "digest"', "auth"),
+        ('username = "us"\npassword = "x"\nauth = "digest"', "auth"),
+        ('username = "us"\npassword = "x"\nauth = "digest"\nsources = ["::1"]\nauth_algorithms = []', "auth"),
+    ],
+)
+def test_keys_of_a_trunk_that_need_each_other(keys: str, key: str) -> None:
+    (error,) = errors(f"{TRUNK}{keys}\n")
+    assert error.startswith(f"90.toml: trunk[lab].{key}: expected")

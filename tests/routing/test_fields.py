@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -36,6 +37,10 @@ def test_anything_else_is_no_network_and_the_error_shows_the_form(value: object)
         (fields.Length, 11, "11", "valid integer"),
         (fields.Seconds, 8, 0, "greater than 0"),
         (fields.Flag, True, "yes", "valid boolean"),
+        (fields.MaybeSeconds, 0, -1, "greater than or equal to 0"),
+        (fields.Expiry, 3600, 59, "greater than or equal to 60"),
+        (fields.Word, "us-1@example", 'a"b', "without spaces and quotes"),
+        (fields.Realm, "My carrier", "ä", "printable ASCII"),
     ],
 )
 def test_each_kind_takes_the_good_and_names_what_it_expected_for_the_bad(
@@ -45,3 +50,25 @@ def test_each_kind_takes_the_good_and_names_what_it_expected_for_the_bad(
     assert adapter.validate_python(good) == good
     with pytest.raises(ValidationError, match=words):
         adapter.validate_python(bad)
+
+
+def test_a_password_is_read_from_where_it_is_kept_and_shown_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRUNK_PASSWORD", "from env")
+    (tmp_path / "password").write_text("from file\n", encoding="utf-8")
+    for text, value in (
+        ("pl:ain", "pl:ain"),
+        ("env:TRUNK_PASSWORD", "from env"),
+        (f"file:{tmp_path / 'password'}", "from file"),
+    ):
+        kept = fields.secret(text)
+        assert kept.value == value
+        assert value not in repr(kept) + str(kept)
+        assert fields.secret(kept) == kept
+
+
+@pytest.mark.parametrize("value", ["", "env:SOFTSWITCH_NO_SUCH_VARIABLE", "file:/no/such/file", "two\nlines", 7])
+def test_a_password_that_is_not_there_is_an_error(value: object) -> None:
+    with pytest.raises(ValueError, match="expected a password"):
+        fields.secret(value)

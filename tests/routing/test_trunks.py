@@ -120,3 +120,11 @@ def test_the_technical_prefix_of_a_trunk_is_taken_off() -> None:
     trunk = trunks('number_prefix_in = "9"').trunks["t0"]
     assert without_prefix(trunk, "913800000001") == "13800000001"
     assert without_prefix(trunk, "13800000001") == "13800000001"
+
+
+def test_a_trunk_proves_its_own_login_or_where_it_has_none_ours() -> None:
+    ours = 'username = "us"\npassword = "hidden1"\nauth = "digest"\nsources = ["192.0.2.1"]\n'
+    assert trunks(ours).trunks["t0"].proves == ("us", "hidden1")
+    theirs = ours + 'auth_username = "them"\nauth_password = "hidden2"\n'
+    assert trunks(theirs).trunks["t0"].proves == ("them", "hidden2")
+    assert "hidden" not in repr(trunks(theirs).trunks["t0"])

@@ -1,0 +1,40 @@
+"""Asks the INVITEs of a trunk with `auth = "digest"` for its password, and tells metrics and the log what came of it.
+
+RFC 3261 22.4. Called by the user agent before anything else is done about an INVITE. The arithmetic and the memory are
+`sip.digest_server`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import structlog
+
+from softswitch.routing.trunks import Trunk
+from softswitch.sip.addresses import Hop
+from softswitch.sip.digest import Account
+from softswitch.sip.digest_server import Challenger, Protected
+from softswitch.sip.message import SipRequest
+
+log = structlog.get_logger(__name__)
+
+
+class Proof:
+    """Implements `sip.core.Authenticate`. `count` is told (trunk, verdict)."""
+
+    def __init__(
+        self, trunk_at: Callable[[Hop], Trunk | None], challenger: Challenger, count: Callable[[str, str], None]
+    ) -> None:
+        self._trunk_at, self._challenger, self._count = trunk_at, challenger, count
+
+    def __call__(self, request: SipRequest, source: Hop, now: float) -> tuple[int, str] | None:
+        """The answer where the INVITE may not go on."""
+        trunk = self._trunk_at(source)
+        if trunk is None or trunk.auth != "digest":
+            return None
+        protected = Protected(Account(*trunk.proves), trunk.realm, trunk.auth_algorithms)
+        outcome = self._challenger.judge(request, source.host, protected, now)
+        self._count(trunk.name, outcome.verdict)
+        if outcome.verdict == "wrong":
+            log.warning("digest_wrong", trunk=trunk.name, source=source.host)
+        return (outcome.status, outcome.lines) if outcome.status else None

@@ -1,0 +1,90 @@
+"""Starts and ends what each trunk of the dialplan asks for: health checks and registrations.
+
+Called by app.py at the start, at every reload and at the end. It holds the tasks, and knows nothing of SIP itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
+
+from softswitch.interconnect.health import TrunkStates, check_health
+from softswitch.interconnect.peer import Peer
+from softswitch.interconnect.registration import Registration
+from softswitch.routing.trunks import Trunk
+from softswitch.sip.addresses import Hop, bracketed
+from softswitch.sip.digest import Account
+from softswitch.sip.grammar import escape
+from softswitch.sip.uri import USER_SAFE
+from softswitch.sip.user_agent import UserAgent
+
+
+class Upkeep:
+    """The trunks that are looked after; `states` is what routing may ask."""
+
+    def __init__(self, user_agent: UserAgent, chance: Callable[[], float]) -> None:
+        self.states = TrunkStates()
+        self._user_agent, self._chance = user_agent, chance
+        self._trunks: dict[str, Trunk] = {}
+        self._tasks: dict[str, list[asyncio.Task[None]]] = {}
+        self._registrations: dict[str, Registration] = {}
+        self._leaving: set[asyncio.Task[None]] = set()
+
+    def follow(self, trunks: Mapping[str, Trunk], own_host: str) -> None:
+        """From now on these are the trunks; those that did not change go on undisturbed."""
+        for name, trunk in list(self._trunks.items()):
+            if trunks.get(name) != trunk:
+                self._leave(name)
+        for name, trunk in trunks.items():
+            if name not in self._trunks:
+                self._keep(trunk, own_host)
+
+    def registered(self) -> Mapping[str, bool]:
+        """Every trunk that we register with."""
+        return {name: one.registered for name, one in self._registrations.items()}
+
+    async def stop(self) -> None:
+        """End all checks and take all registrations back."""
+        for name in list(self._trunks):
+            self._leave(name)
+        await asyncio.gather(*self._leaving, return_exceptions=True)
+
+    def _keep(self, trunk: Trunk, own_host: str) -> None:
+        self._trunks[trunk.name] = trunk
+        peer = self._peer(trunk, own_host)
+        if trunk.health_s:
+            self._spawn(trunk.name, check_health(peer, trunk.health_s, self.states))
+        if trunk.register:
+            registration = Registration(
+                peer, trunk.register_user or trunk.username, trunk.register_expires_s, self._chance
+            )
+            self._registrations[trunk.name] = registration
+            self._spawn(trunk.name, registration.keep())
+
+    def _leave(self, name: str) -> None:
+        del self._trunks[name]
+        for task in self._tasks.pop(name, []):
+            task.cancel()
+        self.states.forget(name)
+        registration = self._registrations.pop(name, None)
+        if registration is not None:
+            leaving = asyncio.get_running_loop().create_task(registration.leave())
+            self._leaving.add(leaving)
+            leaving.add_done_callback(self._leaving.discard)
+
+    def _peer(self, trunk: Trunk, own_host: str) -> Peer:
+        account = account_of(trunk)
+        user, host = (trunk.username, trunk.host) if trunk.register else ("softswitch", own_host)
+        hop = Hop(trunk.transport, trunk.host, trunk.port)
+        identity = f"sip:{escape(user, USER_SAFE)}@{bracketed(host)}"
+        return Peer(trunk.name, hop, identity, self._user_agent, account)
+
+    def _spawn(self, name: str, story: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(story)
+        self._tasks.setdefault(name, []).append(task)
+
+
+def account_of(trunk: Trunk | None) -> Account | None:
+    """Who we are to this trunk, None where it never asks."""
+    return Account(trunk.username, trunk.password.value) if trunk is not None and trunk.username else None

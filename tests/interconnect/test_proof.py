@@ -1,0 +1,114 @@
+"""INVITEs of trunks with `auth = "digest"` (RFC 3261 22.4), seen by a scripted trunk at the core's own door."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+import structlog.testing
+
+from softswitch.interconnect.proof import Proof
+from softswitch.sip.digest import Account, Credentials, answer, strongest
+from softswitch.sip.digest_server import Challenger
+from softswitch.sip.message import SipResponse
+from tests.routing.scene import plan
+from tests.support.peer import OFFER, Peer
+from tests.support.recorder import SWITCH, Switch, play
+from tests.support.wire import Wire
+
+URI = "sip:100@10.0.0.1"
+TRUNKS = plan(
+    """
+[[trunk]]
+name = "proving"
+host = "10.0.0.9"
+sources = ["10.0.0.9/32"]
+auth = "digest"
+auth_username = "them"
+auth_password = "secret"
+[[trunk]]
+name = "trusted"
+host = "10.0.0.8"
+sources = ["10.0.0.8/32"]
+"""
+)
+THEM = Account("them", "secret")
+
+
+def guarded(switch: Switch) -> Counter[tuple[str, str]]:
+    counts: Counter[tuple[str, str]] = Counter()
+    switch.agent.authenticate = Proof(
+        lambda hop: TRUNKS.trunk_of(hop.host, hop.port),
+        Challenger(b"secret", lambda: "salt"),
+        lambda trunk, verdict: counts.update([(trunk, verdict)]),
+    )
+    return counts
+
+
+def proof(refused: SipResponse, account: Account = THEM) -> Credentials:
+    (challenge,) = strongest(refused.headers.all("WWW-Authenticate"))
+    return answer(challenge, account, "INVITE", URI, cnonce="c")
+
+
+async def challenged(phone: Peer) -> SipResponse:
+    phone.send(phone.invite(URI, body=OFFER), to=SWITCH)
+    refused = await phone.receive_response(401)
+    phone.send(phone.ack(refused))
+    return refused
+
+
+def test_a_call_begins_only_when_the_password_is_proved() -> None:
+    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
+        counts = guarded(switch)
+        refused = await challenged(phone)
+        assert refused.to.tag and not switch.calls
+        phone.remote = f"<{URI}>"
+        phone.send(phone.invite(URI, body=OFFER, headers=[("Authorization", str(proof(refused)))]))
+        session, _ = await switch.arrived()
+        session.reject(486)
+        phone.send(phone.ack(await phone.receive_response(486)))
+        assert counts == {("proving", "challenged"): 1, ("proving", "accepted"): 1}
+
+    play(story)
+
+
+@pytest.mark.parametrize("account", [Account("them", "wrong"), Account("nobody", "secret")])
+def test_who_proves_nothing_right_is_asked_again_and_noted(account: Account) -> None:
+    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
+        counts = guarded(switch)
+        refused = await challenged(phone)
+        with structlog.testing.capture_logs() as logs:
+            phone.send(phone.invite(URI, headers=[("Authorization", str(proof(refused, account)))]))
+            again = await phone.receive_response(401)
+        assert not strongest(again.headers.all("WWW-Authenticate"))[0].stale
+        assert [(entry["event"], entry["trunk"], entry["source"]) for entry in logs] == [
+            ("digest_wrong", "proving", "10.0.0.9")
+        ]
+        assert counts["proving", "wrong"] == 1 and not switch.calls
+
+    play(story)
+
+
+def test_malformed_credentials_are_answered_400() -> None:
+    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
+        guarded(switch)
+        phone.send(phone.invite(URI, headers=[("Authorization", 'Digest realm="softswitch"')]), to=SWITCH)
+        await phone.receive_response(400)
+
+    play(story)
+
+
+def test_a_trunk_that_is_known_by_its_address_is_not_asked_nor_is_anything_but_a_new_call() -> None:
+    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
+        counts = guarded(switch)
+        trusted = Peer(wire, ("10.0.0.8", 5060))
+        trusted.send(trusted.invite(URI), to=SWITCH)
+        session, _ = await switch.arrived()
+        session.reject(486)
+        trusted.send(trusted.ack(await trusted.receive_response(486)))
+        phone.remote, phone.target = f"<{URI}>", URI
+        phone.send(phone.request("OPTIONS"), to=SWITCH)
+        await phone.receive_response(200)
+        assert not counts
+
+    play(story)

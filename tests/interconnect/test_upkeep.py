@@ -1,0 +1,73 @@
+"""What the trunks of a dialplan ask for is started, left alone, changed and ended with them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from softswitch.interconnect.upkeep import Upkeep, account_of
+from softswitch.routing.trunks import Trunk
+from softswitch.sip.digest import Account
+from tests.routing.scene import plan
+from tests.support.peer import Peer
+from tests.support.recorder import Switch, play
+from tests.support.wire import Wire
+
+CHECKED = "health_s = 30.0"
+REGISTERED = 'register = true\nusername = "user"\npassword = "secret"'
+
+
+def trunks(**options: str) -> Mapping[str, Trunk]:
+    return plan(
+        "".join(f'[[trunk]]\nname = "{name}"\nhost = "10.0.0.9"\n{text}\n' for name, text in options.items())
+    ).trunks
+
+
+async def answer(phone: Peer, method: str) -> str:
+    request = await phone.receive_request(method)
+    phone.send(phone.response(request, 200))
+    await asyncio.sleep(0.001)
+    return request.headers.get("Expires") or request.from_.uri
+
+
+def test_checks_and_registrations_begin_and_end_with_their_trunks() -> None:
+    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
+        upkeep = Upkeep(switch.agent, lambda: 1.0)
+        first = trunks(checked=CHECKED, registered=REGISTERED, plain="")
+        upkeep.follow(first, "10.0.0.1")
+        assert await answer(phone, "OPTIONS") == "sip:softswitch@10.0.0.1"
+        assert await answer(phone, "REGISTER") == "3600"
+        assert (upkeep.states.all(), upkeep.registered()) == ({"checked": True}, {"registered": True})
+        upkeep.follow(trunks(checked=CHECKED, registered=REGISTERED, plain="", more=""), "10.0.0.1")
+        await phone.silence(1)  # nothing changed for these two
+        upkeep.follow(trunks(registered=REGISTERED + "\nregister_expires_s = 600"), "10.0.0.1")
+        assert upkeep.states.all() == {}
+        assert sorted([await answer(phone, "REGISTER"), await answer(phone, "REGISTER")]) == ["0", "600"]
+        stopping = asyncio.create_task(upkeep.stop())
+        assert await answer(phone, "REGISTER") == "0"
+        await stopping
+        assert upkeep.registered() == {}
+        await phone.silence(3000)
+
+    play(story)
+
+
+def test_identities_are_written_as_uris_allow() -> None:
+    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
+        upkeep = Upkeep(switch.agent, lambda: 1.0)
+        upkeep.follow(trunks(one=REGISTERED.replace('user"', 'us%er"') + '\nregister_user = "400"'), "10.0.0.1")
+        register = await phone.receive_request("REGISTER")
+        assert register.to.uri == "sip:us%25er@10.0.0.9"
+        assert register.contact is not None and register.contact.uri == "sip:400@10.0.0.1:5060"
+        await upkeep.stop()
+        await asyncio.sleep(40)
+        phone.pending()
+
+    play(story)
+
+
+def test_accounts_are_those_of_trunks_with_a_username() -> None:
+    found = trunks(one='username = "us"\npassword = "secret"', two="")
+    assert account_of(found["one"]) == Account("us", "secret")
+    assert account_of(found["two"]) is None
+    assert account_of(None) is None

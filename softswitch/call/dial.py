@@ -21,6 +21,7 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 
 from softswitch.call.cdr import CallRecord
+from softswitch.call.early_media import SUPPORTED, may_be_heard
 from softswitch.call.hangup import CallEnded, hangup_scope, refusal
 from softswitch.call.leak_guard import LeakGuard
 from softswitch.call.leg import InboundLeg, OutboundLeg
@@ -152,7 +153,7 @@ def _invite(a: InboundLeg, b: OutboundLeg, target: Target, route: Route, service
         request_uri=f"sip:{target.user}@{where}",
         from_=identity,
         to=f"<sip:{target.user}@{host}>",
-        headers=[("P-Asserted-Identity", identity)],
+        headers=[("P-Asserted-Identity", identity), SUPPORTED],
         body=offered,
         large_by_tcp=target.large_by_tcp,
         account=services.account_of(target.trunk),
@@ -188,11 +189,11 @@ class CallerHears:
                 self.services.metrics.post_dial_delay(self.services.wall_clock() - record.get("call_in_at"))
             record.moment("alerting_at")
             record.state = "ringing"
-        early = bool(response.body) and b.read_answer(response)
+        early = bool(response.body) and b.read_answer(response) and may_be_heard(response)
         ringback = self._prompt(self.route.treatment.ringback)
         if ringback is not None and await self.a.early_media():
             self._play(ringback.path)
-        elif early and await self.a.early_media():
+        elif early and await self.a.early_media("sendrecv"):
             self._relay(b)
         elif response.status == 180 and self.relayed is not b:
             self._ringing()

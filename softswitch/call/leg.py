@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import structlog
 
 from softswitch.call.dtmf import info_digit
+from softswitch.call.early_media import authorisation
 from softswitch.call.hangup import Ending, q850_cause, reason_headers
 from softswitch.errors import FAILURES, NORMAL, CallRejected, Failure, MediaError, SipParseError
 from softswitch.interfaces import EndpointStatistics, MediaDriver, MediaEndpoint, RtpRemote
@@ -39,7 +40,6 @@ EXPIRED = {
     "callee": Failure(7506, 502, 102, "the callee's session was not refreshed in time"),
 }
 BAD_OFFER = Failure(7505, 400, 111, "the caller's session description is malformed")
-
 
 log = structlog.get_logger(__name__)
 
@@ -385,7 +385,7 @@ class InboundLeg(Leg):
         if not self.hears:
             self._session.progress(180)
 
-    async def early_media(self) -> bool:
+    async def early_media(self, direction: str = "sendonly") -> bool:
         """183 with our answer, so that the caller hears what we play or relay; False where the caller made no offer."""
         if self.hears:
             return True
@@ -393,7 +393,7 @@ class InboundLeg(Leg):
             return False
         await self.open_media()
         self._early = self._answer_offer(None)
-        self._session.progress(183, body=self._early)
+        self._session.progress(183, headers=authorisation(self._session.invite, direction), body=self._early)
         return True
 
     async def answer(self, codec: str | None = None) -> None:

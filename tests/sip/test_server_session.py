@@ -9,7 +9,7 @@ import pytest
 from softswitch.sip.server_session import ServerSession
 from softswitch.sip.session import LeakRefused
 from tests.support.peer import OFFER, Peer
-from tests.support.recorder import SWITCH, Recorder, Switch, play
+from tests.support.recorder import SWITCH, Recorder, Switch, hang_up, play, talk
 from tests.support.wire import Wire
 
 URI = "sip:100@10.0.0.1"
@@ -418,5 +418,41 @@ def test_an_answer_that_gets_lost_and_an_ack_that_gets_lost_are_repaired() -> No
         await recorder.until("ACK")
         phone.send(phone.request("BYE"))
         await phone.receive(200)
+
+    play(story)
+
+
+@pytest.mark.parametrize("method", ["INVITE", "UPDATE", "INFO"])
+def test_an_unknown_extension_required_inside_the_dialog_is_named_and_the_call_goes_on(method: str) -> None:
+    """8.2.2.3."""
+
+    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
+        _, recorder = await talk(switch, phone)
+        phone.send(phone.request(method, headers=[("Require", "x-never, x-heard")]))
+        refused = await phone.receive_response(420)
+        assert refused.headers.get("Unsupported") == "x-never, x-heard"
+        if method == "INVITE":
+            phone.send(phone.ack(refused))
+        assert recorder.events == ["ACK"]
+        await hang_up(phone)
+
+    play(story)
+
+
+def test_ack_and_cancel_are_not_asked_what_they_require() -> None:
+    """8.2.2.3: a Require on them is to be ignored."""
+
+    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
+        phone.send(phone.invite("sip:100@10.0.0.1", body=OFFER), to=SWITCH)
+        session, recorder = await switch.arrived()
+        session.progress(180)
+        phone.send(phone.cancel(headers=[("Require", "x-never")]))
+        await phone.receive(200, ignoring=(180,))
+        refused = await phone.receive_response(487)
+        ack = phone.ack(refused)
+        ack.headers.add("Require", "x-never")
+        phone.send(ack)
+        await phone.silence(1)
+        assert recorder.events == ["cancelled"]
 
     play(story)

@@ -47,16 +47,18 @@ class CallPart:
     stranger: bool = False  # the caller's address is in no trunk of the dialplan
     transport: Literal["udp", "tcp"] = "udp"  # of the caller
     ipv6: bool = False  # all signalling goes by [::1]
+    digest: bool = False  # the caller's trunk must prove `caller` and `secret`
 
 
 @dataclass(frozen=True, slots=True)
 class TrunkPart:
-    """`[trunk]`: clocks and transport of the targets."""
+    """`[trunk]`: clocks and transport of the targets, and whether we have an account (`us`, `secret`) there."""
 
     __pydantic_config__ = STRICT
 
     ring_s: float = 20.0
     connect_s: float = 5.0
+    account: bool = False
     transport: Literal["udp", "tcp"] = "udp"
 
 

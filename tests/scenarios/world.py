@@ -145,11 +145,18 @@ def dialplan(places: Sequence[Place]) -> str:
         f'[[trunk]]\nname = "callers"\nhost = "127.{network}.0.1"\nsources = ["127.{network}.0.0/16", "::1/128"]\n'
     ]
     for place in places:
+        if place.scenario.call.digest:
+            blocks.append(
+                f'[[trunk]]\nname = "{place.scenario.name}-caller"\nhost = "{place.caller_ip}"\nauth = "digest"\n'
+                f'sources = ["{place.caller_ip}"]\nauth_username = "caller"\nauth_password = "secret"\n'
+                'auth_algorithms = ["MD5"]\n'  # all that SIPp 3.6 knows
+            )
         for target, (host, port) in enumerate(place.at[1:]):
             part = place.scenario.trunk
             blocks.append(
                 f'[[trunk]]\nname = "{place.trunk(target)}"\nhost = "{host.strip("[]")}"\nport = {port}\n'
                 f'transport = "{part.transport}"\nring_s = {part.ring_s}\nconnect_s = {part.connect_s}\n'
+                + ('username = "us"\npassword = "secret"\n' if part.account else "")
             )
         trunks = ", ".join(f'"{place.trunk(target)}"' for target in range(len(place.targets)))
         blocks.append(

@@ -48,9 +48,11 @@ from softswitch.routing.resolve import Resolver
 from softswitch.sip.addresses import Hop, Listener, LocalAddresses, bracketed
 from softswitch.sip.digest_server import Challenger
 from softswitch.sip.message import SipRequest
+from softswitch.sip.overload import Overload, OverloadLimits
 from softswitch.sip.provisional import RELIABLE
 from softswitch.sip.server_session import ServerSession
 from softswitch.sip.session_timer import TIMER
+from softswitch.sip.strangers import StrangerLimits, Strangers
 from softswitch.sip.stream_transport import StreamLimits
 from softswitch.sip.timing import Timing
 from softswitch.sip.tls import Tls, TlsFiles
@@ -59,6 +61,7 @@ from softswitch.sip.user_agent import Account, UserAgent
 from softswitch.stores.sqlite import open_sqlite
 
 SWEEP_EVERY_S = 3600.0
+SOURCES_KEPT = 4096  # addresses of which it is remembered whether they are a trunk's
 GARBAGE_THRESHOLDS = (100_000, 50, 100)  # objects are freed by their reference counts; cycles can wait
 
 log = structlog.get_logger(__name__)
@@ -86,7 +89,10 @@ class Switch:
         self.cdrs = CdrWriter(self.store, self._sinks())
         self.connections: Counter[str] = Counter()  # what happened to TCP and TLS connections
         self.tls = Tls(_tls_files(config.sip))
-        self.user_agent = _user_agent(config.sip, _transports(config.sip, self.tls, self.connections))
+        self.overload = Overload(_overload_limits(config), lambda: len(self.registry))
+        transports = _transports(config.sip, self.tls, self.connections)
+        self.user_agent = _user_agent(config.sip, transports, self.overload)
+        self._sources: tuple[Dialplan, dict[tuple[str, int], str]] = self.dialplan, {}
         self.listeners = [Listener(one.host, one.port, one.transport, *one[3:]) for one in config.sip.listeners]
         self.upkeep = Upkeep(self.user_agent, random.random)
         self.media_process, self.media = _media_parts(config)
@@ -117,8 +123,14 @@ class Switch:
 
     def trunk_of(self, hop: Hop) -> str:
         """Name of the trunk that sends from `hop`."""
-        trunk = self.dialplan.trunk_of(hop.host, hop.port)
-        return "" if trunk is None else trunk.name
+        dialplan, names = self._sources
+        if dialplan is not self.dialplan or len(names) >= SOURCES_KEPT:
+            self._sources = self.dialplan, (names := {})
+        name = names.get((hop.host, hop.port))
+        if name is None:  # asked for every message, so remembered
+            trunk = self.dialplan.trunk_of(hop.host, hop.port)
+            name = names[hop.host, hop.port] = "" if trunk is None else trunk.name
+        return name
 
     def limits_of(self, name: str) -> list[Limit]:
         """The limits of a trunk."""
@@ -201,6 +213,9 @@ class Switch:
         metrics = self.metrics
         metrics.sip(lambda: self.user_agent.counts, lambda: self.user_agent.retransmissions)
         metrics.connections(lambda: self.connections)
+        metrics.turned_away(lambda: self.user_agent.entrance.counts)
+        metrics.gauge("sip_banned_sources", "Sources that get no answer", lambda: len(self.user_agent.bans()))
+        metrics.gauge("event_loop_lag_seconds", "How late the event loop is", lambda: self.overload.lag_s)
         media = self.media
         if isinstance(media, ServerDriver):
             metrics.media(lambda: msgspec.structs.asdict(media.totals))
@@ -211,7 +226,8 @@ class Switch:
 
     async def _serve_operations(self) -> None:
         host, port = split_address(self.config.ops.listen)
-        app = operations_app(self.metrics.registry, self.registry, self.checks, mask=self.config.log.mask_numbers)
+        mask, bans = self.config.log.mask_numbers, self.user_agent.bans
+        app = operations_app(self.metrics.registry, self.registry, self.checks, bans, mask=mask)
         settings = uvicorn.Config(app, host=host, port=port, log_config=None, access_log=False, lifespan="off")
         self._http = _Operations(settings)
         self._http_task = asyncio.create_task(self._http.serve())
@@ -303,14 +319,23 @@ class Switch:
             await asyncio.sleep(SWEEP_EVERY_S)
 
 
-def _user_agent(sip: SipSettings, transports: TransportFactory) -> UserAgent:
+def _user_agent(sip: SipSettings, transports: TransportFactory, overload: Overload) -> UserAgent:
     """With PRACK, and with the session timer unless it is off."""
+    strangers = StrangerLimits(per_second=sip.stranger_rate, ban_after=sip.stranger_ban_after, ban_s=sip.stranger_ban_s)
     timers = [TIMER] if sip.session_expires_s else []
     return UserAgent(
         transport_factory=transports,
         supported=[RELIABLE, *timers],
         timing=Timing(session_expires=sip.session_expires_s),
+        strangers=Strangers(strangers),
+        overload=overload,
     )
+
+
+def _overload_limits(config: Config) -> OverloadLimits:
+    limits = config.limits
+    retry_after_s = int(limits.retry_after_s)
+    return OverloadLimits(lag_s=limits.max_lag_s, calls=limits.max_calls, retry_after_s=retry_after_s)
 
 
 def _tls_files(sip: SipSettings) -> TlsFiles:

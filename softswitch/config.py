@@ -173,6 +173,13 @@ class SipSettings(Section):
     unknown_source: Literal["drop", "refuse"] = Field(
         default="drop", description="an INVITE from no known trunk: `drop` is silence, `refuse` is 403"
     )
+    stranger_rate: float = Field(
+        default=2.0, description="messages a second that an unknown source may send; more are dropped unread", gt=0
+    )
+    stranger_ban_after: int = Field(
+        default=20, description="messages turned away within a minute that ban an unknown source", ge=1
+    )
+    stranger_ban_s: Seconds = Field(default=600, description="seconds that a ban lasts; trunks are never banned")
 
 
 class MediaSettings(Section):
@@ -263,6 +270,9 @@ class LimitSettings(Section):
     calls_per_second: float = Field(default=0.0, description="new calls a second; 0: no limit", ge=0)
     max_calls_per_app: int = Field(default=0, description="calls at once of one app; 0: no limit", ge=0)
     max_calls_per_x: int = Field(default=0, description="calls at once through one X; 0: no limit", ge=0)
+    max_lag_s: float = Field(
+        default=0.05, description="seconds that the event loop may be late before new calls get 503; 0: never", ge=0
+    )
     retry_after_s: int = Field(default=5, description="seconds in the Retry-After header of a 503", ge=1)
 
 

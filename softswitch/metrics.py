@@ -97,7 +97,13 @@ class Metrics:
 
     def connections(self, counts: Callable[[], Mapping[str, float]]) -> None:
         """What happened to TCP and TLS connections of SIP, as `softswitch_sip_connections_total{event}`."""
-        self.registry.register(_ConnectionCollector(counts))
+        text = "TCP and TLS connections"
+        self.registry.register(_ByLabelCollector("softswitch_sip_connections", text, "event", counts))
+
+    def turned_away(self, counts: Callable[[], Mapping[str, float]]) -> None:
+        """SIP messages that got no further than the entrance, as `softswitch_sip_turned_away_total{why}`."""
+        text = "SIP messages turned away before they were read"
+        self.registry.register(_ByLabelCollector("softswitch_sip_turned_away", text, "why", counts))
 
     def trunks(self, up: Callable[[], Mapping[str, bool]], registered: Callable[[], Mapping[str, bool]]) -> None:
         """`softswitch_trunk_up{trunk}` of trunks with health checks, `softswitch_trunk_registered{trunk}` likewise."""
@@ -123,14 +129,14 @@ class _SipCollector(Collector):
             yield family
 
 
-class _ConnectionCollector(Collector):
-    def __init__(self, counts: Callable[[], Mapping[str, float]]) -> None:
-        self._counts = counts
+class _ByLabelCollector(Collector):
+    def __init__(self, name: str, text: str, label: str, counts: Callable[[], Mapping[str, float]]) -> None:
+        self._name, self._text, self._label, self._counts = name, text, label, counts
 
     def collect(self) -> Iterable[Metric]:
-        family = CounterMetricFamily("softswitch_sip_connections", "TCP and TLS connections", labels=["event"])
-        for event, value in dict(self._counts()).items():
-            family.add_metric([event], value)
+        family = CounterMetricFamily(self._name, self._text, labels=[self._label])
+        for value_of_label, value in dict(self._counts()).items():
+            family.add_metric([value_of_label], value)
         yield family
 
 

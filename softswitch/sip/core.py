@@ -20,6 +20,7 @@ from softswitch.sip.client_session import ClientSession
 from softswitch.sip.compose import Reply, header_lines
 from softswitch.sip.digest import Account
 from softswitch.sip.endpoint import Listening, PendingResponse
+from softswitch.sip.labels import KNOWN, folded, folded_status
 from softswitch.sip.message import REASONS, SipRequest, SipResponse, UnacceptableRequest, parse_message, validate
 from softswitch.sip.refusal import refusal
 from softswitch.sip.server_session import ServerSession
@@ -43,7 +44,6 @@ COOKIE = "z9hG4bK"  # branches without it come from RFC 2543
 ALLOWED = ("INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "INFO", "UPDATE", "PRACK")
 IN_DIALOG = frozenset({*ALLOWED, "REFER", "MESSAGE", "NOTIFY"})
 OUT_OF_DIALOG = frozenset({"INVITE", "OPTIONS"})
-KNOWN = frozenset({*IN_DIALOG, "REGISTER", "SUBSCRIBE", "PUBLISH"})
 ANSWERED = (State.COMPLETED, State.ACCEPTED)  # a client transaction that gets a final response again
 
 # Of an INVITE outside dialogs, its source and the time: the answer that refuses or challenges it (a status and header
@@ -144,10 +144,10 @@ class SipCore:
         try:
             validate(message)
             if isinstance(message, SipRequest):
-                self.counts["in", message.method, 0] += 1
+                self.counts["in", folded(message.method), 0] += 1
                 self._receive_request(message, path)
             else:
-                self.counts["in", message.cseq.method, message.status] += 1
+                self.counts["in", folded(message.cseq.method), folded_status(message.status)] += 1
                 self._receive_response(message)
         except SipParseError as error:
             self._refuse_malformed(message, error, path)
@@ -262,7 +262,7 @@ class SipCore:
         again: bool = False,
     ) -> None:
         """Queue a datagram and count it."""
-        key = "out", method, status
+        key = "out", folded(method), status
         self.counts[key] += 1
         if again:
             self.retransmissions[key] += 1
@@ -317,7 +317,7 @@ class SipCore:
         if transaction is None or transaction.machine not in (INVITE_CLIENT, CLIENT):
             return
         if transaction.state in ANSWERED and response.status >= 200:
-            self.retransmissions["in", transaction.method, response.status] += 1
+            self.retransmissions["in", folded(transaction.method), folded_status(response.status)] += 1
         transaction.receive_response(response, self.now)
 
     # Requests
@@ -327,7 +327,7 @@ class SipCore:
         transaction = self.transactions.get(key)
         if transaction is not None and request.method != "CANCEL":
             if request.method != "ACK":
-                self.retransmissions["in", request.method, 0] += 1
+                self.retransmissions["in", folded(request.method), 0] += 1
             transaction.receive_request(request, self.now)
             return
         tag = request.to.tag

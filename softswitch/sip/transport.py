@@ -1,19 +1,21 @@
 """All of SIP's transports as one: UDP here, TCP and TLS by the stream transport; and the one timer of the whole core.
 
-RFC 3261 18. Called by the user agent. It moves messages and never looks into one.
+RFC 3261 18. Called by the user agent. It moves messages and looks into one only to tell what begins a new call.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Protocol
 
 from softswitch.sip.addresses import Hop, Listener
 from softswitch.sip.core import Datagram
+from softswitch.sip.glance import begins_call
 from softswitch.sip.stream_transport import StreamLimits, StreamTransport
 from softswitch.sip.timing import NEVER
 from softswitch.sip.tls import Tls
@@ -136,14 +138,23 @@ class SocketTransport:
         self.on_lost(datagram)
 
     def _read(self, sock: socket.socket, listener: int) -> None:
-        for _ in range(DATAGRAMS_PER_WAKE):
-            try:
-                data, address = sock.recvfrom(LARGEST_DATAGRAM)
-            except OSError:  # nothing left, or the ICMP error of an earlier send
-                return
-            self._receive(data, Hop("udp", address[0], address[1]), listener)
+        """Pass on what has come: first what belongs to calls that are there, then what begins new ones."""
+        for data, source in sorted(_waiting(sock), key=_begins_call):  # stable: else as they came
             if not self._sockets:
                 return  # closed by what it received
+            self._receive(data, source, listener)
+
+
+def _waiting(sock: socket.socket) -> Iterator[tuple[bytes, Hop]]:
+    """What the system holds for us, up to a limit; it ends also at the ICMP error of an earlier send."""
+    with contextlib.suppress(OSError):
+        for _ in range(DATAGRAMS_PER_WAKE):
+            data, address = sock.recvfrom(LARGEST_DATAGRAM)
+            yield data, Hop("udp", address[0], address[1])
+
+
+def _begins_call(arrived: tuple[bytes, Hop]) -> bool:
+    return begins_call(arrived[0])
 
 
 class Alarm:

@@ -17,11 +17,14 @@ from softswitch.sip.client_session import ClientSession
 from softswitch.sip.compose import header_lines
 from softswitch.sip.core import Authenticate, CountKey, Datagram, NewCall, SipCore
 from softswitch.sip.digest import Account
+from softswitch.sip.entrance import Entrance
 from softswitch.sip.grammar import escape
 from softswitch.sip.lone_request import Series, send_lone
 from softswitch.sip.message import SipRequest, SipResponse
+from softswitch.sip.overload import Overload
 from softswitch.sip.server_session import ServerSession
 from softswitch.sip.session import Guard, InDialogRequest, LeakRefused, Session, SessionListener
+from softswitch.sip.strangers import Strangers
 from softswitch.sip.timing import Timing
 from softswitch.sip.transport import Alarm, Transport, TransportFactory, open_transport
 from softswitch.sip.uri import USER_SAFE
@@ -43,6 +46,8 @@ __all__ = [
 ]
 
 log = logging.getLogger(__name__)
+
+LAG_EVERY_S = 0.02  # how often the event loop's lag is measured
 
 OnInvite = Callable[[ServerSession], Coroutine[Any, Any, None]]
 
@@ -69,12 +74,19 @@ class UserAgent:
         transport_factory: TransportFactory = open_transport,
         tokens: Callable[[], str] = lambda: secrets.token_hex(10),
         drain_s: float = 5.0,
+        strangers: Strangers | None = None,
+        overload: Overload | None = None,
     ) -> None:
-        """`drain_s` bounds how long `stop` waits for the answers to its BYEs."""
+        """`drain_s` bounds how long `stop` waits for the answers to its BYEs.
+
+        `strangers` bounds what sources may do that `accept_source` does not take; `overload` refuses new calls.
+        """
         self.accept_source: Callable[[Hop], bool | None] = lambda source: True
         self.authenticate: Authenticate = lambda request, source, now: None
         self._product, self._supported, self._advertised_host = product, supported, advertised_host
         self._timing, self._transport_factory, self._tokens, self._drain_s = timing, transport_factory, tokens, drain_s
+        self.entrance = Entrance(self._accepts, strangers=strangers, overload=overload)
+        self._lag_timer: asyncio.TimerHandle | None = None
         self._core: SipCore | None = None
         self._transport: Transport | None = None
         self._alarm: Alarm | None = None
@@ -117,6 +129,8 @@ class UserAgent:
         self._core.accept_source = self._accepts
         self._core.authenticate = self._authenticates
         self._core.on_options = on_options
+        if self.entrance.overload is not None:
+            self._measure_lag(self.entrance.overload, loop.time())
         return list(addresses)
 
     async def stop(self) -> None:
@@ -125,6 +139,8 @@ class UserAgent:
             return
         core, transport, alarm = self._core, self._transport, self._alarm
         core.draining = True
+        if self._lag_timer is not None:
+            self._lag_timer.cancel()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -224,6 +240,13 @@ class UserAgent:
         """Those of `counts` that were repetitions."""
         return self.core.retransmissions
 
+    def bans(self) -> list[tuple[str, str, float]]:
+        """Sources that are banned now: the source, why, and for how many seconds more."""
+        if self._loop is None or self.entrance.strangers is None:
+            return []
+        now = self._loop.time()
+        return [(ban.source, ban.why, ban.until - now) for ban in self.entrance.strangers.bans(now)]
+
     # Driving the core
 
     def _authenticates(self, request: SipRequest, source: Hop, now: float) -> tuple[int, str] | None:
@@ -231,6 +254,13 @@ class UserAgent:
 
     def _accepts(self, source: Hop) -> bool | None:
         return self.accept_source(source)
+
+    def _measure_lag(self, overload: Overload, due: float) -> None:
+        """Ring again and again, and see how late."""
+        assert self._loop is not None
+        now = self._loop.time()
+        overload.note_lag(now - due)
+        self._lag_timer = self._loop.call_later(LAG_EVERY_S, self._measure_lag, overload, now + LAG_EVERY_S)
 
     def _told(self, listener: Listener, host: str, port: int) -> Listener:
         """The listener as it was bound, with what peers are told."""
@@ -240,7 +270,9 @@ class UserAgent:
     def _receive(self, data: bytes, source: Hop, listener: int, connection: int = 0) -> None:
         core, loop = self._core, self._loop
         if core is not None and loop is not None:
-            core.receive_datagram(data, source, loop.time(), listener, connection)
+            now = loop.time()
+            if self.entrance.admits(data, Path(source, listener, connection), now, core):
+                core.receive_datagram(data, source, now, listener, connection)
             self._drain()
 
     def _lost(self, datagram: Datagram) -> None:

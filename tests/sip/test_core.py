@@ -82,6 +82,18 @@ def statuses(responses: list[SipResponse]) -> list[int]:
     return [response.status for response in responses]
 
 
+def test_whatever_methods_and_statuses_come_what_is_counted_stays_bounded() -> None:
+    bench = Bench()
+    for number in range(50):
+        bench.receive(request(f"X{number}", Via=f"SIP/2.0/UDP h;branch=z9hG4bK{number}"))
+        bench.receive(f"SIP/2.0 {600 + number} x\r\n" + request("BYE").partition("\r\n")[2])
+    assert set(bench.core.counts) <= {
+        ("in", "other", 0),
+        ("out", "other", 501),
+        *(("in", "BYE", status) for status in (600, 603, 604, 606, 607)),
+    }
+
+
 # Answers of its own
 
 

@@ -70,6 +70,37 @@ def test_a_burst_is_read_in_several_wakes() -> None:
     asyncio.run(story())
 
 
+def test_what_belongs_to_calls_is_passed_on_before_what_begins_new_ones() -> None:
+    async def story() -> None:
+        inbox = Inbox()
+        transport = await open_transport(LOOPBACK, inbox.receive)
+        begins, inside = b"INVITE x SIP/2.0\r\nTo: <x:y>\r\n\r\n", b"BYE x SIP/2.0\r\nTo: <x:y>;tag=1\r\n\r\n"
+        for data in (begins, inside, begins, inside):
+            send(transport, data, Hop("udp", *transport.addresses[0]))
+        await inbox.until(4)
+        assert [data for data, _, _ in inbox.got] == [inside, inside, begins, begins]
+        transport.close()
+
+    asyncio.run(story())
+
+
+def test_a_new_call_that_waits_its_turn_is_dropped_when_the_transport_closes() -> None:
+    async def story() -> None:
+        got: list[bytes] = []
+
+        def receive(data: bytes, source: Hop, listener: int, connection: int = 0) -> None:
+            got.append(data)
+            transport.close()
+
+        transport = await open_transport(LOOPBACK, receive)
+        for data in (b"INVITE x SIP/2.0\r\n\r\n", b"x"):
+            send(transport, data, Hop("udp", *transport.addresses[0]))
+        await asyncio.sleep(0.05)
+        assert got == [b"x"]
+
+    asyncio.run(story())
+
+
 def test_closing_from_within_a_datagram_stops_reading() -> None:
     async def story() -> None:
         got: list[bytes] = []

@@ -12,7 +12,9 @@ import pytest
 from softswitch.sip.addresses import Hop, Listener, Path
 from softswitch.sip.core import Datagram
 from softswitch.sip.message import SipRequest
+from softswitch.sip.overload import IN_A_ROW, Overload
 from softswitch.sip.server_session import ServerSession
+from softswitch.sip.strangers import Strangers
 from softswitch.sip.timing import Timing
 from softswitch.sip.transport import Receive
 from softswitch.sip.user_agent import UserAgent
@@ -144,6 +146,40 @@ def test_accept_source_may_change_at_any_time() -> None:
         await phone.receive(403)
 
     play(story)
+
+
+def test_strangers_are_turned_away_and_banned_before_the_core_sees_them() -> None:
+    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
+        switch.agent.accept_source = lambda source: None
+        phone.send(phone.request("OPTIONS", headers=[("User-Agent", "friendly-scanner")]), to=SWITCH)
+        await phone.silence(1)
+        ((source, why, seconds),) = switch.agent.bans()
+        assert (source, why) == (PHONE[0], "scanner")
+        assert 0 < seconds < 600
+        assert not switch.agent.counts
+
+    play(story, strangers=Strangers())
+    assert UserAgent().bans() == []
+
+
+def test_a_late_loop_is_measured_and_refuses_new_calls() -> None:
+    async def story() -> None:
+        wire, overload = Wire(), Overload()
+        agent = on_wire(wire, overload=overload)
+        await agent.start([SWITCH], nobody)
+        phone = Peer(wire, PHONE)
+        await asyncio.sleep(1)
+        assert overload.lag_s < 0.001
+        loop = asyncio.get_running_loop()
+        for _ in range(IN_A_ROW):
+            agent._measure_lag(overload, loop.time() - 1.0)
+        phone.send(phone.invite(URI), to=SWITCH)
+        response = await phone.receive_response(503)
+        assert response.headers.get("Retry-After") == "5"
+        assert not agent.core.transactions
+        await agent.stop()
+
+    run(story())
 
 
 def test_a_call_task_that_raises_is_logged_and_its_caller_gets_500(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,0 +1,154 @@
+"""What stands before the core: strangers, messages too large, and calls too many are turned away before they cost.
+
+RFC 3261 8.2.7, 18.1.2 and 21.5.4. Asked by the user agent for every message that has come, with the time. Whoever is
+turned away gets nothing, or one refusal written from the raw bytes; a stranger never more bytes than it sent, for its
+address may be somebody else's. It never parses a whole message and never opens a transaction.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from softswitch.sip.addresses import Hop, Path
+from softswitch.sip.glance import (
+    begins_call,
+    ends_refusal,
+    excess,
+    is_response,
+    quick_refusal,
+    to_tag,
+    transaction_key,
+)
+from softswitch.sip.overload import Overload
+from softswitch.sip.strangers import Strangers
+
+log = logging.getLogger(__name__)
+
+LOG_EVERY_S = 10.0  # one line for each reason
+KEEP_ALIVE = 4  # bytes: CRLF CRLF, or less, of a phone behind NAT
+
+
+class Transacting(Protocol):
+    """A transaction, as far as the entrance must know it."""
+
+    path: Path
+
+
+class Conversing(Protocol):
+    """A session, as far as the entrance must know it."""
+
+    @property
+    def remote(self) -> Hop:
+        """The far end."""
+
+
+class Inside(Protocol):
+    """The core, as far as the entrance must know it."""
+
+    @property
+    def transactions(self) -> Mapping[object, Transacting]:
+        """Those at work."""
+
+    @property
+    def sessions(self) -> Mapping[str, Conversing]:
+        """Those that live, by our tag."""
+
+    def send(self, data: bytes, path: Path, method: str, status: int) -> None:
+        """Queue a message."""
+
+
+class Entrance:
+    """Turns away or lets in. `counts` tells how many were turned away, by reason (a bounded set)."""
+
+    def __init__(
+        self,
+        accept_source: Callable[[Hop], bool | None],
+        *,
+        strangers: Strangers | None = None,
+        overload: Overload | None = None,
+    ) -> None:
+        """`accept_source`: True for a trunk; of strangers False gets 403, None nothing. None bounds no strangers."""
+        self.counts: Counter[str] = Counter()
+        self.strangers, self.overload = strangers, overload
+        self._accept_source = accept_source
+        self._logged: dict[str, tuple[float, int]] = {}  # reason -> when, and how many there were by then
+
+    def admits(self, data: bytes, path: Path, now: float, core: Inside) -> bool:
+        """Whether the core shall see a message; where not, a refusal may have been queued at `core`."""
+        accepted = self._accept_source(path.hop)
+        if not accepted and self.strangers is not None:
+            return self._admits_stranger(data, path, now, core, self.strangers, silent=accepted is None)
+        if len(data) <= KEEP_ALIVE or ends_refusal(data):
+            return False
+        if (status := excess(data)) != 0:
+            return self._turn_away("too_large", data, path, now, core, status)
+        if self.overload is not None and begins_call(data):
+            why = self.overload.reason(len(core.sessions), len(core.transactions))
+            if why and not _is_known(data, core):
+                return self._turn_away(why, data, path, now, core, 503, self.overload.retry_after)
+        return True
+
+    def _admits_stranger(
+        self, data: bytes, path: Path, now: float, core: Inside, strangers: Strangers, *, silent: bool
+    ) -> bool:
+        """Nothing but what belongs to a transaction or dialog with this very address comes in."""
+        host = path.hop.host
+        if not excess(data) and _is_with(host, data, core):
+            return True
+        why = strangers.judge(data, host, now)
+        if why:
+            return self._turn_away(why, data, path, now, core)
+        strangers.turned_away(host, now)
+        if is_response(data) or to_tag(data):
+            return self._turn_away("spoofed", data, path, now, core)
+        return self._turn_away("stranger", data, path, now, core, 0 if silent else 403, most=len(data))
+
+    def _turn_away(
+        self,
+        why: str,
+        data: bytes,
+        path: Path,
+        now: float,
+        core: Inside,
+        status: int = 0,
+        more: str = "",
+        *,
+        most: int | None = None,
+    ) -> bool:
+        """Count it, answer it with `status` (0: not at all; never with more than `most` bytes); always False."""
+        self.counts[why] += 1
+        self._tell(why, path.hop, now)
+        hop = path.hop
+        refused = quick_refusal(data, status, (hop.host, hop.port), more) if status else None
+        if refused is not None and (most is None or len(refused[0]) <= most):
+            answer, port = refused
+            method = data.partition(b" ")[0].decode("ascii", "replace")
+            core.send(answer, path._replace(hop=hop._replace(port=port)), method, status)
+        return False
+
+    def _tell(self, why: str, hop: Hop, now: float) -> None:
+        """One line for each reason and ten seconds: whoever floods us must not flood the log."""
+        at, before = self._logged.get(why, (-LOG_EVERY_S, 0))
+        if now - at >= LOG_EVERY_S:
+            count = self.counts[why]
+            self._logged[why] = now, count
+            log.warning("turned away %s (%s): %d since the last line", hop.host, why, count - before)
+
+
+def _is_known(invite: bytes, core: Inside) -> bool:
+    """Whether an INVITE is the repetition of one that was taken, or may be."""
+    key = transaction_key(invite)
+    return key is None or key in core.transactions
+
+
+def _is_with(host: str, data: bytes, core: Inside) -> bool:
+    """Whether a message belongs to a transaction or dialog of ours with `host`: what is guessed or spoofed does not."""
+    key = transaction_key(data)
+    transaction = None if key is None else core.transactions.get(key)
+    if transaction is not None:
+        return transaction.path.hop.host == host
+    session = None if is_response(data) else core.sessions.get(to_tag(data))
+    return session is not None and session.remote.host == host

@@ -1,0 +1,127 @@
+"""What is remembered of sources that are no trunk's: how often each may ask, and who is banned, for how long and why.
+
+No RFC; RFC 3261 26.3.2 and RFC 5390 tell why. Called by the entrance with the time. IPv6 sources count by their /64,
+since that is what one attacker has. Its tables are bounded. It never sees a configured trunk's messages.
+"""
+
+from __future__ import annotations
+
+import functools
+import ipaddress
+import re
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import NamedTuple
+
+# Programs that exist to find and abuse switches; what people and carriers use as well is not named here.
+_SCANNER = re.compile(
+    rb"\r\n(?:User-Agent|Server|From|f)[ \t]*:[^\r\n]*(?:friendly-scanner|friendly-request|sipvicious|sundayddr"
+    rb"|sip-scan|sipcli|sipbomber|iWar|VaxSIPUserAgent|pplsip|smap 0|SIVuS|Gulp|sipv/)",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StrangerLimits:
+    """What one unknown source may do, and how many of them are remembered. Times in seconds."""
+
+    per_second: float = 2.0  # messages that are looked at, in the long run
+    burst: float = 10.0
+    ban_after: int = 20  # messages turned away within `window_s`
+    window_s: float = 60.0
+    ban_s: float = 600.0
+    remembered: int = 10_000  # sources; the same number of bans
+
+
+class Ban(NamedTuple):
+    """One banned source: the address, or the /64 of an IPv6 address; until when; `scanner` or `persistent`."""
+
+    source: str
+    until: float
+    why: str
+
+
+@dataclass(slots=True)
+class _Visitor:
+    tokens: float
+    at: float
+    turned_away: int = 0
+    since: float = 0.0
+
+
+class Strangers:
+    """All unknown sources of late."""
+
+    def __init__(self, limits: StrangerLimits | None = None) -> None:
+        self._limits = limits or StrangerLimits()
+        self._visitors: OrderedDict[str, _Visitor] = OrderedDict()  # least recently seen first
+        self._bans: OrderedDict[str, Ban] = OrderedDict()
+
+    def judge(self, data: bytes, host: str, now: float) -> str:
+        """Why a message is to be dropped unread: `banned`, `scanner` or `rate`; empty where it may be looked at."""
+        source = network_of(host)
+        if self._banned(source, now):
+            return "banned"
+        if _SCANNER.search(data):
+            self._ban(source, "scanner", now)
+            return "scanner"
+        visitor = self._visitor(source, now)
+        if visitor.tokens < 1.0:
+            self.turned_away(host, now)
+            return "rate"
+        visitor.tokens -= 1.0
+        return ""
+
+    def turned_away(self, host: str, now: float) -> None:
+        """A message of `host` was refused or dropped: too many in too short a time earn a ban."""
+        limits, source = self._limits, network_of(host)
+        visitor = self._visitor(source, now)
+        if now - visitor.since > limits.window_s:
+            visitor.since, visitor.turned_away = now, 0
+        visitor.turned_away += 1
+        if visitor.turned_away >= limits.ban_after:
+            self._ban(source, "persistent", now)
+
+    def bans(self, now: float) -> list[Ban]:
+        """Those in force."""
+        return [ban for ban in self._bans.values() if ban.until > now]
+
+    def __len__(self) -> int:
+        """Sources remembered, banned or not."""
+        return len(self._visitors) + len(self._bans)
+
+    def _banned(self, source: str, now: float) -> bool:
+        ban = self._bans.get(source)
+        if ban is not None and ban.until <= now:
+            del self._bans[source]
+            return False
+        return ban is not None
+
+    def _ban(self, source: str, why: str, now: float) -> None:
+        self._visitors.pop(source, None)
+        self._bans[source] = Ban(source, now + self._limits.ban_s, why)
+        if len(self._bans) > self._limits.remembered:
+            self._bans.popitem(last=False)
+
+    def _visitor(self, source: str, now: float) -> _Visitor:
+        limits, visitor = self._limits, self._visitors.get(source)
+        if visitor is None:
+            visitor = self._visitors[source] = _Visitor(limits.burst, now, since=now)
+            if len(self._visitors) > limits.remembered:
+                self._visitors.popitem(last=False)
+            return visitor
+        self._visitors.move_to_end(source)
+        visitor.tokens = min(limits.burst, visitor.tokens + (now - visitor.at) * limits.per_second)
+        visitor.at = now
+        return visitor
+
+
+@functools.lru_cache(4096)
+def network_of(host: str) -> str:
+    """What one source is counted by: an IPv4 address, the /64 of an IPv6 address."""
+    if ":" not in host:
+        return host
+    try:
+        return str(ipaddress.ip_network((host.partition("%")[0], 64), strict=False))
+    except ValueError:
+        return host

@@ -1,0 +1,74 @@
+"""Unknown sources: how often each may ask, scanners, bans with their end, bounded tables."""
+
+from __future__ import annotations
+
+import pytest
+
+from softswitch.sip.strangers import Ban, StrangerLimits, Strangers, network_of
+
+REQUEST = b"REGISTER sip:x SIP/2.0\r\nUser-Agent: phone\r\n\r\n"
+HOST = "192.0.2.1"
+
+
+def judged(strangers: Strangers, times: int, now: float, host: str = HOST) -> list[str]:
+    return [strangers.judge(REQUEST, host, now) for _ in range(times)]
+
+
+def test_a_source_may_ask_as_often_as_its_bucket_holds_and_refills() -> None:
+    strangers = Strangers(StrangerLimits(per_second=2, burst=3, ban_after=100))
+    assert judged(strangers, 4, 0.0) == ["", "", "", "rate"]
+    assert judged(strangers, 3, 1.0) == ["", "", "rate"]
+    assert judged(strangers, 4, 1000.0) == ["", "", "", "rate"]
+    assert judged(strangers, 1, 1000.0, "192.0.2.2") == [""]
+
+
+@pytest.mark.parametrize(
+    "line", [b"User-Agent: friendly-scanner", b"user-agent: SIPVicious 0.3", b'From: "sipvicious"']
+)
+def test_a_scanner_is_known_at_first_sight(line: bytes) -> None:
+    strangers = Strangers()
+    assert strangers.judge(b"OPTIONS sip:x SIP/2.0\r\n" + line + b"\r\n\r\n", HOST, 5.0) == "scanner"
+    assert judged(strangers, 1, 6.0) == ["banned"]
+    assert strangers.bans(6.0) == [Ban(HOST, 605.0, "scanner")]
+
+
+def test_who_is_turned_away_too_often_is_banned_for_a_while() -> None:
+    strangers = Strangers(StrangerLimits(ban_after=3, window_s=60, ban_s=600))
+    for _ in range(3):
+        strangers.turned_away(HOST, 10.0)
+    assert judged(strangers, 1, 609.9) == ["banned"]
+    assert strangers.bans(609.9) == [Ban(HOST, 610.0, "persistent")]
+    assert strangers.bans(610.0) == []
+    assert judged(strangers, 1, 610.0) == [""]
+
+
+def test_who_comes_too_often_is_banned_too() -> None:
+    strangers = Strangers(StrangerLimits(per_second=1, burst=1, ban_after=2))
+    assert judged(strangers, 4, 0.0) == ["", "rate", "rate", "banned"]
+
+
+def test_what_is_long_ago_does_not_count() -> None:
+    strangers = Strangers(StrangerLimits(ban_after=2, window_s=60))
+    strangers.turned_away(HOST, 0.0)
+    strangers.turned_away(HOST, 61.0)
+    assert strangers.bans(61.0) == []
+
+
+def test_an_ipv6_source_is_its_64_bits_of_network() -> None:
+    assert network_of("2001:db8:0:1::5") == network_of("2001:db8:0:1:ffff::9") == "2001:db8:0:1::/64"
+    assert network_of("2001:db8:0:2::5") != network_of("2001:db8:0:1::5")
+    assert network_of("fe80::1%eth0") == "fe80::/64"
+    assert network_of("no:address") == "no:address"
+    assert network_of(HOST) == HOST
+
+
+def test_only_so_many_sources_and_bans_are_remembered_the_latest_ones() -> None:
+    strangers = Strangers(StrangerLimits(burst=1, remembered=3, ban_after=1))
+    for number in range(100):
+        strangers.judge(REQUEST, f"192.0.2.{number}", 0.0)
+    assert len(strangers) == 3
+    for number in range(100):
+        strangers.turned_away(f"198.51.100.{number}", 0.0)
+    assert len(strangers.bans(1.0)) == 3
+    assert len(strangers) <= 6
+    assert {ban.source for ban in strangers.bans(1.0)} == {"198.51.100.97", "198.51.100.98", "198.51.100.99"}

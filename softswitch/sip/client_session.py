@@ -33,7 +33,7 @@ class ClientSession(Session):
         self.deadline = self.armed = NEVER  # after CANCEL: when to give up waiting for the final response
         self._from = self._uri = self._to = self._more = ""
         self._body = b""
-        self._cseq = 0  # of the latest INVITE
+        self._cseq = 1  # of the latest INVITE
         self._invite: Transaction | None = None
         self._rings = False  # a provisional response has come
         self._final = 0  # status of the first final response
@@ -79,11 +79,9 @@ class ClientSession(Session):
         self._from = f"{from_};tag={self.local_tag}"
         self._send_invite()
 
-    def _send_invite(self, more: str = "") -> None:
-        """The INVITE, for the first time or anew with the next number and `more` lines, as a refusal of it asked."""
-        core, branch = self.core, self.new_branch()
-        self._cseq += 1
-        more = self._more + more
+    def _send_invite(self) -> None:
+        """The INVITE, for the first time or anew as a refusal of it asked."""
+        core, branch, more = self.core, self.new_branch(), self._more
         forwards = "" if "\r\nmax-forwards:" in f"\r\n{more.lower()}" else "Max-Forwards: 70\r\n"
         head = (
             f"INVITE {self._uri} SIP/2.0\r\nVia: {core.via(self._path.listener, branch)}\r\n{forwards}"
@@ -114,7 +112,8 @@ class ClientSession(Session):
         """The number of another INVITE in the place of a refused one; None where the call is not wanted any more."""
         if self.hung_up or self.ended:
             return None
-        self._cseq = 1 + max(self._cseq, self.dialog.local_cseq if self.dialog else 0)
+        early = [one.dialog for one in self._early.values()]
+        self._cseq = 1 + max(self._cseq, *(one.local_cseq for one in (self.dialog, *early) if one is not None), 0)
         return self._cseq
 
     def _renewed(self, invite: Transaction, cseq: int, credentials: str) -> None:
@@ -158,7 +157,7 @@ class ClientSession(Session):
             self._ring(what)
         elif what.status < 300:
             self._succeed(what)
-        elif what.status == 422 and not self.hung_up and not self.ended and self.timer.refused(what):
+        elif what.status == 422 and self.timer.refused(what) and self._next_cseq():
             self._start_over()
             self._send_invite()  # RFC 4028 7.3
         else:

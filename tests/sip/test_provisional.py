@@ -348,6 +348,29 @@ def test_a_prack_is_repeated_by_its_transaction_and_its_failure_ends_nothing() -
     play(story, **ON)
 
 
+def test_an_invite_that_is_sent_again_has_a_number_above_those_of_its_pracks() -> None:
+    """RFC 4028 7.3, RFC 3261 12.2.1.1."""
+
+    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
+        session = switch.call()
+        recorder = Recorder(session)
+        invite = await phone.receive_request("INVITE")
+        phone.send(phone.response(invite, 180, tag="other"))
+        phone.send(reliable(phone, invite, 1))
+        phone.send(phone.response(await phone.receive_request("PRACK"), 200))
+        phone.send(phone.response(invite, 422, headers=[("Min-SE", "3600")]))
+        await phone.receive("ACK")
+        invite = await phone.receive_request("INVITE")
+        assert str(invite.cseq) == "3 INVITE"
+        phone.send(reliable(phone, invite, 1))  # the numbers begin anew
+        prack = await phone.receive_request("PRACK")
+        assert (str(prack.cseq), prack.headers.get("RAck")) == ("4 PRACK", "1 3 INVITE")
+        phone.send(phone.response(prack, 200))
+        await talked(switch, phone, invite, session, recorder)
+
+    play(story, supported=["100rel", "timer"])
+
+
 def test_each_fork_has_its_own_numbers_and_the_winner_its_own_sequence() -> None:
     async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
         session = switch.call()

@@ -263,7 +263,8 @@ class Switch:
             log.error("reload_refused", error=str(error), kept="the plan in use")
             return
         self.dialplan, self.prompts = dialplan, prompts
-        self.upkeep.follow(dialplan.trunks, self._own_host())
+        if self.sip_addresses:  # else `start` will
+            self.upkeep.follow(dialplan.trunks, self._own_host())
         self.metrics.reloads.labels("done").inc()
         log.info("reloaded", trunks=len(dialplan.trunks))
 

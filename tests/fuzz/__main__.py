@@ -40,7 +40,7 @@ def main() -> int:
         fuzz(words[1], int(words[2]))
     seconds = int(words.pop(0)) if words and words[0].isdigit() else SECONDS
     failed = []
-    for name in words or ["message", "values", "sdp", "framing", "core"]:
+    for name in words or ["message", "values", "digest", "sdp", "framing", "core"]:
         print(f"== {name}, {seconds} s", flush=True)
         if subprocess.run([sys.executable, "-m", "tests.fuzz", "--one", name, str(seconds)], check=False).returncode:
             failed.append(name)

@@ -14,11 +14,14 @@ from softswitch.errors import SipParseError
 from softswitch.sdp.description import format_description, parse_description
 from softswitch.sdp.offer_answer import accept_answer, answer, local_offer, parse_offer
 from softswitch.sip.core import SipCore
+from softswitch.sip.digest import Account, parse_challenge, parse_credentials, proves
+from softswitch.sip.digest import answer as prove
+from softswitch.sip.digest_server import Challenger, Protected
 from softswitch.sip.endpoint import PendingResponse
 from softswitch.sip.framing import PING, Framer
 from softswitch.sip.grammar import split_commas, split_params
 from softswitch.sip.headers import parse_cseq, parse_name_addr, parse_via
-from softswitch.sip.message import SipRequest, SipResponse, make_response, parse_message, validate
+from softswitch.sip.message import Headers, SipRequest, SipResponse, make_response, parse_message, validate
 from softswitch.sip.uri import parse_uri
 from tests.sip.torture import rfc4475_invalid, rfc4475_semantics, rfc4475_valid, rfc5118
 
@@ -31,6 +34,13 @@ MESSAGES = tuple(
 )
 BODIES = tuple(body for data in MESSAGES if (body := data.partition(b"\r\n\r\n")[2]).startswith(b"v=0"))
 VALUES = tuple({line.partition(b":")[2].strip() for data in MESSAGES for line in data.split(b"\r\n") if b":" in line})
+CREDENTIALS = (
+    b'Digest realm="softswitch", nonce="1", algorithm=SHA-256, qop="auth,auth-int", opaque="o", stale=TRUE',
+    b'Digest username="us", realm="softswitch", nonce="1.salt.00", uri="sip:x", response="0a", qop=auth, nc=00000001, '
+    b'cnonce="c", algorithm=MD5',
+)
+_ACCOUNT = Account("us", "secret")
+_PROTECTED = Protected(_ACCOUNT, "softswitch")
 _OURS = local_offer("10.0.0.1", 4000, session_id=1, version=1)
 
 
@@ -109,9 +119,28 @@ def core(data: bytes) -> None:
     assert not endpoint.sessions
 
 
+def digest(data: bytes) -> None:
+    """Challenges and credentials are read, written, and read the same; nobody gets in with either."""
+    text = data.decode("utf-8", "surrogateescape")
+    with contextlib.suppress(SipParseError):
+        challenge = parse_challenge(text)
+        assert parse_challenge(str(challenge)) == challenge
+        proved = prove(challenge, _ACCOUNT, "INVITE", "sip:x", cnonce="c")
+        assert parse_credentials(str(proved)) == proved
+    with contextlib.suppress(SipParseError):
+        credentials = parse_credentials(text)
+        assert parse_credentials(str(credentials)) == credentials
+        proves(credentials, _ACCOUNT, "INVITE")
+    with contextlib.suppress(SipParseError):
+        asked = SipRequest("INVITE", "sip:x", Headers([("Authorization", text)]))
+        outcome = Challenger(b"secret", lambda: "salt").judge(asked, "192.0.2.1", _PROTECTED, 1.0)
+        assert outcome.status in (401, 403)
+
+
 TARGETS: dict[str, tuple[Target, tuple[bytes, ...]]] = {
     "message": (message, MESSAGES),
     "values": (values, VALUES),
+    "digest": (digest, (*CREDENTIALS, *VALUES)),
     "sdp": (sdp, BODIES),
     "framing": (framing, (*MESSAGES, b"\r\n\r\n".join(MESSAGES))),
     "core": (core, (*MESSAGES, b"\n--\n".join(MESSAGES[:4]))),

@@ -45,6 +45,7 @@ class B2bua:
         """One call, from INVITE to CDR: the whole story, top to bottom."""
         services = self._services
         trunk = services.trunk_of(session.source)
+        session.account = services.account_of(trunk)  # for a trunk that challenges our BYE
         call_id = secrets.token_hex(12)
         a = InboundLeg(session, call_id, services.media)
         record = CallRecord(call_id, services.wall_clock, services.settings.host_name, trunk, a=a)

@@ -12,6 +12,7 @@ from softswitch.call.admission import Limit
 from softswitch.call.leg import InboundLeg
 from softswitch.interfaces import Decision, Route
 from softswitch.media_drivers.null import NullDriver
+from softswitch.sip.digest import Account, parse_credentials
 from tests.support.calls import FIRST, SECOND, SWITCH, Lab, play, sdp
 
 
@@ -335,4 +336,38 @@ def test_no_leg_outlives_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
         await lab.second.silence(1)
 
     monkeypatch.setattr(b2bua, "bridge", short)
+    play(story)
+
+
+CHALLENGE = [("WWW-Authenticate", 'Digest realm="carrier", nonce="1", qop="auth"')]
+
+
+def test_a_target_that_challenges_hears_our_proof_and_one_that_refuses_it_is_passed_over() -> None:
+    async def story(lab: Lab) -> None:
+        lab.accounts["first"] = Account("us", "secret")
+        lab.dial()
+        for proof in (None, "us"):
+            invite = await lab.callee.receive_request("INVITE")
+            shown = invite.headers.get("Authorization")
+            assert (parse_credentials(shown).username if shown else None) == proof
+            lab.callee.send(lab.callee.response(invite, 401, headers=CHALLENGE))
+            await lab.callee.receive("ACK")
+        await answered_by_second(lab)
+
+    play(story)
+
+
+def test_the_callers_trunk_may_challenge_our_bye() -> None:
+    async def story(lab: Lab) -> None:
+        lab.accounts["in"] = Account("us", "secret")
+        await lab.establish()
+        lab.callee.send(lab.callee.request("BYE"))
+        await lab.callee.receive_response(200)
+        bye = await lab.caller.receive_request("BYE")
+        lab.caller.send(lab.caller.response(bye, 401, headers=CHALLENGE))
+        proved = await lab.caller.receive_request("BYE")
+        assert parse_credentials(proved.headers.get("Authorization") or "").username == "us"
+        lab.caller.send(lab.caller.response(proved, 200))
+        assert (await lab.cdr()).ended_by == "callee"
+
     play(story)

@@ -10,7 +10,7 @@ from softswitch.sip.digest import Account, parse_credentials, proves
 from softswitch.sip.message import SipRequest
 from softswitch.sip.session import LeakRefused
 from tests.support.peer import OFFER, Peer
-from tests.support.recorder import Recorder, Switch, play
+from tests.support.recorder import SWITCH, Recorder, Switch, play
 from tests.support.wire import Wire
 
 ACCOUNT = Account("us", "secret")
@@ -205,5 +205,22 @@ def test_a_proof_that_the_guard_withholds_leaves_the_refusal() -> None:
         recorder = Recorder(switch.call(account=ACCOUNT, guard=guard))
         await refuse(phone, "INVITE")
         await recorder.until("refused 407")
+
+    play(story)
+
+
+def test_a_caller_that_challenges_our_bye_gets_its_proof() -> None:
+    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
+        phone.send(phone.invite("sip:100@10.0.0.1", body=OFFER), to=SWITCH)
+        session, _ = await switch.arrived()
+        session.account = ACCOUNT
+        session.accept(body=OFFER)
+        phone.send(phone.ack(await phone.receive_response(200)))
+        await asyncio.sleep(0)
+        session.hang_up()
+        await refuse(phone, "BYE", nonce="8")
+        bye = await phone.receive_request("BYE")
+        assert (shown(bye), bye.cseq.number) == ("8", 2)
+        phone.send(phone.response(bye, 200))
 
     play(story)

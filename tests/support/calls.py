@@ -31,6 +31,7 @@ from softswitch.media_drivers.null import NullDriver, NullEndpoint
 from softswitch.routing.dialplan import parse_dialplans
 from softswitch.routing.resolve import Resolver
 from softswitch.sip.addresses import Hop
+from softswitch.sip.digest import Account
 from softswitch.sip.message import SipRequest, SipResponse
 from softswitch.sip.user_agent import UserAgent
 from tests.support.memory_store import MemoryStore
@@ -189,6 +190,7 @@ class Lab:
         self.prompts, self.records, self.metrics = Prompts(), CdrMemory(), CountingMetrics()
         self.settings = settings or CallSettings(identity_host=SWITCH[0], host_name="lab")
         self.limits: dict[str, Limit] = {}
+        self.accounts: dict[str, Account] = {}  # by trunk
         self.dialplan = parse_dialplans({"10-china.toml": CHINA.read_text(), "lab.toml": DIALPLAN + dialplan})
         self.router: Router | None = None
         self.user_agent = UserAgent(transport_factory=self.wire.open)
@@ -235,6 +237,7 @@ class Lab:
             limits_of=lambda name: [self.limits[name]] if name in self.limits else [],
             own_hosts=frozenset({SWITCH[0]}),
             settings=self.settings,
+            account_of=self.accounts.get,
         )
         b2bua = B2bua(self.services)
         await self.user_agent.start([SWITCH], b2bua.handle)

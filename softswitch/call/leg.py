@@ -403,7 +403,7 @@ class InboundLeg(Leg):
         await self.open_media()
         self.answered, self.sip_status = True, 200
         if self._offer is not None:
-            self._session.accept(body=self._early or self._answer_offer(codec))
+            self._session.accept(body=self._sdp if self._early else self._answer_offer(codec))
             return
         offered = self.offer_sdp(codecs=sorted(self.codecs, key=lambda one: one != codec))
         self._pending_offer = PendingOffer(self._session.invite.cseq.number, offered, "sendrecv")

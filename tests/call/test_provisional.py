@@ -98,7 +98,7 @@ def test_an_offer_in_the_prack_moves_the_callers_media() -> None:
         assert remote is not None
         assert remote.port == 45000
         await lab.pick_up(invite)
-        await lab.caller_answered()
+        assert (await lab.caller_answered()).body == ok.body != progress.body
         await asyncio.sleep(2)
         await lab.hang_up()
 

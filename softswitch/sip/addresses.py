@@ -69,7 +69,8 @@ class LocalAddresses:
         A host name may turn out to be of either family, IPv4 first.
         """
         found = self._first.get(_kind(hop.transport, hop.host))
-        return self._first.get((hop.transport, True)) if found is None and not hop.host[-1:].isdigit() else found
+        named = ":" not in hop.host and not hop.host[-1:].isdigit()
+        return self._first.get((hop.transport, True)) if found is None and named else found
 
     def path_to(self, hop: Hop, near: Path) -> Path:
         """The way to `hop` for a dialog whose messages went by `near`: by the same listener where that can be.

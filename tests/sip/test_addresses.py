@@ -53,6 +53,11 @@ def test_a_request_leaves_by_a_listener_of_its_transport_and_family(
     assert LOCAL.listener_for(Hop(transport, host, 5060)) == listener
 
 
+def test_an_ipv6_address_that_ends_in_a_letter_is_no_host_name() -> None:
+    local = LocalAddresses([Listener("192.0.2.1", 5060)])
+    assert [local.listener_for(Hop("udp", host, 5060)) for host in ("2001:db8::a", "a.example")] == [None, 0]
+
+
 def test_a_dialog_stays_with_its_listener_where_that_fits() -> None:
     hop = Hop("udp", "192.0.2.1", 5060)
     assert LOCAL.path_to(hop, Path(hop, 4, 7, large_by_tcp=True)) == Path(hop, 4, 0, large_by_tcp=True)

@@ -86,8 +86,10 @@ class Entrance:
         if (status := excess(data)) != 0:
             return self._turn_away("too_large", data, path, now, core, status)
         if self.overload is not None and begins_call(data):
-            why = self.overload.reason(len(core.sessions), len(core.transactions))
-            if why and not _is_known(data, core):
+            if _is_known(data, core):
+                return True
+            why = self.overload.reason(len(core.sessions), len(core.transactions), now)
+            if why:
                 return self._turn_away(why, data, path, now, core, 503, self.overload.retry_after)
         return True
 

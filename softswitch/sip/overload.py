@@ -1,15 +1,27 @@
 """Whether a new call may come in at all: by the event loop's lag, the calls that are up, and what the core holds.
 
-RFC 3261 21.5.4, RFC 5390. Fed and asked by the user agent's entrance. It only judges: it measures and refuses nothing.
+RFC 3261 21.5.4, RFC 5390, RFC 7415 (the idea of a rate that follows the load). Fed and asked by the user agent and its
+entrance, with the time. It only judges: it measures and refuses nothing.
+
+While the loop is late new calls are let in at a rate that falls step by step below the one that made it late; when it
+is in time again the rate rises until it means nothing any more. What a call costs comes mostly after it was let in, so
+an on and off without a rate would let in hundreds too many each time.
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
 IN_A_ROW = 3  # measurements that must all be late: one long turn of the loop is no overload
+FAR_TOO_LATE = 4  # times the limit: nobody comes in, whatever the rate
+CUT, CUT_EVERY_S = 0.9, 0.2  # of the rate, and how long each cut is given to show
+GROWTH = 0.5  # of the rate, a second in time
+MEMORY_S = 0.3  # over which the rate of those let in is measured
+BURST_S = 0.05  # calls of so many seconds may come in at once
+LEAST_RATE = 1.0  # calls a second
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,22 +40,58 @@ class Overload:
 
     def __init__(self, limits: OverloadLimits | None = None, calls: Callable[[], int] = lambda: 0) -> None:
         self.lag_s = 0.0  # as believed now: the least of the latest few
+        self.rate = math.inf  # calls a second that may come in
         self.retry_after = f"Retry-After: {(limits or OverloadLimits()).retry_after_s}\r\n"
         self._limits = limits or OverloadLimits()
         self._calls = calls
         self._lags: deque[float] = deque([0.0], maxlen=IN_A_ROW)
+        self._measured_at = self._cut_at = self._taken_at = -math.inf
+        self._let_in, self._let_in_rate = 0, 0.0
+        self._tokens = 0.0
 
-    def note_lag(self, lag_s: float) -> None:
-        """A timer came so late. It counts when several did, and no longer when one comes in time."""
+    def note_lag(self, lag_s: float, now: float) -> None:
+        """A timer came so late."""
         self._lags.append(lag_s)
         self.lag_s = min(self._lags)
+        passed = min(now - self._measured_at, MEMORY_S)
+        self._measured_at = now
+        self._let_in_rate += (self._let_in / max(passed, 1e-3) - self._let_in_rate) * passed / MEMORY_S
+        self._let_in = 0
+        if self._late:
+            self._cut(now)
+        else:
+            self.rate *= 1 + GROWTH * passed
 
-    def reason(self, sessions: int, transactions: int) -> str:
-        """Why no new call may come in now: `lag`, `calls` or `memory`; empty where one may."""
+    def reason(self, sessions: int, transactions: int, now: float) -> str:
+        """Why no new call may come in now: `lag`, `calls` or `memory`; empty where one may, which counts as let in."""
         limits = self._limits
-        if limits.lag_s and self.lag_s > limits.lag_s:
-            return "lag"
         if limits.calls and self._calls() >= limits.calls:
             return "calls"
         full = limits.sessions and sessions >= limits.sessions
-        return "memory" if full or (limits.transactions and transactions >= limits.transactions) else ""
+        if full or (limits.transactions and transactions >= limits.transactions):
+            return "memory"
+        if self._far_too_late or (self.rate < math.inf and not self._take_token(now)):
+            return "lag"
+        self._let_in += 1
+        return ""
+
+    @property
+    def _late(self) -> bool:
+        return 0 < self._limits.lag_s < self.lag_s or self._far_too_late
+
+    @property
+    def _far_too_late(self) -> bool:
+        return 0 < self._limits.lag_s * FAR_TOO_LATE < self._lags[-1]
+
+    def _cut(self, now: float) -> None:
+        if now - self._cut_at >= CUT_EVERY_S:
+            self._cut_at = now
+            self.rate = max(LEAST_RATE, CUT * min(self.rate, self._let_in_rate))
+
+    def _take_token(self, now: float) -> bool:
+        size = max(1.0, self.rate * BURST_S)
+        self._tokens = min(size, self._tokens + min(now - self._taken_at, 1.0) * self.rate)
+        self._taken_at = now
+        taken = self._tokens >= 1.0
+        self._tokens -= taken
+        return taken

@@ -23,7 +23,9 @@ from softswitch.sip.tls import Tls
 log = logging.getLogger(__name__)
 
 LARGEST_DATAGRAM = 65535
-DATAGRAMS_PER_WAKE = 64  # then timers and tasks get their turn
+# Then timers and tasks get their turn. More than a socket usually holds: what waits there can't be put in order, and
+# the event loop's lag, by which new calls are refused, would not tell of it.
+DATAGRAMS_PER_WAKE = 512
 RECEIVE_BUFFER = 4 * 1024 * 1024  # a burst of calls must not be lost while the loop is busy
 
 

@@ -259,7 +259,7 @@ class UserAgent:
         """Ring again and again, and see how late."""
         assert self._loop is not None
         now = self._loop.time()
-        overload.note_lag(now - due)
+        overload.note_lag(now - due, now)
         self._lag_timer = self._loop.call_later(LAG_EVERY_S, self._measure_lag, overload, now + LAG_EVERY_S)
 
     def _told(self, listener: Listener, host: str, port: int) -> Listener:

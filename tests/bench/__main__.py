@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from softswitch.stores.sqlite import open_sqlite
-from tests.bench import bench_calls, bench_media, bench_recorded, bench_store
+from tests.bench import bench_calls, bench_media, bench_overload, bench_recorded, bench_store
 from tests.bench.report import REPORT, Figure, save, show
 
 RTPENGINE_RATIO = 2.0
@@ -61,11 +61,17 @@ def recorded(quick: bool) -> list[Figure]:
     return bench_recorded.measure(*((50, 10.0) if quick else (200, 60.0)))
 
 
+def overload(quick: bool) -> list[Figure]:
+    """Calls completed while too many are offered."""
+    return bench_overload.measure(bench_overload.QUICK if quick else bench_overload.Plan())
+
+
 BENCHES: dict[str, Callable[[bool], list[Figure]]] = {
     "calls": calls,
     "media": media,
     "store": store,
     "recorded": recorded,
+    "overload": overload,
 }
 
 

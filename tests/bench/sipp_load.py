@@ -1,4 +1,5 @@
-"""One stretch of calls between two SIPp processes, and what went wrong in it. Used by bench_calls.py.
+"""One stretch of calls between two SIPp processes, and what went wrong in it. Used by bench_calls.py
+and bench_overload.py.
 
 A call is failed if SIPp says so or did not bring it to its end; a retransmission is one that either SIPp sent because
 what it waited for was not there within 500 ms (T1 of RFC 3261 17).
@@ -29,11 +30,13 @@ class Stretch:
     calls: int
     completed: int
     retransmissions: int
+    refused: int = 0  # with 503, where the scenario expects that
+    setup_ms: float = 0.0  # INVITE to 200, in the mean
 
     @property
     def failed(self) -> int:
         """Calls that did not come to their good end."""
-        return self.calls - self.completed
+        return self.calls - self.completed - self.refused
 
     @property
     def clean(self) -> bool:
@@ -42,7 +45,15 @@ class Stretch:
 
 
 def place_calls(
-    folder: Path, *, dialled: str, switch_port: int, caller_port: int, callee_port: int, rate: float, seconds: float
+    folder: Path,
+    *,
+    dialled: str,
+    switch_port: int,
+    caller_port: int,
+    callee_port: int,
+    rate: float,
+    seconds: float,
+    scenario: str = "uac",
 ) -> Stretch:
     """Offer `rate` calls a second for `seconds`; returns when the last is over. Raises RuntimeError without SIPp."""
     calls = round(rate * seconds)
@@ -50,15 +61,16 @@ def place_calls(
     with _sipp(folder, "uas", callee_port, target):
         time.sleep(0.3)
         load = ("-s", dialled, "-r", f"{rate:g}", "-m", str(calls), "-l", str(AT_ONCE))
-        with _sipp(folder, "uac", caller_port, target, *load) as caller:
+        with _sipp(folder, scenario, caller_port, target, *load) as caller:
             try:
                 caller.wait(seconds + GRACE_S)
             except subprocess.TimeoutExpired:
                 time.sleep(SETTLE_S)
         time.sleep(SETTLE_S)
-    completed = _counter(folder, "uac", "SuccessfulCall(C)")
-    repeated = sum(_counter(folder, name, "Retransmissions(C)") for name in ("uac", "uas"))
-    return Stretch(rate, calls, completed, repeated)
+    refused = _counter(folder, scenario, "GenericCounter1(C)")
+    completed = _counter(folder, scenario, "SuccessfulCall(C)") - refused
+    repeated = sum(_counter(folder, name, "Retransmissions(C)") for name in (scenario, "uas"))
+    return Stretch(rate, calls, completed, repeated, refused, _milliseconds(folder, scenario, "ResponseTime1(C)"))
 
 
 @contextmanager
@@ -94,6 +106,16 @@ def _sipp(folder: Path, name: str, port: int, target: str, *options: str) -> Ite
 
 
 def _counter(folder: Path, name: str, column: str) -> int:
+    return int(_last(folder, name, column) or 0)
+
+
+def _milliseconds(folder: Path, name: str, column: str) -> float:
+    """A mean time, which SIPp writes as hours:minutes:seconds:microseconds."""
+    parts = [float(part) for part in (_last(folder, name, column) or "0:0:0:0").split(":")]
+    return sum(part * factor for part, factor in zip(parts, (3.6e6, 6e4, 1e3, 1e-3), strict=True))
+
+
+def _last(folder: Path, name: str, column: str) -> str:
     with (folder / f"{name}.csv").open(encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file, delimiter=";") if row.get(column)]
-    return int(rows[-1][column]) if rows else 0
+        rows = [row[column] for row in csv.DictReader(file, delimiter=";") if row.get(column)]
+    return rows[-1] if rows else ""

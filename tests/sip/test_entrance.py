@@ -11,7 +11,7 @@ from softswitch.sip.core import SipCore
 from softswitch.sip.entrance import Entrance
 from softswitch.sip.framing import HEADER_LIMIT
 from softswitch.sip.message import SipResponse, parse_message
-from softswitch.sip.overload import IN_A_ROW, Overload, OverloadLimits
+from softswitch.sip.overload import Overload, OverloadLimits
 from softswitch.sip.server_session import ServerSession
 from softswitch.sip.strangers import StrangerLimits, Strangers
 from tests.sip.test_core import PEER, Bench, request
@@ -181,8 +181,7 @@ def late(lag_s: float = 1.0) -> Overload:
 
 
 def stay_late(overload: Overload, lag_s: float = 1.0) -> None:
-    for _ in range(IN_A_ROW):
-        overload.note_lag(lag_s)
+    overload.note_lag(lag_s, 0.0)
 
 
 def test_a_late_loop_refuses_new_calls_with_503_and_says_when_to_come_again() -> None:

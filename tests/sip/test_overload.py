@@ -2,24 +2,69 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
-from softswitch.sip.overload import Overload, OverloadLimits
+from softswitch.sip.overload import IN_A_ROW, LEAST_RATE, Overload, OverloadLimits
+
+TICK = 0.02
 
 
-def reasons(overload: Overload, *lags: float) -> list[str]:
-    told = []
-    for lag in lags:
-        overload.note_lag(lag)
-        told.append(overload.reason(0, 0))
-    return told
+class Second:
+    """Time as the user agent tells it: a tick, then some calls."""
+
+    def __init__(self, overload: Overload) -> None:
+        self.overload, self.now = overload, 100.0
+
+    def pass_(self, seconds: float, *, lag: float, calls_a_tick: int = 10) -> int:
+        """How many calls were let in."""
+        let_in = 0
+        for _ in range(round(seconds / TICK)):
+            self.now += TICK
+            self.overload.note_lag(lag, self.now)
+            let_in += sum(not self.overload.reason(0, 0, self.now) for _ in range(calls_a_tick))
+        return let_in
 
 
-def test_a_lag_counts_when_it_lasts_and_until_a_timer_is_in_time() -> None:
+def test_a_loop_in_time_lets_everybody_in() -> None:
+    overload = Overload()
+    assert Second(overload).pass_(2, lag=0.01) == 1000
+    assert overload.rate == math.inf
+
+
+def test_one_long_turn_of_the_loop_is_no_overload() -> None:
+    second = Second(Overload(OverloadLimits(lag_s=0.1)))
+    assert second.pass_(1, lag=0.0) == 500
+    assert second.pass_(TICK * (IN_A_ROW - 1), lag=0.2) == 20
+    assert second.pass_(1, lag=0.0) == 500
+
+
+def test_a_loop_that_stays_late_lets_in_fewer_and_fewer() -> None:
     overload = Overload(OverloadLimits(lag_s=0.1))
-    assert overload.reason(0, 0) == ""
-    assert reasons(overload, 9.0, 0.0, 0.2, 0.2) == ["", "", "", ""]
-    assert reasons(overload, 0.2, 0.3, 0.0) == ["lag", "lag", ""]
+    second = Second(overload)
+    second.pass_(1, lag=0.0)
+    counts = [second.pass_(1, lag=0.2) for _ in range(5)]
+    assert counts == sorted(counts, reverse=True)
+    assert 0 < counts[-1] < counts[0] < 500
+    second.pass_(60, lag=0.2, calls_a_tick=0)
+    assert overload.rate == LEAST_RATE
+
+
+def test_a_loop_in_time_again_lets_in_more_and_more_until_all() -> None:
+    second = Second(Overload(OverloadLimits(lag_s=0.1)))
+    second.pass_(1, lag=0.0)
+    second.pass_(2, lag=0.2)
+    counts = [second.pass_(1, lag=0.0) for _ in range(5)]
+    assert counts == sorted(counts)
+    assert counts[0] < 500
+    assert counts[-1] == 500
+
+
+def test_a_loop_far_too_late_lets_nobody_in_at_all() -> None:
+    second = Second(Overload(OverloadLimits(lag_s=0.1)))
+    assert second.pass_(TICK, lag=0.5) == 0
+    assert second.overload.reason(0, 0, second.now) == "lag"
 
 
 @pytest.mark.parametrize(
@@ -28,13 +73,13 @@ def test_a_lag_counts_when_it_lasts_and_until_a_timer_is_in_time() -> None:
 )
 def test_each_limit_refuses_new_calls(calls: int, sessions: int, transactions: int, why: str) -> None:
     limits = OverloadLimits(calls=10, sessions=20, transactions=30)
-    assert Overload(limits, lambda: calls).reason(sessions, transactions) == why
+    assert Overload(limits, lambda: calls).reason(sessions, transactions, 0.0) == why
 
 
 def test_a_limit_of_0_is_none() -> None:
     overload = Overload(OverloadLimits(lag_s=0, calls=0, sessions=0, transactions=0), lambda: 10**9)
-    assert reasons(overload, 100, 100, 100) == ["", "", ""]
-    assert overload.reason(10**9, 10**9) == ""
+    assert Second(overload).pass_(1, lag=100) == 500
+    assert overload.reason(10**9, 10**9, 101.0) == ""
 
 
 def test_retry_after_is_told() -> None:

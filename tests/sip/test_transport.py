@@ -7,9 +7,10 @@ import socket
 
 import pytest
 
+from softswitch.sip import transport as sip_transport
 from softswitch.sip.addresses import Hop, Listener, Path
 from softswitch.sip.core import Datagram
-from softswitch.sip.transport import DATAGRAMS_PER_WAKE, Alarm, SocketTransport, Transport, open_transport
+from softswitch.sip.transport import Alarm, SocketTransport, Transport, open_transport
 from softswitch.sip.user_agent import ServerSession, UserAgent
 from tests.support.recorder import Recorder
 from tests.support.virtual_time import run
@@ -56,11 +57,13 @@ def test_datagrams_travel_between_listeners_and_tell_source_and_listener() -> No
     asyncio.run(story())
 
 
-def test_a_burst_is_read_in_several_wakes() -> None:
+def test_a_burst_is_read_in_several_wakes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sip_transport, "DATAGRAMS_PER_WAKE", 8)
+
     async def story() -> None:
         inbox = Inbox()
         transport = await open_transport(LOOPBACK, inbox.receive)
-        burst = 2 * DATAGRAMS_PER_WAKE + 1
+        burst = 2 * 8 + 1
         for number in range(burst):
             send(transport, str(number).encode(), Hop("udp", *transport.addresses[0]))
         await inbox.until(burst)

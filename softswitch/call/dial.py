@@ -23,6 +23,7 @@ from dataclasses import dataclass, replace
 from softswitch.call.cdr import CallRecord
 from softswitch.call.early_media import SUPPORTED, may_be_heard
 from softswitch.call.hangup import CallEnded, hangup_scope, refusal
+from softswitch.call.hunt import Hunt
 from softswitch.call.leak_guard import LeakGuard
 from softswitch.call.leg import InboundLeg, OutboundLeg
 from softswitch.call.services import CallServices
@@ -40,27 +41,32 @@ GONE_UNHEARD = Failure(7506, 480, 31, "the callee hung up before its answer was 
 
 
 class _Refused(Exception):
-    """A target said no; `go_on` tells whether the next may be tried."""
+    """A target said no; `go_on` tells whether the next may be tried, `dead` whether another address of this one may."""
 
-    def __init__(self, failure: Failure, go_on: bool, retry_after_s: int | None = None) -> None:
+    def __init__(self, failure: Failure, go_on: bool, retry_after_s: int | None = None, *, dead: bool = False) -> None:
         super().__init__(failure.words)
-        self.failure, self.go_on, self.retry_after_s = failure, go_on, retry_after_s
+        self.failure, self.go_on, self.retry_after_s, self.dead = failure, go_on, retry_after_s, dead
 
 
 @asynccontextmanager
 async def dial(route: Route, a: InboundLeg, record: CallRecord, services: CallServices) -> AsyncIterator[OutboundLeg]:
     """The leg that answered; raises CallRejected when the hunt is over without one."""
-    refused = _Refused(NO_TARGET, go_on=True)
+    refused = _Refused(NO_CONNECTION if route.targets else NO_TARGET, go_on=True)
+    hunt = Hunt(route.targets, services.locating, record.call_id)
     with CallerHears(a, route, services) as caller_hears:
         caller_hears.connecting()
-        for target in route.targets:
+        while (attempt := await hunt.next()) is not None:
+            target, hop = attempt
             b = OutboundLeg(record.call_id, services.media, _codecs(a, target))
             record.b, record.trunk_out = b, target.trunk
             end = NORMAL
             try:
                 with _trunk_taken(target, services):
                     async with _until_it_hangs_up(b):
-                        await _ring(b, target, route, caller_hears, record, services)
+                        await b.open_media()
+                        _invite(a, b, target, hop, route, services)
+                        record.moment("forward_at")
+                        await _ring(b, target, hunt, caller_hears, record)
                     caller_hears.stop()
                     yield b
                     return
@@ -68,6 +74,8 @@ async def dial(route: Route, a: InboundLeg, record: CallRecord, services: CallSe
                 refused, end = no, no.failure
                 if not no.go_on:
                     break
+                if not no.dead:
+                    hunt.next_target()
             except CallEnded as ended:
                 end = ended.failure
                 raise
@@ -108,23 +116,17 @@ def _codecs(a: InboundLeg, target: Target) -> tuple[str, ...]:
     return tuple(codec for codec in a.codec_wishes if codec in target.codecs) or a.codec_wishes
 
 
-async def _ring(
-    b: OutboundLeg,
-    target: Target,
-    route: Route,
-    caller_hears: CallerHears,
-    record: CallRecord,
-    services: CallServices,
-) -> None:
-    """Invite one target; returns when it answered, raises _Refused on any other outcome."""
-    await b.open_media()
-    _invite(caller_hears.a, b, target, route, services)
-    record.moment("forward_at")
+async def _ring(b: OutboundLeg, target: Target, hunt: Hunt, caller_hears: CallerHears, record: CallRecord) -> None:
+    """Wait for the one that was invited; returns when it answered, raises _Refused on any other outcome."""
     patient = alerting = False
     try:
         async with asyncio.timeout(target.connect_s) as patience:
             while True:
                 response = await b.responses.get()
+                if response.status == 503 or (response.status == 408 and not patient):
+                    hunt.dead(str(response.status), response)  # RFC 3263 4.3; so our own core tells its failures too
+                    raise _Refused(*refusal(response.status), dead=True)
+                hunt.answered()
                 if response.status >= 300:
                     raise _Refused(*refusal(response.status))
                 if response.status >= 200:
@@ -136,20 +138,26 @@ async def _ring(
                 if response.status > 100:
                     await caller_hears.progress(b, response, record)
     except TimeoutError:
+        if not patient:
+            hunt.dead("no answer")
         # Who has rung in vain would ring again by way of the next trunk.
-        raise _Refused(NO_ANSWER_IN_TIME if alerting else NO_CONNECTION, go_on=not alerting) from None
+        failure = NO_ANSWER_IN_TIME if alerting else NO_CONNECTION
+        raise _Refused(failure, go_on=not alerting, dead=not patient) from None
     if not (b.read_answer(response) or (not response.body and b.negotiated)):
         raise _Refused(USELESS_ANSWER, go_on=True)
 
 
-def _invite(a: InboundLeg, b: OutboundLeg, target: Target, route: Route, services: CallServices) -> None:
+def _invite(a: InboundLeg, b: OutboundLeg, target: Target, hop: Hop, route: Route, services: CallServices) -> None:
     """Send the INVITE: X is the caller, the callee's own number the only other one in it."""
     ours, host = services.settings.identity_host, _bracketed(target.host)
     identity = f"<sip:{target.display}@{_bracketed(ours)}>"
-    where = host if target.port == 5060 else f"{host}:{target.port}"
+    where = host if target.port in (0, 5060) else f"{host}:{target.port}"
+    source = a.session.source.host
+    assert isinstance(a.session.guard, LeakGuard)
+    a.session.guard.protect(services.foreign(hop.host, source))
     offered = b.offer_sdp()
     session = services.user_agent.invite(
-        Hop(target.transport, target.host, target.port),
+        hop,
         request_uri=f"sip:{target.user}@{where}",
         from_=identity,
         to=f"<sip:{target.user}@{host}>",
@@ -157,7 +165,7 @@ def _invite(a: InboundLeg, b: OutboundLeg, target: Target, route: Route, service
         body=offered,
         large_by_tcp=target.large_by_tcp,
         account=services.account_of(target.trunk),
-        guard=LeakGuard([route.caller], services.foreign(a.session.source.host, target.host), services.metrics.leak),
+        guard=LeakGuard([route.caller], services.foreign(source, hop.host), services.metrics.leak),
     )
     b.start(session, offered)
 

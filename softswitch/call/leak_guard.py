@@ -35,6 +35,10 @@ class LeakGuard:
         self._addresses = tuple(address.encode() for address in addresses)
         self._on_hit = on_hit
 
+    def protect(self, addresses: Iterable[str]) -> None:
+        """From now on these addresses too must not be seen."""
+        self._addresses += tuple(address.encode() for address in addresses if address.encode() not in self._addresses)
+
     def __call__(self, data: bytes) -> bytes:
         """`data` as it may leave, without offending headers; raises LeakRefused where one of them is needed."""
         if not self._leaks(data):

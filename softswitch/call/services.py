@@ -14,7 +14,10 @@ from softswitch.call.registry import CallRegistry
 from softswitch.errors import FAILURES
 from softswitch.interfaces import BindingStore, CallMetrics, MediaDriver, Prompt, PromptCatalogue, Route, Router
 from softswitch.sip.addresses import Hop
+from softswitch.sip.locating import AsGiven, Locating
 from softswitch.sip.user_agent import Account, UserAgent
+
+AS_GIVEN = AsGiven()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,7 @@ class CallServices:
     own_hosts: frozenset[str] = frozenset()  # our own addresses: both legs may see them
     settings: CallSettings = CallSettings()
     account_of: Callable[[str], Account | None] = lambda trunk: None  # who we are to a trunk that challenges
+    locating: Locating = AS_GIVEN  # where trunks are
 
     def foreign(self, host: str, towards: str) -> frozenset[str]:
         """The address of one leg's far end as the other leg, whose far end is `towards`, must not see it."""

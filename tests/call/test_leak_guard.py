@@ -180,3 +180,11 @@ def test_nobody_needs_to_be_told() -> None:
 )
 def test_the_digits_that_all_forms_have_in_common(number: str, digits: bytes | None) -> None:
     assert national_digits(number) == digits
+
+
+def test_an_address_that_becomes_known_later_is_guarded_from_then_on() -> None:
+    guard = LeakGuard([], ["10.0.0.2"])
+    told = OK.format("Warning: 399 10.0.0.7 x\r\n").encode()
+    assert guard(told) == told
+    guard.protect(["10.0.0.7", "10.0.0.2"])
+    assert guard(told) == OK.format("").encode()

@@ -32,6 +32,7 @@ from softswitch.routing.dialplan import parse_dialplans
 from softswitch.routing.resolve import Resolver
 from softswitch.sip.addresses import Hop
 from softswitch.sip.digest import Account
+from softswitch.sip.locating import AsGiven, Locating
 from softswitch.sip.message import SipRequest, SipResponse
 from softswitch.sip.user_agent import UserAgent
 from tests.support.memory_store import MemoryStore
@@ -193,6 +194,7 @@ class Lab:
         self.accounts: dict[str, Account] = {}  # by trunk
         self.dialplan = parse_dialplans({"10-china.toml": CHINA.read_text(), "lab.toml": DIALPLAN + dialplan})
         self.router: Router | None = None
+        self.locating: Locating = AsGiven()
         self.user_agent = UserAgent(transport_factory=self.wire.open)
         self.crashes: list[BaseException] = []
         self._fill()
@@ -238,6 +240,7 @@ class Lab:
             own_hosts=frozenset({SWITCH[0]}),
             settings=self.settings,
             account_of=self.accounts.get,
+            locating=self.locating,
         )
         b2bua = B2bua(self.services)
         await self.user_agent.start([SWITCH], b2bua.handle)

@@ -1,0 +1,67 @@
+"""Which address is tried next: the addresses of each target in their order, until one of them says more than "dead".
+
+RFC 3263 4.3 and RFC 3261 21.5.4 (503 with Retry-After). Called by `dial.py`, which does the ringing; it sends nothing.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+import structlog
+
+from softswitch.interfaces import Target
+from softswitch.sip.addresses import Hop
+from softswitch.sip.locating import Locating
+from softswitch.sip.message import SipResponse
+
+LONGEST_RETRY_AFTER_S = 86400
+
+log = structlog.get_logger(__name__)
+
+
+class Hunt:
+    """The attempts of one call: (target, where to send it)."""
+
+    def __init__(self, targets: Iterable[Target], locating: Locating, call_id: str = "") -> None:
+        self._targets, self._hops, self._locating, self._call_id = deque(targets), deque[Hop](), locating, call_id
+        self._target: Target | None = None
+        self._hop: Hop | None = None
+
+    async def next(self) -> tuple[Target, Hop] | None:
+        """The next attempt; None where all was tried. A target without an address is passed over."""
+        while not self._hops and self._targets:
+            self._target = target = self._targets.popleft()
+            self._hops += await self._locating.locate(Hop(target.transport, target.host, target.port))
+            if not self._hops:
+                log.warning("trunk_not_located", call_id=self._call_id, trunk=target.trunk, host=target.host)
+        if self._target is None or not self._hops:
+            return None
+        self._hop = self._hops.popleft()
+        return self._target, self._hop
+
+    def answered(self) -> None:
+        """The address is alive, whatever it says."""
+        if self._hop is not None:
+            self._locating.answered(self._hop)
+
+    def dead(self, why: str, response: SipResponse | None = None) -> None:
+        """The address is dead or overloaded: the next one of the same target is tried first."""
+        assert self._hop is not None
+        assert self._target is not None
+        self._locating.failed(self._hop, why, retry_after_s(response))
+        if self._hops:
+            log.warning("next_address", call_id=self._call_id, trunk=self._target.trunk, after=self._hop.host, why=why)
+
+    def next_target(self) -> None:
+        """Another address of the same target would say the same."""
+        self._hops.clear()
+
+
+def retry_after_s(response: SipResponse | None) -> int:
+    """The seconds of a Retry-After header, which words may follow; 0 where there are none."""
+    value = (response.headers.get("Retry-After") or "") if response is not None else ""
+    digits = value.replace(";", " ").replace("(", " ").split()[:1]
+    if not digits or not digits[0].isascii() or not digits[0].isdecimal() or len(digits[0]) > 9:
+        return 0
+    return min(int(digits[0]), LONGEST_RETRY_AFTER_S)

@@ -25,6 +25,7 @@ import uvicorn
 import uvloop
 
 from softswitch.api.operations import operations_app
+from softswitch.api.tracing import trace_router
 from softswitch.call.admission import Admission, Limit
 from softswitch.call.b2bua import B2bua
 from softswitch.call.cdr import CdrWriter
@@ -59,8 +60,11 @@ from softswitch.sip.tls import Tls, TlsFiles
 from softswitch.sip.transport import TransportFactory, open_transport
 from softswitch.sip.user_agent import Account, UserAgent
 from softswitch.stores.sqlite import open_sqlite
+from softswitch.tracing.hep import HepExport
+from softswitch.tracing.trace import Trace, TraceLimits, Wanted
 
 SWEEP_EVERY_S = 3600.0
+EXPIRE_EVERY_S = 15.0  # traces
 SOURCES_KEPT = 4096  # addresses of which it is remembered whether they are a trunk's
 GARBAGE_THRESHOLDS = (100_000, 50, 100)  # objects are freed by their reference counts; cycles can wait
 
@@ -97,6 +101,7 @@ class Switch:
         self.upkeep = Upkeep(self.user_agent, random.random)
         self.media_process, self.media = _media_parts(config)
         self.sip_addresses: list[tuple[str, int]] = []
+        self.trace, self.hep = self._tracing(), _hep_export(config)
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
         self._http: _Operations | None = None
@@ -153,6 +158,41 @@ class Switch:
     def _on_options(self, request: SipRequest, source: Hop) -> int:
         return 503 if self.admission.draining else 200
 
+    def _tracing(self) -> Trace:
+        def attach(on: bool) -> None:
+            self.user_agent.tap = self.trace.note if on else None
+
+        return Trace(
+            time.time,
+            attach=attach,
+            local_address=lambda listener: self.sip_addresses[listener],
+            trunk_of=self._trunk_at,
+            call_id_of=self._call_id_of,
+            chance=random.random,
+            limits=TraceLimits(self.config.trace.memory_mb << 20, self.config.trace.keep_s),
+        )
+
+    def _trunk_at(self, hop: Hop) -> str:
+        """Name of the trunk that we reach at `hop`, or that sends from there."""
+        there = (one.name for one in self.dialplan.trunks.values() if (one.host, one.port) == (hop.host, hop.port))
+        return next(there, "") or self.trunk_of(hop)
+
+    def _call_id_of(self, leg: str) -> str:
+        """Our id of the live call whose caller's leg has this SIP Call-ID; empty where there is none."""
+        found = (one.call_id for one in self.registry if one.a is not None and one.a.session.sip_call_id == leg)
+        return next(found, "")
+
+    async def _trace(self) -> None:
+        """Begin what is to be traced from the start, and forget what is over."""
+        if self.hep is not None:
+            self.trace.on_message = self.hep.offer
+            self._spawn(self.hep.run())
+        if self.config.trace.enabled:
+            self.trace.want(Wanted(ratio=self.config.trace.ratio))
+        while True:
+            await asyncio.sleep(EXPIRE_EVERY_S)
+            self.trace.expire()
+
     def _services(self) -> CallServices:
         config = self.config
         resolver = Resolver(self.store, lambda: self.dialplan, time.time, random.Random(), health=self.upkeep.states)
@@ -177,7 +217,8 @@ class Switch:
         )
 
     async def _handle(self, session: ServerSession) -> None:
-        await self._b2bua.handle(session)
+        with self.trace.call_of(session.sip_call_id):
+            await self._b2bua.handle(session)
 
     # Start, drain, stop
 
@@ -204,6 +245,7 @@ class Switch:
         self._b2bua = B2bua(self._services())  # wants to know the addresses; no INVITE is read before we wait again
         self._measure()
         self._spawn(self._sweep())
+        self._spawn(self._trace())
         self.upkeep.follow(self.dialplan.trunks, self._own_host())
         await self._serve_operations()
         bound = zip(self.listeners, self.sip_addresses, strict=True)
@@ -215,6 +257,7 @@ class Switch:
         metrics.connections(lambda: self.connections)
         metrics.turned_away(lambda: self.user_agent.entrance.counts)
         metrics.gauge("sip_banned_sources", "Sources that get no answer", lambda: len(self.user_agent.bans()))
+        metrics.gauge("trace_bytes", "Memory that traces take", lambda: self.trace.size)
         metrics.gauge("event_loop_lag_seconds", "How late the event loop is", lambda: self.overload.lag_s)
         media = self.media
         if isinstance(media, ServerDriver):
@@ -228,6 +271,7 @@ class Switch:
         host, port = split_address(self.config.ops.listen)
         mask, bans = self.config.log.mask_numbers, self.user_agent.bans
         app = operations_app(self.metrics.registry, self.registry, self.checks, bans, mask=mask)
+        app.include_router(trace_router(self.trace, None if self.hep is None else self.hep.counts))
         settings = uvicorn.Config(app, host=host, port=port, log_config=None, access_log=False, lifespan="off")
         self._http = _Operations(settings)
         self._http_task = asyncio.create_task(self._http.serve())
@@ -352,6 +396,11 @@ def _transports(sip: SipSettings, tls: Tls, counts: Counter[str]) -> TransportFa
         message_s=sip.connection_message_s,
     )
     return functools.partial(open_transport, tls=tls, limits=limits, counts=counts)
+
+
+def _hep_export(config: Config) -> HepExport | None:
+    trace = config.trace
+    return HepExport(split_address(trace.hep), trace.hep_id, trace.hep_key) if trace.hep else None
 
 
 def _media_parts(config: Config) -> tuple[MediaProcess | None, ServerDriver | NullDriver]:

@@ -75,6 +75,10 @@ def _address(text: str) -> str:
     return text
 
 
+def _optional_address(text: str) -> str:
+    return text and _address(text)
+
+
 def _listener(text: str) -> str:
     split_listener(text)
     return text
@@ -304,6 +308,22 @@ class LogSettings(Section):
     mask_numbers: bool = Field(default=True, description="show phone numbers with their middle digits hidden")
 
 
+class TraceSettings(Section):
+    """`[trace]`: SIP messages of calls, kept in memory for `softswitch trace` and sent to Homer."""
+
+    enabled: bool = Field(
+        default=False, description="trace calls from the start; else on demand: softswitch trace --on"
+    )
+    ratio: float = Field(default=1.0, description="share of all calls that `enabled` traces", gt=0, le=1)
+    memory_mb: int = Field(default=32, description="MiB that traces may take; the oldest calls go first", ge=1)
+    keep_s: Seconds = Field(default=3600, description="seconds since its beginning that a call's trace is kept")
+    hep: Annotated[str, AfterValidator(_optional_address)] = Field(
+        default="", description="host:port (UDP) of a Homer that gets what is traced, as HEP3, unmasked; empty: none"
+    )
+    hep_id: int = Field(default=2001, description="capture id that Homer knows us by", ge=0, le=0xFFFFFFFF)
+    hep_key: str = Field(default="", description="key that Homer wants of us; empty: none")
+
+
 class Config(BaseSettings):
     """The whole configuration; values are final when `load_config()` returns."""
 
@@ -324,6 +344,7 @@ class Config(BaseSettings):
     extension: ExtensionSettings = ExtensionSettings()
     call: CallSettings = CallSettings()
     log: LogSettings = LogSettings()
+    trace: TraceSettings = TraceSettings()
 
     @classmethod
     def settings_customise_sources(

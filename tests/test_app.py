@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import signal
+import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -33,6 +34,7 @@ from softswitch.sip.session import InDialogRequest
 from softswitch.sip.user_agent import Account, UserAgent
 from softswitch.stores.provisioning import open_provisioning
 from softswitch.stores.sqlite import open_sqlite
+from softswitch.tracing.trace import Wanted
 
 ROOT = Path(__file__).resolve().parent.parent
 X, A, B = "+8617000000001", "+8613800000001", "+8613900000002"
@@ -136,6 +138,7 @@ def config(folder: Path, **sections: dict[str, object]) -> Config:
         "recording": {"directory": str(folder / "recordings")},
         "ops": {"listen": "127.0.0.1:0"},
         "call": {"drain_s": 5.0},
+        "limits": {"max_lag_s": 0},  # a busy machine is no overload of ours
     }
     for name, values in sections.items():
         settings[name] = settings.get(name, {}) | values
@@ -222,6 +225,48 @@ async def ask(switch: Switch, path: str) -> httpx.Response:
     host, port = switch.operations_address
     async with httpx.AsyncClient() as client:
         return await client.get(f"http://{host}:{port}{path}")
+
+
+def test_a_traced_call_has_both_legs_under_our_call_id_and_goes_to_homer(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as homer:
+        homer.bind(("127.0.0.1", 0))
+        homer.settimeout(5)
+
+        async def story(switch: Switch, phone: Phone) -> None:
+            await asyncio.sleep(0)  # the tap is put in
+            phone.call(switch.sip_addresses[0])
+            assert await phone.outcome == 200
+            (record,) = switch.registry
+            traced = (await ask(switch, f"/trace/calls/{record.call_id}")).json()
+            assert (traced["call_id"], len(traced["legs"])) == (record.call_id, 2)
+            starts = [(one["leg"], one["received"], one["data"].partition(" ")[0]) for one in traced["messages"]]
+            assert starts[0] == (0, True, "INVITE")
+            assert (1, False, "INVITE") in starts
+            assert not any("13900002345" in one["data"] for one in traced["messages"])
+            assert (await asyncio.to_thread(homer.recv, 65535)).startswith(b"HEP3")
+            switch.trace.stop()
+            assert switch.user_agent.tap is None
+            switch.trace.want(Wanted("trunk", "phone"))
+            ours = Hop("udp", *phone_address(switch))
+            assert switch._trunk_at(ours) == switch._trunk_at(ours._replace(port=9)) == "phone"
+
+        def phone_address(switch: Switch) -> tuple[str, int]:
+            trunk = switch.dialplan.trunks["phone"]
+            return trunk.host, trunk.port
+
+        trace = {"enabled": True, "hep": f"127.0.0.1:{homer.getsockname()[1]}"}
+        run(tmp_path, story, trace=trace)
+
+
+def test_traces_end_by_themselves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("softswitch.app.EXPIRE_EVERY_S", 0.001)
+
+    async def story(switch: Switch, phone: Phone) -> None:
+        over = asyncio.Event()
+        monkeypatch.setattr(switch.trace, "expire", over.set)
+        await over.wait()
+
+    run(tmp_path, story)
 
 
 def test_draining_refuses_new_calls_and_waits_for_live_ones(tmp_path: Path) -> None:

@@ -68,6 +68,8 @@ def test_the_environment_wins_over_the_file_key_by_key(monkeypatch: pytest.Monke
         ("[spi]\na = 1", "softswitch.toml: spi", "unknown key; expected one of call, cdr"),
         ("[media]\nports = '9000'", "softswitch.toml: media.ports", "such as 20000-29999"),
         ("[media]\nports = '9000-8000'", "softswitch.toml: media.ports", "such as 20000-29999"),
+        ("[trace]\nhep = 'homer'", "softswitch.toml: trace.hep", "expected host:port"),
+        ("[trace]\nratio = 0", "softswitch.toml: trace.ratio", "greater than 0"),
         ("[store]\nurl = 'oracle://x'", "softswitch.toml: store.url", "expected sqlite:///path"),
         ("[store]\nurl = 'sqlite:///'", "softswitch.toml: store.url", "expected sqlite:///path"),
         ("[limits]\nmax_calls = 0", "softswitch.toml: limits.max_calls", "greater than or equal to 1, got 0"),

@@ -1,7 +1,7 @@
 """The command line: provisioning, questions to the switch, checks, and `serve`.
 
-The entry point `softswitch`. Commands stand in provisioning.py and questions.py, what they print in output.py. Expected
-errors are one line on standard error and exit code 1, wrong usage is exit code 2.
+The entry point `softswitch`. Commands stand in provisioning.py, questions.py and trace.py, what they print in
+output.py. Expected errors are one line on standard error and exit code 1, wrong usage is exit code 2.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from softswitch import __version__
-from softswitch.cli import output, provisioning, questions
+from softswitch.cli import output, provisioning, questions, trace
 from softswitch.cli.session import Session
 from softswitch.errors import SoftswitchError
 
@@ -51,6 +51,7 @@ app.command()(questions.calls)
 app.command()(questions.cdr)
 app.command()(questions.explain)
 app.command()(questions.check)
+app.command()(trace.trace)
 
 
 @app.callback(invoke_without_command=True)

@@ -14,6 +14,7 @@ import msgspec
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from softswitch.cdr_sinks.fee_info import utc_time
 from softswitch.cli.check import Finding
@@ -126,6 +127,11 @@ def print_one(record: Record, columns: Columns, as_json: bool) -> None:
         print_json(record)
     else:
         print_table([record], columns)
+
+
+def print_text(text: Text) -> None:
+    """A drawing, as wide as it is."""
+    _console().print(text, soft_wrap=True)
 
 
 def print_cdr(cdr: Cdr) -> None:

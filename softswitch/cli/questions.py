@@ -16,21 +16,19 @@ import typer
 from softswitch.cli import output
 from softswitch.cli.check import findings
 from softswitch.cli.session import AppKey, Json, ModeFilter, PageNumber, PageSize, Session, XFilter
-from softswitch.config import Config, split_address
-from softswitch.errors import FAILURES, SoftswitchError, StoreError
+from softswitch.cli.switch import ask_switch
+from softswitch.errors import FAILURES, StoreError
 from softswitch.interfaces import Decision, NeedExtension, Rejection
 from softswitch.routing.explain import explain as explain_decision
 from softswitch.routing.resolve import Resolver
 from softswitch.stores.provisioning import DEFAULT_PAGE_SIZE
 from softswitch.stores.sqlite import open_sqlite
 
-SWITCH_TIMEOUT_S = 5.0
-
 
 def calls(ctx: typer.Context, as_json: Json = False) -> None:
     """List the calls of the running switch."""
     session: Session = ctx.obj
-    live = _ask_switch(session.config, "/calls")
+    live = ask_switch(session.config, "/calls")
     output.print_list(live, output.CALLS, as_json, footer=f"{len(live)} calls")
 
 
@@ -114,23 +112,6 @@ def check(ctx: typer.Context, as_json: Json = False) -> None:
     output.print_list(found, output.FINDINGS, as_json)
     if not all(finding.ok for finding in found):
         raise typer.Exit(1)
-
-
-def _ask_switch(config: Config, path: str) -> list[dict[str, Any]]:
-    """JSON of the running switch's operations page."""
-    import httpx  # noqa: PLC0415 (a quarter of a second to import)
-
-    host, port = split_address(config.ops.listen)
-    if host in ("0.0.0.0", "::"):
-        host = "127.0.0.1" if host == "0.0.0.0" else "::1"
-    url = f"http://{f'[{host}]' if ':' in host else host}:{port}{path}"
-    try:
-        answer = httpx.get(url, timeout=SWITCH_TIMEOUT_S, trust_env=False)
-        answer.raise_for_status()
-        data: list[dict[str, Any]] = answer.json()
-    except (httpx.HTTPError, ValueError) as error:
-        raise SoftswitchError(f"no answer from the switch at {url}; is it running? ({error})") from None
-    return data
 
 
 def _moment(text: str | None, now: float) -> float | None:

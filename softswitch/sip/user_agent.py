@@ -10,7 +10,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from softswitch.sip.addresses import Hop, Listener, Path
 from softswitch.sip.client_session import ClientSession
@@ -41,6 +41,7 @@ __all__ = [
     "ServerSession",
     "Session",
     "SessionListener",
+    "Tap",
     "Timing",
     "UserAgent",
 ]
@@ -50,6 +51,13 @@ log = logging.getLogger(__name__)
 LAG_EVERY_S = 0.02  # how often the event loop's lag is measured
 
 OnInvite = Callable[[ServerSession], Coroutine[Any, Any, None]]
+
+
+class Tap(Protocol):
+    """Sees each message that is let in, and each as it is sent."""
+
+    def __call__(self, data: bytes, peer: Hop, listener: int, *, received: bool) -> None:
+        """Called within the event loop: keep it short."""
 
 
 def _accept(request: SipRequest, source: Hop) -> int:
@@ -85,6 +93,7 @@ class UserAgent:
         self.authenticate: Authenticate = lambda request, source, now: None
         self._product, self._supported, self._advertised_host = product, supported, advertised_host
         self._timing, self._transport_factory, self._tokens, self._drain_s = timing, transport_factory, tokens, drain_s
+        self.tap: Tap | None = None
         self.entrance = Entrance(self._accepts, strangers=strangers, overload=overload)
         self._lag_timer: asyncio.TimerHandle | None = None
         self._core: SipCore | None = None
@@ -272,6 +281,8 @@ class UserAgent:
         if core is not None and loop is not None:
             now = loop.time()
             if self.entrance.admits(data, Path(source, listener, connection), now, core):
+                if self.tap is not None:
+                    self.tap(data, source, listener, received=True)
                 core.receive_datagram(data, source, now, listener, connection)
             self._drain()
 
@@ -325,6 +336,8 @@ class UserAgent:
         assert loop is not None
         while datagrams := core.datagrams_to_send():
             for datagram in datagrams:
+                if self.tap is not None:
+                    self.tap(datagram.data, datagram.path.hop, datagram.path.listener, received=False)
                 try:
                     transport.send(datagram)
                 except OSError as error:

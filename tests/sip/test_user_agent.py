@@ -135,6 +135,27 @@ def test_options_is_answered_by_the_call_layers_word() -> None:
     run(story())
 
 
+def test_a_tap_sees_what_is_let_in_and_what_is_sent_while_it_is_there() -> None:
+    async def story() -> None:
+        wire = Wire()
+        agent = on_wire(wire)
+        seen: list[tuple[bytes, Hop, int, bool]] = []
+
+        def tap(data: bytes, peer: Hop, listener: int, *, received: bool) -> None:
+            seen.append((data.partition(b" ")[0], peer, listener, received))
+
+        await agent.start([SWITCH], nobody)
+        phone = Peer(wire, PHONE)
+        phone.invite(URI)
+        for agent.tap in (None, tap, None):
+            phone.send(phone.request("OPTIONS"), to=SWITCH)
+            await phone.receive(200)
+        assert seen == [(b"OPTIONS", Hop("udp", *PHONE), 0, True), (b"SIP/2.0", Hop("udp", *PHONE), 0, False)]
+        await agent.stop()
+
+    run(story())
+
+
 def test_accept_source_may_change_at_any_time() -> None:
     async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
         invite = phone.invite(URI)

@@ -1,0 +1,23 @@
+"""Masked messages tell no number, no proof and no key, and are as long as they were."""
+
+from __future__ import annotations
+
+import pytest
+
+from softswitch.tracing.masking import masked_message
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        (b"sip:+8613800001234@192.168.100.200:5060", b"sip:+86138****1234@192.168.100.200:5060"),
+        (b"tel:138-0000-1234", b"tel:138-****-1234"),
+        (b"12345678", b"****5678"),
+        (b"m=audio 20000 RTP/AVP 8", b"m=audio 20000 RTP/AVP 8"),
+        (b'Digest username="u", response="0123abcd"', b'Digest username="u", response="********"'),
+        (b"a=crypto:1 AES inline:WVNfX19z|2^20", b"a=crypto:1 AES inline:********|2^20"),
+    ],
+)
+def test_numbers_proofs_and_keys_are_starred_at_their_length(text: bytes, masked: bytes) -> None:
+    assert masked_message(text) == masked
+    assert len(masked) == len(text)

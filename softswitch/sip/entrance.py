@@ -28,6 +28,7 @@ from softswitch.sip.strangers import Strangers
 log = logging.getLogger(__name__)
 
 LOG_EVERY_S = 10.0  # one line for each reason
+MOST_TRANSACTIONS = 300_000  # beyond, no request that would open one more comes in, not even inside a dialog
 KEEP_ALIVE = 4  # bytes: CRLF CRLF, or less, of a phone behind NAT
 
 
@@ -85,6 +86,8 @@ class Entrance:
             return False
         if (status := excess(data)) != 0:
             return self._turn_away("too_large", data, path, now, core, status)
+        if len(core.transactions) >= MOST_TRANSACTIONS and not is_response(data) and not _is_known(data, core):
+            return self._turn_away("memory", data, path, now, core, 503)
         if self.overload is not None and begins_call(data):
             if _is_known(data, core):
                 return True
@@ -140,9 +143,9 @@ class Entrance:
             log.warning("turned away %s (%s): %d since the last line", hop.host, why, count - before)
 
 
-def _is_known(invite: bytes, core: Inside) -> bool:
-    """Whether an INVITE is the repetition of one that was taken, or may be."""
-    key = transaction_key(invite)
+def _is_known(request: bytes, core: Inside) -> bool:
+    """Whether a request is the repetition of one that was taken, its ACK or CANCEL, or may be."""
+    key = transaction_key(request)
     return key is None or key in core.transactions
 
 

@@ -19,7 +19,8 @@ IN_A_ROW = 3  # measurements that must all be late: one long turn of the loop is
 FAR_TOO_LATE = 4  # times the limit: nobody comes in, whatever the rate
 CUT, CUT_EVERY_S = 0.9, 0.2  # of the rate, and how long each cut is given to show
 GROWTH = 0.5  # of the rate, a second in time
-MEMORY_S = 0.3  # over which the rate of those let in is measured
+MEMORY_S = 0.5  # over which the rate of those let in is measured
+AHEAD = 1.5  # times that rate is as far as a rate that means something can have grown
 BURST_S = 0.05  # calls of so many seconds may come in at once
 LEAST_RATE = 1.0  # calls a second
 
@@ -55,11 +56,11 @@ class Overload:
         self.lag_s = min(self._lags)
         passed = min(now - self._measured_at, MEMORY_S)
         self._measured_at = now
-        self._let_in_rate += (self._let_in / max(passed, 1e-3) - self._let_in_rate) * passed / MEMORY_S
-        self._let_in = 0
-        if self._late:
+        let_in, self._let_in = self._let_in, 0
+        if self._late:  # what few come in now says nothing of how many could
             self._cut(now)
         else:
+            self._let_in_rate += (let_in / max(passed, 1e-3) - self._let_in_rate) * passed / MEMORY_S
             self.rate *= 1 + GROWTH * passed
 
     def reason(self, sessions: int, transactions: int, now: float) -> str:
@@ -86,7 +87,7 @@ class Overload:
     def _cut(self, now: float) -> None:
         if now - self._cut_at >= CUT_EVERY_S:
             self._cut_at = now
-            self.rate = max(LEAST_RATE, CUT * min(self.rate, self._let_in_rate))
+            self.rate = max(LEAST_RATE, CUT * min(self.rate, AHEAD * self._let_in_rate))
 
     def _take_token(self, now: float) -> bool:
         size = max(1.0, self.rate * BURST_S)

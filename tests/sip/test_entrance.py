@@ -6,6 +6,7 @@ import logging
 
 import pytest
 
+from softswitch.sip import entrance
 from softswitch.sip.addresses import Hop, Path
 from softswitch.sip.core import SipCore
 from softswitch.sip.entrance import Entrance
@@ -141,16 +142,15 @@ def test_who_is_no_trunk_any_more_may_still_end_its_call_and_answer_our_requests
     door.core.invite(STRANGER, request_uri="sip:1@192.0.2.66", from_="<sip:a@h>", to="<sip:1@h>")
     (invite,) = door.core.datagrams_to_send()
     via = str(parse_message(invite.data).headers.get("Via"))
-    entrance = Entrance(lambda hop: None, strangers=Strangers())
+    later = Entrance(lambda hop: None, strangers=Strangers())
     bye = request("BYE", Via="SIP/2.0/UDP h;branch=z9hG4bK2", To=f"<sip:1@h>;tag={session.local_tag}")
-    assert entrance.admits(bye.encode(), Path(PEER), 0.0, door.core)
+    assert later.admits(bye.encode(), Path(PEER), 0.0, door.core)
     answer = f"SIP/2.0 200 OK\r\nVia: {via}\r\nCSeq: 1 INVITE\r\n\r\n".encode()
-    assert entrance.admits(answer, Path(STRANGER), 0.0, door.core)
+    assert later.admits(answer, Path(STRANGER), 0.0, door.core)
 
 
 def test_without_bounds_on_strangers_the_core_decides() -> None:
-    entrance = Entrance(lambda hop: None)
-    assert entrance.admits(request().encode(), Path(STRANGER), 0.0, Bench().core)
+    assert Entrance(lambda hop: None).admits(request().encode(), Path(STRANGER), 0.0, Bench().core)
 
 
 # Messages too large
@@ -169,6 +169,19 @@ def test_keep_alives_are_nothing(data: bytes) -> None:
     door = Door()
     assert door.answers(data, PEER) == []
     assert not door.entrance.counts
+
+
+def test_more_transactions_than_memory_is_for_are_not_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(entrance, "MOST_TRANSACTIONS", 1)
+    door = Door()
+    session = door.call()
+    inside = {"To": f"<sip:100@10.0.0.1>;tag={session.local_tag}", "Via": "SIP/2.0/UDP h;branch=z9hG4bKin"}
+    (response,) = door.answers(request("INFO", **inside), PEER)
+    assert response.status == 503
+    assert door.entrance.counts == {"memory": 1}
+    assert door.knock(request(), PEER)
+    assert door.knock(request("CANCEL"), PEER)
+    assert door.knock("SIP/2.0 200 OK\r\n\r\n", PEER)
 
 
 # Overload

@@ -145,8 +145,9 @@ class Trace:
 
     def find(self, name: str) -> TracedCall | None:
         """A call by our id or the SIP Call-ID of a leg."""
+        self.expire()
         found = self._legs.get(name)
-        return found or next((call for call in self.calls() if name and call.call_id == name), None)
+        return found or next((call for call in self._calls.values() if name and call.call_id == name), None)
 
     @property
     def size(self) -> int:

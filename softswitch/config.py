@@ -102,6 +102,7 @@ def _comma_separated(value: object) -> object:
 
 Address = Annotated[str, AfterValidator(_address)]
 ListenerList = Annotated[list[Annotated[str, AfterValidator(_listener)]], BeforeValidator(_comma_separated), NoDecode]
+AddressList = Annotated[list[Address], BeforeValidator(_comma_separated), NoDecode]
 Seconds = Annotated[float, Field(gt=0)]
 
 
@@ -130,6 +131,9 @@ class SipSettings(Section):
     )
     tls_clients: Literal["none", "optional", "required"] = Field(
         default="none", description="whether those who connect to us must show a certificate"
+    )
+    dns_servers: AddressList = Field(
+        default=[], description="address:port of the DNS servers that are asked for trunks; empty: the system's"
     )
     connections: int = Field(default=1000, description="accepted TCP and TLS connections at once", ge=1)
     connections_per_source: int = Field(default=100, description="of these from one address", ge=1)

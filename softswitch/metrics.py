@@ -105,6 +105,11 @@ class Metrics:
         text = "SIP messages turned away before they were read"
         self.registry.register(_ByLabelCollector("softswitch_sip_turned_away", text, "why", counts))
 
+    def locating(self, counts: Callable[[], Mapping[str, float]]) -> None:
+        """Questions to DNS and addresses that failed, as `softswitch_sip_locating_total{event}`."""
+        text = "Finding the addresses of trunks"
+        self.registry.register(_ByLabelCollector("softswitch_sip_locating", text, "event", counts))
+
     def trunks(self, up: Callable[[], Mapping[str, bool]], registered: Callable[[], Mapping[str, bool]]) -> None:
         """`softswitch_trunk_up{trunk}` of trunks with health checks, `softswitch_trunk_registered{trunk}` likewise."""
         self.registry.register(_TrunkCollector(up, registered))

@@ -15,7 +15,7 @@ from softswitch.interconnect.peer import Peer
 
 DOWN_AFTER = 2  # checks in a row without an answer
 UP_AFTER = 2  # answers in a row, once down
-PATIENCE_S = 8.0  # for one answer; retransmissions have been lost by then
+PATIENCE_S = 8.0  # for one answer of one address; retransmissions have been lost by then
 # Answers that say that the peer, or what is behind it, is not there; every other final answer is a sign of life.
 DEAD = frozenset({408, 502, 503, 504})
 
@@ -63,9 +63,5 @@ async def check_health(peer: Peer, every_s: float, states: TrunkStates) -> None:
 
 async def answers(peer: Peer) -> bool:
     """One OPTIONS: whether the peer gives a sign of life."""
-    try:
-        async with asyncio.timeout(PATIENCE_S):
-            response = await peer.request("OPTIONS", headers=[("Accept", "application/sdp")])
-    except TimeoutError:
-        return False
+    response = await peer.request("OPTIONS", headers=[("Accept", "application/sdp")], patience_s=PATIENCE_S)
     return response.status not in DEAD

@@ -5,14 +5,19 @@ RFC 3261 8.1. Made by `upkeep.py` from a trunk of the dialplan; it only addresse
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from softswitch.sip.addresses import Hop, bracketed
 from softswitch.sip.digest import Account
+from softswitch.sip.locating import AsGiven, Locating
 from softswitch.sip.lone_request import Series
 from softswitch.sip.message import SipResponse
+from softswitch.sip.session import local_response
 from softswitch.sip.user_agent import UserAgent
+
+AS_GIVEN = AsGiven()
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,20 +30,47 @@ class Peer:
     user_agent: UserAgent
     account: Account | None = None
     series: Series = field(default_factory=Series)
+    locating: Locating = AS_GIVEN
 
     @property
     def uri(self) -> str:
         """Its own URI, as Request-URI."""
-        transport = "" if self.hop.transport == "udp" else f";transport={self.hop.transport}"
-        return f"sip:{bracketed(self.hop.host)}:{self.hop.port}{transport}"
+        transport = "" if self.hop.transport in ("udp", "auto") else f";transport={self.hop.transport}"
+        port = f":{self.hop.port}" if self.hop.port else ""
+        return f"sip:{bracketed(self.hop.host)}{port}{transport}"
 
     async def request(
-        self, method: str, *, headers: Sequence[tuple[str, str]] = (), contact_user: str | None = None
+        self,
+        method: str,
+        *,
+        headers: Sequence[tuple[str, str]] = (),
+        contact_user: str | None = None,
+        patience_s: float | None = None,
     ) -> SipResponse:
-        """Send a request about ourselves (From and To differ only for OPTIONS) and return its final response."""
+        """Send a request about ourselves (From and To differ only for OPTIONS) and return its final response.
+
+        Goes to the trunk's next address after 503 and 408, which an address that is silent for `patience_s` gets from
+        us; a trunk without any address gets 503.
+        """
+        response = local_response(503, "No Address")
+        for hop in await self.locating.locate(self.hop):
+            try:
+                async with asyncio.timeout(patience_s):
+                    response = await self._request(hop, method, headers, contact_user)
+            except TimeoutError:
+                response = local_response(408)
+            if response.status not in (408, 503):
+                self.locating.answered(hop)
+                break
+            self.locating.failed(hop, f"{method}: {response.status}")
+        return response
+
+    async def _request(
+        self, hop: Hop, method: str, headers: Sequence[tuple[str, str]], contact_user: str | None
+    ) -> SipResponse:
         to = self.identity if method == "REGISTER" else self.uri
         return await self.user_agent.request(
-            self.hop,
+            hop,
             method,
             request_uri=self.uri,
             from_=f"<{self.identity}>",

@@ -10,12 +10,13 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from softswitch.interconnect.health import TrunkStates, check_health
-from softswitch.interconnect.peer import Peer
+from softswitch.interconnect.peer import AS_GIVEN, Peer
 from softswitch.interconnect.registration import Registration
 from softswitch.routing.trunks import Trunk
 from softswitch.sip.addresses import Hop, bracketed
 from softswitch.sip.digest import Account
 from softswitch.sip.grammar import escape
+from softswitch.sip.locating import Locating
 from softswitch.sip.uri import USER_SAFE
 from softswitch.sip.user_agent import UserAgent
 
@@ -23,8 +24,9 @@ from softswitch.sip.user_agent import UserAgent
 class Upkeep:
     """The trunks that are looked after; `states` is what routing may ask."""
 
-    def __init__(self, user_agent: UserAgent, chance: Callable[[], float]) -> None:
+    def __init__(self, user_agent: UserAgent, chance: Callable[[], float], locating: Locating = AS_GIVEN) -> None:
         self.states = TrunkStates()
+        self._locating = locating
         self._user_agent, self._chance = user_agent, chance
         self._trunks: dict[str, Trunk] = {}
         self._tasks: dict[str, list[asyncio.Task[None]]] = {}
@@ -78,7 +80,7 @@ class Upkeep:
         user, host = (trunk.username, trunk.host) if trunk.register else ("softswitch", own_host)
         hop = Hop(trunk.transport, trunk.host, trunk.port)
         identity = f"sip:{escape(user, USER_SAFE)}@{bracketed(host)}"
-        return Peer(trunk.name, hop, identity, self._user_agent, account)
+        return Peer(trunk.name, hop, identity, self._user_agent, account, locating=self._locating)
 
     def _spawn(self, name: str, story: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(story)

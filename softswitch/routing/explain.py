@@ -32,6 +32,7 @@ def _rejection(decision: Rejection) -> list[str]:
 def _route(decision: Route) -> list[str]:
     lines = [f"=> Call {decision.callee} from {decision.display} (binding {decision.binding.id})."]
     for target in decision.targets:
-        where = f"{target.user}@{target.host}:{target.port} over {target.transport}"
+        port = f":{target.port}" if target.port else ""  # else DNS tells it
+        where = f"{target.user}@{target.host}{port} over {target.transport}"
         lines.append(f"   by {target.trunk}: {where}, showing {target.display}, ringing {target.ring_s:g} s")
     return lines

@@ -65,8 +65,8 @@ class Trunk:
 
     name: Name
     host: Host
-    port: Port = 0  # 5060, with TLS 5061
-    transport: Literal["udp", "tcp", "tls"] = "udp"
+    port: Port = 0  # of an address: 5060, with TLS 5061; of a name: what DNS says
+    transport: Literal["udp", "tcp", "tls", "auto"] = "udp"  # auto: what DNS says
     large_by_tcp: Flag = True
     sources: tuple[CheckedNetwork, ...] = ()
     source_ports: tuple[Port, ...] = ()
@@ -115,8 +115,8 @@ class Trunk:
         return Login(self.username, self.password.value)
 
     def __post_init__(self) -> None:
-        """Fill in the port that goes with the transport (RFC 3261 19.1.2)."""
-        if not self.port:
+        """Fill in the port that goes with an address and its transport (RFC 3261 19.1.2)."""
+        if not self.port and _numeric(self.host) is not None:
             object.__setattr__(self, "port", 5061 if self.transport == "tls" else 5060)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -13,14 +14,18 @@ from tests.support.virtual_time import run
 
 
 class Agent:
-    """Notes what is asked of it."""
+    """Notes what is asked of it; answers 200, or by `statuses` of hosts (0: not at all)."""
 
-    def __init__(self) -> None:
+    def __init__(self, **statuses: int) -> None:
         self.asked: list[dict[str, Any]] = []
+        self.statuses = statuses
 
     async def request(self, hop: Hop, method: str, **rest: Any) -> SipResponse:
         self.asked.append({"hop": hop, "method": method, **rest})
-        return SipResponse(200, "OK")
+        status = self.statuses.get(hop.host, 200)
+        if not status:
+            await asyncio.sleep(100)
+        return SipResponse(status, "")
 
 
 @pytest.mark.parametrize(
@@ -29,6 +34,7 @@ class Agent:
         (Hop("udp", "192.0.2.1", 5060), "sip:192.0.2.1:5060"),
         (Hop("tcp", "2001:db8::1", 5080), "sip:[2001:db8::1]:5080;transport=tcp"),
         (Hop("tls", "sip.example.com", 5061), "sip:sip.example.com:5061;transport=tls"),
+        (Hop("auto", "sip.example.com", 0), "sip:sip.example.com"),
     ],
 )
 def test_its_uri_names_host_port_and_transport(hop: Hop, uri: str) -> None:
@@ -45,3 +51,36 @@ def test_options_are_about_the_peer_and_a_registration_about_ourselves() -> None
     assert (register["from_"], register["to"]) == ("<sip:us@192.0.2.1>", "<sip:us@192.0.2.1>")
     assert (options["series"], register["series"]) == (None, peer.series)
     assert (register["contact_user"], register["headers"]) == ("us", [("Expires", "60")])
+
+
+class Addresses:
+    """`Locating` of one trunk."""
+
+    def __init__(self, *hosts: str) -> None:
+        self.hops = [Hop("udp", host, 5060) for host in hosts]
+        self.told: list[str] = []
+
+    async def locate(self, wanted: Hop) -> list[Hop]:
+        assert wanted == Hop("auto", "sip.example.com", 0)
+        return self.hops
+
+    def answered(self, hop: Hop) -> None:
+        self.told.append(f"{hop.host} answered")
+
+    def failed(self, hop: Hop, why: str, for_s: float = 0) -> None:
+        self.told.append(f"{hop.host} {why}")
+
+
+def test_the_next_address_is_asked_after_503_and_silence() -> None:
+    """RFC 3263 4.3."""
+    agent, addresses = Agent(busy=503, silent=0, refusing=403), Addresses("busy", "silent", "refusing", "other")
+    peer = Peer("p", Hop("auto", "sip.example.com", 0), "sip:us@here", agent, locating=addresses)  # type: ignore[arg-type]
+    assert run(peer.request("OPTIONS", patience_s=8)).status == 403
+    assert [one["hop"].host for one in agent.asked] == ["busy", "silent", "refusing"]
+    assert {one["request_uri"] for one in agent.asked} == {"sip:sip.example.com"}
+    assert addresses.told == ["busy OPTIONS: 503", "silent OPTIONS: 408", "refusing answered"]
+
+
+def test_a_trunk_without_an_address_gets_503() -> None:
+    peer = Peer("p", Hop("auto", "sip.example.com", 0), "sip:us@here", Agent(), locating=Addresses())  # type: ignore[arg-type]
+    assert run(peer.request("OPTIONS")).status == 503

@@ -140,7 +140,10 @@ def test_a_plan_made_by_hand_has_the_built_in_treatment() -> None:
             TRUNK + "prot = 1",
             "90.toml: trunk[lab].prot: unknown key (did you mean 'port'?); expected one of name, host",
         ),
-        (TRUNK + 'transport = "sctp"', "90.toml: trunk[lab].transport: expected 'udp', 'tcp' or 'tls', not 'sctp'"),
+        (
+            TRUNK + 'transport = "sctp"',
+            "90.toml: trunk[lab].transport: expected 'udp', 'tcp', 'tls' or 'auto', not 'sctp'",
+        ),
         (TRUNK + 'sources = ["10.0.0.1/8"]', "90.toml: trunk[lab].sources[0]: expected an address or CIDR such as "),
         (TRUNK + 'codecs = ["G729"]', "90.toml: trunk[lab].codecs[0]: expected 'PCMA' or 'PCMU', not 'G729'"),
         (TRUNK + 'number_form = "x"', "90.toml: trunk[lab].number_form: expected 'e164', 'e164-digits' or 'national'"),

@@ -42,6 +42,14 @@ def test_the_port_follows_the_transport() -> None:
     assert [target.transport for target in targets] == ["udp", "tcp", "tls", "tls"]
 
 
+def test_a_name_without_port_leaves_the_port_to_dns() -> None:
+    """RFC 3263 4.2: a port that is given would forbid SRV."""
+    named = 'host = "sip.example.com"\n'
+    text = f'[[trunk]]\nname = "a"\n{named}transport = "auto"\n[[trunk]]\nname = "b"\n{named}port = 5060\n'
+    dialplan = plan(text)
+    assert [(one.transport, one.port) for one in dialplan.trunks.values()] == [("auto", 0), ("udp", 5060)]
+
+
 def test_a_trunk_may_keep_long_requests_from_tcp() -> None:
     """RFC 3261 18.1.1."""
     dialplan = trunks("", "large_by_tcp = false")

@@ -5,17 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import cast
 
-import dns.flags
-import dns.message
 import dns.rcode
-import dns.rrset
 import pytest
 
 from softswitch.sip.addresses import Hop
 from softswitch.sip.locating import Answer, Naptr, Question, Records, Srv
 from softswitch.sip.resolver import Dns, DnsFailed, Locator
+from tests.support.name_server import NameServer, name_server
 from tests.support.virtual_time import run
 
 TRUNK = Hop("udp", "sip.example.com", 5060)
@@ -188,47 +185,10 @@ alias.example.com. 50 IN CNAME one.example.com.
 """
 
 
-class Server(asyncio.DatagramProtocol):
-    """A name server for ZONE."""
-
-    def __init__(self) -> None:
-        self.rcode = dns.rcode.NOERROR
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.DatagramTransport, transport)
-
-    def datagram_received(self, data: bytes, addr: tuple[str | int, int]) -> None:
-        question = dns.message.from_wire(data)
-        reply = dns.message.make_response(question)
-        reply.flags |= dns.flags.RA
-        reply.set_rcode(self.rcode)
-        if self.rcode == dns.rcode.NOERROR:
-            self._fill(reply)
-        self.transport.sendto(reply.to_wire(), addr)
-
-    def _fill(self, reply: dns.message.Message) -> None:
-        name, kind = reply.question[0].name, dns.rdatatype.to_text(reply.question[0].rdtype)
-        lines = [line.split(None, 4) for line in ZONE.strip().splitlines()]
-        mine = [line for line in lines if dns.name.from_text(line[0]) == name]
-        for owner, ttl, _, of, text in [line for line in mine if line[3] in (kind, "CNAME")]:
-            reply.answer.append(dns.rrset.from_text(owner, int(ttl), "IN", of, text))
-            if of == "CNAME":
-                reply.answer.append(dns.rrset.from_text(text, 100, "IN", "A", "192.0.2.1"))
-        if not mine:
-            reply.set_rcode(dns.rcode.NXDOMAIN)
-        if not reply.answer:
-            soa = "ns.example.com. admin.example.com. 1 2 3 4 20"
-            reply.authority.append(dns.rrset.from_text("example.com.", 300, "IN", "SOA", soa))
-
-
 @asynccontextmanager
-async def served() -> AsyncIterator[tuple[Dns, Server]]:
-    loop = asyncio.get_running_loop()
-    transport, server = await loop.create_datagram_endpoint(Server, local_addr=("127.0.0.1", 0))
-    try:
-        yield Dns([transport.get_extra_info("sockname")], timeout_s=1.0), server
-    finally:
-        transport.close()
+async def served() -> AsyncIterator[tuple[Dns, NameServer]]:
+    async with name_server(ZONE) as (address, server):
+        yield Dns([address], timeout_s=1.0), server
 
 
 def ask(name: str, kind: str) -> Answer:

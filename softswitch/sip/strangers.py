@@ -82,6 +82,10 @@ class Strangers:
         if visitor.turned_away >= limits.ban_after:
             self._ban(source, "persistent", now)
 
+    def is_banned(self, host: str, now: float) -> bool:
+        """Whether nothing of `host` is looked at."""
+        return self._banned(network_of(host), now)
+
     def bans(self, now: float) -> list[Ban]:
         """Those in force."""
         return [ban for ban in self._bans.values() if ban.until > now]

@@ -53,8 +53,11 @@ class StreamTransport:
         tls: Tls | None = None,
         limits: StreamLimits | None = None,
         counts: Counter[str] | None = None,
+        welcome: Callable[[Hop], bool] = lambda source: True,
     ) -> None:
+        """`welcome` tells whether a peer may connect, and again and again whether it may stay."""
         self.counts: Counter[str] = Counter() if counts is None else counts
+        self._welcome_here = welcome
         self._receive, self._on_lost = receive, on_lost
         self._tls, self._limits = tls, limits or StreamLimits()
         self._listeners: dict[int, Listener] = {}
@@ -114,6 +117,9 @@ class StreamTransport:
                 self.count("slow")
                 log.info("closing the connection of %s: no whole message in time", connection.source.host)
                 connection.close("too slow", at_once=True)
+            elif connection.accepted and not self._welcome_here(connection.source):
+                self.count("banned")
+                connection.close("banned", at_once=True)
             elif now - connection.last_used > limits.idle_s:
                 self.count("idle")
                 connection.close("idle")
@@ -169,9 +175,10 @@ class StreamTransport:
                 self._loop.remove_reader(sock)
                 self._loop.call_later(PAUSE_S, self._accept_again, sock, index)
                 return
-            if self._admit(address[0]):
+            hop = Hop(self._listeners[index].transport, *address[:2])
+            if self._admit(hop):
                 peer.setblocking(False)
-                self._spawn(self._welcome(peer, Hop(self._listeners[index].transport, *address[:2]), index))
+                self._spawn(self._welcome(peer, hop, index))
             else:
                 peer.close()
 
@@ -179,9 +186,12 @@ class StreamTransport:
         if not self._closed:
             self._loop.add_reader(sock, self._accept, sock, index)
 
-    def _admit(self, host: str) -> bool:
-        """Take one more connection of `host`, unless that is too many."""
-        limits = self._limits
+    def _admit(self, hop: Hop) -> bool:
+        """Take one more connection of a peer, unless that is too many."""
+        limits, host = self._limits, hop.host
+        if not self._welcome_here(hop):
+            self.count("banned")
+            return False
         if self._per_source.total() >= limits.connections or self._per_source[host] >= limits.per_source:
             self.count("refused")
             log.info("refused a connection of %s: too many", host)

@@ -62,12 +62,14 @@ async def open_transport(
     tls: Tls | None = None,
     limits: StreamLimits | None = None,
     counts: Counter[str] | None = None,
+    welcome: Callable[[Hop], bool] = lambda source: True,
 ) -> Transport:
     """Bind every listener (port 0: any free port); `receive(data, source, listener, connection)` gets what arrives.
 
-    `counts` is filled with what happens to connections. Raises OSError where an address can't be bound.
+    `counts` is filled with what happens to connections; `welcome` tells whose are taken. Raises
+    OSError where an address can't be bound.
     """
-    transport = SocketTransport(receive, tls=tls, limits=limits, counts=counts)
+    transport = SocketTransport(receive, tls=tls, limits=limits, counts=counts, welcome=welcome)
     try:
         for listener in listeners:
             transport.listen(listener)
@@ -87,10 +89,11 @@ class SocketTransport:
         tls: Tls | None = None,
         limits: StreamLimits | None = None,
         counts: Counter[str] | None = None,
+        welcome: Callable[[Hop], bool] = lambda source: True,
     ) -> None:
         self.addresses: list[tuple[str, int]] = []
         self.on_lost: Callable[[Datagram], None] = lambda datagram: None
-        self.streams = StreamTransport(receive, self._lost, tls=tls, limits=limits, counts=counts)
+        self.streams = StreamTransport(receive, self._lost, tls=tls, limits=limits, counts=counts, welcome=welcome)
         self._receive = receive
         self._sockets: dict[int, socket.socket] = {}  # by listener
         self._loop = asyncio.get_running_loop()

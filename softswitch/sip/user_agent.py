@@ -256,6 +256,13 @@ class UserAgent:
         now = self._loop.time()
         return [(ban.source, ban.why, ban.until - now) for ban in self.entrance.strangers.bans(now)]
 
+    def welcome(self, source: Hop) -> bool:
+        """Whether a connection of `source` is taken: not of those who are banned."""
+        strangers = self.entrance.strangers
+        if self._loop is None or strangers is None or not strangers.is_banned(source.host, self._loop.time()):
+            return True
+        return bool(self.accept_source(source))
+
     # Driving the core
 
     def _authenticates(self, request: SipRequest, source: Hop, now: float) -> tuple[int, str] | None:

@@ -92,6 +92,25 @@ def test_connections_are_limited_in_all_and_for_each_source(loop: Loop) -> None:
     play(story, loop, connections=3, per_source=2)
 
 
+@LOOPS
+def test_who_is_banned_can_neither_connect_nor_stay(loop: Loop) -> None:
+    async def story(bench: Bench) -> None:
+        await bench.open(Listener("0.0.0.0", 0, "tcp"))
+        staying, _ = await bench.peer(local_addr=("127.0.0.1", 0))
+        leaving, _ = await bench.peer(local_addr=("127.0.0.2", 0))
+        await bench.until(lambda: open_now(bench) == 2)
+        bench.unwelcome.add("127.0.0.2")
+        coming, _ = await bench.peer(local_addr=("127.0.0.2", 0))
+        assert await gone(coming)
+        bench.transport.streams.sweep(asyncio.get_running_loop().time())
+        assert await gone(leaving)
+        assert not staying.at_eof()
+        assert bench.counts == {"accepted": 2, "banned": 2}
+        assert open_now(bench) == 1
+
+    play(story, loop)
+
+
 class Door(socket.socket):
     """A listening socket of a system that has no file descriptor left at first."""
 

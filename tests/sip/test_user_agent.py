@@ -178,9 +178,14 @@ def test_strangers_are_turned_away_and_banned_before_the_core_sees_them() -> Non
         assert (source, why) == (PHONE[0], "scanner")
         assert 0 < seconds < 600
         assert not switch.agent.counts
+        assert not switch.agent.welcome(Hop("tcp", PHONE[0], 1))
+        assert switch.agent.welcome(Hop("tcp", "10.0.0.77", 1))
+        switch.agent.accept_source = lambda source: True
+        assert switch.agent.welcome(Hop("tcp", PHONE[0], 1)), "a trunk, whatever was sent in its name"
 
     play(story, strangers=Strangers())
     assert UserAgent().bans() == []
+    assert UserAgent().welcome(Hop("tcp", PHONE[0], 1))
 
 
 def test_a_late_loop_is_measured_and_refuses_new_calls() -> None:

@@ -32,6 +32,7 @@ class Bench:
     def __init__(self, files: TlsFiles | None, limits: StreamLimits) -> None:
         self.tls = None if files is None else Tls(files)
         self.limits = limits
+        self.unwelcome: set[str] = set()
         self.counts: Counter[str] = Counter()
         self.got: list[tuple[bytes, Path]] = []
         self.lost: list[Datagram] = []
@@ -40,7 +41,14 @@ class Bench:
 
     async def open(self, *listeners: Listener) -> SocketTransport:
         wanted = listeners or [Listener(HOST, 0, "tcp")]
-        transport = await open_transport(wanted, self.receive, tls=self.tls, limits=self.limits, counts=self.counts)
+        transport = await open_transport(
+            wanted,
+            self.receive,
+            tls=self.tls,
+            limits=self.limits,
+            counts=self.counts,
+            welcome=lambda source: source.host not in self.unwelcome,
+        )
         assert isinstance(transport, SocketTransport)
         self.transport = transport
         self.transport.on_lost = self.lose

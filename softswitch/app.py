@@ -48,9 +48,11 @@ from softswitch.routing.dialplan import Dialplan, load_dialplans
 from softswitch.routing.resolve import Resolver
 from softswitch.sip.addresses import Hop, Listener, LocalAddresses, bracketed
 from softswitch.sip.digest_server import Challenger
+from softswitch.sip.locating import ANY
 from softswitch.sip.message import SipRequest
 from softswitch.sip.overload import Overload, OverloadLimits
 from softswitch.sip.provisional import RELIABLE
+from softswitch.sip.resolver import Dns, Locator
 from softswitch.sip.server_session import ServerSession
 from softswitch.sip.session_timer import TIMER
 from softswitch.sip.strangers import StrangerLimits, Strangers
@@ -98,7 +100,8 @@ class Switch:
         self.user_agent = _user_agent(config.sip, transports, self.overload)
         self._sources: tuple[Dialplan, dict[tuple[str, int], str]] = self.dialplan, {}
         self.listeners = [Listener(one.host, one.port, one.transport, *one[3:]) for one in config.sip.listeners]
-        self.upkeep = Upkeep(self.user_agent, random.random)
+        self.locator = _locator(config.sip)
+        self.upkeep = Upkeep(self.user_agent, random.random, self.locator)
         self.media_process, self.media = _media_parts(config)
         self.sip_addresses: list[tuple[str, int]] = []
         self.trace, self.hep = self._tracing(), _hep_export(config)
@@ -109,9 +112,9 @@ class Switch:
     def _load_dialplan(self) -> Dialplan:
         """The dialplan; raises ConfigError also for a trunk that none of our listeners could reach."""
         dialplan = load_dialplans(self.config.dialplan.directory)
-        local = LocalAddresses([Listener(one.host, one.port, one.transport) for one in self.config.sip.listeners])
+        local = _local_addresses(self.config.sip)
         for trunk in dialplan.trunks.values():
-            if local.listener_for(Hop(trunk.transport, trunk.host, trunk.port)) is None:
+            if trunk.transport != ANY and local.listener_for(Hop(trunk.transport, trunk.host, trunk.port)) is None:
                 wanted = f"{trunk.transport}:{'[IPv6]' if ':' in trunk.host else 'host'}:port"
                 raise ConfigError("sip.listen", f"trunk '{trunk.name}' at {trunk.host} needs an entry {wanted}")
         return dialplan
@@ -215,6 +218,7 @@ class Switch:
             trunk_of=self.trunk_of,
             limits_of=self.limits_of,
             account_of=self.account_of,
+            locating=self.locator,
             own_hosts=frozenset(hosts - {""}),
             settings=_call_settings(config, self._own_host()),
         )
@@ -227,6 +231,7 @@ class Switch:
 
     async def start(self) -> None:
         """Open everything; when it returns, calls are taken."""
+        self.locator.follow(_places(self.dialplan))
         if self.media_process is not None:
             await self.media_process.start()
         if isinstance(self.media, ServerDriver):
@@ -258,6 +263,8 @@ class Switch:
         metrics = self.metrics
         metrics.sip(lambda: self.user_agent.counts, lambda: self.user_agent.retransmissions)
         metrics.connections(lambda: self.connections)
+        metrics.locating(lambda: self.locator.counts)
+        metrics.gauge("sip_penalised_addresses", "Addresses used last", lambda: len(self.locator.penalties))
         metrics.turned_away(lambda: self.user_agent.entrance.counts)
         metrics.gauge("sip_banned_sources", "Sources that get no answer", lambda: len(self.user_agent.bans()))
         metrics.gauge("trace_bytes", "Memory that traces take", lambda: self.trace.size)
@@ -310,6 +317,7 @@ class Switch:
             log.error("reload_refused", error=str(error), kept="the plan in use")
             return
         self.dialplan, self.prompts = dialplan, prompts
+        self.locator.follow(_places(dialplan))
         if self.sip_addresses:  # else `start` will
             self.upkeep.follow(dialplan.trunks, self._own_host())
         self.metrics.reloads.labels("done").inc()
@@ -338,6 +346,7 @@ class Switch:
         """Hang up what is left, write every CDR, close everything."""
         self.admission.draining = True
         await self.upkeep.stop()
+        await self.locator.stop()
         await self.user_agent.stop()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(5.0):
@@ -378,6 +387,25 @@ def _user_agent(sip: SipSettings, transports: TransportFactory, overload: Overlo
         strangers=Strangers(strangers),
         overload=overload,
     )
+
+
+def _local_addresses(sip: SipSettings) -> LocalAddresses:
+    return LocalAddresses([Listener(one.host, one.port, one.transport) for one in sip.listeners])
+
+
+def _locator(sip: SipSettings) -> Locator:
+    """Where trunks are, among what our listeners can reach."""
+    local = _local_addresses(sip)
+
+    def serves(hop: Hop) -> bool:
+        return local.listener_for(hop) is not None
+
+    servers = [split_address(one) for one in sip.dns_servers]
+    return Locator(Dns(servers), serves, clock=time.monotonic, chance=random.random)
+
+
+def _places(dialplan: Dialplan) -> list[Hop]:
+    return [Hop(one.transport, one.host, one.port) for one in dialplan.trunks.values()]
 
 
 def _overload_limits(config: Config) -> OverloadLimits:

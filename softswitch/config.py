@@ -6,6 +6,7 @@ opens sockets, databases or files other than the configuration file. Relative pa
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import socket
@@ -75,6 +76,11 @@ def _address(text: str) -> str:
     return text
 
 
+def _numeric_address(text: str) -> str:
+    ipaddress.ip_address(split_address(text)[0])
+    return text
+
+
 def _optional_address(text: str) -> str:
     return text and _address(text)
 
@@ -102,7 +108,9 @@ def _comma_separated(value: object) -> object:
 
 Address = Annotated[str, AfterValidator(_address)]
 ListenerList = Annotated[list[Annotated[str, AfterValidator(_listener)]], BeforeValidator(_comma_separated), NoDecode]
-AddressList = Annotated[list[Address], BeforeValidator(_comma_separated), NoDecode]
+NumericAddressList = Annotated[
+    list[Annotated[str, AfterValidator(_numeric_address)]], BeforeValidator(_comma_separated), NoDecode
+]
 Seconds = Annotated[float, Field(gt=0)]
 
 
@@ -132,7 +140,7 @@ class SipSettings(Section):
     tls_clients: Literal["none", "optional", "required"] = Field(
         default="none", description="whether those who connect to us must show a certificate"
     )
-    dns_servers: AddressList = Field(
+    dns_servers: NumericAddressList = Field(
         default=[], description="address:port of the DNS servers that are asked for trunks; empty: the system's"
     )
     connections: int = Field(default=1000, description="accepted TCP and TLS connections at once", ge=1)

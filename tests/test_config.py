@@ -48,18 +48,21 @@ def test_the_environment_wins_over_the_file_key_by_key(monkeypatch: pytest.Monke
     write('[sip]\nadvertised = "sw.example"\nunknown_source = "drop"\nsession_expires_s = 90')
     monkeypatch.setenv("SOFTSWITCH_SIP__UNKNOWN_SOURCE", "refuse")
     monkeypatch.setenv("SOFTSWITCH_SIP__LISTEN", "127.0.0.1:5061, 127.0.0.2:5061")
+    monkeypatch.setenv("SOFTSWITCH_SIP__DNS_SERVERS", "192.0.2.53:53,[2001:db8::53]:5353")
     monkeypatch.setenv("SOFTSWITCH_HOST_NAME", "sw2")
     config = load_config()
     assert config.sip.advertised == "sw.example"
     assert config.sip.session_expires_s == 90
     assert config.sip.unknown_source == "refuse"
     assert config.sip.listen == ["127.0.0.1:5061", "127.0.0.2:5061"]
+    assert config.sip.dns_servers == ["192.0.2.53:53", "[2001:db8::53]:5353"]
     assert config.host_name == "sw2"
 
 
 @pytest.mark.parametrize(
     ("text", "place", "words"),
     [
+        ("[sip]\ndns_servers = ['dns.example:53']", "softswitch.toml: sip.dns_servers", "'dns.example'"),
         ("[sip]\nlisten = ['5060']", "softswitch.toml: sip.listen", "expected host:port"),
         ("[sip]\nlisten = ['h:70000']", "softswitch.toml: sip.listen", "expected host:port"),
         ("[sip]\nsession_expires_s = 89", "softswitch.toml: sip.session_expires_s", "90 seconds or more, or 0 for off"),

@@ -1,0 +1,65 @@
+"""Strangers at the door of the whole switch, by real sockets: silence, bans, and what an operator sees of it."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from pathlib import Path
+
+from softswitch.sip.addresses import Hop
+from tests.sip.test_core import request
+from tests.test_app import Phone, Switch, ask, run
+
+FLOOD = 200
+
+
+def test_a_flood_of_a_stranger_gets_silence_and_a_ban_while_calls_go_on(tmp_path: Path) -> None:
+    async def story(switch: Switch, phone: Phone) -> None:
+        address = switch.sip_addresses[0]
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+            stranger.bind(("127.0.0.66", 0))
+            stranger.setblocking(False)
+            for number in range(FLOOD):
+                stranger.sendto(request("REGISTER", Call_ID=f"{number}").encode(), address)
+            phone.call(address)
+            assert await phone.outcome == 200
+            assert await _silent(stranger)
+        (ban,) = (await ask(switch, "/bans")).json()
+        assert (ban["source"], ban["why"]) == ("127.0.0.66", "persistent")
+        text = (await ask(switch, "/metrics")).text
+        assert "softswitch_sip_banned_sources 1.0" in text
+        assert f'softswitch_sip_turned_away_total{{why="banned"}} {FLOOD - 20}.0' in text
+        assert 'method="REGISTER"' not in text
+        assert not switch._welcome(phone_of("127.0.0.66"))
+        assert switch._welcome(phone_of("127.0.0.1"))
+
+    run(tmp_path, story)
+
+
+def test_more_calls_than_the_limit_get_503_and_no_cdr(tmp_path: Path) -> None:
+    async def story(switch: Switch, phone: Phone) -> None:
+        phone.call(switch.sip_addresses[0])
+        assert await phone.outcome == 200
+        first, phone.outcome = phone.session, asyncio.get_running_loop().create_future()
+        phone.call(switch.sip_addresses[0])
+        assert await phone.outcome == 503
+        assert 'why="calls"} 1.0' in (await ask(switch, "/metrics")).text
+        assert first is not None
+        first.hang_up()
+        await switch.registry.wait_empty()
+        await switch.cdrs.drain()
+
+    (cdr,) = run(tmp_path, story, limits={"max_calls": 1})
+    assert cdr["ulFailReason"] == 0
+
+
+def phone_of(host: str) -> Hop:
+    return Hop("tcp", host, 40000)
+
+
+async def _silent(sock: socket.socket) -> bool:
+    try:
+        await asyncio.wait_for(asyncio.get_running_loop().sock_recv(sock, 1), 0.2)
+    except TimeoutError:
+        return True
+    return False

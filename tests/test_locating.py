@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+
 from softswitch.app import Switch
-from tests.support.name_server import name_server
-from tests.test_app import seed
-from tests.test_transports import Phone, config
+from softswitch.sip.addresses import Hop
+from softswitch.sip.tls import Tls, TlsFiles
+from tests.support.certificates import Authority
+from tests.support.name_server import NameServer, name_server
+from tests.support.recorder import Recorder
+from tests.test_app import A, X, seed
+from tests.test_transports import OFFER, Phone, config
 
 ZONE = """
 carrier.example. 300 IN NAPTR 10 10 "s" "SIP+D2U" "" _sip._udp.carrier.example.
 _sip._udp.carrier.example. 300 IN SRV 1 0 {dead} first.carrier.example.
 _sip._udp.carrier.example. 300 IN SRV 2 0 {port} second.carrier.example.
+_sips._tcp.carrier.example. 300 IN SRV 1 0 {port} second.carrier.example.
 first.carrier.example. 300 IN A 127.0.0.1
 second.carrier.example. 300 IN A 127.0.0.1
 """
@@ -22,39 +31,79 @@ TRUNK = """
 [[trunk]]
 name = "carrier"
 host = "carrier.example"
-transport = "auto"
+transport = "{transport}"
 sources = ["127.0.0.1/32"]
-connect_s = 0.5
+connect_s = {connect_s}
 [[route]]
 name = "all"
 targets = ["carrier"]
 """
 
 
+@asynccontextmanager
+async def switch_and(
+    phone: Phone, folder: Path, trunk: str, files: TlsFiles | None = None
+) -> AsyncIterator[tuple[Switch, NameServer]]:
+    """A switch whose trunk is the phone and, before it, a socket that never answers."""
+    port = await phone.start()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        async with name_server(ZONE.format(dead=silent.getsockname()[1], port=port)) as ((host, at), server):
+            settings = config(folder, f"{phone.transport}:127.0.0.1:0", files)
+            sip = settings.sip.model_copy(update={"dns_servers": [f"{host}:{at}"]})
+            calm = settings.limits.model_copy(update={"max_lag_s": 0.0})  # this machine may be busy
+            (folder / "dialplans" / "20-carrier.toml").write_text(trunk)
+            switch = Switch(settings.model_copy(update={"sip": sip, "limits": calm}))
+            await switch.start()
+            try:
+                yield switch, server
+            finally:
+                await phone.user_agent.stop()
+                await switch.stop()
+
+
 def test_a_call_to_a_trunk_that_is_a_domain_goes_on_to_its_second_address(tmp_path: Path) -> None:
     async def story() -> None:
         loop, phone = asyncio.get_running_loop(), Phone("udp", "127.0.0.1", None)
-        port = await phone.start()
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
-            silent.bind(("127.0.0.1", 0))
-            async with name_server(ZONE.format(dead=silent.getsockname()[1], port=port)) as ((host, at), server):
-                settings = config(tmp_path, "udp:127.0.0.1:0")
-                sip = settings.sip.model_copy(update={"dns_servers": [f"{host}:{at}"]})
-                (tmp_path / "dialplans" / "20-carrier.toml").write_text(TRUNK)
-                calm = settings.limits.model_copy(update={"max_lag_s": 0.0})  # this machine may be busy
-                switch = Switch(settings.model_copy(update={"sip": sip, "limits": calm}))
-                await switch.start()
-                try:
-                    called = await phone.talk(switch)
-                    assert called.invite.uri.endswith("@carrier.example")
-                    before = loop.time()
-                    await phone.talk(switch)
-                    assert loop.time() - before < 0.5  # the dead one is last now
-                finally:
-                    await phone.user_agent.stop()
-                    await switch.stop()
-                assert (switch.locator.counts["penalised"], len(switch.locator.penalties)) == (1, 1)
-                assert (len(server.asked), len(set(server.asked))) == (4, 4)  # nothing was asked twice
+        async with switch_and(phone, tmp_path, TRUNK.format(transport="auto", connect_s=0.5)) as (switch, server):
+            called = await phone.talk(switch)
+            assert called.invite.uri.endswith("@carrier.example")
+            before = loop.time()
+            await phone.talk(switch)
+            assert loop.time() - before < 0.5  # the dead one is last now
+            assert (switch.locator.counts["penalised"], len(switch.locator.penalties)) == (1, 1)
+            assert (len(server.asked), len(set(server.asked))) == (4, 4)  # nothing was asked twice
+
+    seed(tmp_path)
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    ("name", "outcome", "penalised"),
+    [("carrier.example", "answered 200", 0), ("second.carrier.example", "refused 502", 1)],
+)
+def test_the_certificate_must_name_the_domain_and_not_the_server_that_srv_leads_to(
+    tmp_path: Path, name: str, outcome: str, penalised: int
+) -> None:
+    """RFC 5922 4: whoever can forge DNS must not be able to take the calls."""
+    authority = Authority(tmp_path)
+    ours, theirs = authority.issue("ours", "IP:127.0.0.1"), authority.issue("theirs", f"DNS:{name}")
+    phone_files = TlsFiles(theirs.certificate, theirs.key, authority.file)
+
+    async def story() -> None:
+        phone = Phone("tls", "127.0.0.1", Tls(phone_files))
+        files = TlsFiles(ours.certificate, ours.key, authority.file)
+        async with switch_and(phone, tmp_path, TRUNK.format(transport="tls", connect_s=8.0), files) as (switch, _):
+            host, port = switch.sip_addresses[0]
+            caller, callee = (f"<sip:{number}@example.net>" for number in (A, X))
+            session = phone.user_agent.invite(
+                Hop("tls", host, port), request_uri=f"sip:{X}@example.net", from_=caller, to=callee, body=OFFER
+            )
+            recorder = Recorder(session)
+            await recorder.until(outcome, 10)
+            session.acknowledge()
+            session.hang_up()
+            assert switch.locator.counts["penalised"] == penalised
 
     seed(tmp_path)
     asyncio.run(story())

@@ -6,9 +6,10 @@ import asyncio
 import socket
 from pathlib import Path
 
+from softswitch.app import Switch
 from softswitch.sip.addresses import Hop
 from tests.sip.test_core import request
-from tests.test_app import Phone, Switch, ask, run
+from tests.test_app import Phone, ask, run
 
 FLOOD = 200
 

@@ -64,7 +64,7 @@ def our_switch(folder: Path, *, media: bool) -> Iterator[Subject]:
     callee_port = free_port()
     settings: dict[str, dict[str, object]] = {
         "media": {"driver": "server" if media else "null", "ports": RTP_PORTS},
-        "limits": {"max_calls": 20000},
+        "limits": {"max_calls": 20000, "max_lag_s": 0.05},
         "log": {"format": "json"},
     }
     switch = SwitchProcess(folder, dialplan=lab_dialplan(callee_port), settings=settings)

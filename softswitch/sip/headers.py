@@ -127,7 +127,7 @@ _URI = r"[A-Za-z][A-Za-z0-9+.\-]*+:"
 _NAME_ADDR = re.compile(rf'(?:({QUOTED_STRING})[ \t]*+|([^"<>,;\\]*+))<({_URI}[^\x00-\x20\x7f<>"]++)>(.*+)', re.DOTALL)
 _ADDR_SPEC = re.compile(rf'({_URI}[^\x00-\x20\x7f<>",;?]++)[ \t]*+((?:;.*+)?)', re.DOTALL)
 _VIA = re.compile(
-    rf"SIP[ \t]*+/[ \t]*+2\.0[ \t]*+/[ \t]*+({TOKEN})[ \t]++({HOST})(?:[ \t]*+:[ \t]*+([0-9]++))?+[ \t]*+((?:;.*+)?)",
+    rf"SIP[ \t]*+/[ \t]*+2\.0[ \t]*+/[ \t]*+({TOKEN})[ \t]++({HOST})(?:[ \t]*+:[ \t]*+([0-9]++))?[ \t]*+((?:;.*+)?)",
     re.IGNORECASE | re.DOTALL,
 )
 _CSEQ = re.compile(rf"([0-9]+)[ \t]+({TOKEN})")

@@ -18,7 +18,7 @@ DEFAULT_PORT = 5060
 _COPIED = ("From", "To", "Call-ID", "CSeq")
 # Of a Via that is no Via of SIP/2.0 so much must be readable: who sent it (RFC 4475 3.1.2.1, 3.1.2.16).
 _SENT_BY = re.compile(
-    rf"SIP[ \t]*+/[^/;,]*+/[ \t]*+{TOKEN}[ \t]++({HOST})(?:[ \t]*+:[ \t]*+([0-9]{{1,5}}))?+[ \t]*+(?:;.*+)?",
+    rf"SIP[ \t]*+/[^/;,]*+/[ \t]*+{TOKEN}[ \t]++({HOST})(?:[ \t]*+:[ \t]*+([0-9]{{1,5}}))?[ \t]*+(?:;.*+)?",
     re.IGNORECASE | re.DOTALL,
 )
 _RPORT = re.compile(r";[ \t]*+rport[ \t]*+(?=;|$)", re.IGNORECASE)

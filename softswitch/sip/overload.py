@@ -16,13 +16,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 IN_A_ROW = 3  # measurements that must all be late: one long turn of the loop is no overload
-FAR_TOO_LATE = 4  # times the limit: nobody comes in, whatever the rate
+FAR_TOO_LATE = 4  # times the limit: hardly anybody comes in, whatever the rate
 CUT, CUT_EVERY_S = 0.9, 0.2  # of the rate, and how long each cut is given to show
 GROWTH = 0.5  # of the rate, a second in time
 MEMORY_S = 0.5  # over which the rate of those let in is measured
 AHEAD = 1.5  # times that rate is as far as a rate that means something can have grown
 BURST_S = 0.05  # calls of so many seconds may come in at once
-LEAST_RATE = 1.0  # calls a second
+LEAST_RATE = 10.0  # calls a second: however late it is, so few never made it so (a machine that stood still did)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Overload:
         full = limits.sessions and sessions >= limits.sessions
         if full or (limits.transactions and transactions >= limits.transactions):
             return "memory"
-        if self._far_too_late or (self.rate < math.inf and not self._take_token(now)):
+        if (self._far_too_late or self.rate < math.inf) and not self._take_token(now):
             return "lag"
         self._let_in += 1
         return ""
@@ -90,8 +90,9 @@ class Overload:
             self.rate = max(LEAST_RATE, CUT * min(self.rate, AHEAD * self._let_in_rate))
 
     def _take_token(self, now: float) -> bool:
-        size = max(1.0, self.rate * BURST_S)
-        self._tokens = min(size, self._tokens + min(now - self._taken_at, 1.0) * self.rate)
+        rate = LEAST_RATE if self._far_too_late else self.rate
+        size = max(1.0, rate * BURST_S)
+        self._tokens = min(size, self._tokens + min(now - self._taken_at, 1.0) * rate)
         self._taken_at = now
         taken = self._tokens >= 1.0
         self._tokens -= taken

@@ -195,6 +195,7 @@ def late(lag_s: float = 1.0) -> Overload:
 
 def stay_late(overload: Overload, lag_s: float = 1.0) -> None:
     overload.note_lag(lag_s, 0.0)
+    assert not overload.reason(0, 0, 0.0), "one of the few that come in all the same"
 
 
 def test_a_late_loop_refuses_new_calls_with_503_and_says_when_to_come_again() -> None:

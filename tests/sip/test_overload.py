@@ -61,10 +61,18 @@ def test_a_loop_in_time_again_lets_in_more_and_more_until_all() -> None:
     assert counts[-1] == 500
 
 
-def test_a_loop_far_too_late_lets_nobody_in_at_all() -> None:
+def test_a_loop_far_too_late_lets_in_hardly_anybody() -> None:
     second = Second(Overload(OverloadLimits(lag_s=0.1)))
-    assert second.pass_(TICK, lag=0.5) == 0
+    let_in = second.pass_(1, lag=0.5)
+    assert 0 < let_in <= LEAST_RATE + 1
     assert second.overload.reason(0, 0, second.now) == "lag"
+
+
+def test_a_machine_that_stood_still_refuses_nobody_of_the_few_that_call() -> None:
+    second = Second(Overload(OverloadLimits(lag_s=0.1)))
+    for _ in range(5):
+        assert second.pass_(TICK, lag=3.0, calls_a_tick=1) == 1
+        second.pass_(1 / LEAST_RATE, lag=3.0, calls_a_tick=0)
 
 
 @pytest.mark.parametrize(

@@ -16,11 +16,12 @@ from rich.text import Text
 
 from demo.cast import Cast, Party
 from demo.checks import Check
-from demo.ladder import draw, mask
+from demo.ladder import mask
 from demo.picture import sparkline, write_waveform
 from demo.recognise import RATE, load
 from demo.stage import Evidence
 from demo.story import Scene
+from softswitch.cli.ladder import draw
 
 SPARK_COLUMNS = 58
 GOOD, BAD = Text("✓", style="bold green"), Text("✗", style="bold red")

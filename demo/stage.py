@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 
 from demo.cast import Cast, Party
-from demo.ladder import Rung, rungs
+from demo.ladder import rungs
 from demo.phone import Phone
 from demo.phone_log import read_logs
 from demo.recognise import Samples, load
 from demo.switch_process import SwitchProcess
 from demo.wire import Packet, RtpStream, Wire, read_a_law, stream_from, stream_to
+from softswitch.cli.ladder import Rung
 
 SETTLE_S = 0.3  # after the last BYE: the phones close their files, the last packets are counted
 

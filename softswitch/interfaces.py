@@ -267,7 +267,7 @@ class PlayReport:
 
 @dataclass(frozen=True, slots=True)
 class RecordingReport:
-    """A closed recording. `truncated` tells that the disk did not keep up or failed."""
+    """A closed recording. `truncated`: the disk did not keep up or failed; an empty `path`: there is no file at all."""
 
     path: str
     duration_s: float

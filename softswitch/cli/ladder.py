@@ -1,12 +1,12 @@
 """Draws the SIP ladder of a traced call: the caller, the switch and whom it called, a row a message, with times.
 
-Called by cli/trace.py. The demo draws its own from packets off the wire, for it takes nothing from what it examines.
+Called by cli/trace.py; the demo draws what it caught on the wire the same way.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from rich.text import Text
@@ -34,31 +34,33 @@ class Rung:
 
 
 def rungs(messages: Sequence[TracedMessage]) -> list[Rung]:
-    """The rows; legs are named by number, the caller's 0. A message that comes again at
-    once (a retransmission) becomes a count on the first.
-    """
-    rows: list[Rung] = []
-    for message in messages:
-        row = _rung(message, int(message.leg))
-        last = rows[-1] if rows else None
+    """The rows of a traced call; legs are named by number, the caller's 0."""
+    return repeats_folded(_rung(message, int(message.leg)) for message in messages)
+
+
+def repeats_folded(rows: Iterable[Rung]) -> list[Rung]:
+    """A message that comes again at once (a retransmission) becomes a count on the first."""
+    folded: list[Rung] = []
+    for row in rows:
+        last = folded[-1] if folded else None
         if last and (last.lane, last.rightwards, last.label) == (row.lane, row.rightwards, row.label):
-            rows[-1] = replace(last, times=last.times + 1)
+            folded[-1] = replace(last, times=last.times + 1)
         else:
-            rows.append(row)
-    return rows
+            folded.append(row)
+    return folded
 
 
 def _rung(message: TracedMessage, leg: int) -> Rung:
     """Of several callees the second and those behind it say so."""
-    label, style = _label(message.data.decode("utf-8", "replace").replace("\r\n", "\n"))
+    label, style = label_of(message.data)
     lane = min(leg, 1)
     words = f"{leg}: {label}" if leg > 1 else label
     return Rung(message.at, lane, message.received == (lane == 0), words, style)
 
 
-def _label(text: str) -> tuple[str, str]:
+def label_of(message: bytes) -> tuple[str, str]:
     """The words on an arrow and their style: method and user of an INVITE, or status and reason; whether it has SDP."""
-    first_line, _, rest = text.partition("\n")
+    first_line, _, rest = message.decode("utf-8", "replace").replace("\r\n", "\n").partition("\n")
     body = _body(rest)
     if first_line.startswith("SIP/2.0 "):
         status, method = first_line[8:], _CSEQ.search(rest)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import struct
 
-from demo.ladder import draw, mask, rungs
+from demo.ladder import mask, rungs
 from demo.wire import Packet
+from softswitch.cli.ladder import draw
 
 A, SWITCH, B = ("127.0.0.1", 31000), ("127.0.0.1", 5060), ("127.0.0.1", 31001)
 A_RTP, SWITCH_RTP = ("127.0.0.1", 31010), ("127.0.0.1", 20000)

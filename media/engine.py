@@ -194,9 +194,12 @@ class Engine:
                 command.payload_type,
                 -1 if event_out is None else event_out,
                 -1 if event_in is None else event_in,
+                command.ptime_ms,
+                command.rtcp_port,
                 command.sending,
                 command.receiving,
                 command.nat,
+                command.rtcp_mux,
             )
         except (ValueError, OverflowError) as error:
             raise CommandRefused(str(error)) from error
@@ -297,25 +300,10 @@ class Engine:
             kind: Any = event[0]
             self._dispatch[kind](*event[1:])
 
-    def _closed(
-        self,
-        handle: int,
-        received: int,
-        sent: int,
-        lost: int,
-        dropped: int,
-        jitter_ms: float,
-        remote_lost: int,
-        remote_jitter_ms: float,
-        round_trip_ms: float,
-    ) -> None:
+    def _closed(self, handle: int, *figures: Any) -> None:
         endpoint = self._endpoints.remove(handle)
         self._ports.give_back(endpoint.port)
-        endpoint.session.deliver(
-            protocol.EndpointClosed(
-                endpoint.id, received, sent, lost, dropped, jitter_ms, remote_lost, remote_jitter_ms, round_trip_ms
-            )
-        )
+        endpoint.session.deliver(protocol.EndpointClosed(endpoint.id, *figures))
 
     def _digit(self, handle: int, digit: str) -> None:
         endpoint = self._endpoints[handle]
@@ -353,9 +341,4 @@ class Engine:
         recording.session.deliver(event)
 
     def _totals(self, _: int, *counters: int) -> None:
-        packets_in, out, dropped, lost, recorded, events, events_lost, endpoints, playbacks, recordings = counters
-        self.on_totals(
-            protocol.Totals(
-                packets_in, out, dropped, lost, recorded, events, events_lost, endpoints, playbacks, recordings
-            )
-        )
+        self.on_totals(protocol.Totals(*counters))

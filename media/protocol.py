@@ -43,7 +43,9 @@ class OpenEndpoint(Message, frozen=True):
 
 class ConfigureEndpoint(Message, frozen=True):
     """The far end of an endpoint: address, payload types and directions by SDP. `nat`: latch on the first sender,
-    whatever address SDP named; without it only that address counts.
+    whatever address SDP named; without it only that address counts. RTCP goes to `rtcp_port` (0: the next after
+    `port`), or with `rtcp_mux` (RFC 5761) the way of RTP. `ptime_ms`: how long the packets last that it is sent, 10 to
+    60 in tens.
     """
 
     endpoint: int
@@ -55,6 +57,9 @@ class ConfigureEndpoint(Message, frozen=True):
     sending: bool = True
     receiving: bool = True
     nat: bool = False
+    ptime_ms: int = 20
+    rtcp_port: int = 0
+    rtcp_mux: bool = False
 
 
 class CloseEndpoint(Message, frozen=True):
@@ -160,7 +165,9 @@ class EndpointFailed(Message, frozen=True):
 
 
 class EndpointClosed(Message, frozen=True):
-    """Final statistics of an endpoint. Times in ms."""
+    """Final statistics of an endpoint. Times in ms. Dropped is what came from `strangers`, what was more than a port
+    takes (`excess`), and what nobody could use.
+    """
 
     endpoint: int
     packets_received: int = 0
@@ -171,6 +178,8 @@ class EndpointClosed(Message, frozen=True):
     remote_lost: int = 0
     remote_jitter_ms: float = 0.0
     round_trip_ms: float = 0.0
+    strangers: int = 0
+    excess: int = 0
 
 
 class Digit(Message, frozen=True):
@@ -223,7 +232,11 @@ class Truncated(Message, frozen=True):
 
 
 class Totals(Message, frozen=True):
-    """Server-wide counters since start, each second."""
+    """Server-wide counters since start, each second; endpoints, playbacks and recordings are those of now.
+
+    Dropped packets by reason: from strangers; no RTP, or a payload type that was not agreed on (unusable); more than an
+    endpoint takes (excess). `storms`: times that a flooded port was not read for a moment.
+    """
 
     packets_in: int = 0
     packets_out: int = 0
@@ -235,6 +248,10 @@ class Totals(Message, frozen=True):
     endpoints: int = 0
     playbacks: int = 0
     recordings: int = 0
+    packets_from_strangers: int = 0
+    packets_unusable: int = 0
+    packets_excess: int = 0
+    storms: int = 0
 
 
 class Refused(Message, frozen=True):

@@ -236,8 +236,11 @@ class RtpRemote:
     telephone_event: int | None  # RFC 4733 payload type, None where not negotiated
     sending: bool = True  # we may send towards it
     receiving: bool = True  # it may send towards us
-    ptime_ms: int = 20  # what the far end asked for; the media core sends 20 ms whatever it is
+    ptime_ms: int = 20  # how long the packets last that it asked for, 10 to 60 in tens
     telephone_event_in: int | None = None  # payload type it sends events with (the one we offered or answered)
+    rtcp_port: int = 0  # where it wants RTCP (RFC 3605), 0: the port after `port`
+    rtcp_mux: bool = False  # RFC 5761: RTCP goes the way of RTP
+    nat: bool = False  # it may send from elsewhere: the first whose packets keep coming is taken for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,11 +250,13 @@ class EndpointStatistics:
     packets_received: int = 0
     packets_sent: int = 0
     packets_lost: int = 0
-    packets_dropped: int = 0  # strangers, garbage
+    packets_dropped: int = 0  # from strangers, more than a port takes, garbage
     jitter_ms: float = 0.0
     remote_lost: int = 0
     remote_jitter_ms: float = 0.0
     round_trip_ms: float = 0.0
+    packets_from_strangers: int = 0
+    packets_excess: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,13 @@
 #ifndef MEDIA_CORE_H
 #define MEDIA_CORE_H
 
-#include <netinet/in.h>
 #include <pthread.h>
 #include <stddef.h>
 
+#include "address.h"
 #include "g711.h"
 #include "io.h"
+#include "latch.h"
 #include "ring.h"
 #include "rtp.h"
 
@@ -22,6 +23,7 @@
 #define SAMPLE_NS 125000LL
 #define MAX_LISTENERS 4
 #define MAX_PACKET 1500
+#define MAX_PTIME_MS 60
 #define MAX_PLAYBACKS 8192
 #define MAX_RECORDINGS 8192
 #define MIX_QUEUE 2048        /* samples of talk that wait for a mixed prompt's next frame: 256 ms */
@@ -48,11 +50,13 @@ enum command_type {
 };
 
 struct remote {
-    struct sockaddr_in address;
+    union address address;
+    uint16_t rtcp_port; /* where not `mux` (RFC 5761) */
     int16_t payload_type;
     int16_t event_out; /* RFC 4733 payload type we send with, -1: none */
     int16_t event_in;  /* the one we receive, -1: none */
-    bool sending, receiving, nat;
+    uint16_t frame;    /* samples a packet that it asks for */
+    bool sending, receiving, nat, mux;
 };
 
 struct command {
@@ -78,8 +82,14 @@ struct command {
 
 enum event_type { EVENT_CLOSED, EVENT_DIGIT, EVENT_SILENCE, EVENT_PLAYED, EVENT_RECORDED, EVENT_TRUNCATED, EVENT_TOTALS };
 
+/* What was not taken: from elsewhere than the far end, no RTP or RTCP that was agreed on, or too much of it. */
+struct drops {
+    uint64_t strangers, unusable, excess;
+};
+
 struct statistics {
-    uint64_t received, sent, dropped;
+    uint64_t received, sent;
+    struct drops drops;
     int64_t lost, remote_lost;
     double jitter_ms, remote_jitter_ms, round_trip_ms;
 };
@@ -91,7 +101,9 @@ struct play_report {
 };
 
 struct totals {
-    uint64_t packets_in, packets_out, packets_dropped, bytes_recorded, events, events_lost;
+    uint64_t packets_in, packets_out, bytes_recorded, events, events_lost;
+    struct drops drops;
+    uint64_t storms; /* times that a port was not read for a while */
     int64_t lost;
     uint32_t endpoints, playbacks, recordings;
 };
@@ -126,11 +138,12 @@ struct receiver {
 enum source { SOURCE_NONE, SOURCE_RELAY, SOURCE_PROMPT, SOURCE_MIX };
 
 struct line {
-    struct sockaddr_in to, rtcp_to;
+    union address to;
     uint32_t ssrc, timestamp; /* of the newest packet sent */
     uint16_t sequence;
     int16_t event_out;
     uint8_t payload_type;
+    uint16_t frame; /* samples a packet that the far end asks for */
     bool open; /* configured and allowed to send */
     enum source source;
     /* How the peer's numbers become ours: of the present relaying, or of the last while a prompt is the source. */
@@ -140,6 +153,7 @@ struct line {
     int64_t in_at;
     int64_t sent_at;
     uint64_t packets, octets;
+    uint64_t packets_before; /* under earlier SSRCs */
 };
 
 struct endpoint {
@@ -151,20 +165,20 @@ struct endpoint {
     int16_t event_in;
     struct line line;
     struct receiver receiver;
-    struct sockaddr_in from, candidate;
-    uint32_t candidate_ssrc;
-    uint8_t candidates;
+    struct latch latch;
     uint32_t digit_timestamp, digit_ssrc;
     uint8_t digit;
     bool digit_seen;
-    uint64_t dropped;
-    struct sockaddr_in announced; /* by SDP; `from` differs once latched (behind NAT) */
-    int64_t heard_at;   /* last RTP from there, 0: none since it was announced */
+    struct drops drops;
+    int64_t due_at;     /* when the next packet would come at the highest rate that is taken */
+    uint32_t arrivals;  /* since the last sweep, whoever sent them */
+    bool paused;        /* a storm: nothing is read until the next sweep */
+    bool collided;      /* our SSRC has been changed once for this far end */
     int64_t quiet_from; /* start of the present silence */
     int64_t report_at;  /* next RTCP report */
     int64_t remote_lost;
     double remote_jitter_ms, round_trip_ms;
-    uint64_t cname;
+    uint64_t cname, random;
 };
 
 /* Playbacks */
@@ -253,7 +267,7 @@ struct worker {
     _Atomic bool asleep;
     bool stopping, told;
     uint32_t capacity;
-    int64_t now, silence_ns, next_tick, next_sweep, next_totals, next_recordings;
+    int64_t now, silence_ns, packet_ns, next_tick, next_sweep, next_totals, next_recordings;
     struct endpoint *endpoints;
     struct playback *playbacks;
     struct recording *recordings;
@@ -264,7 +278,9 @@ struct worker {
 };
 
 /* worker.c */
-bool worker_start(struct worker *worker, uint32_t capacity, int64_t silence_ns, int event_fd, const char *io);
+/* `packet_ns`: the time between two packets at the highest rate that is taken from one far end. */
+bool worker_start(struct worker *worker, uint32_t capacity, int64_t silence_ns, int64_t packet_ns, int event_fd,
+                  const char *io);
 bool worker_take_precedence(struct worker *worker);
 void worker_stop(struct worker *worker);
 bool worker_command(struct worker *worker, const struct command *command);
@@ -282,12 +298,13 @@ void endpoint_close(struct worker *worker, struct endpoint *endpoint);
 void endpoint_connect(struct worker *worker, struct endpoint *a, struct endpoint *b, bool digits);
 void endpoint_disconnect(struct worker *worker, struct endpoint *endpoint);
 void endpoint_receive(struct worker *worker, uint32_t slot, bool rtcp, uint8_t *data, size_t length,
-                      const struct sockaddr_in *from);
+                      const union address *from);
 void endpoint_sweep(struct worker *worker, struct endpoint *endpoint);
 struct endpoint *endpoint_of(struct worker *worker, uint32_t handle);
 
 /* line.c: sending with one continuous numbering */
 void line_relay(struct worker *worker, struct endpoint *to, const struct rtp *rtp, bool event);
+void line_rename(struct line *line, uint32_t ssrc);
 void line_skip(struct endpoint *to, const struct rtp *rtp);
 void line_frame(struct worker *worker, struct endpoint *to, const uint8_t *alaw, enum source source);
 
@@ -295,8 +312,16 @@ void line_frame(struct worker *worker, struct endpoint *to, const uint8_t *alaw,
 void receiver_update(struct receiver *receiver, const struct rtp *rtp, bool event, int64_t now);
 int64_t receiver_lost(const struct receiver *receiver);
 double receiver_jitter_ms(const struct receiver *receiver);
-size_t rtcp_build(struct endpoint *endpoint, uint8_t *packet, int64_t now);
-void rtcp_receive(struct endpoint *endpoint, const uint8_t *data, size_t length, int64_t now);
+/* Nanoseconds to the next report. */
+int64_t rtcp_interval(struct endpoint *endpoint, bool first);
+uint64_t rtcp_random(struct endpoint *endpoint);
+void rtcp_report(struct worker *worker, struct endpoint *endpoint);
+/* Says goodbye (RFC 3550 6.3.7) to whom something was sent. */
+void rtcp_leave(struct worker *worker, struct endpoint *endpoint);
+/* Whether what arrived for RTP is RTCP (RFC 5761 4). */
+bool rtcp_is_one(const uint8_t *data, size_t length);
+/* False: it is no compound packet. */
+bool rtcp_receive(struct endpoint *endpoint, const uint8_t *data, size_t length, int64_t now);
 
 /* playback.c */
 void playback_start(struct worker *worker, const struct command *command);

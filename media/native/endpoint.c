@@ -1,11 +1,10 @@
-/* One RTP/RTCP port pair: who may send to it (RFC 7362 latch where NAT is expected), digits (RFC 4733), silence, reports. */
+/* One RTP/RTCP port pair: what is taken of what arrives, digits (RFC 4733), silence, reports. */
 #include "core.h"
 
 #include <string.h>
 
-#define LATCH_PACKETS 3
-#define LATCH_QUIET_NS (SECOND_NS / 2)
-#define REPORT_NS (5 * SECOND_NS)
+#define BURST_NS (SECOND_NS / 2)  /* of packets at the highest rate, that may come at once */
+#define STORM_PACKETS 1000        /* from one sweep to the next: no more is read of what nobody wants */
 #define DIGIT_MEMORY 80000       /* samples within which an older event timestamp is a straggler */
 #define LONGEST_EVENT 0xFFFFu    /* RFC 4733 2.5.1.3: a longer press goes on in a new segment */
 
@@ -31,32 +30,10 @@ void endpoint_open(struct worker *worker, const struct command *command)
     endpoint->line.sequence = command->open.sequence;
     endpoint->line.timestamp = command->open.timestamp;
     endpoint->cname = command->open.cname;
-    endpoint->report_at = worker->now + REPORT_NS / 2 + (int64_t)(command->open.cname % REPORT_NS);
+    endpoint->random = command->open.cname | 1;
+    endpoint->report_at = worker->now + rtcp_interval(endpoint, true);
     slots_add(&worker->open, endpoint->slot, &endpoint->listed);
     io_open(worker->io, endpoint->slot, command->open.rtp_fd, command->open.rtcp_fd);
-}
-
-static struct sockaddr_in rtcp_address(struct sockaddr_in address)
-{
-    address.sin_port = htons((uint16_t)(ntohs(address.sin_port) + 1));
-    return address;
-}
-
-static bool same_host(const struct sockaddr_in *a, const struct sockaddr_in *b)
-{
-    return a->sin_addr.s_addr == b->sin_addr.s_addr;
-}
-
-static bool same_address(const struct sockaddr_in *a, const struct sockaddr_in *b)
-{
-    return same_host(a, b) && a->sin_port == b->sin_port;
-}
-
-static void endpoint_aim(struct endpoint *endpoint, const struct sockaddr_in *address)
-{
-    endpoint->from = endpoint->line.to = *address;
-    endpoint->line.rtcp_to = rtcp_address(*address);
-    endpoint->candidates = 0;
 }
 
 static void endpoint_tell_silence(struct worker *worker, struct endpoint *endpoint, bool silent)
@@ -72,21 +49,21 @@ static void endpoint_tell_silence(struct worker *worker, struct endpoint *endpoi
 void endpoint_configure(struct worker *worker, struct endpoint *endpoint, const struct remote *remote)
 {
     struct line *line = &endpoint->line;
-    if (!endpoint->configured || !same_address(&endpoint->announced, &remote->address)) {
-        endpoint->announced = remote->address;
-        endpoint->heard_at = 0;
-        endpoint_aim(endpoint, &remote->address);
+    struct latch *latch = &endpoint->latch;
+    if (latch_announce(latch, &remote->address, remote->rtcp_port, remote->nat, remote->mux, worker->now)) {
+        line->to = latch->from;
+        endpoint->collided = false;
     }
     endpoint->configured = true;
     endpoint->receiving = remote->receiving;
-    endpoint->nat = remote->nat;
     endpoint->event_in = remote->event_in;
     endpoint->quiet_from = worker->now;
     if (endpoint->silent)
         endpoint_tell_silence(worker, endpoint, false);
     line->event_out = remote->event_out;
     line->payload_type = (uint8_t)remote->payload_type;
-    line->open = remote->sending && remote->address.sin_port && remote->address.sin_addr.s_addr;
+    line->frame = remote->frame;
+    line->open = remote->sending && address_usable(&remote->address);
     if (!line->open)
         line->source = SOURCE_NONE;
 }
@@ -114,8 +91,8 @@ static struct statistics endpoint_statistics(const struct endpoint *endpoint)
 {
     return (struct statistics){
         .received = endpoint->receiver.received_all,
-        .sent = endpoint->line.packets,
-        .dropped = endpoint->dropped,
+        .sent = endpoint->line.packets_before + endpoint->line.packets,
+        .drops = endpoint->drops,
         .lost = receiver_lost(&endpoint->receiver),
         .remote_lost = endpoint->remote_lost,
         .jitter_ms = receiver_jitter_ms(&endpoint->receiver),
@@ -129,6 +106,7 @@ void endpoint_close(struct worker *worker, struct endpoint *endpoint)
     endpoint_disconnect(worker, endpoint);
     playback_leave(worker, endpoint);
     recording_leave(worker, endpoint);
+    rtcp_leave(worker, endpoint);
     io_close(worker->io, endpoint->slot);
     worker->totals.lost += receiver_lost(&endpoint->receiver);
     struct event *event = worker_event(worker, EVENT_CLOSED, endpoint->handle);
@@ -143,23 +121,8 @@ void endpoint_close(struct worker *worker, struct endpoint *endpoint)
 
 /* Reception */
 
-/* Only the address that SDP named counts: what still arrives of the last call on this port is not taken for the next.
- * Behind NAT, by setting, three packets of one stream move the far end: from any host as long as nothing was heard,
- * later from another port of the same host, once the known one is quiet. A stranger can't take over live talk. */
-static bool endpoint_latches(struct endpoint *endpoint, const struct sockaddr_in *from, const struct rtp *rtp, int64_t now)
-{
-    bool moved = same_host(from, &endpoint->from) && now - endpoint->heard_at > LATCH_QUIET_NS;
-    if (!endpoint->nat || !(moved || !endpoint->heard_at))
-        return false;
-    if (!same_address(from, &endpoint->candidate) || endpoint->candidate_ssrc != rtp->ssrc)
-        endpoint->candidates = 0;
-    endpoint->candidate = *from;
-    endpoint->candidate_ssrc = rtp->ssrc;
-    if (++endpoint->candidates < LATCH_PACKETS)
-        return false;
-    endpoint_aim(endpoint, from);
-    return true;
-}
+/* What becomes of a packet. */
+enum fate { TAKEN, FOREIGN, UNUSABLE, EXCESS };
 
 static bool endpoint_knows(const struct endpoint *endpoint, uint8_t payload_type)
 {
@@ -169,7 +132,7 @@ static bool endpoint_knows(const struct endpoint *endpoint, uint8_t payload_type
 
 static void endpoint_heard(struct worker *worker, struct endpoint *endpoint)
 {
-    endpoint->heard_at = endpoint->quiet_from = worker->now;
+    endpoint->quiet_from = worker->now;
     if (endpoint->silent)
         endpoint_tell_silence(worker, endpoint, false);
 }
@@ -214,9 +177,19 @@ static void endpoint_pass_on(struct worker *worker, struct endpoint *endpoint, c
         line_relay(worker, to, rtp, event);
 }
 
+/* RFC 3550 8.2: the far end has by chance chosen our SSRC. Who only mirrors our packets would do so for ever. */
+static void endpoint_collide(struct worker *worker, struct endpoint *endpoint)
+{
+    endpoint->collided = true;
+    rtcp_leave(worker, endpoint);
+    line_rename(&endpoint->line, (uint32_t)rtcp_random(endpoint));
+}
+
 static void endpoint_receive_rtp(struct worker *worker, struct endpoint *endpoint, struct rtp *rtp)
 {
     bool event = rtp->payload_type == endpoint->event_in;
+    if (rtp->ssrc == endpoint->line.ssrc && !endpoint->collided)
+        endpoint_collide(worker, endpoint);
     endpoint_heard(worker, endpoint);
     receiver_update(&endpoint->receiver, rtp, event || rtp->payload_type == COMFORT_NOISE, worker->now);
     if (!endpoint->receiving)
@@ -228,50 +201,96 @@ static void endpoint_receive_rtp(struct worker *worker, struct endpoint *endpoin
     endpoint_pass_on(worker, endpoint, rtp, event);
 }
 
-static bool endpoint_accepts(struct endpoint *endpoint, const struct sockaddr_in *from, const struct rtp *rtp, int64_t now)
+static enum fate endpoint_judge(struct worker *worker, struct endpoint *endpoint, const union address *from,
+                                const struct rtp *rtp)
 {
-    if (!endpoint->configured || !endpoint_knows(endpoint, rtp->payload_type))
-        return false;
-    return same_address(from, &endpoint->from) || endpoint_latches(endpoint, from, rtp, now);
+    switch (latch_judge(&endpoint->latch, from, rtp, worker->now)) {
+    case STRANGER: return FOREIGN;
+    case MOVED: endpoint->line.to = *from; break;
+    case KNOWN: break;
+    }
+    if (endpoint->due_at < worker->now - BURST_NS)
+        endpoint->due_at = worker->now - BURST_NS;
+    if (endpoint->due_at > worker->now)
+        return EXCESS;
+    endpoint->due_at += worker->packet_ns;
+    return TAKEN;
+}
+
+static enum fate endpoint_take_rtp(struct worker *worker, struct endpoint *endpoint, uint8_t *data, size_t length,
+                                   const union address *from)
+{
+    struct rtp rtp;
+    if (!rtp_parse(&rtp, data, length) || !endpoint_knows(endpoint, rtp.payload_type))
+        return UNUSABLE;
+    enum fate fate = endpoint_judge(worker, endpoint, from, &rtp);
+    if (fate == TAKEN)
+        endpoint_receive_rtp(worker, endpoint, &rtp);
+    return fate;
+}
+
+static enum fate endpoint_take_rtcp(struct worker *worker, struct endpoint *endpoint, const uint8_t *data,
+                                    size_t length, const union address *from)
+{
+    if (!latch_accepts_rtcp(&endpoint->latch, from))
+        return FOREIGN;
+    return rtcp_receive(endpoint, data, length, worker->now) ? TAKEN : UNUSABLE;
+}
+
+static void drops_count(struct drops *drops, enum fate fate)
+{
+    drops->strangers += fate == FOREIGN;
+    drops->unusable += fate == UNUSABLE;
+    drops->excess += fate == EXCESS;
+}
+
+/* Whoever floods a port is not read any more until the next sweep, so that the others' packets come through. */
+static void endpoint_count_arrival(struct worker *worker, struct endpoint *endpoint)
+{
+    if (++endpoint->arrivals < STORM_PACKETS || endpoint->paused)
+        return;
+    endpoint->paused = true;
+    worker->totals.storms++;
+    io_pause(worker->io, endpoint->slot, true);
 }
 
 void endpoint_receive(struct worker *worker, uint32_t slot, bool rtcp, uint8_t *data, size_t length,
-                      const struct sockaddr_in *from)
+                      const union address *from)
 {
     struct endpoint *endpoint = &worker->endpoints[slot];
-    struct rtp rtp;
     if (!endpoint->handle)
         return;
-    if (rtcp) {
-        if (endpoint->configured && same_host(from, &endpoint->from))
-            rtcp_receive(endpoint, data, length, worker->now);
+    endpoint_count_arrival(worker, endpoint);
+    rtcp |= endpoint->latch.mux && rtcp_is_one(data, length);
+    worker->totals.packets_in += !rtcp;
+    enum fate fate = !endpoint->configured ? FOREIGN
+                     : rtcp                ? endpoint_take_rtcp(worker, endpoint, data, length, from)
+                                           : endpoint_take_rtp(worker, endpoint, data, length, from);
+    if (fate == TAKEN)
         return;
-    }
-    worker->totals.packets_in++;
-    if (rtp_parse(&rtp, data, length) && endpoint_accepts(endpoint, from, &rtp, worker->now)) {
-        endpoint_receive_rtp(worker, endpoint, &rtp);
-        return;
-    }
-    endpoint->dropped++;
-    worker->totals.packets_dropped++;
+    drops_count(&endpoint->drops, fate);
+    drops_count(&worker->totals.drops, fate);
 }
 
-/* Ten times a second: has the far end fallen silent, is a report due (RFC 3550 6.2, fixed interval)? */
-void endpoint_sweep(struct worker *worker, struct endpoint *endpoint)
+static void endpoint_sweep_silence(struct worker *worker, struct endpoint *endpoint)
 {
-    if (!endpoint->configured)
-        return;
     if (!endpoint->receiving)
         endpoint->quiet_from = worker->now;
     else if (!endpoint->silent && worker->now - endpoint->quiet_from > worker->silence_ns)
         endpoint_tell_silence(worker, endpoint, true);
+}
+
+/* Ten times a second: is a storm over, has the far end fallen silent, is a report due? */
+void endpoint_sweep(struct worker *worker, struct endpoint *endpoint)
+{
+    endpoint->arrivals = 0;
+    if (endpoint->paused)
+        io_pause(worker->io, endpoint->slot, endpoint->paused = false);
+    if (!endpoint->configured)
+        return;
+    endpoint_sweep_silence(worker, endpoint);
     if (worker->now < endpoint->report_at)
         return;
-    endpoint->report_at = worker->now + REPORT_NS;
-    if (!endpoint->announced.sin_port || !endpoint->announced.sin_addr.s_addr
-        || !(endpoint->line.packets || endpoint->receiver.started))
-        return;
-    uint8_t *packet = io_scratch(worker->io);
-    size_t length = rtcp_build(endpoint, packet, worker->now);
-    io_send(worker->io, endpoint->slot, true, packet, length, &endpoint->line.rtcp_to);
+    endpoint->report_at = worker->now + rtcp_interval(endpoint, false);
+    rtcp_report(worker, endpoint);
 }

@@ -5,10 +5,11 @@
 #ifndef MEDIA_IO_H
 #define MEDIA_IO_H
 
-#include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "address.h"
 
 struct worker;
 struct io;
@@ -23,7 +24,9 @@ struct io_kind {
     void (*receive)(struct io *io, struct worker *worker);
     uint8_t *(*scratch)(struct io *io);
     void (*send)(struct io *io, uint32_t slot, bool rtcp, const uint8_t *data, size_t length,
-                 const struct sockaddr_in *to);
+                 const union address *to);
+    /* Nothing is read of the slot until it is resumed: what arrives meanwhile is the kernel's to drop. */
+    void (*pause)(struct io *io, uint32_t slot, bool paused);
 };
 
 extern const struct io_kind io_epoll, io_uring;
@@ -71,9 +74,14 @@ static inline uint8_t *io_scratch(struct io *io)
 }
 
 static inline void io_send(struct io *io, uint32_t slot, bool rtcp, const uint8_t *data, size_t length,
-                           const struct sockaddr_in *to)
+                           const union address *to)
 {
     io->kind->send(io, slot, rtcp, data, length, to);
+}
+
+static inline void io_pause(struct io *io, uint32_t slot, bool paused)
+{
+    io->kind->pause(io, slot, paused);
 }
 
 #endif

@@ -75,10 +75,10 @@ static void epoll_sleep(struct io *io, int64_t until)
 
 static void epoll_read(struct epoll_io *self, struct worker *worker, uint64_t source)
 {
-    struct sockaddr_in from;
+    union address from;
     socklen_t from_length = sizeof from;
     int fd = self->fds[source >> 1][source & 1];
-    ssize_t length = recvfrom(fd, self->packet, MAX_PACKET, MSG_DONTWAIT, (struct sockaddr *)&from, &from_length);
+    ssize_t length = recvfrom(fd, self->packet, MAX_PACKET, MSG_DONTWAIT, &from.any, &from_length);
     if (length >= 0)
         endpoint_receive(worker, (uint32_t)(source >> 1), source & 1, self->packet, (size_t)length, &from);
 }
@@ -103,10 +103,19 @@ static uint8_t *epoll_scratch(struct io *io)
 
 /* A full socket buffer loses the packet, as the network would. */
 static void epoll_send(struct io *io, uint32_t slot, bool rtcp, const uint8_t *data, size_t length,
-                       const struct sockaddr_in *to)
+                       const union address *to)
 {
     struct epoll_io *self = (struct epoll_io *)io;
-    sendto(self->fds[slot][rtcp], data, length, MSG_DONTWAIT, (const struct sockaddr *)to, sizeof *to);
+    sendto(self->fds[slot][rtcp], data, length, MSG_DONTWAIT, &to->any, address_length(to));
+}
+
+static void epoll_pause(struct io *io, uint32_t slot, bool paused)
+{
+    struct epoll_io *self = (struct epoll_io *)io;
+    for (uint32_t i = 0; i < 2; i++) {
+        struct epoll_event event = {.events = paused ? 0 : EPOLLIN, .data.u64 = slot << 1 | i};
+        epoll_ctl(self->epoll_fd, EPOLL_CTL_MOD, self->fds[slot][i], &event);
+    }
 }
 
 const struct io_kind io_epoll = {
@@ -119,4 +128,5 @@ const struct io_kind io_epoll = {
     .receive = epoll_receive,
     .scratch = epoll_scratch,
     .send = epoll_send,
+    .pause = epoll_pause,
 };

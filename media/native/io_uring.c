@@ -22,6 +22,8 @@
 #define BUFFER_SIZE 2048
 #define SCRATCH_SIZE 256
 #define GROUP 0
+#define ARMED 1
+#define PAUSED 4
 #define TAG_WAKE UINT64_MAX
 #define TAG_IGNORED (UINT64_MAX - 1)
 
@@ -31,6 +33,7 @@ struct uring_io {
     bool enabled;
     int (*fds)[2];
     uint32_t *generations; /* per slot, so that a completion of the slot's former sockets is known */
+    uint8_t *states;       /* per slot: ARMED << source, PAUSED */
     uint32_t *sq_head, *sq_tail, *cq_head, *cq_tail;
     uint32_t sq_filled, sq_submitted;
     struct io_uring_sqe *sqes;
@@ -165,6 +168,7 @@ static void uring_destroy(struct io *io)
         munmap(self->buffers, BUFFERS * BUFFER_SIZE);
     free(self->fds);
     free(self->generations);
+    free(self->states);
     free(self->scratch);
     free(self);
 }
@@ -178,9 +182,10 @@ static struct io *uring_create(uint32_t capacity, int wake_fd)
     self->wake_fd = wake_fd;
     self->fds = calloc(capacity, sizeof *self->fds);
     self->generations = calloc(capacity, sizeof *self->generations);
+    self->states = calloc(capacity, sizeof *self->states);
     self->scratch = calloc(SQ_ENTRIES, SCRATCH_SIZE);
-    self->receive_shape.msg_namelen = sizeof(struct sockaddr_in);
-    if (!self->fds || !self->generations || !self->scratch || !uring_set_up(self)) {
+    self->receive_shape.msg_namelen = sizeof(union address);
+    if (!self->fds || !self->generations || !self->states || !self->scratch || !uring_set_up(self)) {
         uring_destroy(&self->io);
         return NULL;
     }
@@ -206,6 +211,7 @@ static void uring_enable(struct uring_io *self)
 
 static void uring_arm(struct uring_io *self, uint32_t slot, uint32_t rtcp)
 {
+    self->states[slot] |= (uint8_t)(ARMED << rtcp);
     uint64_t tag = (uint64_t)self->generations[slot] << 32 | slot << 1 | rtcp;
     struct io_uring_sqe *sqe = uring_sqe(self, IORING_OP_RECVMSG, self->fds[slot][rtcp], tag);
     sqe->addr = (uint64_t)(uintptr_t)&self->receive_shape;
@@ -221,9 +227,18 @@ static bool uring_open(struct io *io, uint32_t slot, int rtp_fd, int rtcp_fd)
     self->generations[slot] = (self->generations[slot] + 1) & 0x7FFFFFFF;
     self->fds[slot][0] = rtp_fd;
     self->fds[slot][1] = rtcp_fd;
+    self->states[slot] = 0;
     uring_arm(self, slot, 0);
     uring_arm(self, slot, 1);
     return true;
+}
+
+static void uring_cancel(struct uring_io *self, uint32_t slot)
+{
+    for (int i = 0; i < 2; i++) {
+        struct io_uring_sqe *sqe = uring_sqe(self, IORING_OP_ASYNC_CANCEL, self->fds[slot][i], TAG_IGNORED);
+        sqe->cancel_flags = IORING_ASYNC_CANCEL_FD | IORING_ASYNC_CANCEL_ALL;
+    }
 }
 
 /* A receive holds its socket: it must have ended before the port is free. */
@@ -231,10 +246,7 @@ static void uring_close(struct io *io, uint32_t slot)
 {
     struct uring_io *self = (struct uring_io *)io;
     uring_enable(self);
-    for (int i = 0; i < 2; i++) {
-        struct io_uring_sqe *sqe = uring_sqe(self, IORING_OP_ASYNC_CANCEL, self->fds[slot][i], TAG_IGNORED);
-        sqe->cancel_flags = IORING_ASYNC_CANCEL_FD | IORING_ASYNC_CANCEL_ALL;
-    }
+    uring_cancel(self, slot);
     uring_enter(self, 0, IORING_ENTER_GETEVENTS, NULL);
     self->generations[slot] = (self->generations[slot] + 1) & 0x7FFFFFFF;
     close(self->fds[slot][0]);
@@ -263,7 +275,7 @@ static void uring_packet(struct uring_io *self, struct worker *worker, const str
     uint16_t id = (uint16_t)(cqe->flags >> IORING_CQE_BUFFER_SHIFT);
     uint8_t *buffer = uring_buffer(self, id);
     const struct io_uring_recvmsg_out *out = (const struct io_uring_recvmsg_out *)buffer;
-    const struct sockaddr_in *from = (const struct sockaddr_in *)(out + 1);
+    const union address *from = (const union address *)(out + 1);
     uint32_t source = (uint32_t)cqe->user_data, slot = source >> 1;
     size_t before = sizeof *out + sizeof *from;
     self->held[self->held_count++] = id;
@@ -284,9 +296,27 @@ static void uring_complete(struct uring_io *self, struct worker *worker, const s
     if (cqe->flags & IORING_CQE_F_BUFFER)
         uring_packet(self, worker, cqe);
     /* Multishot ends when buffers ran out or an error was read: arm it again while the slot is the same. */
-    uint32_t source = (uint32_t)cqe->user_data;
-    if (!(cqe->flags & IORING_CQE_F_MORE) && self->generations[source >> 1] == cqe->user_data >> 32)
-        uring_arm(self, source >> 1, source & 1);
+    uint32_t source = (uint32_t)cqe->user_data, slot = source >> 1;
+    if (cqe->flags & IORING_CQE_F_MORE || self->generations[slot] != cqe->user_data >> 32)
+        return;
+    self->states[slot] &= (uint8_t)~(ARMED << (source & 1));
+    if (!(self->states[slot] & PAUSED))
+        uring_arm(self, slot, source & 1);
+}
+
+/* A receive whose cancellation is still on the way is armed again when it has ended. */
+static void uring_pause(struct io *io, uint32_t slot, bool paused)
+{
+    struct uring_io *self = (struct uring_io *)io;
+    if (paused) {
+        self->states[slot] |= PAUSED;
+        uring_cancel(self, slot);
+        return;
+    }
+    self->states[slot] &= (uint8_t)~PAUSED;
+    for (uint32_t rtcp = 0; rtcp < 2; rtcp++)
+        if (!(self->states[slot] & ARMED << rtcp))
+            uring_arm(self, slot, rtcp);
 }
 
 static void uring_receive(struct io *io, struct worker *worker)
@@ -307,7 +337,7 @@ static uint8_t *uring_scratch(struct io *io)
 }
 
 static void uring_send(struct io *io, uint32_t slot, bool rtcp, const uint8_t *data, size_t length,
-                       const struct sockaddr_in *to)
+                       const union address *to)
 {
     struct uring_io *self = (struct uring_io *)io;
     struct io_uring_sqe *sqe = uring_sqe(self, IORING_OP_SEND, self->fds[slot][rtcp], TAG_IGNORED);
@@ -315,7 +345,7 @@ static void uring_send(struct io *io, uint32_t slot, bool rtcp, const uint8_t *d
     sqe->addr = (uint64_t)(uintptr_t)data;
     sqe->len = (uint32_t)length;
     sqe->addr2 = (uint64_t)(uintptr_t)to;
-    sqe->addr_len = sizeof *to;
+    sqe->addr_len = (uint16_t)address_length(to);
     sqe->msg_flags = MSG_DONTWAIT | MSG_NOSIGNAL;
 }
 
@@ -329,4 +359,5 @@ const struct io_kind io_uring = {
     .receive = uring_receive,
     .scratch = uring_scratch,
     .send = uring_send,
+    .pause = uring_pause,
 };

@@ -112,6 +112,14 @@ void line_relay(struct worker *worker, struct endpoint *to, const struct rtp *rt
     line_send(worker, to, packet, rtp->length);
 }
 
+/* Another SSRC is another source to the far end: it counts anew. */
+void line_rename(struct line *line, uint32_t ssrc)
+{
+    line->ssrc = ssrc;
+    line->packets_before += line->packets;
+    line->packets = line->octets = 0;
+}
+
 /* A packet of the relayed stream that is not passed on must not look like loss. */
 void line_skip(struct endpoint *to, const struct rtp *rtp)
 {

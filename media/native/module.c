@@ -104,26 +104,40 @@ static PyObject *core_open(Core *self, PyObject *args)
     return command.handle ? core_push_new(self, &self->endpoints, &command) : NULL;
 }
 
+static bool read_address(const char *text, int port, union address *address)
+{
+    bool v6 = strchr(text, ':') != NULL;
+    address->any.sa_family = v6 ? AF_INET6 : AF_INET;
+    address_set_port(address, (uint16_t)port);
+    if (port < 0 || port > 65535)
+        PyErr_Format(PyExc_ValueError, "not a UDP port: %d", port);
+    else if (inet_pton(address->any.sa_family, text, v6 ? (void *)&address->v6.sin6_addr : &address->v4.sin_addr) != 1)
+        PyErr_Format(PyExc_ValueError, "not an IP address: %s", text);
+    return !PyErr_Occurred();
+}
+
 static PyObject *core_configure(Core *self, PyObject *args)
 {
     struct command command = {.type = COMMAND_CONFIGURE};
     const char *address;
-    int port, sending, receiving, nat;
+    int port, rtcp_port, ptime_ms, sending, receiving, nat, mux;
     struct remote *remote = &command.remote;
-    if (!PyArg_ParseTuple(args, "Isihhhppp", &command.handle, &address, &port, &remote->payload_type,
-                          &remote->event_out, &remote->event_in, &sending, &receiving, &nat))
+    if (!PyArg_ParseTuple(args, "Isihhhiipppp", &command.handle, &address, &port, &remote->payload_type,
+                          &remote->event_out, &remote->event_in, &ptime_ms, &rtcp_port, &sending, &receiving, &nat, &mux)
+        || !read_address(address, port, &remote->address))
         return NULL;
-    remote->address.sin_family = AF_INET;
-    remote->address.sin_port = htons((uint16_t)port);
-    if (port < 0 || port > 65535)
-        return PyErr_Format(PyExc_ValueError, "not a UDP port: %d", port);
-    if (inet_pton(AF_INET, address, &remote->address.sin_addr) != 1)
-        return PyErr_Format(PyExc_ValueError, "not an IPv4 address: %s", address);
     if (remote->payload_type != PCMA && remote->payload_type != PCMU)
         return PyErr_Format(PyExc_ValueError, "payload type %d is neither PCMA (8) nor PCMU (0)", remote->payload_type);
+    if (ptime_ms < 10 || ptime_ms > MAX_PTIME_MS || ptime_ms % 10)
+        return PyErr_Format(PyExc_ValueError, "ptime of %d ms, expected tens from 10 to %d", ptime_ms, MAX_PTIME_MS);
+    if (rtcp_port < 0 || rtcp_port > 65535)
+        return PyErr_Format(PyExc_ValueError, "not a UDP port: %d", rtcp_port);
+    remote->frame = (uint16_t)(ptime_ms * 8);
+    remote->rtcp_port = (uint16_t)(rtcp_port ? rtcp_port : port + 1);
     remote->sending = sending;
     remote->receiving = receiving;
     remote->nat = nat;
+    remote->mux = mux;
     return core_push(self, &command);
 }
 
@@ -226,12 +240,19 @@ static PyObject *core_close(Core *self, PyObject *args)
 
 /* Events */
 
+static unsigned long long drops_sum(const struct drops *drops)
+{
+    return drops->strangers + drops->unusable + drops->excess;
+}
+
+/* The figures in the order of protocol.EndpointClosed. */
 static PyObject *statistics_tuple(const struct event *event)
 {
     const struct statistics *s = &event->statistics;
-    return Py_BuildValue("(iIKKLKdLdd)", event->type, event->handle, (unsigned long long)s->received,
-                         (unsigned long long)s->sent, (long long)s->lost, (unsigned long long)s->dropped, s->jitter_ms,
-                         (long long)s->remote_lost, s->remote_jitter_ms, s->round_trip_ms);
+    return Py_BuildValue("(iIKKLKdLddKK)", event->type, event->handle, (unsigned long long)s->received,
+                         (unsigned long long)s->sent, (long long)s->lost, drops_sum(&s->drops), s->jitter_ms,
+                         (long long)s->remote_lost, s->remote_jitter_ms, s->round_trip_ms,
+                         (unsigned long long)s->drops.strangers, (unsigned long long)s->drops.excess);
 }
 
 static PyObject *played_tuple(const struct event *event)
@@ -252,13 +273,16 @@ static PyObject *played_tuple(const struct event *event)
     return Py_BuildValue("(iIN)", event->type, event->handle, reports);
 }
 
+/* In the order of protocol.Totals. */
 static PyObject *totals_tuple(const struct event *event)
 {
     const struct totals *t = &event->totals;
-    return Py_BuildValue("(iIKKKLKKKIII)", event->type, 0, (unsigned long long)t->packets_in,
-                         (unsigned long long)t->packets_out, (unsigned long long)t->packets_dropped, (long long)t->lost,
+    return Py_BuildValue("(iIKKKLKKKIIIKKKK)", event->type, 0, (unsigned long long)t->packets_in,
+                         (unsigned long long)t->packets_out, drops_sum(&t->drops), (long long)t->lost,
                          (unsigned long long)t->bytes_recorded, (unsigned long long)t->events,
-                         (unsigned long long)t->events_lost, t->endpoints, t->playbacks, t->recordings);
+                         (unsigned long long)t->events_lost, t->endpoints, t->playbacks, t->recordings,
+                         (unsigned long long)t->drops.strangers, (unsigned long long)t->drops.unusable,
+                         (unsigned long long)t->drops.excess, (unsigned long long)t->storms);
 }
 
 static PyObject *event_tuple(const struct event *event)
@@ -324,12 +348,16 @@ static PyObject *core_events(Core *self, PyObject *Py_UNUSED(ignored))
 
 static int core_init(Core *self, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"capacity", "silence_s", "io", NULL};
-    unsigned int capacity;
+    static char *names[] = {"capacity", "silence_s", "io", "packets_per_s", NULL};
+    unsigned int capacity, packets_per_s = 500;
     double silence_s;
     const char *io = "auto";
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "Id|s", names, &capacity, &silence_s, &io))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "Id|sI", names, &capacity, &silence_s, &io, &packets_per_s))
         return -1;
+    if (packets_per_s < 1) {
+        PyErr_SetString(PyExc_ValueError, "packets_per_s is 0, expected at least 1");
+        return -1;
+    }
     if (self->running || capacity < 1 || capacity > MAX_CAPACITY) {
         PyErr_Format(PyExc_ValueError, "capacity is %u, expected 1 to %d", capacity, MAX_CAPACITY);
         return -1;
@@ -338,7 +366,8 @@ static int core_init(Core *self, PyObject *args, PyObject *kwargs)
     self->samples = calloc(MAX_PLAYBACKS, sizeof *self->samples);
     if (self->event_fd < 0 || !self->samples || !pool_create(&self->endpoints, capacity)
         || !pool_create(&self->playbacks, MAX_PLAYBACKS) || !pool_create(&self->recordings, MAX_RECORDINGS)
-        || !worker_start(&self->worker, capacity, (int64_t)(silence_s * SECOND_NS), self->event_fd, io)) {
+        || !worker_start(&self->worker, capacity, (int64_t)(silence_s * SECOND_NS), SECOND_NS / packets_per_s,
+                         self->event_fd, io)) {
         PyErr_SetString(PyExc_OSError, "can't start the media core");
         return -1;
     }
@@ -376,6 +405,12 @@ static PyObject *core_take_precedence(Core *self, PyObject *Py_UNUSED(ignored))
     return PyBool_FromLong(self->running && worker_take_precedence(&self->worker));
 }
 
+/* Which one "auto" came to. */
+static PyObject *core_io(Core *self, PyObject *Py_UNUSED(ignored))
+{
+    return PyUnicode_FromString(self->running ? self->worker.io->kind->name : "");
+}
+
 static PyObject *core_fileno(Core *self, PyObject *Py_UNUSED(ignored))
 {
     return PyLong_FromLong(self->event_fd);
@@ -384,7 +419,8 @@ static PyObject *core_fileno(Core *self, PyObject *Py_UNUSED(ignored))
 static PyMethodDef core_methods[] = {
     {"open", (PyCFunction)core_open, METH_VARARGS, "open(rtp_fd, rtcp_fd, ssrc, sequence, timestamp, cname) -> handle"},
     {"configure", (PyCFunction)core_configure, METH_VARARGS,
-     "configure(endpoint, address, port, payload_type, event_out, event_in, sending, receiving, nat)"},
+     "configure(endpoint, address, port, payload_type, event_out, event_in, ptime_ms, rtcp_port, sending, receiving, nat,"
+     " mux)"},
     {"connect", (PyCFunction)core_connect, METH_VARARGS, "connect(a, b, digits)"},
     {"disconnect", (PyCFunction)core_disconnect, METH_VARARGS, "disconnect(a, b)"},
     {"play", (PyCFunction)core_play, METH_VARARGS, "play(endpoints, samples, loop, mix) -> handle"},
@@ -396,6 +432,7 @@ static PyMethodDef core_methods[] = {
     {"close", (PyCFunction)core_close, METH_VARARGS, "close(endpoint)"},
     {"events", (PyCFunction)core_events, METH_NOARGS, "events() -> list of tuples that begin with type and handle"},
     {"fileno", (PyCFunction)core_fileno, METH_NOARGS, "fileno() -> descriptor that is readable while events wait"},
+    {"io", (PyCFunction)core_io, METH_NOARGS, "io() -> how sockets are read and written: epoll or uring"},
     {"take_precedence", (PyCFunction)core_take_precedence, METH_NOARGS,
      "take_precedence() -> whether RTP now comes before other work (SCHED_RR); needs CAP_SYS_NICE"},
     {"stop", (PyCFunction)core_stop, METH_NOARGS, "stop(): end the threads and complete the recordings"},
@@ -404,7 +441,7 @@ static PyMethodDef core_methods[] = {
 
 static PyTypeObject core_type = {
     PyVarObject_HEAD_INIT(NULL, 0).tp_name = "media._native.Core",
-    .tp_doc = "The media core: Core(capacity, silence_s, io='auto') starts its worker and writer threads.",
+    .tp_doc = "The media core: Core(capacity, silence_s, io='auto', packets_per_s=500) starts its worker and writer threads.",
     .tp_basicsize = sizeof(Core),
     .tp_flags = Py_TPFLAGS_DEFAULT,
     .tp_new = PyType_GenericNew,

@@ -1,4 +1,4 @@
-/* RFC 3550 6.4, appendices A.3 and A.8: reception figures, sender and receiver reports in both directions. */
+/* RFC 3550 6, appendices A.3, A.7 and A.8: reception figures, reports in both directions, and when they are due. */
 #include <time.h>
 
 #include "core.h"
@@ -6,6 +6,9 @@
 #define SENDER_REPORT 200
 #define RECEIVER_REPORT 201
 #define SOURCE_DESCRIPTION 202
+#define GOODBYE 203
+#define REPORT_NS (5 * SECOND_NS)
+#define COMPENSATION 1218 /* thousandths: e - 3/2, RFC 3550 6.3.1 */
 #define MAX_MISORDER 3000
 #define REPORT_BLOCK 24
 #define NTP_EPOCH 2208988800u /* 1970 in seconds since 1900 */
@@ -115,13 +118,14 @@ static size_t build_description(uint32_t ssrc, uint64_t cname, uint8_t *p)
     return 28;
 }
 
-/* A compound packet of at most 80 bytes: SR (or RR where nothing was sent yet) and SDES. */
-size_t rtcp_build(struct endpoint *endpoint, uint8_t *packet, int64_t now)
+/* RFC 3550 6.4: a sender report only from who has sent something since the last report but one. */
+static size_t build_report(struct endpoint *endpoint, uint8_t *packet, int64_t now)
 {
-    bool sent = endpoint->line.packets > 0, heard = endpoint->receiver.started;
+    const struct line *line = &endpoint->line;
+    bool sent = line->packets > 0 && now - line->sent_at < 2 * REPORT_NS, heard = endpoint->receiver.started;
     size_t length = 8;
     if (sent)
-        length += build_sender_info(&endpoint->line, packet + length, now);
+        length += build_sender_info(line, packet + length, now);
     if (heard) {
         build_block(&endpoint->receiver, packet + length, now);
         length += REPORT_BLOCK;
@@ -129,8 +133,57 @@ size_t rtcp_build(struct endpoint *endpoint, uint8_t *packet, int64_t now)
     packet[0] = (uint8_t)(0x80 | heard);
     packet[1] = sent ? SENDER_REPORT : RECEIVER_REPORT;
     write16(packet + 2, (uint16_t)(length / 4 - 1));
-    write32(packet + 4, endpoint->line.ssrc);
-    return length + build_description(endpoint->line.ssrc, endpoint->cname, packet + length);
+    write32(packet + 4, line->ssrc);
+    return length + build_description(line->ssrc, endpoint->cname, packet + length);
+}
+
+static size_t build_goodbye(uint32_t ssrc, uint8_t *p)
+{
+    p[0] = 0x81;
+    p[1] = GOODBYE;
+    write16(p + 2, 1);
+    write32(p + 4, ssrc);
+    return 8;
+}
+
+/* A compound packet of at most 88 bytes, once there is something to tell and somewhere to send it. */
+static void send_report(struct worker *worker, struct endpoint *endpoint, bool leaves)
+{
+    const struct latch *latch = &endpoint->latch;
+    if (!address_usable(&latch->announced) || !(endpoint->line.packets || endpoint->receiver.started))
+        return;
+    uint8_t *packet = io_scratch(worker->io);
+    size_t length = build_report(endpoint, packet, worker->now);
+    if (leaves)
+        length += build_goodbye(endpoint->line.ssrc, packet + length);
+    io_send(worker->io, endpoint->slot, !latch->mux, packet, length, &latch->rtcp_from);
+}
+
+void rtcp_report(struct worker *worker, struct endpoint *endpoint)
+{
+    send_report(worker, endpoint, false);
+}
+
+void rtcp_leave(struct worker *worker, struct endpoint *endpoint)
+{
+    send_report(worker, endpoint, true);
+}
+
+/* xorshift64: spreads reports and makes SSRCs; what it began with came from the system's generator. */
+uint64_t rtcp_random(struct endpoint *endpoint)
+{
+    endpoint->random ^= endpoint->random << 13;
+    endpoint->random ^= endpoint->random >> 7;
+    endpoint->random ^= endpoint->random << 17;
+    return endpoint->random;
+}
+
+/* RFC 3550 6.2 and 6.3.1 for two members: half to one and a half of five seconds, the first time of half of that. */
+int64_t rtcp_interval(struct endpoint *endpoint, bool first)
+{
+    int64_t least = first ? REPORT_NS / 2 : REPORT_NS;
+    int64_t random = least / 2 + (int64_t)(rtcp_random(endpoint) % (uint64_t)least);
+    return random / COMPENSATION * 1000;
 }
 
 /* Receiving reports */
@@ -161,15 +214,36 @@ static void read_report(struct endpoint *endpoint, const uint8_t *p, size_t leng
         read_block(endpoint, p + offset);
 }
 
-void rtcp_receive(struct endpoint *endpoint, const uint8_t *data, size_t length, int64_t now)
+bool rtcp_is_one(const uint8_t *data, size_t length)
 {
-    while (length >= 8 && data[0] >> 6 == 2) {
+    return length >= 8 && data[1] >= 192 && data[1] <= 223;
+}
+
+/* RFC 3550 A.2: packets of version 2 that fill it to its end. */
+static bool rtcp_valid(const uint8_t *data, size_t length)
+{
+    if (!rtcp_is_one(data, length))
+        return false;
+    while (length >= 4 && data[0] >> 6 == 2) {
         size_t size = 4u * (read16(data + 2) + 1u);
-        if (size > length)
-            return;
+        if (size >= length)
+            return size == length;
+        data += size;
+        length -= size;
+    }
+    return false;
+}
+
+bool rtcp_receive(struct endpoint *endpoint, const uint8_t *data, size_t length, int64_t now)
+{
+    if (!rtcp_valid(data, length))
+        return false;
+    while (length) {
+        size_t size = 4u * (read16(data + 2) + 1u);
         if ((data[1] == SENDER_REPORT || data[1] == RECEIVER_REPORT) && size >= 8)
             read_report(endpoint, data, size, now);
         data += size;
         length -= size;
     }
+    return true;
 }

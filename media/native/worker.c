@@ -224,11 +224,13 @@ static bool worker_pools(struct worker *worker)
            && ring_create(&worker->events, EVENTS, sizeof(struct event));
 }
 
-bool worker_start(struct worker *worker, uint32_t capacity, int64_t silence_ns, int event_fd, const char *io)
+bool worker_start(struct worker *worker, uint32_t capacity, int64_t silence_ns, int64_t packet_ns, int event_fd,
+                  const char *io)
 {
     g711_init();
     worker->capacity = capacity;
     worker->silence_ns = silence_ns;
+    worker->packet_ns = packet_ns;
     worker->event_fd = event_fd;
     worker->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (worker->wake_fd < 0 || !worker_pools(worker))

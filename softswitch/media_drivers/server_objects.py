@@ -70,7 +70,10 @@ class ServerEndpoint:
             remote.telephone_event_in,
             remote.sending,
             remote.receiving,
-            self._driver.nat,
+            remote.nat or self._driver.nat,
+            remote.ptime_ms,
+            remote.rtcp_port,
+            remote.rtcp_mux,
         )
         self._driver.send(self.configuration)
 
@@ -118,6 +121,8 @@ class ServerEndpoint:
             event.remote_lost,
             event.remote_jitter_ms,
             event.round_trip_ms,
+            event.strangers,
+            event.excess,
         )
         _resolve(self.statistics, statistics)
 

@@ -21,6 +21,7 @@ struct sent {
     uint32_t slot;
     bool rtcp;
     size_t length;
+    union address to;
     uint8_t data[MAX_PACKET];
 };
 
@@ -28,7 +29,7 @@ static struct worker worker;
 static struct sent sent[SENT];
 static uint32_t sent_count;
 static uint8_t scratch[MAX_PACKET];
-static uint32_t seed = 1;
+static uint32_t seed = 1, pauses, resumptions;
 
 /* Instead of io_*.c */
 
@@ -49,18 +50,26 @@ static uint8_t *fake_scratch(struct io *io)
 }
 
 static void fake_send(struct io *io, uint32_t slot, bool rtcp, const uint8_t *data, size_t length,
-                      const struct sockaddr_in *to)
+                      const union address *to)
 {
-    CHECK(io && to->sin_port && length <= MAX_PACKET);
+    CHECK(io && to->v4.sin_port && length <= MAX_PACKET);
     struct sent *packet = &sent[sent_count++ % SENT];
     packet->slot = slot;
     packet->rtcp = rtcp;
     packet->length = length;
+    packet->to = *to;
     memcpy(packet->data, data, length);
 }
 
+static void fake_pause(struct io *io, uint32_t slot, bool paused)
+{
+    CHECK(io && slot < 16);
+    pauses += paused;
+    resumptions += !paused;
+}
+
 static const struct io_kind fake_kind = {
-    .name = "fake", .open = fake_open, .close = fake_close, .scratch = fake_scratch, .send = fake_send};
+    .name = "fake", .open = fake_open, .close = fake_close, .scratch = fake_scratch, .send = fake_send, .pause = fake_pause};
 static struct io fake_io = {&fake_kind};
 
 struct io *io_create(uint32_t capacity, int wake_fd, const char *name)
@@ -78,11 +87,36 @@ static uint32_t chance(uint32_t below)
     return (seed >> 8) % below;
 }
 
-static struct sockaddr_in phone(uint32_t slot)
+static union address host_at(uint32_t host, uint16_t port)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)(4000 + 2 * slot))};
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    union address address = {.v4 = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(host)}};
     return address;
+}
+
+static union address phone(uint32_t slot)
+{
+    return host_at(INADDR_LOOPBACK, (uint16_t)(4000 + 2 * slot));
+}
+
+static union address rtcp_of(union address address)
+{
+    address_set_port(&address, (uint16_t)(address_port(&address) + 1));
+    return address;
+}
+
+/* What SDP says of a phone at `address` that wants packets of 20 ms. */
+static struct remote remote_at(union address address, int payload_type, int event)
+{
+    return (struct remote){
+        .address = address,
+        .rtcp_port = (uint16_t)(address_port(&address) + 1),
+        .payload_type = (int16_t)payload_type,
+        .event_out = (int16_t)event,
+        .event_in = (int16_t)event,
+        .frame = FRAME_SAMPLES,
+        .sending = true,
+        .receiving = true,
+    };
 }
 
 static uint32_t open_endpoint(uint32_t slot, int payload_type, int event)
@@ -93,12 +127,12 @@ static uint32_t open_endpoint(uint32_t slot, int payload_type, int event)
     open.open.timestamp = 0xFFFFFF00u;
     worker_obey(&worker, &open);
     struct command configure = {.type = COMMAND_CONFIGURE, .handle = open.handle};
-    configure.remote = (struct remote){phone(slot), (int16_t)payload_type, (int16_t)event, (int16_t)event, true, true, false};
+    configure.remote = remote_at(phone(slot), payload_type, event);
     worker_obey(&worker, &configure);
     return open.handle;
 }
 
-static void give_from(struct sockaddr_in from, uint32_t slot, uint8_t type, uint16_t sequence, uint32_t timestamp,
+static void give_from(union address from, uint32_t slot, uint8_t type, uint16_t sequence, uint32_t timestamp,
                       const uint8_t *payload, size_t length)
 {
     uint8_t *packet = malloc(RTP_HEADER + length); /* exactly as long as it is: the sanitizer sees every step beyond */
@@ -136,6 +170,7 @@ static void start(void)
     worker.capacity = 16;
     worker.now = SECOND_NS;
     worker.silence_ns = SECOND_NS;
+    worker.packet_ns = SECOND_NS / 500;
     worker.io = &fake_io;
     g711_init();
     CHECK(worker_pools(&worker));

@@ -91,11 +91,9 @@ static void test_a_long_press_is_one_digit(void)
 static uint64_t counted(uint32_t host, uint16_t port)
 {
     uint8_t payload[FRAME_SAMPLES] = {0};
-    struct sockaddr_in from = {.sin_family = AF_INET, .sin_port = htons(port)};
-    from.sin_addr.s_addr = htonl(host);
     uint64_t before = worker.endpoints[0].receiver.received_all;
     for (uint16_t index = 0; index < 10; index++)
-        give_from(from, 0, PCMA, index, 160u * index, payload, sizeof payload);
+        give_from(host_at(host, port), 0, PCMA, index, 160u * index, payload, sizeof payload);
     return worker.endpoints[0].receiver.received_all - before;
 }
 
@@ -108,7 +106,7 @@ static void test_only_the_announced_address_counts(void)
         CHECK(counted(INADDR_LOOPBACK + 1, 4000) == 0);
         CHECK(counted(INADDR_LOOPBACK, 4000) == 10);
     }
-    CHECK(worker.endpoints[0].dropped == 40);
+    CHECK(worker.endpoints[0].drops.strangers == 40);
     finish();
 }
 
@@ -117,10 +115,11 @@ static void test_behind_nat_the_first_sender_is_followed_and_then_held(void)
 {
     start();
     struct command configure = {.type = COMMAND_CONFIGURE, .handle = open_endpoint(0, PCMA, 101)};
-    configure.remote = (struct remote){phone(0), PCMA, 101, 101, true, true, true};
+    configure.remote = remote_at(phone(0), PCMA, 101);
+    configure.remote.nat = true;
     worker_obey(&worker, &configure);
     CHECK(counted(INADDR_LOOPBACK + 1, 5000) == 8); /* two had to prove the third */
-    CHECK(worker.endpoints[0].line.to.sin_port == htons(5000));
+    CHECK(worker.endpoints[0].line.to.v4.sin_port == htons(5000));
     CHECK(counted(INADDR_LOOPBACK + 1, 5002) == 0);
     worker.now += SECOND_NS;
     CHECK(counted(INADDR_LOOPBACK + 2, 5000) == 0);
@@ -153,7 +152,7 @@ static void test_a_new_far_end_ends_the_silence_and_says_so(void)
     start();
     struct endpoint *endpoint = &worker.endpoints[0];
     struct command configure = {.type = COMMAND_CONFIGURE, .handle = open_endpoint(0, PCMA, 101)};
-    configure.remote = (struct remote){phone(0), PCMA, 101, 101, true, true, false};
+    configure.remote = remote_at(phone(0), PCMA, 101);
     worker_obey(&worker, &configure);
     CHECK(count_events(EVENT_SILENCE) == 0);
     worker.now += 2 * SECOND_NS;
@@ -189,7 +188,7 @@ static void test_reports_tell_each_side_what_the_other_received(void)
             continue;
         CHECK((sent[i].data[0] & 31) == 1 && read32(sent[i].data + 8) == 7);
         CHECK(sent[i].data[12] >= 60 && sent[i].data[12] <= 64); /* a quarter was lost */
-        struct sockaddr_in from = phone(1);
+        union address from = rtcp_of(phone(1));
         write32(sent[i].data + 8, 101); /* as if bert's phone reported the same of us */
         endpoint_receive(&worker, 1, true, sent[i].data, sent[i].length, &from);
     }
@@ -275,7 +274,7 @@ static void test_random_packets_and_commands_never_reach_out_of_bounds(void)
         uint32_t slot = chance(2);
         size_t length = chance(8) ? 12 + chance(200) : chance(1488);
         uint8_t *packet = malloc(length + 1);
-        struct sockaddr_in from = phone(chance(20) ? slot : 5);
+        union address from = phone(chance(20) ? slot : 5);
         for (size_t i = 0; i < length; i++)
             packet[i] = (uint8_t)chance(256);
         if (length >= 12)

@@ -1,0 +1,298 @@
+/* Unit tests of what is taken from the network, under virtual time: the latch, floods, reports.
+ *
+ * Compiled with the sanitizers and run by tests/media/native/test_core.py. What they share is in steps.h.
+ */
+#include "steps.h"
+
+static void configure(uint32_t handle, struct remote remote)
+{
+    struct command command = {.type = COMMAND_CONFIGURE, .handle = handle, .remote = remote};
+    worker_obey(&worker, &command);
+}
+
+static struct remote behind_nat(union address address)
+{
+    struct remote remote = remote_at(address, PCMA, 101);
+    remote.nat = true;
+    return remote;
+}
+
+static void give_frame(union address from, uint16_t sequence)
+{
+    uint8_t payload[FRAME_SAMPLES] = {0};
+    give_from(from, 0, PCMA, sequence, 160u * sequence, payload, sizeof payload);
+}
+
+static uint64_t received(void)
+{
+    return worker.endpoints[0].receiver.received_all;
+}
+
+/* RFC 3550 A.1: who guesses numbers is no stream. */
+static void test_behind_nat_packets_without_a_line_move_nobody(void)
+{
+    start();
+    configure(open_endpoint(0, PCMA, 101), behind_nat(phone(0)));
+    union address stranger = host_at(0x0A000001, 6000);
+    for (uint16_t i = 0; i < 50; i++)
+        give_frame(stranger, (uint16_t)(i * 331));
+    for (uint16_t i = 0; i < 50; i++)
+        give_frame(stranger, 7);
+    CHECK(received() == 0 && worker.totals.drops.strangers == 100);
+    CHECK(same_address(&worker.endpoints[0].line.to, &(union address){.v4 = phone(0).v4}));
+    finish();
+}
+
+/* Two who send at once do not keep each other out; the first whose line holds is the far end. */
+static void test_behind_nat_interleaved_sources_are_told_apart(void)
+{
+    start();
+    configure(open_endpoint(0, PCMA, 101), behind_nat(phone(0)));
+    union address ours = host_at(0x0A000001, 6000), other = host_at(0x0A000002, 6000);
+    for (uint16_t i = 0; i < 10; i++, worker.now += FRAME_NS) {
+        give_frame(ours, i);
+        give_frame(other, (uint16_t)(i + 900));
+    }
+    CHECK(received() == 8 && worker.endpoints[0].drops.strangers == 12);
+    CHECK(same_address(&worker.endpoints[0].line.to, &ours));
+    finish();
+}
+
+/* Also the announced source wins at once, and then holds its port against everybody while it talks. */
+static void test_live_talk_is_not_taken_over_by_any_flood(void)
+{
+    start();
+    configure(open_endpoint(0, PCMA, 101), behind_nat(phone(0)));
+    union address stranger = host_at(INADDR_LOOPBACK, 6000); /* even from the same host */
+    for (uint16_t i = 0; i < 500; i++, worker.now += FRAME_NS) {
+        give_frame(phone(0), i);
+        for (uint16_t k = 0; k < 5; k++)
+            give_frame(stranger, (uint16_t)(5 * i + k));
+    }
+    CHECK(received() == 500 && worker.endpoints[0].drops.strangers == 2500);
+    finish();
+}
+
+static void test_after_a_reinvite_another_host_may_take_the_place_of_one_that_fell_silent(void)
+{
+    start();
+    uint32_t handle = open_endpoint(0, PCMA, 101);
+    configure(handle, behind_nat(phone(0)));
+    union address roamed = host_at(0x0A000001, 6000);
+    for (uint16_t i = 0; i < 300; i++, worker.now += FRAME_NS)
+        give_frame(phone(0), i);
+    worker.now += SECOND_NS;
+    for (uint16_t i = 0; i < 10; i++)
+        give_frame(roamed, i);
+    CHECK(received() == 300);
+    configure(handle, behind_nat(phone(0)));
+    for (uint16_t i = 10; i < 20; i++)
+        give_frame(roamed, i);
+    CHECK(received() == 308 && same_address(&worker.endpoints[0].line.to, &roamed));
+    finish();
+}
+
+static size_t report_of(uint32_t ssrc, uint32_t of, uint8_t *packet)
+{
+    memset(packet, 0, 32);
+    packet[0] = 0x81;
+    packet[1] = 201;
+    packet[3] = 7;
+    write32(packet + 4, ssrc);
+    write32(packet + 8, of);
+    write32(packet + 12, 5);
+    return 32;
+}
+
+static void give_report(union address from, bool rtcp)
+{
+    uint8_t packet[32];
+    size_t length = report_of(7, 100, packet);
+    endpoint_receive(&worker, 0, rtcp, packet, length, &from);
+}
+
+static void test_reports_count_only_from_the_far_end(void)
+{
+    start();
+    open_endpoint(0, PCMA, 101);
+    struct endpoint *endpoint = &worker.endpoints[0];
+    give_report(host_at(INADDR_LOOPBACK, 4009), true);
+    give_report(host_at(INADDR_LOOPBACK + 1, 4001), true);
+    CHECK(endpoint->remote_lost == 0 && endpoint->drops.strangers == 2);
+    give_report(rtcp_of(phone(0)), true);
+    CHECK(endpoint->remote_lost == 5 && endpoint->drops.strangers == 2);
+    finish();
+}
+
+/* Behind NAT the port of RTCP is as unforeseeable as that of RTP: the first one is kept. */
+static void test_behind_nat_the_first_reports_port_is_held(void)
+{
+    start();
+    configure(open_endpoint(0, PCMA, 101), behind_nat(phone(0)));
+    give_report(host_at(INADDR_LOOPBACK + 1, 7001), true);
+    CHECK(worker.endpoints[0].drops.strangers == 1);
+    give_report(host_at(INADDR_LOOPBACK, 7001), true);
+    give_report(host_at(INADDR_LOOPBACK, 7003), true);
+    CHECK(worker.endpoints[0].drops.strangers == 2);
+    CHECK(address_port(&worker.endpoints[0].latch.rtcp_from) == 7001);
+    finish();
+}
+
+/* RFC 5761: one port for both, told apart by the second byte. */
+static void test_multiplexed_reports_come_and_go_on_the_port_of_rtp(void)
+{
+    start();
+    struct remote remote = remote_at(phone(0), PCMA, 101);
+    remote.mux = true;
+    configure(open_endpoint(0, PCMA, 101), remote);
+    give_report(phone(0), false);
+    CHECK(worker.endpoints[0].remote_lost == 5 && worker.totals.packets_in == 0);
+    give_talk(0, 1);
+    for (int sweeps = 0; sweeps < 60; sweeps++, worker.now += SECOND_NS / 10)
+        worker_sweep(&worker);
+    CHECK(sent_count >= 1 && !sent[0].rtcp && sent[0].data[1] == 201);
+    CHECK(same_address(&sent[0].to, &worker.endpoints[0].latch.from));
+    finish();
+}
+
+/* RFC 3550 6.2: five seconds on the average of e - 3/2, never in step. */
+static void test_reports_are_spread_around_their_interval(void)
+{
+    start();
+    open_endpoint(0, PCMA, 101);
+    int64_t least = INT64_MAX, most = 0, sum = 0;
+    for (int i = 0; i < 10000; i++) {
+        int64_t interval = rtcp_interval(&worker.endpoints[0], false);
+        least = interval < least ? interval : least;
+        most = interval > most ? interval : most;
+        sum += interval;
+    }
+    CHECK(least > 2 * SECOND_NS && least < 21 * SECOND_NS / 10 && most > 61 * SECOND_NS / 10 && most < 62 * SECOND_NS / 10);
+    CHECK(sum / 10000 > 40 * SECOND_NS / 10 && sum / 10000 < 42 * SECOND_NS / 10);
+    finish();
+}
+
+/* RFC 3550 6.4: who is silent reports as a receiver; 6.3.7: the end is told. */
+static void test_a_silent_side_sends_receiver_reports_and_the_end_is_a_goodbye(void)
+{
+    start();
+    struct command close = {.type = COMMAND_CLOSE, .handle = open_endpoint(0, PCMA, 101)};
+    give_talk(0, 1);
+    worker_obey(&worker, &close);
+    CHECK(sent_count == 1 && sent[0].rtcp && sent[0].data[1] == 201 && sent[0].length == 32 + 28 + 8);
+    const uint8_t *goodbye = sent[0].data + 60;
+    CHECK(goodbye[1] == 203 && read32(goodbye + 4) == 100);
+    for (size_t i = 0; i < 16; i++)
+        CHECK(strchr("0123456789abcdef", sent[0].data[32 + 10 + i])); /* RFC 7022: the CNAME tells nothing */
+    finish();
+}
+
+static void test_compound_packets_that_lie_about_their_length_are_no_reports(void)
+{
+    start();
+    open_endpoint(0, PCMA, 101);
+    union address from = rtcp_of(phone(0));
+    for (uint32_t cut = 0; cut < 32; cut++) {
+        uint8_t whole[32], *packet = malloc(cut ? cut : 1);
+        memcpy(packet, whole, report_of(7, 100, whole) ? cut : 0);
+        endpoint_receive(&worker, 0, true, packet, cut, &from);
+        free(packet);
+    }
+    CHECK(worker.endpoints[0].remote_lost == 0 && worker.endpoints[0].drops.unusable == 32);
+    finish();
+}
+
+/* RFC 3550 8.2: the far end happens to use our SSRC. A mirror does so for ever and is not followed. */
+static void test_an_ssrc_collision_gives_our_side_another_one_once(void)
+{
+    start();
+    uint32_t a = open_endpoint(0, PCMA, 101);
+    join(a, open_endpoint(1, PCMA, 101));
+    give_talk(1, 1);
+    CHECK(read32(sent[0].data + 8) == 100);
+    for (uint16_t i = 0; i < 3; i++) {
+        uint8_t packet[RTP_HEADER + FRAME_SAMPLES] = {0};
+        union address from = phone(0);
+        rtp_write(packet, false, PCMA, i, 160u * i, i ? worker.endpoints[0].line.ssrc : 100);
+        endpoint_receive(&worker, 0, false, packet, sizeof packet, &from);
+    }
+    uint32_t ssrc = worker.endpoints[0].line.ssrc;
+    CHECK(sent[1].rtcp && sent[1].data[sent[1].length - 7] == 203 && read32(sent[1].data + 4) == 100);
+    CHECK(ssrc != 100);
+    give_talk(1, 2);
+    CHECK(read32(sent[sent_count - 1].data + 8) == ssrc);
+    CHECK((uint16_t)(sent_sequence(sent_count - 1) - sent_sequence(0)) == 1);
+    finish();
+}
+
+/* RFC 4291: the same over IPv6, and from one family to the other. */
+static void test_talk_crosses_from_ipv6_to_ipv4_and_back(void)
+{
+    start();
+    uint32_t a = open_endpoint(0, PCMA, 101), b = open_endpoint(1, PCMA, 101);
+    union address six = {.v6 = {.sin6_family = AF_INET6, .sin6_port = htons(5000), .sin6_addr = IN6ADDR_LOOPBACK_INIT}};
+    union address other = six;
+    other.v6.sin6_addr.s6_addr[0] = 0xFD;
+    configure(a, remote_at(six, PCMA, 101));
+    join(a, b);
+    give_frame(other, 1);
+    give_frame(six, 2);
+    give_talk(1, 1);
+    CHECK(worker.endpoints[0].drops.strangers == 1 && sent_count == 2);
+    CHECK(same_address(&sent[0].to, &(union address){.v4 = phone(1).v4}) && same_address(&sent[1].to, &six));
+    CHECK(address_length(&sent[1].to) == sizeof(struct sockaddr_in6));
+    configure(a, remote_at((union address){.v6 = {.sin6_family = AF_INET6, .sin6_port = htons(5000)}}, PCMA, 101));
+    give_talk(1, 2);
+    CHECK(sent_count == 2); /* :: is hold, as 0.0.0.0 is (RFC 3264 8.4) */
+    finish();
+}
+
+/* The far end itself may send too much: what is beyond the rate is dropped, at its pace it is heard again. */
+static void test_a_far_end_is_heard_at_the_highest_rate_and_no_faster(void)
+{
+    start();
+    open_endpoint(0, PCMA, 101);
+    for (uint16_t i = 0; i < 900; i++)
+        give_frame(phone(0), i);
+    CHECK(received() == 251 && worker.totals.drops.excess == 649); /* half a second's worth at once */
+    for (uint16_t i = 900; i < 1400; i++, worker.now += SECOND_NS / 500)
+        give_frame(phone(0), i);
+    CHECK(received() >= 750);
+    finish();
+}
+
+static void test_a_flooded_port_is_not_read_until_the_next_sweep(void)
+{
+    start();
+    open_endpoint(0, PCMA, 101);
+    pauses = resumptions = 0;
+    for (uint32_t i = 0; i < 5000; i++)
+        give_frame(host_at(0x0A000001, 6000), (uint16_t)i);
+    CHECK(pauses == 1 && resumptions == 0 && worker.totals.storms == 1);
+    worker.now += SECOND_NS / 10;
+    worker_sweep(&worker);
+    CHECK(resumptions == 1);
+    give_frame(phone(0), 1);
+    CHECK(received() == 1 && pauses == 1);
+    finish();
+}
+
+int main(void)
+{
+    test_behind_nat_packets_without_a_line_move_nobody();
+    test_behind_nat_interleaved_sources_are_told_apart();
+    test_live_talk_is_not_taken_over_by_any_flood();
+    test_after_a_reinvite_another_host_may_take_the_place_of_one_that_fell_silent();
+    test_reports_count_only_from_the_far_end();
+    test_behind_nat_the_first_reports_port_is_held();
+    test_multiplexed_reports_come_and_go_on_the_port_of_rtp();
+    test_reports_are_spread_around_their_interval();
+    test_a_silent_side_sends_receiver_reports_and_the_end_is_a_goodbye();
+    test_compound_packets_that_lie_about_their_length_are_no_reports();
+    test_an_ssrc_collision_gives_our_side_another_one_once();
+    test_talk_crosses_from_ipv6_to_ipv4_and_back();
+    test_a_far_end_is_heard_at_the_highest_rate_and_no_faster();
+    test_a_flooded_port_is_not_read_until_the_next_sweep();
+    puts("ok");
+    return 0;
+}

@@ -46,6 +46,7 @@ from softswitch.prompts import load_catalogue
 from softswitch.retention import sweep
 from softswitch.routing.dialplan import Dialplan, load_dialplans
 from softswitch.routing.resolve import Resolver
+from softswitch.routing.trunk import NO_TRUNK, Trunk
 from softswitch.sip.addresses import Hop, Listener, LocalAddresses, bracketed
 from softswitch.sip.digest_server import Challenger
 from softswitch.sip.locating import ANY
@@ -142,8 +143,8 @@ class Switch:
 
     def limits_of(self, name: str) -> list[Limit]:
         """The limits of a trunk."""
-        trunk = self.dialplan.trunks.get(name)
-        return [] if trunk is None else [Limit(("trunk", name), trunk.max_calls, trunk.calls_per_second)]
+        trunk = self.trunk(name)
+        return [Limit(("trunk", name), trunk.max_calls, trunk.calls_per_second)]
 
     def _own_host(self) -> str:
         """The host part of our own identities."""
@@ -151,7 +152,11 @@ class Switch:
 
     def account_of(self, name: str) -> Account | None:
         """Who we are to a trunk."""
-        return account_of(self.dialplan.trunks.get(name))
+        return account_of(self.trunk(name))
+
+    def trunk(self, name: str) -> Trunk:
+        """What the dialplan in use says of a trunk."""
+        return self.dialplan.trunks.get(name, NO_TRUNK)
 
     def _accept_source(self, hop: Hop) -> bool | None:
         if self.trunk_of(hop):
@@ -218,6 +223,7 @@ class Switch:
             trunk_of=self.trunk_of,
             limits_of=self.limits_of,
             account_of=self.account_of,
+            trunk=self.trunk,
             locating=self.locator,
             own_hosts=frozenset(hosts - {""}),
             settings=_call_settings(config, self._own_host()),

@@ -159,6 +159,16 @@ class Target:
     ring_s: float = 60.0
     connect_s: float = 8.0  # no provisional within this time: next target
     large_by_tcp: bool = True  # requests too long for UDP go by TCP, where the switch has a TCP listener
+    to: str = ""  # user part of To; empty: that of the Request-URI
+    from_user: str = ""  # user part of From; empty: `display`
+    from_host: str = ""  # host of our identities; empty: our own
+    user_phone: bool = False  # `;user=phone` stands behind numbers
+    identity: str = "pai"  # which header names `display`: pai, rpid, both, none
+    privacy: str = "never"  # of whose calls `display` is hidden from the callee: never, caller (who asks so), always
+    pass_headers: tuple[str, ...] = ()  # headers that it may get from the caller, and the caller from it
+    codec_order: str = "caller"  # whose order an offer follows: caller, trunk
+    ptime_ms: int = 20  # asked of it
+    max_ptime_ms: int = 0  # 0: nothing is said
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,8 @@ from softswitch.call.leg import InboundLeg, Leg, OutboundLeg
 from softswitch.call.services import CallServices
 from softswitch.errors import FAILURES, INTERNAL_FAULT, NORMAL, CallRejected, Failure, MediaError, StoreError
 from softswitch.interfaces import CallbackRecord, Mode, NeedExtension, Prompt, RecordingReport, Rejection, Route
+from softswitch.routing.trunk import Trunk
+from softswitch.sdp.offer_answer import PacketTimes
 from softswitch.sip.user_agent import ServerSession
 
 TONE_GRACE_S = 3.0  # a tone may take this much longer than its length before the call ends without it
@@ -47,9 +49,10 @@ class B2bua:
         trunk = services.trunk_of(session.source)
         session.account = services.account_of(trunk)  # for a trunk that challenges our BYE
         call_id = secrets.token_hex(12)
-        a = InboundLeg(session, call_id, services.media)
+        rules = services.trunk(trunk)
+        a = _callers_leg(session, call_id, rules, services)
         record = CallRecord(call_id, services.wall_clock, services.settings.host_name, trunk, a=a)
-        record.note(caller=calling_text(session.invite), callee=called_text(session.invite))
+        record.note(caller=calling_text(session.invite, trusted=rules.trusted), callee=called_text(session.invite))
         with services.registry.listed(record), ExitStack() as counted:  # until the last tone is over
             async with accounted(a, record, services), hangup_scope(a):
                 counted.enter_context(services.admission.arrived(services.arrival_limits(trunk)))
@@ -108,6 +111,13 @@ class B2bua:
                 await services.store.consume_temporary_callee(route.binding.id, route.callee)
         with _or_unstored(record):
             await services.cdrs.open(record)  # a crash from here on must not lose that it was answered
+
+
+def _callers_leg(session: ServerSession, call_id: str, trunk: Trunk, services: CallServices) -> InboundLeg:
+    """The leg with the codecs and packet times of the trunk that the call came by."""
+    a = InboundLeg(session, call_id, services.media, trunk.codecs)
+    a.packets = PacketTimes(trunk.ptime_ms, trunk.max_ptime_ms)
+    return a
 
 
 @contextmanager

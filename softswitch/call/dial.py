@@ -24,11 +24,15 @@ from softswitch.call.cdr import CallRecord
 from softswitch.call.early_media import SUPPORTED, may_be_heard
 from softswitch.call.hangup import CallEnded, hangup_scope, refusal
 from softswitch.call.hunt import Hunt
+from softswitch.call.identity import withholds
 from softswitch.call.leak_guard import LeakGuard
 from softswitch.call.leg import InboundLeg, OutboundLeg
+from softswitch.call.passed_headers import common, passed
+from softswitch.call.presentation import present
 from softswitch.call.services import CallServices
 from softswitch.errors import FAILURES, NORMAL, CallRejected, Failure
 from softswitch.interfaces import Playback, Prompt, Route, Target
+from softswitch.sdp.offer_answer import PacketTimes
 from softswitch.sip.addresses import Hop
 from softswitch.sip.message import SipResponse
 
@@ -58,13 +62,14 @@ async def dial(route: Route, a: InboundLeg, record: CallRecord, services: CallSe
         while (attempt := await hunt.next()) is not None:
             target, hop = attempt
             b = OutboundLeg(record.call_id, services.media, _codecs(a, target))
+            b.packets = PacketTimes(target.ptime_ms, target.max_ptime_ms)
             record.b, record.trunk_out = b, target.trunk
             end = NORMAL
             try:
                 with _trunk_taken(target, services):
                     async with _until_it_hangs_up(b):
                         await b.open_media()
-                        _invite(a, b, target, hop, route, services)
+                        _invite(a, b, target, hop, route, record, services)
                         record.moment("forward_at")
                         await _ring(b, target, hunt, caller_hears, record)
                     caller_hears.stop()
@@ -112,8 +117,11 @@ def _reason_for_callee(a: InboundLeg, end: Failure) -> Failure:
 
 
 def _codecs(a: InboundLeg, target: Target) -> tuple[str, ...]:
-    """The target's codecs, the caller's first; all of ours where the target's list has none in common with us."""
-    return tuple(codec for codec in a.codec_wishes if codec in target.codecs) or a.codec_wishes
+    """The target's codecs, in its own order or the caller's first."""
+    if target.codec_order == "trunk":
+        return target.codecs
+    wishes = a.codec_wishes
+    return tuple(sorted(target.codecs, key=lambda codec: wishes.index(codec) if codec in wishes else len(wishes)))
 
 
 async def _ring(b: OutboundLeg, target: Target, hunt: Hunt, caller_hears: CallerHears, record: CallRecord) -> None:
@@ -127,6 +135,7 @@ async def _ring(b: OutboundLeg, target: Target, hunt: Hunt, caller_hears: Caller
                     hunt.dead(str(response.status), response)  # RFC 3263 4.3; so our own core tells its failures too
                     raise _Refused(*refusal(response.status), dead=True)
                 hunt.answered()
+                caller_hears.take_headers(b, target, response, record)
                 if response.status >= 300:
                     raise _Refused(*refusal(response.status))
                 if response.status >= 200:
@@ -147,31 +156,35 @@ async def _ring(b: OutboundLeg, target: Target, hunt: Hunt, caller_hears: Caller
         raise _Refused(USELESS_ANSWER, go_on=True)
 
 
-def _invite(a: InboundLeg, b: OutboundLeg, target: Target, hop: Hop, route: Route, services: CallServices) -> None:
+def _invite(
+    a: InboundLeg,
+    b: OutboundLeg,
+    target: Target,
+    hop: Hop,
+    route: Route,
+    record: CallRecord,
+    services: CallServices,
+) -> None:
     """Send the INVITE: X is the caller, the callee's own number the only other one in it."""
-    ours, host = services.settings.identity_host, _bracketed(target.host)
-    identity = f"<sip:{target.display}@{_bracketed(ours)}>"
-    where = host if target.port in (0, 5060) else f"{host}:{target.port}"
-    source = a.session.source.host
+    invite, source = a.session.invite, a.session.source.host
+    seen = present(target, services.settings.identity_host, withheld=withholds(invite))
+    hidden = services.foreign(source, hop.host)
+    extra = passed(invite, common(services.trunk(record.trunk_in), target), [route.caller], hidden)
     assert isinstance(a.session.guard, LeakGuard)
     a.session.guard.protect(services.foreign(hop.host, source))
     offered = b.offer_sdp()
     session = services.user_agent.invite(
         hop,
-        request_uri=f"sip:{target.user}@{where}",
-        from_=identity,
-        to=f"<sip:{target.user}@{host}>",
-        headers=[("P-Asserted-Identity", identity), SUPPORTED],
+        request_uri=seen.request_uri,
+        from_=seen.from_,
+        to=seen.to,
+        headers=[*seen.headers, SUPPORTED, *extra],
         body=offered,
         large_by_tcp=target.large_by_tcp,
         account=services.account_of(target.trunk),
-        guard=LeakGuard([route.caller], services.foreign(source, hop.host), services.metrics.leak),
+        guard=LeakGuard([route.caller], hidden, services.metrics.leak),
     )
     b.start(session, offered)
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
 
 
 @dataclass(slots=True)
@@ -205,6 +218,13 @@ class CallerHears:
             self._relay(b)
         elif response.status == 180 and self.relayed is not b:
             self._ringing()
+
+    def take_headers(self, b: OutboundLeg, target: Target, response: SipResponse, record: CallRecord) -> None:
+        """What of a callee's response may go on to the caller with ours."""
+        session, services = self.a.session, self.services
+        names = common(services.trunk(record.trunk_in), target)
+        hidden = services.foreign(b.session.remote.host, session.source.host)
+        session.passed = passed(response, names, [self.route.callee], hidden)
 
     def connecting(self) -> None:
         """A caller who was answered already hears that we are connecting, then a ringback of ours."""

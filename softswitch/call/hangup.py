@@ -12,6 +12,22 @@ from types import TracebackType
 from softswitch.errors import FAILURES, NORMAL, Failure, SoftswitchError
 from softswitch.sip.message import SipRequest, SipResponse
 
+# What goes wrong with a leg by itself.
+NO_COMMON_CODEC = Failure(7505, 488, 88, "no audio codec in common with the caller")
+LATE_ANSWER_USELESS = {
+    "caller": Failure(7505, 488, 88, "no usable answer from the caller"),
+    "callee": Failure(7506, 488, 88, "no usable answer from the callee"),
+}
+GONE = {
+    "caller": Failure(7505, 504, 38, FAILURES[7505].words),
+    "callee": Failure(7506, 502, 38, "network fault on the callee's side"),
+}
+EXPIRED = {
+    "caller": Failure(7505, 502, 102, "the caller's session was not refreshed in time"),
+    "callee": Failure(7506, 502, 102, "the callee's session was not refreshed in time"),
+}
+BAD_OFFER = Failure(7505, 400, 111, "the caller's session description is malformed")
+
 
 class Ending:
     """Something whose end ends the call: a leg, or the supervision of the talk.

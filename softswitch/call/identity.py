@@ -1,16 +1,23 @@
-"""Who called whom, as the trunk wrote it: the texts that routing normalises.
+"""Who called whom, as the trunk wrote it: the texts that routing normalises, and whether the caller is to stay hidden.
 
-RFC 3261 8.1.1, RFC 3325 (P-Asserted-Identity), RFC 3966 and the `ext` and `isub` parameters. Called by the story.
+RFC 3261 8.1.1, RFC 3323 4.2, RFC 3325 (P-Asserted-Identity), draft-ietf-sip-privacy-04 (Remote-Party-ID), RFC 3966 and
+the `ext` and `isub` parameters. Called by the story.
 """
 
 from __future__ import annotations
 
 from softswitch.errors import SipParseError
-from softswitch.sip.headers import parse_name_addr
-from softswitch.sip.message import SipRequest
-from softswitch.sip.uri import parse_uri
+from softswitch.sip.headers import NameAddr, parse_name_addr
+from softswitch.sip.message import SipRequest, SipResponse
+from softswitch.sip.uri import SipUri, parse_uri
 
 EXTENSION_PARAMETERS = ("ext", "isub")
+HIDING = frozenset({"id", "user", "header"})  # privacy types that concern who calls (RFC 3323 4.2, RFC 3325 9.3)
+# Where a message may name its sender; what these say is the sender's secret towards the other side.
+NAMING = (
+    *("From", "Contact", "P-Asserted-Identity", "P-Preferred-Identity", "Remote-Party-ID"),
+    *("Diversion", "History-Info", "Referred-By", "Reply-To"),
+)
 
 
 def called_text(invite: SipRequest) -> str:
@@ -23,14 +30,58 @@ def called_text(invite: SipRequest) -> str:
     return (uri.user or "") + extra
 
 
-def calling_text(invite: SipRequest) -> str:
-    """The caller's user part: the trunk's P-Asserted-Identity before the phone's own From."""
-    candidates = [*invite.headers.all("P-Asserted-Identity"), invite.headers.get("From") or ""]
-    for value in candidates:
-        try:
-            user = parse_uri(parse_name_addr(value).uri).user
-        except SipParseError:
-            continue
-        if user:
-            return user
-    return ""
+def calling_text(invite: SipRequest, *, trusted: bool = True) -> str:
+    """The caller's user part: of a `trusted` trunk what that asserts before the phone's own From, else From alone."""
+    candidates = [invite.headers.get("From") or ""]
+    if trusted:
+        parties = [value for value in invite.headers.all("Remote-Party-ID") if _is_callers(value)]
+        candidates = [*invite.headers.all("P-Asserted-Identity"), *parties, *candidates]
+    return next(filter(None, map(_user, candidates)), "")
+
+
+def withholds(invite: SipRequest) -> bool:
+    """Whether the caller asked that its number be shown to nobody."""
+    for value in invite.headers.all("Privacy"):
+        if HIDING & {word.strip().lower() for word in value.split(";")}:
+            return True
+    parties = [value for value in invite.headers.all("Remote-Party-ID") if _is_callers(value)]
+    if any((_params(value).get("privacy") or "off").lower() != "off" for value in parties):
+        return True
+    uri = _uri(invite.headers.get("From") or "")
+    return uri is not None and (uri.host.lower() == "anonymous.invalid" or (uri.user or "").lower() == "anonymous")
+
+
+def sender_names(message: SipRequest | SipResponse) -> list[str]:
+    """Every user part by which a message names its sender, or whom the call was diverted from."""
+    names = NAMING if isinstance(message, SipRequest) else NAMING[1:]  # From of a response is ours
+    return [user for name in names for value in message.headers.all(name) if (user := _user(value))]
+
+
+def _is_callers(value: str) -> bool:
+    """Of a Remote-Party-ID; the calling party is what it means where it says nothing."""
+    return (_params(value).get("party") or "calling").lower() == "calling"
+
+
+def _params(value: str) -> dict[str, str | None]:
+    address = _name_addr(value)
+    return {} if address is None else dict(address.params)
+
+
+def _user(value: str) -> str:
+    uri = _uri(value)
+    return "" if uri is None else uri.user or ""
+
+
+def _uri(value: str) -> SipUri | None:
+    address = _name_addr(value)
+    try:
+        return None if address is None else parse_uri(address.uri)
+    except SipParseError:
+        return None
+
+
+def _name_addr(value: str) -> NameAddr | None:
+    try:
+        return parse_name_addr(value)
+    except SipParseError:
+        return None

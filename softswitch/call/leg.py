@@ -15,31 +15,35 @@ import structlog
 
 from softswitch.call.dtmf import info_digit
 from softswitch.call.early_media import authorisation
-from softswitch.call.hangup import Ending, q850_cause, reason_headers
+from softswitch.call.hangup import (
+    BAD_OFFER,
+    EXPIRED,
+    GONE,
+    LATE_ANSWER_USELESS,
+    NO_COMMON_CODEC,
+    Ending,
+    q850_cause,
+    reason_headers,
+)
 from softswitch.errors import FAILURES, NORMAL, CallRejected, Failure, MediaError, SipParseError
 from softswitch.interfaces import EndpointStatistics, MediaDriver, MediaEndpoint, RtpRemote
-from softswitch.sdp.offer_answer import CODECS, Negotiated, Offer, accept_answer, answer, local_offer, parse_offer
+from softswitch.sdp.offer_answer import (
+    CODECS,
+    USUAL_PACKETS,
+    Negotiated,
+    Offer,
+    answer,
+    local_offer,
+    parse_offer,
+    read_answer,
+)
 from softswitch.sip.core import ALLOWED
 from softswitch.sip.message import SipRequest, SipResponse
 from softswitch.sip.session import InDialogRequest
 from softswitch.sip.user_agent import ClientSession, ServerSession
 
-NO_COMMON_CODEC = Failure(7505, 488, 88, "no audio codec in common with the caller")
-LATE_ANSWER_USELESS = {
-    "caller": Failure(7505, 488, 88, "no usable answer from the caller"),
-    "callee": Failure(7506, 488, 88, "no usable answer from the callee"),
-}
-GONE = {
-    "caller": Failure(7505, 504, 38, FAILURES[7505].words),
-    "callee": Failure(7506, 502, 38, "network fault on the callee's side"),
-}
 MIRRORED = {"sendrecv": "sendrecv", "sendonly": "recvonly", "recvonly": "sendonly", "inactive": "inactive"}
 RETRY_AFTER_S = 5  # media ports come free as calls end
-EXPIRED = {
-    "caller": Failure(7505, 502, 102, "the caller's session was not refreshed in time"),
-    "callee": Failure(7506, 502, 102, "the callee's session was not refreshed in time"),
-}
-BAD_OFFER = Failure(7505, 400, 111, "the caller's session description is malformed")
 
 log = structlog.get_logger(__name__)
 
@@ -62,6 +66,7 @@ class Leg(Ending):
         super().__init__()
         self.call_id = call_id
         self.codecs = tuple(codecs)
+        self.packets = USUAL_PACKETS  # as its trunk wants them
         self.endpoint: MediaEndpoint | None = None
         self.negotiated: Negotiated | None = None
         self.answered = False
@@ -145,6 +150,7 @@ class Leg(Ending):
                 version=version,
                 codecs=wanted,
                 direction=direction,
+                packets=self.packets,
             )
         )
 
@@ -159,6 +165,7 @@ class Leg(Ending):
             version=self._sdp_version + 1,
             codecs=self.codecs,
             direction=direction,
+            packets=self.packets,
             codec=codec if codec in offer.codecs else None,
         )
         assert made is not None, "a common codec was seen before"
@@ -221,7 +228,7 @@ class Leg(Ending):
         pending.add_done_callback(lambda done: self._refreshed(offered, done.result()))
 
     def _refreshed(self, offered: bytes, response: SipResponse) -> None:
-        negotiated = _read_answer(offered, response.body) if response.status < 300 else None
+        negotiated = read_answer(offered, response.body) if response.status < 300 else None
         if negotiated is not None and not self._hung_up:
             self.apply(negotiated)
 
@@ -252,7 +259,7 @@ class Leg(Ending):
         if offer is None or offer.cseq != request.cseq.number:
             return
         self._pending_offer = None
-        negotiated = _read_answer(offer.body, request.body)
+        negotiated = read_answer(offer.body, request.body)
         if negotiated is None:
             self.end(LATE_ANSWER_USELESS[self.name])
             return
@@ -458,7 +465,7 @@ class OutboundLeg(Leg):
 
     def read_answer(self, response: SipResponse) -> bool:
         """Apply the answer in a provisional or final response; False where it has none or a useless one."""
-        negotiated = _read_answer(self.offered, response.body)
+        negotiated = read_answer(self.offered, response.body)
         if negotiated is None:
             return False
         self.apply(negotiated)
@@ -480,15 +487,6 @@ class OutboundLeg(Leg):
         self.sip_status = response.status
         self.cause = q850_cause(response) or 0
         self.responses.put_nowait(response)
-
-
-def _read_answer(offered: bytes, body: bytes) -> Negotiated | None:
-    if not body:
-        return None
-    try:
-        return accept_answer(offered, body)
-    except SipParseError:
-        return None
 
 
 def _ignore_digit(digit: str, via: str) -> None:

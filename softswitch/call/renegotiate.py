@@ -20,8 +20,7 @@ import random
 from dataclasses import dataclass
 
 from softswitch.call.leg import Leg
-from softswitch.errors import SipParseError
-from softswitch.sdp.offer_answer import accept_answer
+from softswitch.sdp.offer_answer import read_answer
 from softswitch.sip.message import SipResponse
 from softswitch.sip.session import InDialogRequest
 
@@ -122,10 +121,7 @@ async def _tell(other: Leg, direction: str) -> int:
 
 
 def _apply(leg: Leg, offered: bytes, response: SipResponse) -> bool:
-    try:
-        negotiated = accept_answer(offered, response.body)
-    except SipParseError:
-        negotiated = None
+    negotiated = read_answer(offered, response.body)
     if negotiated is not None:
         leg.apply(negotiated)
     return negotiated is not None

@@ -13,6 +13,7 @@ from softswitch.call.cdr import CdrWriter
 from softswitch.call.registry import CallRegistry
 from softswitch.errors import FAILURES
 from softswitch.interfaces import BindingStore, CallMetrics, MediaDriver, Prompt, PromptCatalogue, Route, Router
+from softswitch.routing.trunk import NO_TRUNK, Trunk
 from softswitch.sip.addresses import Hop
 from softswitch.sip.locating import AsGiven, Locating
 from softswitch.sip.user_agent import Account, UserAgent
@@ -59,6 +60,7 @@ class CallServices:
     own_hosts: frozenset[str] = frozenset()  # our own addresses: both legs may see them
     settings: CallSettings = CallSettings()
     account_of: Callable[[str], Account | None] = lambda trunk: None  # who we are to a trunk that challenges
+    trunk: Callable[[str], Trunk] = lambda trunk: NO_TRUNK  # what the dialplan says of a trunk
     locating: Locating = AS_GIVEN  # where trunks are
 
     def foreign(self, host: str, towards: str) -> frozenset[str]:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import structlog
 
-from softswitch.routing.trunks import Trunk
+from softswitch.routing.trunk import Trunk
 from softswitch.sip.addresses import Hop
 from softswitch.sip.digest import Account
 from softswitch.sip.digest_server import Challenger, Protected

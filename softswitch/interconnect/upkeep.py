@@ -12,7 +12,7 @@ from typing import Any
 from softswitch.interconnect.health import TrunkStates, check_health
 from softswitch.interconnect.peer import AS_GIVEN, Peer
 from softswitch.interconnect.registration import Registration
-from softswitch.routing.trunks import Trunk
+from softswitch.routing.trunk import Trunk
 from softswitch.sip.addresses import Hop, bracketed
 from softswitch.sip.digest import Account
 from softswitch.sip.grammar import escape

@@ -20,7 +20,8 @@ from softswitch.errors import ConfigError
 from softswitch.interfaces import Mode
 from softswitch.routing.fields import RECORD, Count, Flag, Name, Number, Prefix, Seconds
 from softswitch.routing.numbers import INTERNATIONAL, UNKNOWN, NumberClass, NumberPlan, NumberRules
-from softswitch.routing.trunks import Source, Trunk, sources_of, trunk_at
+from softswitch.routing.trunk import Trunk
+from softswitch.routing.trunks import Source, sources_of, trunk_at
 
 _T = TypeVar("_T")
 

@@ -67,12 +67,41 @@ def secret(value: object) -> Secret:
     return Secret(text)
 
 
+# Headers that SIP itself needs, that say who or where somebody is, or that could: never passed on (call treatment).
+_OURS_ALONE = re.compile(
+    "additional-identity|alert-info|allow|allow-events|answer-mode|attestation-info|authentication-info|"
+    "authorization|call-id|call-info|cellular-network-info|contact|cseq|date|diversion|error-info|event|"
+    "expires|feature-caps|from|history-info|identity|identity-info|in-reply-to|info-package|join|max-"
+    "breadth|max-forwards|mime-version|min-expires|min-se|organization|origination-id|path|priority-"
+    "share|priv-answer-mode|privacy|rack|reason|record-route|recv-info|refer-to|referred-by|remote-"
+    "party-id|replaces|reply-to|require|retry-after|route|rseq|security-client|security-server|security-"
+    "verify|server|service-route|session-expires|session-id|subject|subscription-state|supported|target-"
+    "dialog|timestamp|to|trigger-consent|unsupported|user-agent|via|warning|www-authenticate"
+    "|(?:content|geolocation|p|proxy|sip)-.*|geolocation",
+    re.IGNORECASE,
+)
+
+
+def passed_header(value: str) -> str:
+    """The name of a header that may be passed on; raises ValueError for all that it must not be."""
+    if re.fullmatch(r"[A-Za-z][A-Za-z0-9-]+", value) is None:
+        raise ValueError('expected the whole name of a header, such as "User-to-User" or "X-Order"')
+    if _OURS_ALONE.fullmatch(value):
+        raise ValueError("expected a header that tells neither who somebody is nor what SIP needs to know")
+    return value
+
+
 Name = Annotated[str, AfterValidator(_matching(r"[A-Za-z0-9][\w.-]*", "a name of letters, digits, - . and _"))]
 Digits = Annotated[str, AfterValidator(_matching(r"[0-9]+", 'digits in quotes, such as "86"'))]
 MaybeDigits = Annotated[str, AfterValidator(_matching(r"[0-9]*", 'digits in quotes, or ""'))]
 Prefix = Annotated[str, AfterValidator(_matching(r"\+[0-9]*", 'the first digits of E.164, such as "+86755"'))]
+MaybePrefix = Annotated[str, AfterValidator(_matching(r"\+?[0-9]*", 'first digits such as "+86755", or ""'))]
 Number = Annotated[str, AfterValidator(_matching(r"\+[0-9]{3,18}", 'an E.164 number, such as "+8613800000001"'))]
 Host = Annotated[str, AfterValidator(_matching(r"[A-Za-z0-9_.:-]+", "an address or host name without port"))]
+MaybeHost = Annotated[str, AfterValidator(_matching(r"[A-Za-z0-9_.:-]*", 'an address or host name, or ""'))]
+PassedHeader = Annotated[str, AfterValidator(passed_header)]
+PacketTime = Annotated[int, Field(strict=True, ge=10, le=60, multiple_of=10)]
+MaxPacketTime = Annotated[int, Field(strict=True, ge=0, le=200, multiple_of=10)]
 Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
 Count = Annotated[int, Field(strict=True, ge=0)]
 Length = Annotated[int, Field(strict=True, ge=1, le=18)]

@@ -96,14 +96,18 @@ class Dialled:
     extension: str | None = None
 
 
-def normalise(text: str, rules: NumberRules) -> Dialled:
-    """Read a user part with its parameters, or a whole sip or tel URI, in any form that trunks write numbers in."""
+def normalise(text: str, rules: NumberRules, form: NumberForm | None = None) -> Dialled:
+    """Read a user part with its parameters, or a whole sip or tel URI, in any form that trunks write numbers in.
+
+    `form` tells what digits without any sign of their country are; where it is not known they are guessed.
+    """
     user, parameters = _take_apart(text)
     written, _, keyed = user.partition(",")
     extension = _digits(keyed.replace(",", "").rstrip("#"))
     for name in ("ext", "isub"):
         extension = extension or _digits(parameters.get(name, ""))
-    return Dialled(_e164(written.translate(_SEPARATORS), parameters.get("phone-context", ""), rules), extension or None)
+    number = _e164(written.translate(_SEPARATORS), parameters.get("phone-context", ""), rules, form)
+    return Dialled(number, extension or None)
 
 
 def classify(number: str, rules: NumberRules) -> str:
@@ -169,7 +173,7 @@ def _digits(text: str) -> str:
     return text if text.isascii() and text.isdigit() and len(text) <= _LONGEST else ""
 
 
-def _e164(written: str, context: str, rules: NumberRules) -> str:
+def _e164(written: str, context: str, rules: NumberRules, form: NumberForm | None) -> str:
     digits = _digits(written.removeprefix("+"))
     if not digits:
         return ""
@@ -182,7 +186,11 @@ def _e164(written: str, context: str, rules: NumberRules) -> str:
     area = _digits(context.removeprefix("+")) if context.startswith("+") else ""
     if area and area != rules.plan.country_code and not digits.startswith(area):
         return _with_country(area + digits, rules)
-    return _with_country(_guess_country(digits, rules), rules)
+    if form is None:
+        digits = _guess_country(digits, rules)
+    elif form is NumberForm.NATIONAL:
+        digits = rules.plan.country_code + digits
+    return _with_country(digits, rules)
 
 
 def _with_country(digits: str, rules: NumberRules) -> str:
@@ -191,7 +199,7 @@ def _with_country(digits: str, rules: NumberRules) -> str:
     national = rules.own(number)
     if national is None:
         return number if len(number) > 1 else ""
-    return f"+{rules.plan.country_code}{_plain(national, rules) or national}"
+    return f"+{rules.plan.country_code}{_plain(national, rules) or _before_extension(national, rules)}"
 
 
 def _guess_country(digits: str, rules: NumberRules) -> str:
@@ -210,6 +218,12 @@ def _guess_country(digits: str, rules: NumberRules) -> str:
     if rules.national_class(national, more=True):
         return code + national
     return digits if rest else code + national
+
+
+def _before_extension(national: str, rules: NumberRules) -> str:
+    """The same for a number that extension digits follow."""
+    without = national.removeprefix(rules.plan.national_prefix)
+    return without if rules.national_class(without, more=True) else national
 
 
 def _plain(national: str, rules: NumberRules) -> str:

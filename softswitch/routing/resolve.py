@@ -25,8 +25,8 @@ from softswitch.interfaces import (
 from softswitch.routing import ax, axb, axe
 from softswitch.routing.attempt import Attempt, Reached, SilentTrace, Trace
 from softswitch.routing.dialplan import Dialplan, RouteEntry, TreatmentRule
-from softswitch.routing.numbers import INTERNATIONAL, classify, normalise, splits, with_extension
-from softswitch.routing.trunks import TrunkHealth, select_targets, without_prefix
+from softswitch.routing.numbers import INTERNATIONAL, Dialled, classify, normalise, splits, with_extension
+from softswitch.routing.trunks import TrunkHealth, as_meant, select_targets
 
 
 class Resolver:
@@ -61,18 +61,16 @@ class Resolver:
         Bad numbers are a Rejection; StoreError passes through.
         """
         trace = Trace() if self._explain else SilentTrace()
-        source = self._dialplan().trunks.get(trunk) if trunk else None
-        if source is not None:
-            dialled = without_prefix(source, dialled)
         decision = await self._decide(dialled, caller, digits, trunk, trace)
         return dataclasses.replace(decision, steps=tuple(trace.steps)) if trace.steps else decision
 
     async def _decide(self, dialled: str, caller: str, digits: str | None, trunk: str | None, trace: Trace) -> Decision:
         dialplan = self._dialplan()
-        calling = normalise(caller, dialplan.numbers).number
+        dialled, caller, form = as_meant(dialplan.trunks.get(trunk) if trunk else None, dialled, caller)
+        calling = normalise(caller, dialplan.numbers, form).number
         caller_class = classify(calling, dialplan.numbers)
         trace.note("Caller {}, that is {} ({}).", caller, calling or "not a number", caller_class)
-        number, extension = await self._find_x(dialled, dialplan, trace)
+        number, extension = await self._find_x(normalise(dialled, dialplan.numbers, form), dialled, dialplan, trace)
         if number is None:
             return Rejection(8025, caller=calling)
         if digits is not None and number.app.mode is Mode.AXE:
@@ -86,9 +84,10 @@ class Resolver:
             return reached
         return _Placement(attempt, reached, dialplan, trunk, self._rng, self._health).decide()
 
-    async def _find_x(self, dialled: str, dialplan: Dialplan, trace: Trace) -> tuple[PrivateNumber | None, str | None]:
+    async def _find_x(
+        self, beside: Dialled, dialled: str, dialplan: Dialplan, trace: Trace
+    ) -> tuple[PrivateNumber | None, str | None]:
         """The X that was dialled, and the extension dialled with it."""
-        beside = normalise(dialled, dialplan.numbers)
         trace.note("Dialled {}, that is {}.", dialled, beside.number or "not a number")
         for x, behind in splits(beside.number, dialplan.numbers) if beside.number else ():
             number = await self._store.private_number(x)

@@ -11,7 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import NamedTuple
 
+from softswitch.errors import SipParseError
 from softswitch.sdp.description import (
     Attribute,
     Connection,
@@ -39,6 +41,16 @@ _PTIMES_MS = frozenset({"10", "20", "30", "40", "50", "60"})
 # (send, receive) of each direction attribute, as its writer means it.
 _FLAGS = {"sendrecv": (True, True), "sendonly": (True, False), "recvonly": (False, True), "inactive": (False, False)}
 _DIRECTION = {flags: direction for direction, flags in _FLAGS.items()}
+
+
+class PacketTimes(NamedTuple):
+    """What we ask the far end to put into a packet, in ms: a=ptime, and a=maxptime where that is not 0."""
+
+    ptime: int = 20
+    maxptime: int = 0
+
+
+USUAL_PACKETS = PacketTimes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +115,14 @@ def local_offer(
     codecs: Sequence[str] = CODECS,
     direction: str = "sendrecv",
     telephone_event: int | None = 101,
-    ptime: int = 20,
+    packets: PacketTimes = USUAL_PACKETS,
 ) -> bytes:
-    """An offer of one audio stream at `address`:`port` with `codecs` in order of preference; `ptime` in ms.
+    """An offer of one audio stream at `address`:`port` with `codecs` in order of preference.
 
     `version` must grow by one whenever the description of a session changes (RFC 3264 8).
     """
     formats = {codec: PAYLOAD_TYPES[codec] for codec in codecs}
-    audio = _audio(port, formats, telephone_event, ptime, direction)
+    audio = _audio(port, formats, telephone_event, packets, direction)
     return _describe(address, session_id, version, [audio])
 
 
@@ -128,7 +140,7 @@ def answer(
     version: int,
     codecs: Sequence[str] = CODECS,
     direction: str = "sendrecv",
-    ptime: int = 20,
+    packets: PacketTimes = USUAL_PACKETS,
     codec: str | None = None,
 ) -> Answer | None:
     """Answer `offer` with one stream at `address`:`port`; None where there is no common codec (488).
@@ -143,7 +155,7 @@ def answer(
         if agreed is not None:
             settled = _DIRECTION[agreed.sending, agreed.receiving]
             formats = {agreed.codec: agreed.payload_type}
-            media[index] = _audio(port, formats, agreed.telephone_event, ptime, settled)
+            media[index] = _audio(port, formats, agreed.telephone_event, packets, settled)
             return Answer(_describe(address, session_id, version, media), agreed)
     return None
 
@@ -169,6 +181,14 @@ def accept_answer(offer_body: bytes, answer_body: bytes) -> Negotiated | None:
         telephone_event=None if events_in is None else agreed.telephone_event,
         telephone_event_in=events_in,
     )
+
+
+def read_answer(offer_body: bytes, answer_body: bytes) -> Negotiated | None:
+    """The same for a body that may be anything: None also where there is none, or it is no SDP."""
+    try:
+        return accept_answer(offer_body, answer_body) if answer_body else None
+    except SipParseError:
+        return None
 
 
 def _agree(description: Description, media: Media, codecs: Iterable[str], direction: str) -> Negotiated | None:
@@ -242,13 +262,16 @@ def _refused(media: Media) -> Media:
     return Media(media.media, 0, media.protocol, media.formats)
 
 
-def _audio(port: int, codecs: Mapping[str, int], events: int | None, ptime: int, direction: str) -> Media:
+def _audio(port: int, codecs: Mapping[str, int], events: int | None, packets: PacketTimes, direction: str) -> Media:
     attributes: list[Attribute] = [("rtpmap", f"{number} {name}/8000") for name, number in codecs.items()]
     formats = [str(number) for number in codecs.values()]
     if events is not None:
         formats.append(str(events))
         attributes += [("rtpmap", f"{events} telephone-event/8000"), ("fmtp", f"{events} {_EVENTS}")]
-    attributes += [("ptime", str(ptime)), (direction, None)]
+    attributes.append(("ptime", str(packets.ptime)))
+    if packets.maxptime:
+        attributes.append(("maxptime", str(packets.maxptime)))
+    attributes.append((direction, None))
     return Media("audio", port, _PROTOCOL, tuple(formats), attributes=tuple(attributes))
 
 

@@ -33,6 +33,7 @@ class ServerSession(Session):
         self.source: Hop = path.hop
         self.dialog = Dialog.as_uas(invite, local_tag, path, core.path_to)
         self._transaction, self._reply = transaction, reply
+        self.passed: Pairs = ()  # headers of the other leg that go with our 101 to 299
         self._final = 0  # status of our final response
         self._goodbye = ""  # header lines for a BYE that waits for the ACK
         self._provisionals = ReliableProvisionals(core, invite, transaction, self._send_provisional, self._missed_prack)
@@ -53,7 +54,7 @@ class ServerSession(Session):
         """
         if self._final:
             return
-        more = self.contact_line + header_lines(headers)
+        more = self.contact_line + header_lines([*self.passed, *headers])
         if self._provisionals.suits(body):
             self.core.begin()
             self._provisionals.put(status, self.core.capability_lines + more, body)
@@ -73,7 +74,7 @@ class ServerSession(Session):
             return
         self.core.begin()
         timer = self.timer.answer_lines(self.invite)
-        more = self.contact_line + self.core.capability_lines + timer + header_lines(headers)
+        more = self.contact_line + self.core.capability_lines + timer + header_lines([*self.passed, *headers])
         self._respond(200, more=more, body=body)
 
     def reject(self, status: int, reason: str | None = None, *, headers: Pairs = ()) -> None:

@@ -13,7 +13,7 @@ from urllib.parse import unquote_to_bytes
 
 import pytest
 
-from softswitch.call import dial
+from softswitch.call import presentation
 from softswitch.sip.addresses import Hop
 from softswitch.sip.message import SipRequest, SipResponse
 from softswitch.sip.session import InDialogRequest
@@ -283,7 +283,7 @@ def test_a_leaking_invite_is_not_sent_and_the_call_is_refused(monkeypatch: pytes
         assert set(lab.metrics.leaks) == {("number", "start line")}
         assert (await lab.cdr()).failure == 7506
 
-    monkeypatch.setattr(dial, "_bracketed", leaking)
+    monkeypatch.setattr(presentation, "bracketed", leaking)
     play(story)
 
 

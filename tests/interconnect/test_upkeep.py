@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 
 from softswitch.interconnect.upkeep import Upkeep, account_of
-from softswitch.routing.trunks import Trunk
+from softswitch.routing.trunk import Trunk
 from softswitch.sip.digest import Account
 from tests.routing.scene import plan
 from tests.support.peer import Peer

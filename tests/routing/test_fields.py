@@ -32,6 +32,11 @@ def test_anything_else_is_no_network_and_the_error_shows_the_form(value: object)
         (fields.Prefix, "+", "86", "the first digits of E.164"),
         (fields.Number, "+8695566", "13800000001", "an E.164 number"),
         (fields.Host, "sip.example.net", "sip.example.net/x", "an address or host name"),
+        (fields.MaybePrefix, "+8675", "8-5", "first digits"),
+        (fields.MaybeHost, "", "h/x", "an address or host name"),
+        (fields.PacketTime, 30, 25, "multiple of 10"),
+        (fields.MaxPacketTime, 0, 210, "less than or equal to 200"),
+        (fields.PassedHeader, "User-to-User", "u", "whole name of a header"),
         (fields.Port, 5060, 0, "greater than or equal to 1"),
         (fields.Count, 0, -1, "greater than or equal to 0"),
         (fields.Length, 11, "11", "valid integer"),
@@ -72,3 +77,9 @@ def test_a_password_is_read_from_where_it_is_kept_and_shown_nowhere(
 def test_a_password_that_is_not_there_is_an_error(value: object) -> None:
     with pytest.raises(ValueError, match="expected a password"):
         fields.secret(value)
+
+
+@pytest.mark.parametrize("name", ["From", "p-asserted-identity", "Diversion", "Content-Type", "Call-ID", "X Order", ""])
+def test_headers_that_say_who_somebody_is_or_that_sip_needs_are_never_passed_on(name: str) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        fields.passed_header(name)

@@ -207,3 +207,29 @@ def test_every_form_that_we_write_is_read_back(written: str) -> None:
 def test_splits_always_put_the_same_digits_together(text: str) -> None:
     number = normalise(text, RULES).number
     assert all(x + (extension or "") == number for x, extension in splits(number, RULES))
+
+
+@pytest.mark.parametrize(
+    ("written", "form", "number"),
+    [
+        ("8613800000001", NumberForm.E164_DIGITS, "+8613800000001"),
+        ("12125550001", NumberForm.E164_DIGITS, "+12125550001"),  # guessed it would be a strange number of our own
+        ("12125550001", None, "+8612125550001"),
+        ("12125550001", NumberForm.NATIONAL, "+8612125550001"),
+        ("075528880001", NumberForm.NATIONAL, "+8675528880001"),
+        ("07551234", NumberForm.NATIONAL, "+8607551234"),
+        ("13800000001", NumberForm.E164, "+13800000001"),
+        ("+8613800000001", NumberForm.NATIONAL, "+8613800000001"),
+        ("0012125550001", NumberForm.NATIONAL, "+12125550001"),
+        ("170000000011234", NumberForm.NATIONAL, "+86170000000011234"),
+    ],
+)
+def test_a_trunk_may_say_which_form_it_writes(written: str, form: NumberForm | None, number: str) -> None:
+    assert normalise(written, RULES, form).number == number
+
+
+@given(st.from_regex(r"1[3-9][0-9]{9}|700[0-9]{8}|400[0-9]{7}|0[2-9][0-9]{9,10}", fullmatch=True))
+def test_every_form_is_read_as_what_it_was_written_as(written: str) -> None:
+    number = normalise(written, RULES).number
+    for form in NumberForm:
+        assert normalise(to_form(number, form, RULES), RULES, form).number == number

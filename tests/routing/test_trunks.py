@@ -9,7 +9,8 @@ import pytest
 
 from softswitch.interfaces import Target
 from softswitch.routing.dialplan import Dialplan
-from softswitch.routing.trunks import select_targets, sources_of, trunk_at, without_prefix
+from softswitch.routing.numbers import NumberForm
+from softswitch.routing.trunks import as_meant, select_targets, sources_of, trunk_at
 from tests.routing.scene import FIXED_LINE, A, X, plan
 
 
@@ -72,8 +73,9 @@ def test_a_trunk_without_weight_comes_after_the_weighted_of_its_priority() -> No
     assert all(order(trunks("", "weight = 1", "priority = 2"), seed) == ["t1", "t0", "t2"] for seed in range(20))
 
 
-def test_a_penalised_trunk_is_left_out() -> None:
-    assert order(trunks("", "", ""), penalised="t0 t2") == ["t1"]
+def test_a_penalised_trunk_is_tried_last_whatever_its_priority() -> None:
+    assert order(trunks("", "", ""), penalised="t0 t2") == ["t1", "t0", "t2"]
+    assert order(trunks("priority = 1", "priority = 2", "priority = 1"), penalised="t0") == ["t2", "t1", "t0"]
 
 
 def test_when_all_are_penalised_all_are_tried() -> None:
@@ -124,15 +126,28 @@ def test_the_narrowest_source_tells_the_trunk(ip: str, port: int, name: str | No
     assert dialplan.trunk_of(ip, port) == found
 
 
-def test_the_technical_prefix_of_a_trunk_is_taken_off() -> None:
-    trunk = trunks('number_prefix_in = "9"').trunks["t0"]
-    assert without_prefix(trunk, "913800000001") == "13800000001"
-    assert without_prefix(trunk, "13800000001") == "13800000001"
+def test_every_wish_of_a_trunk_goes_with_the_target() -> None:
+    dialplan = trunks(
+        'number_form = "national"\nnumber_strip = "0"\nnumber_prefix = "9"\nto_form = "e164"\n'
+        'caller_id_form = "e164-digits"\ncaller_id_strip = "86"\ncaller_id_prefix = "0"\nuser_phone = true\n'
+        'identity = "both"\nprivacy = "caller"\nfrom_user = "us"\nfrom_host = "carrier.example"\n'
+        'pass_headers = ["User-to-User"]\ncodec_order = "trunk"\nptime_ms = 30\nmax_ptime_ms = 60'
+    )
+    (target,) = select_targets(dialplan, dialplan.routes[0], FIXED_LINE, X, random.Random(1))
+    assert (target.user, target.to, target.display) == ("975528880001", FIXED_LINE, "017000000001")
+    assert (target.from_user, target.from_host, target.user_phone) == ("us", "carrier.example", True)
+    assert (target.identity, target.privacy, target.pass_headers) == ("both", "caller", ("User-to-User",))
+    assert (target.codec_order, target.ptime_ms, target.max_ptime_ms) == ("trunk", 30, 60)
 
 
-def test_a_trunk_proves_its_own_login_or_where_it_has_none_ours() -> None:
-    ours = 'username = "us"\npassword = "hidden1"\nauth = "digest"\nsources = ["192.0.2.1"]\n'
-    assert trunks(ours).trunks["t0"].proves == ("us", "hidden1")
-    theirs = ours + 'auth_username = "them"\nauth_password = "hidden2"\n'
-    assert trunks(theirs).trunks["t0"].proves == ("them", "hidden2")
-    assert "hidden" not in repr(trunks(theirs).trunks["t0"])
+def test_the_technical_prefixes_of_a_trunk_are_taken_off() -> None:
+    trunk = trunks('number_prefix_in = "9"\ncaller_id_prefix_in = "8"').trunks["t0"]
+    assert as_meant(trunk, "917000000001", "813800000001") == ("17000000001", "13800000001", None)
+    assert as_meant(trunk, "17000000001", "13800000001") == ("17000000001", "13800000001", None)
+    assert as_meant(None, "917000000001", "8138") == ("917000000001", "8138", None)
+
+
+def test_what_a_trunk_leaves_out_of_numbers_is_put_before_those_that_are_not_whole() -> None:
+    trunk = trunks('number_prefix_in = "9"\nnumber_add_in = "+8617000"\nnumber_form_in = "national"').trunks["t0"]
+    assert as_meant(trunk, "9000001", A) == ("+8617000000001", A, NumberForm.NATIONAL)
+    assert as_meant(trunk, X, A) == (X, A, NumberForm.NATIONAL)

@@ -15,10 +15,12 @@ from softswitch.sdp.offer_answer import (
     PAYLOAD_TYPES,
     Answer,
     Negotiated,
+    PacketTimes,
     accept_answer,
     answer,
     local_offer,
     parse_offer,
+    read_answer,
 )
 
 HEAD = b"v=0\r\no=- 1 1 IN IP4 10.0.0.1\r\ns=-\r\nc=IN IP4 10.0.0.1\r\nt=0 0\r\n"
@@ -62,7 +64,14 @@ def test_our_offer_names_g711_telephone_events_and_nothing_else() -> None:
 
 def test_our_offer_takes_every_wish() -> None:
     offer = local_offer(
-        "::1", 1, session_id=1, version=2, codecs=("PCMU",), direction="inactive", telephone_event=None, ptime=30
+        "::1",
+        1,
+        session_id=1,
+        version=2,
+        codecs=("PCMU",),
+        direction="inactive",
+        telephone_event=None,
+        packets=PacketTimes(30),
     )
     assert lines(offer)[3:] == [
         "c=IN IP6 ::1",
@@ -211,9 +220,14 @@ def test_the_packet_time_is_the_offers_where_we_can_keep_it(asked: bytes, ptime_
 
 
 def test_our_own_packet_time_is_written_in_the_answer() -> None:
-    answered = take(HEAD + AUDIO, ptime=30)
+    answered = take(HEAD + AUDIO, packets=PacketTimes(30, 60))
     assert answered is not None
-    assert "a=ptime:30" in lines(answered.body)
+    assert lines(answered.body)[-3:-1] == ["a=ptime:30", "a=maxptime:60"]
+
+
+@pytest.mark.parametrize("body", [b"", b"nonsense", HEAD + b"m=audio 0 RTP/AVP 8\r\n"])
+def test_an_answer_that_is_of_no_use_is_none_whatever_it_is(body: bytes) -> None:
+    assert read_answer(local_offer("192.0.2.1", 1, session_id=1, version=1), body) is None
 
 
 def test_an_offer_tells_its_codecs_in_its_order_and_its_direction() -> None:

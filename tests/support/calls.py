@@ -30,6 +30,7 @@ from softswitch.interfaces import App, Binding, Cdr, CdrSink, Mode, PrivateNumbe
 from softswitch.media_drivers.null import NullDriver, NullEndpoint
 from softswitch.routing.dialplan import parse_dialplans
 from softswitch.routing.resolve import Resolver
+from softswitch.routing.trunk import NO_TRUNK, Trunk
 from softswitch.sip.addresses import Hop
 from softswitch.sip.digest import Account
 from softswitch.sip.locating import AsGiven, Locating
@@ -240,6 +241,7 @@ class Lab:
             own_hosts=frozenset({SWITCH[0]}),
             settings=self.settings,
             account_of=self.accounts.get,
+            trunk=self.trunk,
             locating=self.locating,
         )
         b2bua = B2bua(self.services)
@@ -262,6 +264,16 @@ class Lab:
         """By the dialplan's sources."""
         trunk = self.dialplan.trunk_of(hop.host, hop.port)
         return "" if trunk is None else trunk.name
+
+    def trunk(self, name: str) -> Trunk:
+        """By the dialplan of the moment."""
+        return self.dialplan.trunks.get(name, NO_TRUNK)
+
+    def set_trunk(self, name: str, **options: Any) -> None:
+        """Change what the dialplan says of a trunk."""
+        trunks = self.dialplan.trunks
+        trunks = {**trunks, name: replace(trunks[name], **options)}
+        self.dialplan = replace(self.dialplan, trunks=trunks)
 
     # Steps of a call
 

@@ -1,0 +1,83 @@
+"""Headers that travel from one leg to the other: those that both trunks name, and that show nobody's number.
+
+RFC 7433 (User-to-User) and whatever a carrier calls its own. Called by `dial.py` with the INVITE and with what answers
+it. Everything else that a leg sends is written anew. The leak guard looks at these headers once more.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+from softswitch.call.identity import sender_names
+from softswitch.call.leak_guard import LeakGuard, national_digits
+from softswitch.interfaces import Target
+from softswitch.routing.trunk import Trunk
+from softswitch.sip.message import SipRequest, SipResponse
+from softswitch.sip.session import LeakRefused
+
+LONGEST = 1024  # bytes of one value
+MOST = 2048  # of all together
+_HEX = re.compile(r"[0-9A-Fa-f]{8,}")
+_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{10,}={0,2}")
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
+Pairs = list[tuple[str, str]]
+
+
+def common(trunk: Trunk, target: Target) -> tuple[str, ...]:
+    """The names that a call in by `trunk` and out by `target` lets pass: those that both name."""
+    theirs = {name.lower() for name in target.pass_headers}
+    return tuple(name for name in trunk.pass_headers if name.lower() in theirs)
+
+
+def passed(
+    message: SipRequest | SipResponse, names: Sequence[str], numbers: Iterable[str], addresses: Iterable[str]
+) -> Pairs:
+    """The headers of `message` called `names` without those that show a number or address of its sender.
+
+    `numbers` (E.164) are what the switch knows of the sender; what the message itself calls it counts as well.
+    """
+    if not any(name in message.headers for name in names):  # nearly always
+        return []
+    told = [name for name in sender_names(message) if national_digits(name) is not None]
+    guard = LeakGuard([*numbers, *told], addresses)
+    found: Pairs = []
+    room = MOST
+    for name in names:
+        for value in message.headers.all(name):
+            room -= len(value)
+            if len(value) <= LONGEST and room >= 0 and not _UNPRINTABLE.search(value) and _clean(value, guard):
+                found.append((name, value))
+    return found
+
+
+def _clean(value: str, guard: LeakGuard) -> bool:
+    """Whether no reading of `value` shows what the guard protects."""
+    for reading in _readings(value):
+        try:
+            guard(b"BODY\r\n\r\n" + reading)
+        except LeakRefused:
+            return False
+    return True
+
+
+def _readings(value: str) -> Iterator[bytes]:
+    """The value as it stands, backwards, and what hexadecimal, semi-octets and base64 in it may mean."""
+    plain = value.encode("utf-8", "surrogateescape")
+    yield plain
+    yield plain[::-1]
+    for found in _HEX.finditer(value):
+        for digits in (found[0], found[0][1:]):
+            yield bytes.fromhex(digits[: len(digits) & ~1])
+            yield "".join(digits[i + 1] + digits[i] for i in range(0, len(digits) - 1, 2)).encode()  # TS 23.040 9.1.2.3
+    for found in _BASE64.finditer(value):
+        text = found[0].rstrip("=").replace("-", "+").replace("_", "/")
+        for start in range(4):
+            yield _unbased(text[start:])
+
+
+def _unbased(text: str) -> bytes:
+    text = text[: len(text) - (len(text) % 4 == 1)]
+    return base64.b64decode(text + "=" * (-len(text) % 4))

@@ -1,0 +1,146 @@
+"""What the dialplan says of a trunk, seen on the wire of whole calls: identity, headers, codecs, packet times."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from softswitch.call.presentation import ANONYMOUS
+from softswitch.routing.fields import passed_header
+from softswitch.sip.message import SipRequest
+from tests.support.calls import STRANGER, SWITCH, X_AXB, A, B, Lab, play, sdp
+
+ASSERTED = ("P-Asserted-Identity", f"<sip:{A}@10.0.0.9>")
+ORDER = passed_header("X-Order")
+
+
+async def refused_callee(lab: Lab) -> SipRequest:
+    """The callee's INVITE; the callee is busy."""
+    invite = await lab.callee.receive_request("INVITE")
+    lab.callee.send(lab.callee.response(invite, 486))
+    await lab.refused(486)
+    return invite
+
+
+def test_an_assertion_counts_where_the_trunk_is_trusted_and_from_alone_where_not() -> None:
+    async def story(lab: Lab) -> None:
+        lab.set_trunk("in", trusted=False)
+        lab.dial(by=STRANGER, headers=[ASSERTED])
+        await lab.refused(404)
+        cdr = await lab.cdr()
+        assert (cdr.caller, cdr.failure) == (STRANGER, 8014)
+
+    play(story)
+
+
+def test_a_caller_that_withholds_its_number_is_known_by_the_trunks_assertion() -> None:
+    """RFC 3325 9.3: Privacy "id" is for those outside the trust domain, which we are in."""
+
+    async def story(lab: Lab) -> None:
+        lab.dial(by="anonymous", headers=[ASSERTED, ("Privacy", "id")])
+        invite = await refused_callee(lab)
+        assert invite.headers.get("From") != ANONYMOUS and "Privacy" not in invite.headers
+        assert (await lab.cdr()).caller == A
+
+    play(story)
+
+
+def test_a_trunk_may_want_clir_kept() -> None:
+    async def story(lab: Lab) -> None:
+        lab.set_trunk("first", privacy="caller")
+        lab.dial(headers=[ASSERTED, ("Privacy", "id")])
+        invite = await refused_callee(lab)
+        assert (invite.headers.get("From") or "").startswith(ANONYMOUS)
+        assert invite.headers.get("Privacy") == "id"
+        assert X_AXB in (invite.headers.get("P-Asserted-Identity") or "")
+        assert A[3:] not in str(invite.headers)
+
+    play(story)
+
+
+def test_headers_that_both_trunks_name_pass_in_both_directions_and_no_others_do() -> None:
+    async def story(lab: Lab) -> None:
+        for name in ("in", "first"):
+            lab.set_trunk(name, pass_headers=(ORDER,))
+        lab.dial(headers=[(ORDER, "17"), ("X-Else", "18"), (ORDER, f"of {A}")])
+        invite = await lab.callee.receive_request("INVITE")
+        assert [invite.headers.all(ORDER), invite.headers.get("X-Else")] == [["17"], None]
+        theirs = [(ORDER, "taken"), ("X-Else", "19"), (ORDER, f"by {B}")]
+        lab.callee.send(lab.callee.response(invite, 180, headers=theirs))
+        ringing = await lab.caller.receive_response(180, ignoring=(100,))
+        assert [ringing.headers.all(ORDER), ringing.headers.get("X-Else")] == [["taken"], None]
+        lab.callee.send(lab.callee.response(invite, 200, body=sdp("10.0.0.21", 41000), headers=[(ORDER, "given")]))
+        await lab.callee.receive("ACK")
+        answered = await lab.caller_answered()
+        assert answered.headers.all(ORDER) == ["given"]
+        await lab.hang_up()
+        assert lab.metrics.leaks == []
+
+    play(story)
+
+
+@pytest.mark.parametrize("naming", ["in", "first"])
+def test_a_header_that_one_trunk_alone_names_does_not_pass(naming: str) -> None:
+    async def story(lab: Lab) -> None:
+        lab.set_trunk(naming, pass_headers=(ORDER,))
+        lab.dial(headers=[(ORDER, "17")])
+        assert ORDER not in (await refused_callee(lab)).headers
+
+    play(story)
+
+
+@pytest.mark.parametrize(
+    ("options", "offered"),
+    [
+        ({"codecs": ("PCMU", "PCMA")}, b"RTP/AVP 8 0 101"),
+        ({"codecs": ("PCMU", "PCMA"), "codec_order": "trunk"}, b"RTP/AVP 0 8 101"),
+        ({"codecs": ("PCMU",)}, b"RTP/AVP 0 101"),
+    ],
+)
+def test_a_trunk_is_offered_its_codecs_in_its_own_order_or_the_callers(options: dict[str, Any], offered: bytes) -> None:
+    async def story(lab: Lab) -> None:
+        lab.set_trunk("first", **options)
+        lab.dial(body=sdp("10.0.0.9", codecs="8 101"))
+        assert offered in (await refused_callee(lab)).body
+
+    play(story)
+
+
+def test_a_callee_may_speak_a_codec_that_the_callers_trunk_does_not_take() -> None:
+    async def story(lab: Lab) -> None:
+        lab.set_trunk("in", codecs=("PCMA",))
+        lab.set_trunk("first", codecs=("PCMU", "PCMA"))
+        lab.dial(body=sdp("10.0.0.9", codecs="8 0 101"))
+        assert b"RTP/AVP 8 0 101" in (await refused_callee(lab)).body
+
+    play(story)
+
+
+def test_what_a_trunk_may_not_speak_is_refused_before_anybody_is_rung() -> None:
+    async def story(lab: Lab) -> None:
+        lab.set_trunk("in", codecs=("PCMU",))
+        lab.dial(body=sdp("10.0.0.9", codecs="8 101"))
+        await lab.refused(488)
+        assert lab.callee.pending() == []
+
+    play(story)
+
+
+def test_each_trunk_is_asked_for_packets_of_its_own_length() -> None:
+    """RFC 8866 6.4 and 6.5."""
+
+    async def story(lab: Lab) -> None:
+        lab.set_trunk("in", ptime_ms=30)
+        lab.set_trunk("first", ptime_ms=40, max_ptime_ms=60)
+        lab.dial()
+        invite = await lab.ring()
+        assert b"a=ptime:40\r\na=maxptime:60\r\n" in invite.body
+        await lab.pick_up(invite)
+        answered = await lab.caller_answered()
+        assert b"a=ptime:30\r\n" in answered.body and b"maxptime" not in answered.body
+        lab.caller.send(lab.caller.request("BYE"), to=SWITCH)
+        await lab.caller.receive_response(200)
+        await lab.answer_bye(lab.callee)
+
+    play(story)

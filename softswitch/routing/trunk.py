@@ -153,9 +153,6 @@ class Trunk:
             object.__setattr__(self, "port", 5061 if self.transport == "tls" else 5060)
 
 
-NO_TRUNK = Trunk("unknown", "unknown.invalid")  # stands for one that the dialplan does not have any more
-
-
 @functools.lru_cache(1024)
 def numeric(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     """The address that a text is, None where it is a name."""
@@ -163,3 +160,6 @@ def numeric(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | Non
         return ipaddress.ip_address(address)
     except ValueError:
         return None
+
+
+NO_TRUNK = Trunk("unknown", "unknown.invalid")  # stands for one that the dialplan does not have any more

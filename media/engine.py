@@ -66,6 +66,7 @@ class _Recording(_Owned):
     path: str = ""
     left: int = 0
     right: int = 0
+    truncated: bool = False
     after: list[Callable[[], None]] = field(default_factory=list)  # what waits for the file
 
 
@@ -129,6 +130,7 @@ class Engine:
         self._playbacks: _Table[_Owned] = _Table("playback")
         self._recordings: _Table[_Recording] = _Table("recording")
         self._waiting: dict[tuple[Session, int], list[Callable[[], None]]] = {}  # recordings; for the file of another
+        self._recordings_truncated = 0
         self._hashing: set[asyncio.Task[None]] = set()
         self.on_totals: Callable[[protocol.Totals], None] = lambda totals: None
         self._dispatch: dict[int, Callable[..., None]] = {
@@ -317,10 +319,14 @@ class Engine:
         playback = self._playbacks.remove(handle)
         playback.session.deliver(protocol.Played(playback.id, tuple(protocol.Report(*report) for report in reports)))
 
-    def _truncated(self, handle: int) -> None:
+    def _truncated(self, handle: int, error: int) -> None:
         recording = self._recordings.find(handle)  # its end may have come by the writer's ring before
-        if recording:
-            recording.session.deliver(protocol.Truncated(recording.id))
+        if recording and not recording.truncated:
+            recording.truncated = True
+            self._recordings_truncated += 1
+            reason = os.strerror(error) if error else "the disk does not keep up"
+            log.error("recording has a hole: %s: %s", recording.path, reason)
+            recording.session.deliver(protocol.Truncated(recording.id, reason))
 
     def _recorded(self, handle: int, samples: int, size: int, truncated: bool) -> None:
         recording = self._recordings.remove(handle)
@@ -341,4 +347,4 @@ class Engine:
         recording.session.deliver(event)
 
     def _totals(self, _: int, *counters: int) -> None:
-        self.on_totals(protocol.Totals(*counters))
+        self.on_totals(protocol.Totals(*counters, recordings_truncated=self._recordings_truncated))

@@ -226,9 +226,10 @@ class Recorded(Message, frozen=True):
 
 
 class Truncated(Message, frozen=True):
-    """The disk does not keep up: a recording has a hole."""
+    """A recording has a hole and why: told once. The call goes on, and so does the recording if it can."""
 
     recording: int
+    reason: str = ""
 
 
 class Totals(Message, frozen=True):
@@ -252,6 +253,7 @@ class Totals(Message, frozen=True):
     packets_unusable: int = 0
     packets_excess: int = 0
     storms: int = 0
+    recordings_truncated: int = 0
 
 
 class Refused(Message, frozen=True):

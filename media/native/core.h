@@ -30,6 +30,8 @@
 #define RECORD_WINDOW 8192    /* samples a recording keeps in memory: 1024 ms, more than chunk and delay */
 #define RECORD_DELAY 1920     /* samples that late packets have at least to arrive: 240 ms */
 #define RECORD_CHUNK 4000     /* samples written at once: 500 ms */
+#define CONCEALMENT_HISTORY 280 /* samples before a gap that its filling is made of: 35 ms */
+#define CONCEALMENT_MOST 480    /* samples of a gap that are filled: 60 ms */
 #define WAV_HEADER 58         /* bytes before the audio of a recording */
 #define NONE UINT32_MAX
 
@@ -115,6 +117,7 @@ struct event {
         struct statistics statistics;
         char digit;
         bool silent;
+        int error; /* EVENT_TRUNCATED: errno, 0 where the disk does not keep up */
         struct { uint8_t count; struct play_report reports[MAX_LISTENERS]; } played;
         struct { int64_t samples; uint64_t bytes; bool truncated; } recorded;
         struct totals totals;
@@ -207,14 +210,18 @@ struct playback {
 
 enum layer { VOICE_LEFT, VOICE_RIGHT, PROMPT_LEFT, PROMPT_RIGHT, LAYERS };
 
-/* Where in the recording a side's RTP timestamps lie: to 10 ms, the least delayed packet stands where it arrived. */
-struct anchor {
+/* Where in the recording a side's RTP timestamps lie: the least delayed packet stands where it arrived. In samples. */
+struct timeline {
     bool set;
     uint32_t ssrc, timestamp;
+    uint16_t sequence;    /* of the newest packet */
+    uint32_t late;        /* packets in a row that came more than 200 ms after their place */
+    uint32_t span_packets;
     int64_t position;     /* of `timestamp` */
-    int64_t least_delay;  /* samples, in the current span */
+    int64_t until;        /* end of the newest audio, -1: none yet */
+    int64_t least_delay;  /* in the current span */
     int64_t span_ends;
-    uint32_t late; /* packets in a row that came more than 200 ms after their place */
+    int64_t slip;         /* how far the place has still to move, by one a packet */
 };
 
 struct recording {
@@ -228,7 +235,7 @@ struct recording {
     int64_t length;  /* final, once closing */
     int64_t written; /* bytes of audio that the file held before the recording went on in it */
     int64_t layer_until[LAYERS];
-    struct anchor anchors[2];
+    struct timeline timelines[2];
     uint8_t layers[LAYERS][RECORD_WINDOW];
 };
 
@@ -337,8 +344,18 @@ void recording_voices(struct worker *worker, uint32_t handle);
 void recording_close(struct worker *worker, const struct command *command);
 void recording_leave(struct worker *worker, struct endpoint *endpoint);
 void recording_voice(struct worker *worker, struct endpoint *from, const struct rtp *rtp);
+/* A packet of the same stream that is no voice: a digit, comfort noise. */
+void recording_other(struct worker *worker, struct endpoint *from, const struct rtp *rtp);
 void recording_prompt(struct worker *worker, const struct playback *playback, const uint8_t *alaw, int64_t at);
 void recording_tick(struct worker *worker);
+
+/* timeline.c */
+int64_t timeline_place(struct timeline *line, const struct rtp *rtp, int64_t arrival);
+uint32_t timeline_lost(struct timeline *line, const struct rtp *rtp);
+
+/* concealment.c */
+/* `count` samples, at most CONCEALMENT_MOST, to follow the CONCEALMENT_HISTORY that `before` begins with. A-law. */
+void conceal(const uint8_t *before, uint8_t *codes, int count);
 
 /* writer.c */
 bool writer_start(struct writer *writer, int event_fd);

@@ -196,7 +196,9 @@ static void endpoint_receive_rtp(struct worker *worker, struct endpoint *endpoin
         return;
     if (event)
         endpoint_digit(worker, endpoint, rtp);
-    else if (endpoint->recording != NONE && rtp->payload_type != COMFORT_NOISE)
+    if (endpoint->recording != NONE && (event || rtp->payload_type == COMFORT_NOISE))
+        recording_other(worker, endpoint, rtp);
+    else if (endpoint->recording != NONE)
         recording_voice(worker, endpoint, rtp);
     endpoint_pass_on(worker, endpoint, rtp, event);
 }

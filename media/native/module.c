@@ -295,7 +295,7 @@ static PyObject *event_tuple(const struct event *event)
     case EVENT_RECORDED:
         return Py_BuildValue("(iILKO)", event->type, event->handle, (long long)event->recorded.samples,
                              (unsigned long long)event->recorded.bytes, event->recorded.truncated ? Py_True : Py_False);
-    case EVENT_TRUNCATED: return Py_BuildValue("(iI)", event->type, event->handle);
+    case EVENT_TRUNCATED: return Py_BuildValue("(iIi)", event->type, event->handle, event->error);
     case EVENT_TOTALS: return totals_tuple(event);
     }
     return NULL;

@@ -1,4 +1,4 @@
-/* Recordings on the wall clock: each side's packets stand where they belong by RTP timestamp, silence elsewhere.
+/* Recordings on the wall clock: each side's packets stand where they belong (timeline.c), silence elsewhere.
  *
  * The last 240 ms (RECORD_DELAY) and what does not fill a chunk of 500 ms yet stay open for packets that come late or
  * out of order; older audio goes to the writer thread.
@@ -7,10 +7,8 @@
 
 #include <string.h>
 
-#define LATE_SAMPLES 1600   /* 200 ms */
-#define LATE_PACKETS 10     /* so many in a row are no jitter but a new time line */
-#define SPAN_SAMPLES 40000  /* 5 s: how often a drift towards later is followed */
-#define DRIFT_SAMPLES 80    /* 10 ms: every shift is a click, so smaller errors stay */
+#define LOST_AT_MOST 50    /* packets: more are no loss but an interruption */
+#define SLIPPED_AT_MOST 16 /* samples without loss: the sliding of a time line, not a pause */
 
 static struct recording *recording_of(struct worker *worker, uint32_t handle)
 {
@@ -41,8 +39,11 @@ static void recording_truncate(struct worker *worker, struct recording *recordin
     if (recording->truncated)
         return;
     recording->truncated = true;
-    if (worker_event(worker, EVENT_TRUNCATED, recording->handle))
+    struct event *event = worker_event(worker, EVENT_TRUNCATED, recording->handle);
+    if (event) {
+        event->error = 0;
         worker_event_done(worker);
+    }
 }
 
 /* Commands */
@@ -153,53 +154,54 @@ static void layer_write(struct recording *recording, enum layer layer, int64_t p
         recording->layer_until[layer] = position + count;
 }
 
-static void anchor_set(struct anchor *anchor, uint32_t ssrc, int64_t arrival)
+/* The CONCEALMENT_HISTORY samples before `position`, or false where they are written already or nobody spoke. */
+static bool layer_read(const struct recording *recording, enum layer layer, int64_t position, uint8_t *codes)
 {
-    anchor->set = true;
-    anchor->ssrc = ssrc;
-    anchor->position = arrival;
-    anchor->least_delay = 0;
-    anchor->span_ends = arrival + SPAN_SAMPLES;
-    anchor->late = 0;
+    int64_t from = position - CONCEALMENT_HISTORY;
+    if (from < recording->flushed || recording->layer_until[layer] < position)
+        return false;
+    for (int i = 0; i < CONCEALMENT_HISTORY; i++)
+        codes[i] = recording->layers[layer][(from + i) % RECORD_WINDOW];
+    return true;
 }
 
-/* A clock that runs slower than ours makes every packet of a span late: follow it. */
-static void anchor_follow_drift(struct anchor *anchor, int64_t arrival)
+/* Fills the gap before `position` that loss has made, or the following of a drift; a pause of the speaker stays one. */
+static void recording_fill_gap(struct recording *recording, enum layer layer, const struct timeline *line, uint32_t lost,
+                               int64_t position)
 {
-    if (arrival < anchor->span_ends)
+    uint8_t before[CONCEALMENT_HISTORY], codes[CONCEALMENT_MOST];
+    int64_t gap = position - line->until;
+    if (line->until < 0 || gap <= 0 || lost > LOST_AT_MOST || (!lost && gap > SLIPPED_AT_MOST))
         return;
-    if (anchor->least_delay > DRIFT_SAMPLES)
-        anchor->position += anchor->least_delay;
-    anchor->least_delay = LATE_SAMPLES;
-    anchor->span_ends = arrival + SPAN_SAMPLES;
-}
-
-/* Where the packet belongs. Nothing arrives before it was sent, so the least delayed packet tells best: one that comes
- * more than 10 ms before its place moves the place. */
-static int64_t anchor_place(struct anchor *anchor, const struct rtp *rtp, int64_t arrival)
-{
-    int64_t expected = anchor->position + (int32_t)(rtp->timestamp - anchor->timestamp);
-    int64_t delay = arrival - expected;
-    anchor->late = delay > LATE_SAMPLES ? anchor->late + 1 : 0;
-    if (!anchor->set || anchor->ssrc != rtp->ssrc || delay < -LATE_SAMPLES || anchor->late >= LATE_PACKETS) {
-        anchor_set(anchor, rtp->ssrc, arrival);
-    } else {
-        anchor->position = delay < -DRIFT_SAMPLES ? arrival : expected;
-        if (delay < anchor->least_delay)
-            anchor->least_delay = delay < 0 ? 0 : delay;
-        anchor_follow_drift(anchor, arrival);
-    }
-    anchor->timestamp = rtp->timestamp;
-    return anchor->position;
+    if (gap > CONCEALMENT_MOST)
+        gap = CONCEALMENT_MOST;
+    if (!layer_read(recording, layer, line->until, before))
+        return;
+    conceal(before, codes, (int)gap);
+    layer_write(recording, layer, line->until, codes, gap, NULL);
 }
 
 void recording_voice(struct worker *worker, struct endpoint *from, const struct rtp *rtp)
 {
     struct recording *recording = &worker->recordings[from->recording];
-    int64_t position = anchor_place(&recording->anchors[from->side], rtp, recording_position(recording, worker->now));
-    if (recording->voices)
-        layer_write(recording, from->side ? VOICE_RIGHT : VOICE_LEFT, position, rtp->payload, (int64_t)rtp->length,
+    struct timeline *line = &recording->timelines[from->side];
+    enum layer layer = from->side ? VOICE_RIGHT : VOICE_LEFT;
+    int64_t position = timeline_place(line, rtp, recording_position(recording, worker->now));
+    uint32_t lost = timeline_lost(line, rtp);
+    if (recording->voices) {
+        recording_fill_gap(recording, layer, line, lost, position);
+        layer_write(recording, layer, position, rtp->payload, (int64_t)rtp->length,
                     rtp->payload_type == PCMU ? ulaw_to_alaw : NULL);
+    }
+    if (position + (int64_t)rtp->length > line->until)
+        line->until = position + (int64_t)rtp->length;
+}
+
+void recording_other(struct worker *worker, struct endpoint *from, const struct rtp *rtp)
+{
+    struct timeline *line = &worker->recordings[from->recording].timelines[from->side];
+    if (line->set && line->ssrc == rtp->ssrc)
+        timeline_lost(line, rtp);
 }
 
 /* One frame of a prompt: in a mono mix once, however many of the two hear it. */

@@ -1,6 +1,7 @@
 /* The writer thread: recordings to disk as WAV (A-law, format 6), so that a slow disk never delays RTP.
  *
- * The header is rewritten after every write (twice a second): a file is playable whenever the process is killed.
+ * The header is rewritten after every write (twice a second): a file is playable whenever the process is killed. What
+ * can't be written is told once and tried again with the next audio: what is missing then becomes silence.
  */
 #include <errno.h>
 #include <string.h>
@@ -9,11 +10,11 @@
 
 #include "core.h"
 
-#define REQUESTS 2048
+#define REQUESTS 8192 /* what waits for a disk that stands still: 4 s of 1000 recordings */
 
 struct written_file {
-    int fd;
-    bool stereo, failed;
+    int fd, error; /* errno of what failed first */
+    bool stereo;
     int64_t length; /* bytes of audio in the file */
 };
 
@@ -43,20 +44,22 @@ static void wav_header(uint8_t *p, uint32_t length, uint32_t channels)
     write_le(p + 54, length, 4);
 }
 
-static void file_write_at(struct written_file *file, const uint8_t *data, size_t length, int64_t offset)
+static bool file_write_at(struct written_file *file, const uint8_t *data, size_t length, int64_t offset)
 {
-    while (length && !file->failed) {
+    while (length) {
         ssize_t written = pwrite(file->fd, data, length, offset);
         if (written < 0 && errno == EINTR)
             continue;
         if (written <= 0) {
-            file->failed = true;
-            return;
+            if (!file->error)
+                file->error = written ? errno : EIO;
+            return false;
         }
         data += written;
         length -= (size_t)written;
         offset += written;
     }
+    return true;
 }
 
 static void file_write_header(struct written_file *file)
@@ -66,56 +69,70 @@ static void file_write_header(struct written_file *file)
     file_write_at(file, header, sizeof header, 0);
 }
 
-static void file_append(struct written_file *file, const uint8_t *data, size_t length)
+static bool file_append(struct written_file *file, const uint8_t *data, size_t length)
 {
-    file_write_at(file, data, length, WAV_HEADER + file->length);
-    if (!file->failed)
-        file->length += (int64_t)length;
+    if (!file_write_at(file, data, length, WAV_HEADER + file->length))
+        return false;
+    file->length += (int64_t)length;
+    return true;
 }
 
-/* Silence where nothing could be recorded (a full ring, the time between a crash and the resumption). */
-static void file_fill(struct written_file *file, int64_t position)
+/* Silence where nothing could be recorded (a full ring or disk, the time between a crash and the resumption). */
+static bool file_fill(struct written_file *file, int64_t position)
 {
     uint8_t silence[4096];
     memset(silence, ALAW_SILENCE, sizeof silence);
-    while (file->length < position && !file->failed) {
+    while (file->length < position) {
         int64_t rest = position - file->length;
-        file_append(file, silence, rest > (int64_t)sizeof silence ? sizeof silence : (size_t)rest);
+        if (!file_append(file, silence, rest > (int64_t)sizeof silence ? sizeof silence : (size_t)rest))
+            return false;
     }
+    return true;
 }
 
-static void file_audio(struct written_file *file, const struct write_request *request)
+static void writer_tell(struct writer *writer, const struct event *told)
 {
-    file_fill(file, request->position);
+    struct event *event = ring_reserve(&writer->events);
+    if (!event)
+        return;
+    *event = *told;
+    ring_commit(&writer->events);
+    eventfd_write(writer->event_fd, 1);
+}
+
+static void file_audio(struct writer *writer, struct written_file *file, const struct write_request *request)
+{
+    bool failed_before = file->error;
     int64_t known = file->length - request->position; /* a resumed file may hold some of it */
+    if (known < 0 && file_fill(file, request->position))
+        known = 0;
     if (known < request->length && known >= 0)
         file_append(file, request->audio + known, request->length - (size_t)known);
     file_write_header(file);
+    if (file->error && !failed_before)
+        writer_tell(writer, &(struct event){.type = EVENT_TRUNCATED, .handle = request->handle, .error = file->error});
 }
 
 static void file_close(struct writer *writer, struct written_file *file, const struct write_request *request)
 {
     file_fill(file, request->position);
     file_write_header(file);
-    if (close(file->fd) < 0)
-        file->failed = true;
-    struct event *event = ring_reserve(&writer->events);
-    if (!event)
-        return;
-    event->type = EVENT_RECORDED;
-    event->handle = request->handle;
-    event->recorded.samples = file->length / (file->stereo ? 2 : 1);
-    event->recorded.bytes = (uint64_t)(file->length + WAV_HEADER);
-    event->recorded.truncated = request->truncated || file->failed;
-    ring_commit(&writer->events);
-    eventfd_write(writer->event_fd, 1);
+    if (file->error && ftruncate(file->fd, WAV_HEADER + file->length) < 0) /* what was written in part */
+        file->error = errno;
+    if (close(file->fd) < 0 && !file->error)
+        file->error = errno;
+    struct event event = {.type = EVENT_RECORDED, .handle = request->handle};
+    event.recorded.samples = file->length / (file->stereo ? 2 : 1);
+    event.recorded.bytes = (uint64_t)(file->length + WAV_HEADER);
+    event.recorded.truncated = request->truncated || file->error;
+    writer_tell(writer, &event);
 }
 
 static void file_open(struct written_file *file, const struct write_request *request)
 {
     file->fd = request->fd;
     file->stereo = request->stereo;
-    file->failed = false;
+    file->error = 0;
     file->length = request->position;
     file_write_header(file);
 }
@@ -130,7 +147,7 @@ static void *writer_run(void *argument)
             struct written_file *file = &writer->files[request->handle & 0xFFFF];
             switch (request->type) {
             case WRITE_OPEN: file_open(file, request); break;
-            case WRITE_AUDIO: file_audio(file, request); break;
+            case WRITE_AUDIO: file_audio(writer, file, request); break;
             case WRITE_CLOSE: file_close(writer, file, request); break;
             case WRITE_SHUT_DOWN: return NULL;
             }

@@ -278,7 +278,7 @@ class ServerDriver:
     def _on_truncated(self, event: protocol.Truncated) -> None:
         recording = self.recordings.get(event.recording)
         if recording:
-            log.error("recording has a hole", path=recording.command.path)
+            log.error("recording has a hole", path=recording.command.path, reason=event.reason)
 
     def _on_totals(self, event: protocol.Totals) -> None:
         self.totals = event

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 from pathlib import Path
 
@@ -81,12 +82,13 @@ def test_a_hole_is_told_while_the_recording_lasts(monkeypatch: pytest.MonkeyPatc
         session = Listener()
         engine.record(session, protocol.Record(7, str(tmp_path / "call.wav"), 1, 2))
         handle = len(core.told)
-        core.happen(_native.TRUNCATED, handle)
+        core.happen(_native.TRUNCATED, handle, errno.ENOSPC)
+        core.happen(_native.TRUNCATED, handle, 0)  # by the other thread
         core.happen(_native.RECORDED, handle, 8000, 8058, True)
-        core.happen(_native.TRUNCATED, handle)
+        core.happen(_native.TRUNCATED, handle, 0)
         await until_events(session, 2)
         hole, whole = session.events
-        assert hole == protocol.Truncated(7)
+        assert hole == protocol.Truncated(7, "No space left on device")
         assert isinstance(whole, protocol.Recorded)
         assert (whole.duration_s, whole.bytes, whole.truncated) == (1.0, 8058, True)
         await engine.stop()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import os
+import resource
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -95,6 +97,33 @@ def test_after_a_crash_calls_go_on_through_the_same_ports_into_the_same_recordin
             assert channels == 2
             onset = onset_s(linear(audio[::2]), again - begun - 0.1)
             assert onset == pytest.approx(again - begun, abs=0.04)
+            anna.close()
+            bert.close()
+
+    run(story)
+
+
+def test_a_full_disk_truncates_the_recording_and_the_talk_goes_on(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with supervised(tmp_path, "31260-31279") as (process, driver):
+            (anna, a), (bert, b) = await leg(driver, tmp_path), await leg(driver, tmp_path)
+            assert process.pid
+            resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (6000, resource.RLIM_INFINITY))
+            path = str(tmp_path / "call.wav")
+            driver.connect(a, b)
+            recording = driver.record(path, a, b)
+            recording.voices()
+            await obeyed(driver, tmp_path)
+            await anna.talk(tone(400, 2.2))
+            await bert.wait_for(lambda: len(bert.heard) == 110)
+            recording.close()
+            report = await recording.finished
+            assert report.truncated
+            assert report.sha256 == hashlib.sha256(Path(path).read_bytes()).hexdigest()
+            _, audio = read_wav(path)  # whole as far as there was room
+            assert len(audio) == round(report.duration_s * 8000) == 4000
+            while not driver.totals.recordings_truncated:
+                await wait_for_seconds(0.05)
             anna.close()
             bert.close()
 
@@ -349,10 +378,16 @@ def test_a_hole_in_a_recording_and_a_refused_command_are_logged(tmp_path: Path) 
             a, b = await server.opened(driver, 20000), await server.opened(driver, 20002)
             recording = driver.record("call.wav", a, b)
             with capture_logs() as logs:
-                server.say(protocol.Truncated(3), protocol.Refused("Play", "no"), protocol.Recorded(3, truncated=True))
+                hole = protocol.Truncated(3, "No space left on device")
+                server.say(hole, protocol.Refused("Play", "no"), protocol.Recorded(3, truncated=True))
                 assert (await recording.finished).truncated
             assert logs == [
-                {"event": "recording has a hole", "log_level": "error", "path": "call.wav"},
+                {
+                    "event": "recording has a hole",
+                    "log_level": "error",
+                    "path": "call.wav",
+                    "reason": "No space left on device",
+                },
                 {
                     "event": "media server refused a command",
                     "log_level": "error",

@@ -212,3 +212,10 @@ static uint32_t count_events(enum event_type type)
     }
     return count;
 }
+
+static void drain_writer(void)
+{
+    const struct write_request *request;
+    while ((request = ring_peek(&worker.writer.requests)))
+        ring_pop(&worker.writer.requests);
+}

@@ -221,13 +221,6 @@ static void test_prompts_catch_up_without_a_burst(void)
     finish();
 }
 
-static void drain_writer(void)
-{
-    const struct write_request *request;
-    while ((request = ring_peek(&worker.writer.requests)))
-        ring_pop(&worker.writer.requests);
-}
-
 static void test_a_disk_that_stands_still_truncates_and_delays_nothing(void)
 {
     start();

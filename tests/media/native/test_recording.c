@@ -1,0 +1,263 @@
+/* Recordings in accelerated time: alignment under drift, jitter and loss, concealment, a day of talk. */
+#include <math.h>
+
+#include "steps.h"
+
+#define MINUTES 10
+#define SECONDS (60 * MINUTES)
+#define CLICK 0x2A        /* the loudest code */
+#define CLICK_EVERY_S 10
+
+static uint8_t audio[2 * 8000 * (SECONDS + 2)];
+static int64_t audio_end;
+
+/* What the writer thread would write. */
+static void collect_audio(void)
+{
+    const struct write_request *request;
+    while ((request = ring_peek(&worker.writer.requests))) {
+        if (request->type == WRITE_AUDIO) {
+            CHECK(request->position == audio_end && audio_end + request->length <= (int64_t)sizeof audio);
+            memcpy(audio + audio_end, request->audio, request->length);
+            audio_end += request->length;
+        }
+        ring_pop(&worker.writer.requests);
+    }
+}
+
+static uint32_t record(bool stereo)
+{
+    struct command record = {.type = COMMAND_RECORD, .handle = 1 << 16, .at = worker.now};
+    record.record.left = open_endpoint(0, PCMA, 101);
+    record.record.right = open_endpoint(1, PCMA, 101);
+    record.record.voices = true;
+    record.record.stereo = stereo;
+    worker_obey(&worker, &record);
+    audio_end = 0;
+    return record.handle;
+}
+
+static void end_recording(void)
+{
+    struct command stop = {.type = COMMAND_CLOSE_RECORDING, .handle = 1 << 16, .at = worker.now};
+    worker_obey(&worker, &stop);
+    worker.now += FRAME_NS;
+    recording_tick(&worker);
+    collect_audio();
+    CHECK(worker.recording.count == 0);
+}
+
+/* A phone whose clock is off by `ppm`, its packets late by up to `jitter_ns`, `loss` of 1000 lost. */
+struct talker {
+    uint32_t slot;
+    double ppm;
+    int64_t jitter_ns;
+    uint32_t loss;
+    uint32_t sent;
+    struct { int64_t at; uint32_t index; } waiting[8];
+    uint32_t count;
+};
+
+/* The moment, in seconds of the true clock, at which sample `n` is spoken. */
+static double spoken_s(const struct talker *talker, uint64_t n)
+{
+    return (double)n / (8000.0 * (1 + talker->ppm * 1e-6));
+}
+
+/* Silence but for one loud sample whenever CLICK_EVERY_S have passed on the true clock. */
+static void talker_frame(const struct talker *talker, uint32_t index, uint8_t *payload)
+{
+    memset(payload, ALAW_SILENCE, FRAME_SAMPLES);
+    for (uint32_t i = 0; i < FRAME_SAMPLES; i++) {
+        uint64_t n = (uint64_t)index * FRAME_SAMPLES + i;
+        double before = spoken_s(talker, n) / CLICK_EVERY_S, after = spoken_s(talker, n + 1) / CLICK_EVERY_S;
+        if ((int64_t)before != (int64_t)after)
+            payload[i] = CLICK;
+    }
+}
+
+static void talker_step(struct talker *talker, int64_t started_at)
+{
+    uint8_t payload[FRAME_SAMPLES];
+    while (talker->count < 8) {
+        uint64_t complete = (uint64_t)(talker->sent + 1) * FRAME_SAMPLES;
+        int64_t at = started_at + (int64_t)(spoken_s(talker, complete) * 1e9);
+        if (at > worker.now)
+            break;
+        if (chance(1000) >= talker->loss) {
+            talker->waiting[talker->count].at = at + (talker->jitter_ns ? (int64_t)chance((uint32_t)talker->jitter_ns) : 0);
+            talker->waiting[talker->count++].index = talker->sent;
+        }
+        talker->sent++;
+    }
+    for (uint32_t i = 0; i < talker->count; i++) {
+        if (talker->waiting[i].at > worker.now)
+            continue;
+        uint32_t index = talker->waiting[i].index;
+        talker->waiting[i--] = talker->waiting[--talker->count];
+        talker_frame(talker, index, payload);
+        give(talker->slot, PCMA, (uint16_t)(65000 + index), 0xFFFF0000u + index * FRAME_SAMPLES, payload, FRAME_SAMPLES);
+    }
+}
+
+/* Seconds of the recording at which a channel clicks; the number of clicks. */
+static int clicks(int channel, double *at)
+{
+    int count = 0;
+    int64_t last = -8000;
+    for (int64_t i = channel; i < audio_end; i += 2)
+        if (audio[i] == CLICK && i / 2 - last > 4000) { /* a concealed gap may repeat one */
+            last = i / 2;
+            at[count++] = (double)last / 8000;
+        }
+    return count;
+}
+
+static void record_two(struct talker *a, struct talker *b)
+{
+    start();
+    record(true);
+    int64_t started_at = worker.now;
+    while (worker.now < started_at + SECONDS * SECOND_NS) {
+        worker.now += TICK_NS;
+        talker_step(a, started_at);
+        talker_step(b, started_at);
+        recording_tick(&worker);
+        collect_audio();
+    }
+    end_recording();
+    finish();
+}
+
+static void check_alignment(double most_s)
+{
+    static double left[100], right[100];
+    int count = clicks(0, left), other = clicks(1, right), matched = 0;
+    for (int i = 0; i < count; i++)
+        for (int j = 0; j < other; j++)
+            if (fabs(left[i] - right[j]) < 1) {
+                matched++;
+                CHECK(fabs(left[i] - right[j]) <= most_s);
+                /* A packet arrives a frame after its first sample was spoken, and then it is jitter that delays it. */
+                double true_s = round(left[i] / CLICK_EVERY_S) * CLICK_EVERY_S;
+                CHECK(fabs(left[i] - true_s - 0.02) <= most_s && fabs(right[j] - true_s - 0.02) <= most_s);
+            }
+    CHECK(matched >= SECONDS / CLICK_EVERY_S * 3 / 4);
+}
+
+static void test_both_sides_stay_together_for_ten_minutes_with_100_ppm_between_them(void)
+{
+    struct talker a = {.slot = 0, .ppm = 100}, b = {.slot = 1, .ppm = -100};
+    record_two(&a, &b);
+    check_alignment(0.012);
+}
+
+static void test_both_sides_stay_together_through_drift_jitter_and_loss(void)
+{
+    struct talker a = {.slot = 0, .ppm = -100, .jitter_ns = 40000000, .loss = 50};
+    struct talker b = {.slot = 1, .ppm = 100, .jitter_ns = 10000000, .loss = 10};
+    record_two(&a, &b);
+    check_alignment(0.020);
+}
+
+/* Without drift a recording is bit by bit what was sent, however it was delayed. */
+static void test_what_arrives_is_recorded_bit_by_bit(void)
+{
+    start();
+    record(true);
+    int64_t started_at = worker.now;
+    for (uint32_t index = 0; index < 500; index++) {
+        uint8_t payload[FRAME_SAMPLES];
+        for (uint32_t i = 0; i < FRAME_SAMPLES; i++)
+            payload[i] = (uint8_t)(index + i);
+        worker.now = started_at + index * FRAME_NS + (index ? chance(9000000) : 0);
+        give(0, PCMA, (uint16_t)index, index * FRAME_SAMPLES, payload, sizeof payload);
+        recording_tick(&worker);
+    }
+    end_recording();
+    for (uint32_t n = 0; n < 490 * FRAME_SAMPLES; n++)
+        CHECK(audio[2 * n] == (uint8_t)(n / FRAME_SAMPLES + n % FRAME_SAMPLES));
+    finish();
+}
+
+static double level(int64_t from, int64_t to)
+{
+    double sum = 0;
+    for (int64_t i = from; i < to; i++)
+        sum += (double)alaw_linear[audio[i]] * alaw_linear[audio[i]];
+    return sqrt(sum / (double)(to - from));
+}
+
+/* A steady vowel of 125 Hz, of which frames `lost` to `back` - 1 never come; -1 for the event of a key in their place. */
+static void record_vowel(uint32_t lost, uint32_t back, bool key)
+{
+    start();
+    record(false);
+    for (uint32_t index = 0; index < 100; index++, worker.now += FRAME_NS) {
+        uint8_t payload[FRAME_SAMPLES], event[4] = {5, 10, 0, 160};
+        for (uint32_t i = 0; i < FRAME_SAMPLES; i++) {
+            double t = (double)(index * FRAME_SAMPLES + i) / 8000;
+            payload[i] = alaw_encode((int)(6000 * sin(2 * M_PI * 125 * t) + 3000 * sin(2 * M_PI * 750 * t)));
+        }
+        if (index < lost || index >= back)
+            give(0, PCMA, (uint16_t)index, index * FRAME_SAMPLES, payload, sizeof payload);
+        else if (key)
+            give(0, 101, (uint16_t)index, lost * FRAME_SAMPLES, event, sizeof event);
+        recording_tick(&worker);
+    }
+    end_recording();
+    finish();
+}
+
+static void test_a_lost_packet_is_concealed_by_the_period_before_it(void)
+{
+    record_vowel(50, 51, false);
+    for (int64_t n = 50 * FRAME_SAMPLES; n < 50 * FRAME_SAMPLES + 80; n++) /* a vowel goes on as it was */
+        CHECK(abs(alaw_linear[audio[n]] - alaw_linear[audio[n - 640]]) < 1200);
+    double whole = level(40 * FRAME_SAMPLES, 50 * FRAME_SAMPLES);
+    CHECK(level(50 * FRAME_SAMPLES, 51 * FRAME_SAMPLES) > 0.8 * whole);
+}
+
+static void test_a_long_loss_fades_to_silence_within_60_ms(void)
+{
+    record_vowel(50, 60, false);
+    double whole = level(40 * FRAME_SAMPLES, 50 * FRAME_SAMPLES);
+    CHECK(level(50 * FRAME_SAMPLES, 50 * FRAME_SAMPLES + 80) > 0.9 * whole);
+    CHECK(level(52 * FRAME_SAMPLES, 53 * FRAME_SAMPLES) < 0.5 * whole);
+    CHECK(level(53 * FRAME_SAMPLES, 60 * FRAME_SAMPLES) < 20);
+}
+
+static void test_a_key_press_is_not_concealed(void)
+{
+    record_vowel(50, 60, true);
+    CHECK(level(50 * FRAME_SAMPLES, 60 * FRAME_SAMPLES) < 20);
+}
+
+static void test_a_speaker_who_pauses_is_silent_and_not_concealed(void)
+{
+    start();
+    record(false);
+    for (uint32_t index = 0; index < 100; index++, worker.now += FRAME_NS) {
+        uint8_t payload[FRAME_SAMPLES];
+        memset(payload, CLICK, sizeof payload);
+        if (index < 50 || index >= 55) /* the numbers go on without a gap: nothing was lost (RFC 3550 5.1) */
+            give(0, PCMA, (uint16_t)(index < 50 ? index : index - 5), index * FRAME_SAMPLES, payload, sizeof payload);
+        recording_tick(&worker);
+    }
+    end_recording();
+    CHECK(level(49 * FRAME_SAMPLES, 50 * FRAME_SAMPLES) > 20000 && level(50 * FRAME_SAMPLES, 55 * FRAME_SAMPLES) < 20);
+    finish();
+}
+
+int main(void)
+{
+    test_both_sides_stay_together_for_ten_minutes_with_100_ppm_between_them();
+    test_both_sides_stay_together_through_drift_jitter_and_loss();
+    test_what_arrives_is_recorded_bit_by_bit();
+    test_a_lost_packet_is_concealed_by_the_period_before_it();
+    test_a_long_loss_fades_to_silence_within_60_ms();
+    test_a_key_press_is_not_concealed();
+    test_a_speaker_who_pauses_is_silent_and_not_concealed();
+    puts("ok");
+    return 0;
+}

@@ -1,0 +1,166 @@
+/* The writer on a disk made by hand: short writes, interruptions, a full disk that gets room again, kills at any write. */
+#include <stdio.h>
+
+static long pwrite_to_disk(int fd, const void *data, unsigned long length, long offset);
+#define pwrite pwrite_to_disk
+#include "../../../media/native/writer.c"
+
+#define CHECK(condition)                                                      \
+    do {                                                                      \
+        if (!(condition)) {                                                   \
+            fprintf(stderr, "%s:%d: %s\n", __func__, __LINE__, #condition);   \
+            exit(1);                                                          \
+        }                                                                     \
+    } while (0)
+
+static uint8_t disk[1 << 20];
+static long disk_end, room = sizeof disk, most = sizeof disk;
+static uint32_t writes, interrupted_every;
+static bool playable_always = true;
+
+static uint32_t little(const uint8_t *p)
+{
+    return (uint32_t)p[3] << 24 | (uint32_t)p[2] << 16 | (uint32_t)p[1] << 8 | p[0];
+}
+
+/* A reader takes the file for a whole one if the header tells no more than there is. */
+static bool playable(void)
+{
+    return disk_end >= WAV_HEADER && !memcmp(disk, "RIFF", 4) && !memcmp(disk + 8, "WAVEfmt ", 8)
+           && !memcmp(disk + 50, "data", 4) && WAV_HEADER + (long)little(disk + 54) <= disk_end
+           && little(disk + 4) == little(disk + 54) + WAV_HEADER - 8;
+}
+
+static long pwrite_to_disk(int fd, const void *data, unsigned long length, long offset)
+{
+    CHECK(fd == 77);
+    if (interrupted_every && ++writes % interrupted_every == 0) {
+        errno = EINTR;
+        return -1;
+    }
+    if (length > (unsigned long)most)
+        length = (unsigned long)most;
+    if (offset >= room) {
+        errno = ENOSPC;
+        return -1;
+    }
+    if (offset + (long)length > room)
+        length = (unsigned long)(room - offset);
+    memcpy(disk + offset, data, length);
+    if (offset + (long)length > disk_end)
+        disk_end = offset + (long)length;
+    if (most == (long)sizeof disk) /* else a header may be half written */
+        playable_always &= playable();
+    return (long)length;
+}
+
+static struct writer writer;
+static struct written_file file;
+
+static void start(void)
+{
+    CHECK(ring_create(&writer.events, 16, sizeof(struct event)));
+    writer.event_fd = eventfd(0, EFD_NONBLOCK);
+    disk_end = 0;
+    room = most = sizeof disk;
+    interrupted_every = 0;
+    playable_always = true;
+    struct write_request open = {.type = WRITE_OPEN, .fd = 77};
+    file_open(&file, &open);
+}
+
+static void write_chunk(int64_t position, uint8_t code)
+{
+    static struct write_request request;
+    request.handle = 5;
+    request.position = position;
+    request.length = RECORD_CHUNK;
+    memset(request.audio, code, RECORD_CHUNK);
+    file_audio(&writer, &file, &request);
+}
+
+static struct event next_event(void)
+{
+    struct event *event = ring_peek(&writer.events), copy;
+    CHECK(event);
+    copy = *event;
+    ring_pop(&writer.events);
+    return copy;
+}
+
+static void finish(int64_t length)
+{
+    struct write_request request = {.type = WRITE_CLOSE, .handle = 5, .position = length};
+    file.fd = 77;
+    file_close(&writer, &file, &request);
+}
+
+static void end(void)
+{
+    ring_destroy(&writer.events);
+    close(writer.event_fd);
+}
+
+static void test_a_file_is_playable_after_every_single_write(void)
+{
+    start();
+    for (int chunk = 0; chunk < 20; chunk++)
+        write_chunk(chunk * RECORD_CHUNK, 0x55);
+    CHECK(playable_always && little(disk + 54) == 20 * RECORD_CHUNK);
+    end();
+}
+
+static void test_short_and_interrupted_writes_lose_nothing(void)
+{
+    start();
+    most = 1000;
+    interrupted_every = 3;
+    write_chunk(0, 1);
+    write_chunk(RECORD_CHUNK, 2);
+    CHECK(playable() && little(disk + 54) == 2 * RECORD_CHUNK && !ring_peek(&writer.events));
+    CHECK(disk[WAV_HEADER + RECORD_CHUNK - 1] == 1 && disk[WAV_HEADER + RECORD_CHUNK] == 2);
+    end();
+}
+
+static void test_a_full_disk_is_told_once_and_the_recording_goes_on_when_there_is_room(void)
+{
+    start();
+    write_chunk(0, 1);
+    room = WAV_HEADER + RECORD_CHUNK + 100;
+    for (int chunk = 1; chunk < 5; chunk++)
+        write_chunk(chunk * RECORD_CHUNK, 2);
+    CHECK(playable() && little(disk + 54) == RECORD_CHUNK); /* what was whole stays */
+    struct event event = next_event();
+    CHECK(event.type == EVENT_TRUNCATED && event.handle == 5 && event.error == ENOSPC);
+    CHECK(!ring_peek(&writer.events));
+    room = sizeof disk;
+    write_chunk(5 * RECORD_CHUNK, 3);
+    CHECK(playable() && little(disk + 54) == 6 * RECORD_CHUNK);
+    CHECK(disk[WAV_HEADER + 3 * RECORD_CHUNK] == ALAW_SILENCE && disk[WAV_HEADER + 5 * RECORD_CHUNK] == 3);
+    finish(6 * RECORD_CHUNK);
+    event = next_event();
+    CHECK(event.type == EVENT_RECORDED && event.recorded.truncated && event.recorded.samples == 6 * RECORD_CHUNK);
+    end();
+}
+
+static void test_a_resumed_file_keeps_what_it_holds(void)
+{
+    start();
+    write_chunk(0, 1);
+    struct write_request open = {.type = WRITE_OPEN, .fd = 77, .position = RECORD_CHUNK};
+    file_open(&file, &open);
+    write_chunk(RECORD_CHUNK / 2, 2); /* overlaps: only its second half is new */
+    CHECK(disk[WAV_HEADER + RECORD_CHUNK - 1] == 1 && disk[WAV_HEADER + RECORD_CHUNK] == 2);
+    CHECK(little(disk + 54) == RECORD_CHUNK * 3 / 2);
+    end();
+}
+
+int main(void)
+{
+    test_a_file_is_playable_after_every_single_write();
+    test_short_and_interrupted_writes_lose_nothing();
+    test_a_full_disk_is_told_once_and_the_recording_goes_on_when_there_is_room();
+    test_a_resumed_file_keeps_what_it_holds();
+    puts("ok");
+    return 0;
+}

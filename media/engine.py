@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
+import msgspec
+
 from media import _native, protocol
 from media.ports import PortPool, PortsExhausted
 from media.prompts import PromptCache, PromptError
@@ -347,4 +349,5 @@ class Engine:
         recording.session.deliver(event)
 
     def _totals(self, _: int, *counters: int) -> None:
-        self.on_totals(protocol.Totals(*counters, recordings_truncated=self._recordings_truncated))
+        totals = protocol.Totals(*counters)
+        self.on_totals(msgspec.structs.replace(totals, recordings_truncated=self._recordings_truncated))

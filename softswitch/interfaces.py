@@ -169,6 +169,7 @@ class Target:
     codec_order: str = "caller"  # whose order an offer follows: caller, trunk
     ptime_ms: int = 20  # asked of it
     max_ptime_ms: int = 0  # 0: nothing is said
+    redirect_hosts: tuple[str, ...] = ()  # names and networks that a 3xx may send the call to
 
 
 @dataclass(frozen=True, slots=True)

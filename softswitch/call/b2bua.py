@@ -22,8 +22,10 @@ from softswitch.call.dial import dial
 from softswitch.call.extension import collect_extension
 from softswitch.call.hangup import CallEnded, given_up, hangup_scope
 from softswitch.call.identity import called_text, calling_text
+from softswitch.call.inbound_leg import InboundLeg
 from softswitch.call.leak_guard import LeakGuard
-from softswitch.call.leg import InboundLeg, Leg, OutboundLeg
+from softswitch.call.leg import Leg
+from softswitch.call.outbound_leg import OutboundLeg
 from softswitch.call.services import CallServices
 from softswitch.errors import FAILURES, INTERNAL_FAULT, NORMAL, CallRejected, Failure, MediaError, StoreError
 from softswitch.interfaces import CallbackRecord, Mode, NeedExtension, Prompt, RecordingReport, Rejection, Route

@@ -19,7 +19,9 @@ import structlog
 from softswitch.call.cdr import CallRecord
 from softswitch.call.dtmf import info_body
 from softswitch.call.hangup import Ending, hangup_scope
-from softswitch.call.leg import InboundLeg, Leg, OutboundLeg
+from softswitch.call.inbound_leg import InboundLeg
+from softswitch.call.leg import Leg
+from softswitch.call.outbound_leg import OutboundLeg
 from softswitch.call.renegotiate import Renegotiations
 from softswitch.call.services import CallServices
 from softswitch.call.supervision import Supervision

@@ -25,8 +25,9 @@ from softswitch.call.early_media import SUPPORTED, may_be_heard
 from softswitch.call.hangup import CallEnded, hangup_scope, refusal
 from softswitch.call.hunt import Hunt
 from softswitch.call.identity import withholds
+from softswitch.call.inbound_leg import InboundLeg
 from softswitch.call.leak_guard import LeakGuard
-from softswitch.call.leg import InboundLeg, OutboundLeg
+from softswitch.call.outbound_leg import OutboundLeg
 from softswitch.call.passed_headers import common, passed
 from softswitch.call.presentation import present
 from softswitch.call.services import CallServices
@@ -39,6 +40,7 @@ from softswitch.sip.message import SipResponse
 NO_TARGET = FAILURES[7508]
 NO_ANSWER_IN_TIME = FAILURES[8101]
 NO_CONNECTION = FAILURES[8035]
+MAX_FORWARDS = 70  # RFC 3261 8.1.1.6
 RINGBACK = "ringback"  # the built-in one
 USELESS_ANSWER = FAILURES[7506]
 GONE_UNHEARD = Failure(7506, 480, 31, "the callee hung up before its answer was heard")
@@ -137,6 +139,7 @@ async def _ring(b: OutboundLeg, target: Target, hunt: Hunt, caller_hears: Caller
                 hunt.answered()
                 caller_hears.take_headers(b, target, response, record)
                 if response.status >= 300:
+                    hunt.redirect(response)
                     raise _Refused(*refusal(response.status))
                 if response.status >= 200:
                     break
@@ -152,7 +155,7 @@ async def _ring(b: OutboundLeg, target: Target, hunt: Hunt, caller_hears: Caller
         # Who has rung in vain would ring again by way of the next trunk.
         failure = NO_ANSWER_IN_TIME if alerting else NO_CONNECTION
         raise _Refused(failure, go_on=not alerting, dead=not patient) from None
-    if not (b.read_answer(response) or (not response.body and b.negotiated)):
+    if not (b.read_answer(response) if response.body else b.recall_answer(response)):
         raise _Refused(USELESS_ANSWER, go_on=True)
 
 
@@ -171,20 +174,26 @@ def _invite(
     hidden = services.foreign(source, hop.host)
     extra = passed(invite, common(services.trunk(record.trunk_in), target), [route.caller], hidden)
     assert isinstance(a.session.guard, LeakGuard)
-    a.session.guard.protect(services.foreign(hop.host, source))
+    a.session.guard.protect(services.foreign(hop.host, source) | services.foreign(target.host, source))
     offered = b.offer_sdp()
     session = services.user_agent.invite(
         hop,
         request_uri=seen.request_uri,
         from_=seen.from_,
         to=seen.to,
-        headers=[*seen.headers, SUPPORTED, *extra],
+        headers=[*seen.headers, SUPPORTED, ("Max-Forwards", str(_forwards(a))), *extra],
         body=offered,
         large_by_tcp=target.large_by_tcp,
         account=services.account_of(target.trunk),
         guard=LeakGuard([route.caller], hidden, services.metrics.leak),
     )
     b.start(session, offered)
+
+
+def _forwards(a: InboundLeg) -> int:
+    """RFC 7332: one less than the caller's, or a call that others send back to us would go round for ever."""
+    left = a.session.invite.max_forwards
+    return MAX_FORWARDS if left is None else max(min(left, MAX_FORWARDS + 1) - 1, 0)
 
 
 @dataclass(slots=True)

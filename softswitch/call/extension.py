@@ -18,7 +18,7 @@ import asyncio
 from dataclasses import replace
 
 from softswitch.call.cdr import CallRecord
-from softswitch.call.leg import InboundLeg
+from softswitch.call.inbound_leg import InboundLeg
 from softswitch.call.services import CallServices
 from softswitch.errors import FAILURES, CallRejected
 from softswitch.interfaces import NeedExtension, Playback, Rejection, Route

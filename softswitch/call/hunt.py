@@ -10,12 +10,14 @@ from collections.abc import Iterable
 
 import structlog
 
+from softswitch.call.redirection import redirected
 from softswitch.interfaces import Target
 from softswitch.sip.addresses import Hop
 from softswitch.sip.locating import Locating
 from softswitch.sip.message import SipResponse
 
 LONGEST_RETRY_AFTER_S = 86400
+MOST_REDIRECTIONS = 5  # of one call
 
 log = structlog.get_logger(__name__)
 
@@ -27,6 +29,8 @@ class Hunt:
         self._targets, self._hops, self._locating, self._call_id = deque(targets), deque[Hop](), locating, call_id
         self._target: Target | None = None
         self._hop: Hop | None = None
+        self._places = {(one.host, one.port, one.transport) for one in self._targets}  # nobody is tried twice
+        self._redirections = 0
 
     async def next(self) -> tuple[Target, Hop] | None:
         """The next attempt; None where all was tried. A target without an address is passed over."""
@@ -52,6 +56,20 @@ class Hunt:
         self._locating.failed(self._hop, why, retry_after_s(response))
         if self._hops:
             log.warning("next_address", call_id=self._call_id, trunk=self._target.trunk, after=self._hop.host, why=why)
+
+    def redirect(self, response: SipResponse) -> None:
+        """A 3xx: the places that the target may send us to come before the other targets (RFC 3261 8.1.3.4)."""
+        assert self._target is not None
+        there = [one for one in redirected(self._target, response) if self._is_new(one)]
+        if there and self._redirections < MOST_REDIRECTIONS:
+            self._redirections += 1
+            self._targets.extendleft(reversed(there))
+            log.info("redirected", call_id=self._call_id, trunk=self._target.trunk, hosts=[one.host for one in there])
+
+    def _is_new(self, target: Target) -> bool:
+        known = len(self._places)
+        self._places.add((target.host, target.port, target.transport))
+        return len(self._places) > known
 
     def next_target(self) -> None:
         """Another address of the same target would say the same."""

@@ -1,7 +1,7 @@
-"""The two legs of a call: one SIP dialog and one media endpoint each.
+"""What the two legs of a call share: one SIP dialog and one media endpoint, the offers between, the end.
 
-RFC 3261 (UAS and UAC core), RFC 3264 (through `sdp`). Opened by the story and by `dial.py`; a leg knows nothing of the
-other. What it sends is built here from an allow-list; nothing is ever copied from the other leg.
+RFC 3261 12 to 15, RFC 3264 (through `sdp`). `inbound_leg.py` is the caller's, `outbound_leg.py` a callee's; a leg knows
+nothing of the other. What it sends is built from an allow-list; nothing is ever copied from the other leg.
 """
 
 from __future__ import annotations
@@ -14,21 +14,10 @@ from dataclasses import dataclass
 import structlog
 
 from softswitch.call.dtmf import info_digit
-from softswitch.call.early_media import authorisation
-from softswitch.call.hangup import (
-    BAD_OFFER,
-    EXPIRED,
-    GONE,
-    LATE_ANSWER_USELESS,
-    NO_COMMON_CODEC,
-    Ending,
-    q850_cause,
-    reason_headers,
-)
+from softswitch.call.hangup import EXPIRED, GONE, LATE_ANSWER_USELESS, Ending, q850_cause, reason_headers
 from softswitch.errors import FAILURES, NORMAL, CallRejected, Failure, MediaError, SipParseError
 from softswitch.interfaces import EndpointStatistics, MediaDriver, MediaEndpoint, RtpRemote
 from softswitch.sdp.offer_answer import (
-    CODECS,
     USUAL_PACKETS,
     Negotiated,
     Offer,
@@ -264,8 +253,7 @@ class Leg(Ending):
             self.end(LATE_ANSWER_USELESS[self.name])
             return
         self.apply(negotiated)
-        # Who takes all that was offered is not the one who holds.
-        wish = "sendrecv" if negotiated.far_direction == MIRRORED[offer.direction] else negotiated.far_direction
+        wish = wish_of(negotiated, offer.direction)
         if wish != self.wish:
             self.wish = wish
             self.on_late_answer()
@@ -297,13 +285,17 @@ class Leg(Ending):
         if method in ("INVITE", "UPDATE"):
             self.renegotiate(request)
         elif method == "PRACK":
-            self.renegotiate_alone(request)  # one with a new offer (RFC 3262 5): any other the session answers
+            self.on_prack(request)
         elif method == "INFO":
             self._on_info(request)
         elif method == "REFER":
             request.respond(603)  # a transfer would hand one party's dialog to a third
         else:
             request.respond(405, headers=[("Allow", ", ".join(ALLOWED))])
+
+    def on_prack(self, request: InDialogRequest) -> None:
+        """One with a new offer (RFC 3262 5): any other the session answers."""
+        self.renegotiate_alone(request)
 
     def _on_info(self, request: InDialogRequest) -> None:
         digit = info_digit(request.message.content_type, request.message.body)
@@ -338,155 +330,9 @@ class Leg(Ending):
             self.endpoint.close()
 
 
-class InboundLeg(Leg):
-    """The caller's dialog: we are the UAS."""
-
-    name = "caller"
-
-    def __init__(
-        self, session: ServerSession, call_id: str, media: MediaDriver, codecs: Sequence[str] = CODECS
-    ) -> None:
-        super().__init__(call_id, media, codecs)
-        self._session: ServerSession = session
-        self._offer: Offer | None = None
-        self._late_answer: asyncio.Future[None] | None = None
-        self._early = b""
-        session.listener = self
-
-    @property
-    def session(self) -> ServerSession:
-        """The UAS session."""
-        return self._session
-
-    @property
-    def codec_wishes(self) -> tuple[str, ...]:
-        """Our codecs, those the caller offered first: what the callee should be offered, to spare a conversion."""
-        if self._offer is None:
-            return self.codecs
-        offered = self._offer.codecs
-        return tuple(sorted(self.codecs, key=lambda codec: codec not in offered))
-
-    def read_offer(self) -> None:
-        """Parse the INVITE's offer, if it has one; raises CallRejected (400, 488) before anybody is bothered."""
-        body = self._session.invite.body
-        if not body or self._offer is not None:
-            return
-        try:
-            self._offer = parse_offer(body)
-        except SipParseError as error:
-            raise CallRejected(BAD_OFFER) from error
-        if not set(self._offer.codecs) & set(self.codecs):
-            raise CallRejected(NO_COMMON_CODEC)
-
-    def trying(self) -> None:
-        """100."""
-        self._session.trying()
-
-    @property
-    def hears(self) -> bool:
-        """Is there a path on which the caller hears what we play?"""
-        return self.answered or bool(self._early)
-
-    def ringing(self) -> None:
-        """180, unless the caller already hears something else."""
-        if not self.hears:
-            self._session.progress(180)
-
-    async def early_media(self, direction: str = "sendonly") -> bool:
-        """183 with our answer, so that the caller hears what we play or relay; False where the caller made no offer."""
-        if self.hears:
-            return True
-        if self._offer is None:
-            return False
-        await self.open_media()
-        self._early = self._answer_offer(None)
-        self._session.progress(183, headers=authorisation(self._session.invite, direction), body=self._early)
-        return True
-
-    async def answer(self, codec: str | None = None) -> None:
-        """200 with our answer (or, to a late offer, with our offer; returns when its answer is here)."""
-        if self.answered:
-            return
-        await self.open_media()
-        self.answered, self.sip_status = True, 200
-        if self._offer is not None:
-            self._session.accept(body=self._sdp if self._early else self._answer_offer(codec))
-            return
-        offered = self.offer_sdp(codecs=sorted(self.codecs, key=lambda one: one != codec))
-        self._pending_offer = PendingOffer(self._session.invite.cseq.number, offered, "sendrecv")
-        self._late_answer = asyncio.get_running_loop().create_future()
-        self._session.accept(body=offered)
-        await self._late_answer
-
-    def _answer_offer(self, codec: str | None) -> bytes:
-        assert self._offer is not None
-        return self.answer_sdp(self._offer, codec=codec)
-
-    def on_acknowledged(self, request: SipRequest) -> None:
-        """As any leg's; ends the wait of `answer` for a late offer's answer."""
-        super().on_acknowledged(request)
-        if self._late_answer is not None and not self._late_answer.done() and self.negotiated is not None:
-            self._late_answer.set_result(None)
-
-    def on_cancelled(self, request: SipRequest) -> None:
-        """The caller gave up before the answer."""
-        self.sip_status = 487
-        self.cause = q850_cause(request) or NORMAL.cause
-        self.end(NORMAL)
-
-    def hang_up(self, failure: Failure = NORMAL, *, headers: Sequence[tuple[str, str]] = ()) -> None:
-        """As any leg's; a call not yet answered, or whose 200 waits for a PRACK, gets `failure.status`."""
-        if not self._hung_up and self.sip_status in (0, 200) and not self._session.confirmed:
-            self.sip_status, self.cause = failure.status, failure.cause
-        super().hang_up(failure, headers=headers)
-
-
-class OutboundLeg(Leg):
-    """A callee's dialog: we are the UAC. Responses queue up in `responses` until the answer."""
-
-    name = "callee"
-
-    def __init__(self, call_id: str, media: MediaDriver, codecs: Sequence[str] = CODECS) -> None:
-        super().__init__(call_id, media, codecs)
-        self.responses: asyncio.Queue[SipResponse] = asyncio.Queue()
-        self.offered = b""
-        self.answered_at = 0.0  # loop time of the 2xx
-
-    def start(self, session: ClientSession, offered: bytes) -> None:
-        """The INVITE with the offer `offered` is on its way."""
-        self._session, self.offered = session, offered
-        session.listener = self
-
-    @property
-    def session(self) -> ClientSession:
-        """The UAC session."""
-        assert isinstance(self._session, ClientSession)
-        return self._session
-
-    def read_answer(self, response: SipResponse) -> bool:
-        """Apply the answer in a provisional or final response; False where it has none or a useless one."""
-        negotiated = read_answer(self.offered, response.body)
-        if negotiated is None:
-            return False
-        self.apply(negotiated)
-        return True
-
-    def on_provisional(self, response: SipResponse) -> None:
-        """1xx."""
-        self.responses.put_nowait(response)
-
-    def on_answered(self, response: SipResponse) -> None:
-        """2xx: acknowledged at once, whatever becomes of the call."""
-        self.answered, self.sip_status = True, response.status
-        self.answered_at = asyncio.get_running_loop().time()
-        self.session.acknowledge()
-        self.responses.put_nowait(response)
-
-    def on_refused(self, response: SipResponse) -> None:
-        """300 and above."""
-        self.sip_status = response.status
-        self.cause = q850_cause(response) or 0
-        self.responses.put_nowait(response)
+def wish_of(negotiated: Negotiated, offered: str) -> str:
+    """What an answer to our offer of a direction wishes: who takes all that was offered is not the one who holds."""
+    return "sendrecv" if negotiated.far_direction == MIRRORED[offered] else negotiated.far_direction
 
 
 def _ignore_digit(digit: str, via: str) -> None:

@@ -17,6 +17,8 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
+_HOST = re.compile(r"[A-Za-z0-9_.:-]+")
+
 RECORD = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
 
@@ -37,6 +39,15 @@ def network(value: object) -> Network:
         return ipaddress.ip_network(value if isinstance(value, str) else "")
     except ValueError as error:
         raise ValueError(f"expected an address or CIDR such as 192.0.2.0/24 ({error})") from None
+
+
+def _place(value: str) -> str:
+    """A host name, an address or a network; raises ValueError for a network that is none."""
+    if "/" in value:
+        network(value)
+    elif not _HOST.fullmatch(value):
+        raise ValueError("expected a host name, an address or CIDR such as 192.0.2.0/24")
+    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +113,7 @@ MaybeHost = Annotated[str, AfterValidator(_matching(r"[A-Za-z0-9_.:-]*", 'an add
 PassedHeader = Annotated[str, AfterValidator(passed_header)]
 PacketTime = Annotated[int, Field(strict=True, ge=10, le=60, multiple_of=10)]
 MaxPacketTime = Annotated[int, Field(strict=True, ge=0, le=200, multiple_of=10)]
+Place = Annotated[str, AfterValidator(_place)]
 Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
 Count = Annotated[int, Field(strict=True, ge=0)]
 Length = Annotated[int, Field(strict=True, ge=1, le=18)]

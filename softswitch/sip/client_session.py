@@ -5,6 +5,7 @@ RFC 3261 9.1, 13.2 and 17.1.1, RFC 6026. Made by the core for `UserAgent.invite`
 
 from __future__ import annotations
 
+from softswitch.sip.acceptance import same_callee
 from softswitch.sip.addresses import Path
 from softswitch.sip.compose import cancellation, closed, header_lines
 from softswitch.sip.dialog import Dialog
@@ -72,6 +73,10 @@ class ClientSession(Session):
         self.core.finish()
 
     # For the core
+
+    def calls(self, uri: str) -> bool:
+        """Whether it is the user of `uri` that we call."""
+        return same_callee(uri, self._uri)
 
     def start(self, request_uri: str, from_: str, to: str, more: str, body: bytes) -> None:
         """Send the INVITE. `from_` and `to` are name-addrs without tag, `more` the header lines of the caller's."""

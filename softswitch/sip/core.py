@@ -15,17 +15,18 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from softswitch.errors import SipParseError
+from softswitch.sip.acceptance import not_allowed, server_key, stateless_tag, unacceptable
 from softswitch.sip.addresses import DEFAULT_PORTS, LARGEST_BY_UDP, Hop, Listener, LocalAddresses, Path
 from softswitch.sip.client_session import ClientSession
 from softswitch.sip.compose import Reply, header_lines
+from softswitch.sip.content import DESCRIBING, description
 from softswitch.sip.digest import Account
 from softswitch.sip.endpoint import Listening, PendingResponse
 from softswitch.sip.labels import KNOWN, folded, folded_status
 from softswitch.sip.message import REASONS, SipRequest, SipResponse, UnacceptableRequest, parse_message, validate
 from softswitch.sip.refusal import refusal
 from softswitch.sip.server_session import ServerSession
-from softswitch.sip.session import REFRESHING, Guard, Pairs, Session
-from softswitch.sip.session_timer import TIMER, is_too_small
+from softswitch.sip.session import Guard, Pairs, Session
 from softswitch.sip.timing import NEVER, Timed, Timing
 from softswitch.sip.transaction import (
     CLIENT,
@@ -40,7 +41,6 @@ from softswitch.sip.transaction import (
     ignore,
 )
 
-COOKIE = "z9hG4bK"  # branches without it come from RFC 2543
 ALLOWED = ("INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "INFO", "UPDATE", "PRACK")
 IN_DIALOG = frozenset({*ALLOWED, "REFER", "MESSAGE", "NOTIFY"})
 OUT_OF_DIALOG = frozenset({"INVITE", "OPTIONS"})
@@ -318,6 +318,8 @@ class SipCore:
             return
         if transaction.state in ANSWERED and response.status >= 200:
             self.retransmissions["in", folded(transaction.method), folded_status(response.status)] += 1
+        if response.body and transaction.method in DESCRIBING:
+            response.body = description(response) or b""
         transaction.receive_response(response, self.now)
 
     # Requests
@@ -336,6 +338,7 @@ class SipCore:
             session = None
         if request.method == "ACK":
             if session is not None:
+                request.body = description(request) or b""
                 session.receive_ack(request)
         elif request.method == "CANCEL":
             self._receive_cancel(request, transaction, path)
@@ -346,7 +349,7 @@ class SipCore:
 
     def _receive_cancel(self, request: SipRequest, invite: Transaction | None, path: Path) -> None:
         """CANCEL is answered by itself, whatever becomes of the INVITE (9.2)."""
-        own_key = (*_parts(server_key(request)), "CANCEL")
+        own_key = (*server_key(request)[:-1], "CANCEL")
         again = self.transactions.get(own_key)
         if again is not None:
             self.retransmissions["in", "CANCEL", 0] += 1
@@ -364,8 +367,8 @@ class SipCore:
 
     def _receive_inside(self, session: Session, request: SipRequest, key: object, path: Path) -> None:
         if request.method not in IN_DIALOG:
-            self._answer(request, path, *self._not_allowed(request.method))
-        elif (refused := self._unacceptable(request)) is not None:
+            self._answer(request, path, not_allowed(request.method), self.capability_lines)
+        elif (refused := unacceptable(request, self.extensions, self.timing)) is not None:
             self._answer(request, path, *refused)
         else:
             reply, back = self._reply(request, path)
@@ -387,10 +390,10 @@ class SipCore:
         elif request.to.tag:
             self._answer(request, path, 481)
         elif method not in OUT_OF_DIALOG:
-            self._answer(request, path, *self._not_allowed(method))
+            self._answer(request, path, not_allowed(method), self.capability_lines)
         elif request.uri.partition(":")[0].lower() not in ("sip", "tel"):  # sips: no promise that all hops are secure
             self._answer(request, path, 416)
-        elif (refused := self._unacceptable(request)) is not None:
+        elif (refused := unacceptable(request, self.extensions, self.timing)) is not None:
             self._answer(request, path, *refused)
         elif method == "OPTIONS":
             self._answer(
@@ -400,11 +403,11 @@ class SipCore:
             self._receive_invite(request, key, path)
 
     def _receive_invite(self, request: SipRequest, key: object, path: Path) -> None:
-        """A new call, unless it has come too far (16.3), came by two ways (8.2.2.2), or we are going."""
+        """A new call, unless it has come too far or is our own (16.3), came by two ways (8.2.2.2), or we are going."""
         shared = request.call_id, request.from_.tag, request.cseq.number
         if request.max_forwards == 0:
             self._answer(request, path, 483)
-        elif shared in self._merged:
+        elif shared in self._merged or self._has_come_back(request):
             self._answer(request, path, 482)
         elif self.draining:
             self._answer(request, path, 503, "Retry-After: 5\r\n")
@@ -417,6 +420,11 @@ class SipCore:
             self._merged.add(shared)
             self.sessions[session.local_tag] = session
             self._events.append(NewCall(session))
+
+    def _has_come_back(self, request: SipRequest) -> bool:
+        """Whether it is an INVITE of ours, to the same user still (16.3)."""
+        own = self.sessions.get(request.from_.tag or "")
+        return isinstance(own, ClientSession) and own.sip_call_id == request.call_id and own.calls(request.uri)
 
     def _open_server(self, machine: Machine, key: object, request: SipRequest, back: Path) -> Transaction:
         transaction = Transaction(machine, self, key, back, method=request.method, tell=ignore)
@@ -440,20 +448,8 @@ class SipCore:
 
     def _answer(self, request: SipRequest, path: Path, status: int, more: str = "") -> None:
         reply, back = self._reply(request, path)
-        tag = "" if "tag" in request.to.params else _stateless_tag(request)
+        tag = "" if "tag" in request.to.params else stateless_tag(request)
         self.send(reply.encode(status, tag=tag, more=self.response_lines + more), back, request.method, status)
-
-    def _not_allowed(self, method: str) -> tuple[int, str]:
-        return (405 if method in KNOWN else 501), self.capability_lines
-
-    def _unacceptable(self, request: SipRequest) -> tuple[int, str] | None:
-        """Refuses extensions that we lack (8.2.2.3) and a session interval below our smallest (RFC 4028 9)."""
-        lacking = [tag for tag in request.headers.all("Require") if tag.lower() not in self.extensions]
-        if lacking:
-            return 420, header_lines([("Unsupported", ", ".join(lacking))])
-        if request.method in REFRESHING and TIMER in self.extensions and is_too_small(request, self.timing):
-            return 422, f"Min-SE: {self.timing.min_se}\r\n"
-        return None
 
     def _refuse_malformed(
         self, message: SipRequest | SipResponse, error: SipParseError, path: Path, status: int = 400
@@ -467,29 +463,8 @@ class SipCore:
             status, more = 501, more + self.capability_lines
         words = str(error) if status == 400 else REASONS[status]
         transport, host, port, _ = path.hop
-        refused = refusal(message, status, words, (host, port), tag=_stateless_tag(message), more=more)
+        refused = refusal(message, status, words, (host, port), tag=stateless_tag(message), more=more)
         if refused is not None:
             data, port = refused
             back = Path(Hop(transport, host, port), path.listener, path.connection)
             self.send(data, back, message.method, status)
-
-
-def server_key(request: SipRequest) -> tuple[object, ...]:
-    """What makes a request one of a server transaction (17.2.3); ACK and CANCEL match their INVITE."""
-    via, method = request.via, request.method
-    if method in ("ACK", "CANCEL"):
-        method = "INVITE"
-    branch = via.branch
-    if len(branch) > len(COOKIE) and branch.startswith(COOKIE):  # the cookie alone identifies nothing (RFC 4475 3.2.1)
-        return branch, via.host, via.port, method
-    # RFC 2543: the To tag is left out, for the ACK carries ours and the INVITE none.
-    return request.uri, request.from_.tag, request.call_id, request.cseq.number, str(via), method
-
-
-def _parts(key: tuple[object, ...]) -> tuple[object, ...]:
-    return key[:-1]
-
-
-def _stateless_tag(request: SipRequest) -> str:
-    """The same tag for the same request, without remembering it (8.2.7)."""
-    return f"{hash((request.headers.get('Call-ID'), request.headers.get('Via'))) & 0xFFFFFFFFFF:x}"

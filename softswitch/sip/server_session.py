@@ -62,6 +62,15 @@ class ServerSession(Session):
         else:
             self._respond(status, more=more, body=body)
 
+    def sends_reliably(self, body: bytes = b"") -> bool:
+        """Whether a provisional response with this body would go out reliably (RFC 3262 3)."""
+        return self._provisionals.suits(body)
+
+    @property
+    def awaits_prack(self) -> bool:
+        """Whether a description in a provisional response is out, or about to be, and its PRACK not here."""
+        return self._provisionals.holds_answer
+
     def accept(self, *, headers: Pairs = (), body: bytes = b"") -> None:
         """200, repeated until the ACK comes; withheld by the guard, the caller gets 500 and the listener `on_dead`.
 
@@ -69,7 +78,7 @@ class ServerSession(Session):
         """
         if self._final:
             return
-        if self._provisionals.holds_answer:
+        if self.awaits_prack:
             self._answer_due = headers, body
             return
         self.core.begin()

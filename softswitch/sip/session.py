@@ -70,6 +70,9 @@ class Session:
         self.account: Account | None = None  # who we are to a peer that challenges us (22.1)
         self.credentials = ""  # header lines of our latest INVITE, which its ACK repeats
         self.timer = SessionTimer(core, self._refresh, self._expire)
+        self.awaits_answer = (
+            False  # UAS: the offer was ours, in a provisional response: its PRACK is told even if empty
+        )
         self.takes_update = False  # RFC 3311: the other side's Allow names UPDATE
 
     # For the call layer
@@ -182,7 +185,7 @@ class Session:
             self.answer(transaction, reply, 200, more=self.core.capability_lines)
         elif method == "PRACK" and not self.takes_prack(request):
             self.answer(transaction, reply, 481)
-        elif method == "PRACK" and not request.body:
+        elif method == "PRACK" and not (request.body or self.awaits_answer):
             self.answer(transaction, reply, 200)
             self.prack_answered()
         elif self.ended:

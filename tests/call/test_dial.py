@@ -9,7 +9,7 @@ import pytest
 
 from softswitch.call import b2bua
 from softswitch.call.admission import Limit
-from softswitch.call.leg import InboundLeg
+from softswitch.call.inbound_leg import InboundLeg
 from softswitch.interfaces import Decision, Route
 from softswitch.media_drivers.null import NullDriver
 from softswitch.sip.digest import Account, parse_credentials

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from softswitch.call.leg import OutboundLeg
+from softswitch.call.outbound_leg import OutboundLeg
 from softswitch.sip.message import SipResponse
 from tests.support.calls import FIRST, STRANGER, SWITCH, X_AXE, Lab, play, sdp
 

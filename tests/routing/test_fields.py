@@ -27,6 +27,8 @@ def test_anything_else_is_no_network_and_the_error_shows_the_form(value: object)
     ("kind", "good", "bad", "words"),
     [
         (fields.Name, "carrier-1.a_b", "carrier 1", "a name of letters, digits"),
+        (fields.Place, "sbc.example", "sbc example", "a host name, an address or CIDR"),
+        (fields.Place, "192.0.2.0/24", "192.0.2.1/24", "an address or CIDR"),
         (fields.Digits, "86", "+86", "digits in quotes"),
         (fields.MaybeDigits, "", "9x", "digits in quotes"),
         (fields.Prefix, "+", "86", "the first digits of E.164"),

@@ -58,6 +58,13 @@ def test_a_trunk_may_keep_long_requests_from_tcp() -> None:
     assert [target.large_by_tcp for target in targets] == [True, False]
 
 
+def test_a_trunk_may_name_the_places_that_it_redirects_to() -> None:
+    """RFC 3261 21.3: none by default."""
+    dialplan = trunks("", 'redirect_hosts = ["192.0.2.0/24", "sbc.example"]')
+    targets = select_targets(dialplan, dialplan.routes[0], A, X, random.Random(1))
+    assert [target.redirect_hosts for target in targets] == [(), ("192.0.2.0/24", "sbc.example")]
+
+
 def test_lower_priority_goes_first() -> None:
     assert order(trunks("priority = 3", "priority = 1", "priority = 2")) == ["t1", "t2", "t0"]
 

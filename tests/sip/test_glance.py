@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from softswitch.sip.core import server_key
+from softswitch.sip.acceptance import server_key
 from softswitch.sip.framing import BODY_LIMIT, HEADER_LIMIT
 from softswitch.sip.glance import (
     HEADER_COUNT_LIMIT,

@@ -299,7 +299,7 @@ MESSAGES = (
     Torture("novelsc", "3.3.3", 416, "answer 416", NOVELSC),
     Torture("unksm2", "3.3.4", 405, "a registrar's matter; no registrar lives here", UNKSM2),
     Torture("bext01", "3.3.5", 420, "answer 420 with Unsupported", BEXT01),
-    Torture("invut", "3.3.6", Treatment.CALL, "the parser must not fail; 415 comes from the call layer", INVUT),
+    Torture("invut", "3.3.6", 415, "the parser must not fail; 415 names what we take in Accept", INVUT),
     Torture("regaut01", "3.3.7", 405, "a registrar's matter; no registrar lives here", REGAUT01),
     Torture("multi01", "3.3.8", 400, "must not break; answer 400", MULTI01),
     Torture("mcl01", "3.3.9", 400, "over UDP, answer 400", MCL01),

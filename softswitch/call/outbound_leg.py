@@ -1,0 +1,76 @@
+"""A callee's leg: our INVITE, what comes back before the answer, the answer.
+
+RFC 3261 13.2 (UAC core), RFC 3264. Opened by `dial.py`, one for each address that is tried.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from softswitch.call.hangup import q850_cause
+from softswitch.call.leg import Leg
+from softswitch.interfaces import MediaDriver
+from softswitch.sdp.offer_answer import CODECS, Negotiated, read_answer
+from softswitch.sip.client_session import FORKS
+from softswitch.sip.message import SipResponse
+from softswitch.sip.user_agent import ClientSession
+
+
+class OutboundLeg(Leg):
+    """A callee's dialog: we are the UAC. Responses queue up in `responses` until the answer."""
+
+    name = "callee"
+
+    def __init__(self, call_id: str, media: MediaDriver, codecs: Sequence[str] = CODECS) -> None:
+        super().__init__(call_id, media, codecs)
+        self.responses: asyncio.Queue[SipResponse] = asyncio.Queue()
+        self.offered = b""
+        self.answered_at = 0.0  # loop time of the 2xx
+        self._answers: dict[str, Negotiated] = {}  # by tag: each fork answers for itself (RFC 3261 13.2.1)
+
+    def start(self, session: ClientSession, offered: bytes) -> None:
+        """The INVITE with the offer `offered` is on its way."""
+        self._session, self.offered = session, offered
+        session.listener = self
+
+    @property
+    def session(self) -> ClientSession:
+        """The UAC session."""
+        assert isinstance(self._session, ClientSession)
+        return self._session
+
+    def read_answer(self, response: SipResponse) -> bool:
+        """Apply the answer in a provisional or final response; False where it has none or a useless one."""
+        negotiated = read_answer(self.offered, response.body)
+        if negotiated is None:
+            return False
+        self.apply(negotiated)
+        if len(self._answers) < FORKS:
+            self._answers[response.to.tag or ""] = negotiated
+        return True
+
+    def recall_answer(self, response: SipResponse) -> bool:
+        """Apply the answer that the fork of a 2xx without any gave before; False where it gave none."""
+        negotiated = self._answers.get(response.to.tag or "")
+        if negotiated is None:
+            return False
+        self.apply(negotiated)
+        return True
+
+    def on_provisional(self, response: SipResponse) -> None:
+        """1xx."""
+        self.responses.put_nowait(response)
+
+    def on_answered(self, response: SipResponse) -> None:
+        """2xx: acknowledged at once, whatever becomes of the call."""
+        self.answered, self.sip_status = True, response.status
+        self.answered_at = asyncio.get_running_loop().time()
+        self.session.acknowledge()
+        self.responses.put_nowait(response)
+
+    def on_refused(self, response: SipResponse) -> None:
+        """300 and above."""
+        self.sip_status = response.status
+        self.cause = q850_cause(response) or 0
+        self.responses.put_nowait(response)

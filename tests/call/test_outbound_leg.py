@@ -1,0 +1,96 @@
+"""A callee's leg: what several forks say before one of them answers (RFC 3261 13.2), how far our INVITE may go."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from softswitch.sip.message import SipRequest
+from tests.support.calls import Lab, play, sdp
+
+
+async def two_early_dialogs(lab: Lab) -> SipRequest:
+    """Both forks of the callee's INVITE send early media, the second last."""
+    lab.dial()
+    invite = await lab.callee.receive_request("INVITE")
+    for tag, port in (("one", 41000), ("two", 42000)):
+        lab.callee.send(lab.callee.response(invite, 183, tag=tag, body=sdp("10.0.0.21", port)))
+    await asyncio.sleep(0.1)
+    return invite
+
+
+def port_of_the_callee(lab: Lab) -> int:
+    remote = lab.endpoints()[1].remote
+    assert remote is not None
+    return remote.port
+
+
+@pytest.mark.parametrize(("tag", "port"), [("one", 41000), ("two", 42000)])
+def test_a_200_without_an_answer_takes_that_of_its_own_fork(tag: str, port: int) -> None:
+    """RFC 3261 13.2.2.4: each early dialog has its own answer; the media goes where the one that answered wants it."""
+
+    async def story(lab: Lab) -> None:
+        invite = await two_early_dialogs(lab)
+        assert port_of_the_callee(lab) == 42000
+        lab.callee.tag = tag
+        await lab.pick_up(invite, body=b"")
+        assert port_of_the_callee(lab) == port
+        await lab.caller_answered()
+        await asyncio.sleep(2)
+        await lab.hang_up()
+
+    play(story)
+
+
+def test_a_200_without_an_answer_of_a_fork_that_never_gave_one_is_useless() -> None:
+    async def story(lab: Lab) -> None:
+        invite = await two_early_dialogs(lab)
+        lab.callee.tag = "three"
+        lab.callee.send(lab.callee.response(invite, 200))
+        await lab.callee.receive("ACK")
+        await lab.answer_bye(lab.callee)
+        invite = await lab.second.receive_request("INVITE")
+        lab.second.send(lab.second.response(invite, 486))
+        await lab.refused(486)
+
+    play(story)
+
+
+def test_forks_without_end_are_not_remembered() -> None:
+    async def story(lab: Lab) -> None:
+        lab.dial()
+        invite = await lab.callee.receive_request("INVITE")
+        for number in range(20):
+            lab.callee.send(lab.callee.response(invite, 183, tag=f"fork-{number}", body=sdp("10.0.0.21", 41000)))
+        await asyncio.sleep(0.1)
+        lab.callee.tag = "fork-19"
+        lab.callee.send(lab.callee.response(invite, 200))
+        await lab.callee.receive("ACK")
+        await lab.answer_bye(lab.callee)
+        lab.caller.send(lab.caller.cancel())
+        await lab.caller.receive(200, ignoring=(100, 183))
+        await lab.refused(487)
+        await lab.second.receive("INVITE")
+
+    play(story)
+
+
+@pytest.mark.parametrize(("came", "goes"), [("30", "29"), ("1", "0"), ("255", "70"), ("", "70")])
+def test_the_callees_invite_may_go_one_hop_less_far_than_the_callers(came: str, goes: str) -> None:
+    """RFC 7332 4: a call that others send back to us must come to its end."""
+
+    async def story(lab: Lab) -> None:
+        invite = lab.caller.invite(
+            f"sip:{lab.axb.x}@10.0.0.1", from_=f"<sip:{lab.axb.a}@10.0.0.9>", body=sdp("10.0.0.9")
+        )
+        invite.headers.remove("Max-Forwards")
+        if came:
+            invite.headers.add("Max-Forwards", came)
+        lab.caller.send(invite, to=("10.0.0.1", 5060))
+        forwarded = await lab.callee.receive_request("INVITE")
+        assert forwarded.headers.all("Max-Forwards") == [goes]
+        lab.callee.send(lab.callee.response(forwarded, 486))
+        await lab.refused(486)
+
+    play(story)

@@ -1,0 +1,66 @@
+"""Bodies: RFC 3261 8.2.3 and 20.11, RFC 2046 5.1, RFC 5621."""
+
+from __future__ import annotations
+
+import pytest
+
+from softswitch.errors import SipParseError
+from softswitch.sip.content import description
+from softswitch.sip.message import Headers, SipRequest
+
+SDP = b"v=0\r\n"
+ISUP = b"\x01\x10\x00"
+
+
+def described(body: bytes, **fields: str) -> bytes | None:
+    """By a request with these header fields, underscores standing for hyphens."""
+    pairs = [(name.replace("_", "-"), value) for name, value in fields.items()]
+    return description(SipRequest("INVITE", "sip:100@10.0.0.1", Headers(pairs), body))
+
+
+def several(
+    *parts: tuple[str, bytes], end: str = "--cut--", kind: str = 'multipart/mixed; boundary="cut"'
+) -> bytes | None:
+    """By a body of parts, each with the text of its header fields."""
+    written = [b"--cut\r\n" + head.encode() + b"\r\n\r\n" + body + b"\r\n" for head, body in parts]
+    return described(b"".join([b"before\r\n", *written, end.encode()]), Content_Type=kind)
+
+
+TYPED = "Content-Type: application/sdp"
+SIGNAL = "Content-Type: application/ISUP; version=itu-t92+\r\nContent-Disposition: signal"
+
+
+def test_a_description_is_taken_as_it_is_and_so_is_a_body_without_a_type() -> None:
+    assert described(SDP, Content_Type="Application/SDP; charset=utf-8") == SDP
+    assert described(SDP) == SDP
+    assert described(SDP, Content_Type="application/sdp", Content_Encoding="identity") == SDP
+    assert described(b"", Content_Type="text/plain") == b""
+
+
+def test_another_type_or_a_coding_must_be_understood_unless_it_says_that_it_is_optional() -> None:
+    """20.11: "If the handling parameter is missing, the value 'required' SHOULD be assumed." """
+    assert described(b"<pcmu/>", Content_Type="application/unknownformat") is None
+    assert described(b"<pcmu/>", Content_Type="text/xml", Content_Disposition="render; handling=optional") == b""
+    assert described(b"<pcmu/>", Content_Type="text/xml", Content_Disposition='render;handling="Required"') is None
+    assert described(b"<pcmu/>", Content_Type="text/xml", Content_Disposition="render;x=1") is None
+    assert described(b"\x1f\x8b", Content_Type="application/sdp", Content_Encoding="gzip") is None
+
+
+@pytest.mark.parametrize("kind", ["multipart/mixed; boundary=cut", 'multipart/alternative;boundary="cut"'])
+def test_of_several_parts_the_description_is_taken(kind: str) -> None:
+    assert several((TYPED, SDP), (SIGNAL, ISUP), kind=kind) == SDP
+    assert several((f"{SIGNAL}; handling=optional", ISUP), (TYPED, SDP), kind=kind) == SDP
+    assert several((TYPED, SDP), ("Content-Type: text/plain", b"hello"), end="") == SDP  # its end was forgotten
+
+
+def test_a_part_that_must_be_understood_is_not_passed_over() -> None:
+    assert several((TYPED, SDP), (f"{SIGNAL}; handling=required", ISUP)) is None
+    assert several((SIGNAL, ISUP)) is None
+    assert several((f"{SIGNAL}; handling=optional", ISUP)) == b""
+
+
+def test_parts_that_can_not_be_found_are_none() -> None:
+    assert described(SDP, Content_Type="multipart/mixed") is None
+    assert described(SDP, Content_Type="multipart/mixed; boundary=cut") is None
+    with pytest.raises(SipParseError):
+        described(SDP, Content_Type="multipart/mixed; bound ary=cut")

@@ -128,6 +128,8 @@ class _Run:
         keys: dict[str, str | int] = {"rtp_port": phone.port, "extension": EXTENSION}
         if name == "caller":
             keys["caller"] = place.number(call.caller)
+            keys["national"] = _national(place.number(call.caller))
+            keys["a"] = place.number("a")
         else:
             keys["callee"] = place.number(call.callee)
         return Sipp(

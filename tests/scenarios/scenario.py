@@ -60,6 +60,7 @@ class TrunkPart:
     connect_s: float = 5.0
     account: bool = False
     transport: Literal["udp", "tcp"] = "udp"
+    options: Mapping[str, Any] = field(default_factory=dict)  # further keys of the dialplan's [[trunk]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ class Seen:
     """`[[seen]]`: a message that one side received.
 
     `times` counts different messages, `at_least` and `at_most` count retransmissions too; `contains` is looked for in
-    `header`, else in the whole message.
+    `header`, else in the whole message; `lacks` must stand there in none of them.
     """
 
     __pydantic_config__ = STRICT
@@ -91,6 +92,7 @@ class Seen:
     cseq: str = ""
     header: str = ""
     contains: str = ""
+    lacks: str = ""
     times: int | None = None
     at_least: int = 1
     at_most: int | None = None
@@ -121,6 +123,7 @@ class Scenario:
     call: CallPart
     cdr: CdrPart
     trunk: TrunkPart = TrunkPart()
+    caller_trunk: Mapping[str, Any] = field(default_factory=dict)  # the caller's own [[trunk]], where it has keys
     media: MediaPart = MediaPart()
     seen: tuple[Seen, ...] = ()
 
@@ -145,6 +148,7 @@ def load(folder: Path) -> Scenario:
     tables["call"] = {"caller": call.pop("from"), "callee": call.pop("to"), **call}
     _gather(tables["binding"], BindingPart, "options")
     _gather(tables["cdr"], CdrPart, "fields")
+    _gather(tables.setdefault("trunk", {}), TrunkPart, "options")
     return _SCENARIO.validate_python({"name": folder.name, **tables})
 
 

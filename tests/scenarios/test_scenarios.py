@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import pytest
 
@@ -84,8 +85,20 @@ def _not_seen(seen: Seen, outcome: Outcome) -> str:
         return f"{seen.by} received {different} different {seen.message}, expected {seen.times}"
     if len(found) < seen.at_least or (seen.at_most is not None and len(found) > seen.at_most):
         return f"{seen.by} received {len(found)} {seen.message}, expected {seen.at_least} to {seen.at_most}"
+    lacking = _unwanted(seen, outcome, found)
+    if lacking:
+        return lacking
     if found and wanted not in (found[0].header(seen.header) if seen.header else found[0].text):
         return f"{seen.by}: no {wanted!r} in {seen.header or 'the message'} of\n{found[0].text}"
+    return ""
+
+
+def _unwanted(seen: Seen, outcome: Outcome, found: Sequence[TracedMessage]) -> str:
+    """What must not be there and is."""
+    unwanted = outcome.place.filled(seen.lacks)
+    for message in found if unwanted else ():
+        if unwanted in (message.header(seen.header) if seen.header else message.text):
+            return f"{seen.by}: {unwanted!r} in {seen.header or 'the message'} of\n{message.text}"
     return ""
 
 

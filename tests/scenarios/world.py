@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import random
 import socket
 import struct
@@ -57,13 +58,13 @@ class Place:
     @property
     def numbers(self) -> dict[str, str]:
         """Who has which number: a, b, c (neither of them), x; and the extension e."""
-        n = f"{self.index:02d}"
+        n = f"{self.index:03d}"
         fixed, short = self.scenario.binding.a_class == "fixed", self.scenario.binding.x_class == "700"
         return {
-            "a": f"+86106500{n}05" if fixed else f"+86138100{n}001",
-            "b": f"+86139200{n}002",
-            "c": f"+86137300{n}003",
-            "x": f"+86700100000{n}" if short else f"+86170400{n}004",
+            "a": f"+8610650{n}05" if fixed else f"+8613810{n}001",
+            "b": f"+8613920{n}002",
+            "c": f"+8613730{n}003",
+            "x": f"+8670010000{n}" if short else f"+8617040{n}004",
             "e": EXTENSION,
         }
 
@@ -145,18 +146,20 @@ def dialplan(places: Sequence[Place]) -> str:
         f'[[trunk]]\nname = "callers"\nhost = "127.{network}.0.1"\nsources = ["127.{network}.0.0/16", "::1/128"]\n'
     ]
     for place in places:
+        own = dict(place.scenario.caller_trunk)
         if place.scenario.call.digest:
-            blocks.append(
-                f'[[trunk]]\nname = "{place.scenario.name}-caller"\nhost = "{place.caller_ip}"\nauth = "digest"\n'
-                f'sources = ["{place.caller_ip}"]\nauth_username = "caller"\nauth_password = "secret"\n'
-                'auth_algorithms = ["MD5"]\n'  # all that SIPp 3.6 knows
-            )
+            own |= {"auth": "digest", "auth_username": "caller", "auth_password": "secret"}
+            own |= {"auth_algorithms": ["MD5"]}  # all that SIPp 3.6 knows
+        if own:
+            own |= {"name": f"{place.scenario.name}-caller", "host": place.caller_ip, "sources": [place.caller_ip]}
+            blocks.append(f"[[trunk]]\n{keys(own)}")
         for target, (host, port) in enumerate(place.at[1:]):
             part = place.scenario.trunk
             blocks.append(
                 f'[[trunk]]\nname = "{place.trunk(target)}"\nhost = "{host.strip("[]")}"\nport = {port}\n'
                 f'transport = "{part.transport}"\nring_s = {part.ring_s}\nconnect_s = {part.connect_s}\n'
                 + ('username = "us"\npassword = "secret"\n' if part.account else "")
+                + keys(part.options)
             )
         trunks = ", ".join(f'"{place.trunk(target)}"' for target in range(len(place.targets)))
         blocks.append(
@@ -164,6 +167,11 @@ def dialplan(places: Sequence[Place]) -> str:
             f"targets = [{trunks}]\n"
         )
     return "\n".join(blocks)
+
+
+def keys(table: Mapping[str, object]) -> str:
+    """The entries as lines of TOML, whose texts, numbers, truths and lists are written as those of JSON."""
+    return "".join(f"{key} = {json.dumps(value)}\n" for key, value in table.items())
 
 
 def write_prompts(directory: Path) -> None:

@@ -24,6 +24,7 @@
 #define MAX_LISTENERS 4
 #define MAX_PACKET 1500
 #define MAX_PTIME_MS 60
+#define MAX_FRAME (8 * MAX_PTIME_MS)
 #define MAX_PLAYBACKS 8192
 #define MAX_RECORDINGS 8192
 #define MIX_QUEUE 2048        /* samples of talk that wait for a mixed prompt's next frame: 256 ms */
@@ -146,7 +147,8 @@ struct line {
     uint16_t sequence;
     int16_t event_out;
     uint8_t payload_type;
-    uint16_t frame; /* samples a packet that the far end asks for */
+    uint16_t frame;    /* samples a packet that the far end asks for */
+    uint16_t duration; /* samples of the newest packet sent */
     bool open; /* configured and allowed to send */
     enum source source;
     /* How the peer's numbers become ours: of the present relaying, or of the last while a prompt is the source. */
@@ -157,6 +159,17 @@ struct line {
     int64_t sent_at;
     uint64_t packets, octets;
     uint64_t packets_before; /* under earlier SSRCs */
+};
+
+/* Samples on their way into packets of another length, in the far end's law. */
+struct packing {
+    uint32_t start; /* timestamp of the first */
+    uint16_t filled;
+    bool marker;
+    /* The last gap: packets that have not come, by their numbers and ours. */
+    uint16_t missing, missing_in, missing_out;
+    uint32_t come;
+    uint8_t samples[MAX_FRAME];
 };
 
 struct endpoint {
@@ -182,6 +195,7 @@ struct endpoint {
     int64_t remote_lost;
     double remote_jitter_ms, round_trip_ms;
     uint64_t cname, random;
+    struct packing packing;
 };
 
 /* Playbacks */
@@ -313,7 +327,18 @@ struct endpoint *endpoint_of(struct worker *worker, uint32_t handle);
 void line_relay(struct worker *worker, struct endpoint *to, const struct rtp *rtp, bool event);
 void line_rename(struct line *line, uint32_t ssrc);
 void line_skip(struct endpoint *to, const struct rtp *rtp);
-void line_frame(struct worker *worker, struct endpoint *to, const uint8_t *alaw, enum source source);
+/* 20 ms of a prompt; the timestamp that they have. */
+uint32_t line_frame(struct worker *worker, struct endpoint *to, const uint8_t *alaw, enum source source);
+void line_send(struct worker *worker, struct endpoint *to, uint8_t *packet, size_t length);
+
+/* packing.c: packets of another length than came. `table`: to the far end's law, NULL where it is that already */
+void packing_add(struct worker *worker, struct endpoint *to, uint32_t at, bool marker, const uint8_t *samples,
+                 size_t count, const uint8_t *table);
+void packing_relay(struct worker *worker, struct endpoint *to, const struct rtp *rtp, bool marker, const uint8_t *table);
+/* One that comes after its turn: as it is, where its number was kept. */
+void packing_late(struct worker *worker, struct endpoint *to, const struct rtp *rtp, const uint8_t *table);
+/* What waits goes out in a packet as short as it is. */
+void packing_flush(struct worker *worker, struct endpoint *to);
 
 /* rtcp.c */
 void receiver_update(struct receiver *receiver, const struct rtp *rtp, bool event, int64_t now);

@@ -4,7 +4,8 @@
 #include <string.h>
 
 #define BURST_NS (SECOND_NS / 2)  /* of packets at the highest rate, that may come at once */
-#define STORM_PACKETS 1000        /* from one sweep to the next: no more is read of what nobody wants */
+#define UNFILLED_NS (SECOND_NS / 10)
+#define STORM_PACKETS 500         /* from one sweep to the next: no more is read of what nobody wants */
 #define DIGIT_MEMORY 80000       /* samples within which an older event timestamp is a straggler */
 #define LONGEST_EVENT 0xFFFFu    /* RFC 4733 2.5.1.3: a longer press goes on in a new segment */
 
@@ -26,6 +27,7 @@ void endpoint_open(struct worker *worker, const struct command *command)
     endpoint->slot = command->handle & 0xFFFF;
     endpoint->peer = endpoint->playback = endpoint->recording = NONE;
     endpoint->event_in = endpoint->line.event_out = -1;
+    endpoint->line.frame = FRAME_SAMPLES;
     endpoint->line.ssrc = command->open.ssrc;
     endpoint->line.sequence = command->open.sequence;
     endpoint->line.timestamp = command->open.timestamp;
@@ -50,6 +52,7 @@ void endpoint_configure(struct worker *worker, struct endpoint *endpoint, const 
 {
     struct line *line = &endpoint->line;
     struct latch *latch = &endpoint->latch;
+    packing_flush(worker, endpoint);
     if (latch_announce(latch, &remote->address, remote->rtcp_port, remote->nat, remote->mux, worker->now)) {
         line->to = latch->from;
         endpoint->collided = false;
@@ -290,6 +293,8 @@ void endpoint_sweep(struct worker *worker, struct endpoint *endpoint)
         io_pause(worker->io, endpoint->slot, endpoint->paused = false);
     if (!endpoint->configured)
         return;
+    if (worker->now - endpoint->line.sent_at > UNFILLED_NS)
+        packing_flush(worker, endpoint); /* nothing more comes to fill it */
     endpoint_sweep_silence(worker, endpoint);
     if (worker->now < endpoint->report_at)
         return;

@@ -67,7 +67,7 @@ static inline void io_receive(struct io *io, struct worker *worker)
     io->kind->receive(io, worker);
 }
 
-/* Room for one packet of ours (at most 256 bytes). */
+/* Room for one packet of ours (at most 512 bytes). */
 static inline uint8_t *io_scratch(struct io *io)
 {
     return io->kind->scratch(io);

@@ -20,7 +20,7 @@
 #define CQ_ENTRIES 16384
 #define BUFFERS 2048
 #define BUFFER_SIZE 2048
-#define SCRATCH_SIZE 256
+#define SCRATCH_SIZE 512
 #define GROUP 0
 #define ARMED 1
 #define PAUSED 4

@@ -9,14 +9,15 @@
 #define FORGIVEN_TIMESTAMP 16000 /* samples between timestamp and clock */
 #define EARLY_PACKETS 1000
 
-/* Timestamp step behind the newest packet: the time passed in whole frames, at least one. */
+/* Timestamp step behind the newest packet: the time passed in whole frames, at least as long as that one lasts. */
 static uint32_t line_step(const struct line *line, int64_t now)
 {
-    int64_t frames = (now - line->sent_at + FRAME_NS / 2) / FRAME_NS;
-    return (uint32_t)(frames < 1 || !line->packets ? 1 : frames) * FRAME_SAMPLES;
+    int64_t samples = (now - line->sent_at + FRAME_NS / 2) / FRAME_NS * FRAME_SAMPLES;
+    int64_t least = line->duration ? line->duration : FRAME_SAMPLES;
+    return (uint32_t)(samples < least || !line->packets ? least : samples);
 }
 
-static void line_send(struct worker *worker, struct endpoint *to, uint8_t *packet, size_t length)
+void line_send(struct worker *worker, struct endpoint *to, uint8_t *packet, size_t length)
 {
     to->line.packets++;
     to->line.octets += length;
@@ -31,7 +32,8 @@ static void line_anchor(struct line *line, const struct rtp *rtp, int64_t now)
     line->sequence_offset = (uint16_t)(line->sequence + 1 - rtp->sequence);
     line->timestamp_offset = line->timestamp + line_step(line, now) - rtp->timestamp;
     line->in_ssrc = rtp->ssrc;
-    line->in_first = line->in_highest = rtp->sequence;
+    line->in_first = rtp->sequence;
+    line->in_highest = (uint16_t)(rtp->sequence - 1);
     line->in_timestamp = rtp->timestamp;
     line->in_at = now;
     line->relayed = 0;
@@ -60,17 +62,27 @@ static void line_advance(struct line *line, const struct rtp *rtp, bool event, i
     if ((int32_t)(timestamp - line->timestamp) > 0)
         line->timestamp = timestamp;
     if (!event) {
+        line->duration = (uint16_t)rtp->length;
         line->in_timestamp = rtp->timestamp;
         line->in_at = now;
     }
+}
+
+/* From the law of what came to the far end's; NULL where they are one. */
+static const uint8_t *line_table(const struct line *line, const struct rtp *rtp)
+{
+    if (rtp->payload_type == line->payload_type)
+        return NULL;
+    return rtp->payload_type == PCMA ? alaw_to_ulaw : ulaw_to_alaw;
 }
 
 static uint8_t line_payload_type(const struct line *line, const struct rtp *rtp, bool event)
 {
     if (event)
         return (uint8_t)line->event_out;
-    if (rtp->payload_type != line->payload_type)
-        g711_translate(rtp->payload, rtp->payload, rtp->length, rtp->payload_type == PCMA ? alaw_to_ulaw : ulaw_to_alaw);
+    const uint8_t *table = line_table(line, rtp);
+    if (table)
+        g711_translate(rtp->payload, rtp->payload, rtp->length, table);
     return line->payload_type;
 }
 
@@ -100,10 +112,21 @@ void line_relay(struct worker *worker, struct endpoint *to, const struct rtp *rt
     bool marker = rtp->marker;
     if (line->source != SOURCE_RELAY || line->in_ssrc != rtp->ssrc || line_jumped(line, rtp, event, worker->now)) {
         marker |= line->source != SOURCE_MIX;
+        packing_flush(worker, to);
+        to->packing.missing = 0;
         line_anchor(line, rtp, worker->now);
     } else if (line->relayed < EARLY_PACKETS && (int16_t)(rtp->sequence - line->in_first) < 0) {
-        return; /* from before the switch: its number is taken */
+        if (!event) /* from before the switch: its number is taken, but where it was kept */
+            packing_late(worker, to, rtp, line_table(line, rtp));
+        return;
     }
+    bool newest = (int16_t)(rtp->sequence - line->in_highest) > 0;
+    if (!event && newest && (rtp->length != line->frame || to->packing.filled)) {
+        packing_relay(worker, to, rtp, marker, line_table(line, rtp));
+        return;
+    }
+    if (event && to->packing.filled)
+        packing_flush(worker, to);
     line->relayed++;
     line_advance(line, rtp, event, worker->now);
     uint8_t *packet = rtp->payload - RTP_HEADER;
@@ -132,18 +155,34 @@ void line_skip(struct endpoint *to, const struct rtp *rtp)
     }
 }
 
-void line_frame(struct worker *worker, struct endpoint *to, const uint8_t *alaw, enum source source)
+static uint32_t line_pack_frame(struct worker *worker, struct endpoint *to, const uint8_t *alaw, bool switched, bool marker)
 {
     struct line *line = &to->line;
-    bool switched = line->source != source;
-    line->timestamp += switched ? line_step(line, worker->now) : FRAME_SAMPLES;
-    line->sequence++;
+    const struct packing *packing = &to->packing;
+    uint32_t step = switched ? line_step(line, worker->now) : line->duration;
+    uint32_t at = packing->filled ? packing->start + packing->filled : line->timestamp + step;
+    packing_add(worker, to, at, marker, alaw, FRAME_SAMPLES, line->payload_type == PCMA ? NULL : alaw_to_ulaw);
+    return at;
+}
+
+uint32_t line_frame(struct worker *worker, struct endpoint *to, const uint8_t *alaw, enum source source)
+{
+    struct line *line = &to->line;
+    bool switched = line->source != source, marker = switched && source == SOURCE_PROMPT;
+    if (switched)
+        packing_flush(worker, to);
     line->source = source;
+    if (line->frame != FRAME_SAMPLES)
+        return line_pack_frame(worker, to, alaw, switched, marker);
+    line->timestamp += switched ? line_step(line, worker->now) : FRAME_SAMPLES;
+    line->duration = FRAME_SAMPLES;
+    line->sequence++;
     uint8_t *packet = io_scratch(worker->io);
-    rtp_write(packet, switched && source == SOURCE_PROMPT, line->payload_type, line->sequence, line->timestamp, line->ssrc);
+    rtp_write(packet, marker, line->payload_type, line->sequence, line->timestamp, line->ssrc);
     if (line->payload_type == PCMA)
         __builtin_memcpy(packet + RTP_HEADER, alaw, FRAME_SAMPLES);
     else
         g711_translate(packet + RTP_HEADER, alaw, FRAME_SAMPLES, alaw_to_ulaw);
     line_send(worker, to, packet, FRAME_SAMPLES);
+    return line->timestamp;
 }

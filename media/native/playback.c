@@ -168,10 +168,10 @@ static void listener_send(struct worker *worker, struct playback *playback, stru
     }
     if (!endpoint->line.open)
         return;
-    line_frame(worker, endpoint, playback->mix ? mixed : frame, playback->mix ? SOURCE_MIX : SOURCE_PROMPT);
+    enum source source = playback->mix ? SOURCE_MIX : SOURCE_PROMPT;
+    listener->report.last_timestamp = line_frame(worker, endpoint, playback->mix ? mixed : frame, source);
     if (!listener->report.frames++)
-        listener->report.first_timestamp = endpoint->line.timestamp;
-    listener->report.last_timestamp = endpoint->line.timestamp;
+        listener->report.first_timestamp = listener->report.last_timestamp;
 }
 
 static void playback_step(struct worker *worker, struct playback *playback)

@@ -444,7 +444,8 @@ def _media_parts(config: Config) -> tuple[MediaProcess | None, ServerDriver | Nu
     """Our own media server and the way to it, or the way to a running one, or none at all."""
     media = config.media
     if media.driver == "null":
-        return None, NullDriver(address=media.bind)
+        first, last = media.port_range
+        return None, NullDriver(address=media.bind, first_port=first, pairs=(last - first + 1) // 2, journal=False)
     driver = ServerDriver(media.server or media.socket, advertised=media.advertised, nat=media.nat)
     if media.server:
         return None, driver

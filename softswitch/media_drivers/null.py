@@ -206,7 +206,8 @@ class NullRecording:
 class NullDriver:
     """Implements MediaDriver in the process. `durations` (seconds by file) spares tests the WAV files.
 
-    `commands` is everything it was told, `endpoints` what is open, `up` whether it answers.
+    `commands` is everything it was told (nothing where `journal` is off: a switch that runs for long must not), `up`
+    whether it answers.
     """
 
     def __init__(
@@ -216,10 +217,12 @@ class NullDriver:
         address: str = "127.0.0.1",
         first_port: int = 20000,
         pairs: int = 5000,
+        journal: bool = True,
     ) -> None:
         self.commands: list[Command] = []
-        self.endpoints: list[NullEndpoint] = []
         self.up = True
+        self._journal = journal
+        self._open: dict[int, NullEndpoint] = {}  # by port
         self._durations = dict(durations or {})
         self._address = address
         self._free_ports = collections.deque(range(first_port, first_port + 2 * pairs, 2))
@@ -230,6 +233,11 @@ class NullDriver:
         """The loop whose clock counts."""
         return asyncio.get_running_loop()
 
+    @property
+    def endpoints(self) -> list[NullEndpoint]:
+        """Those that are open, oldest first."""
+        return list(self._open.values())
+
     async def open_endpoint(self, call_id: str) -> NullEndpoint:
         """A made-up port pair; raises MediaError when dead or when all pairs are open."""
         if not self.up:
@@ -238,13 +246,13 @@ class NullDriver:
             raise MediaError("no free RTP port")
         port = self._free_ports.popleft()
         endpoint = NullEndpoint(self, call_id, self._address, port, self.loop.create_future())
-        self.endpoints.append(endpoint)
+        self._open[port] = endpoint
         self.note("open_endpoint", endpoint, call_id=call_id)
         return endpoint
 
     def forget(self, endpoint: NullEndpoint) -> None:
         """Its port is free again, to be taken when all others have been."""
-        self.endpoints.remove(endpoint)
+        del self._open[endpoint.port]
         self._free_ports.append(endpoint.port)
 
     def connect(self, a: MediaEndpoint, b: MediaEndpoint, *, digits: bool = True) -> None:
@@ -295,7 +303,7 @@ class NullDriver:
     def die(self) -> None:
         """The media server is gone: what plays, but for loops, ends incomplete; opening fails, until `revive`."""
         self.up = False
-        for endpoint in list(self.endpoints):
+        for endpoint in self.endpoints:
             if endpoint.playback and not endpoint.playback.loop:
                 endpoint.playback.leave(endpoint)
 
@@ -330,10 +338,11 @@ class NullDriver:
         call_id: str = "",
     ) -> None:
         """Append to `commands`."""
-        now = self.loop.time()
-        self.commands.append(
-            Command(verb, now, endpoints, files, loop, mix, digits, stereo, path, remote, call_id),
-        )
+        if self._journal:
+            now = self.loop.time()
+            self.commands.append(
+                Command(verb, now, endpoints, files, loop, mix, digits, stereo, path, remote, call_id),
+            )
 
     def _failed_playback(
         self, listeners: tuple[NullEndpoint, ...], files: tuple[str, ...], error: MediaError

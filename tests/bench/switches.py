@@ -23,6 +23,7 @@ DIALLED = "17000000001"
 CALLER = "13800000001"
 CALLEE = "13900000002"
 RTP_PORTS = "20000-27999"
+MADE_UP_PORTS = "10000-59999"  # those of no media at all cost nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +35,15 @@ class Subject:
     callee_port: int
     pid: int
     retransmissions: Callable[[], float] = float  # its own count, where it has one
+    metric: Callable[[str], float] = lambda name: 0.0  # one of its metrics, by name
 
     def signalling_s(self) -> float:
         """CPU seconds so far of the signalling process alone."""
         return cpu_seconds(self.pid)
+
+    def media_pids(self) -> list[int]:
+        """The media server beside it, if any."""
+        return children(self.pid)
 
     def total_s(self) -> float:
         """CPU seconds so far, media server included."""
@@ -46,7 +52,7 @@ class Subject:
     @property
     def has_media(self) -> bool:
         """Whether a media server runs beside it."""
-        return bool(children(self.pid))
+        return bool(self.media_pids())
 
 
 def lab_dialplan(callee_port: int) -> str:
@@ -63,7 +69,11 @@ def our_switch(folder: Path, *, media: bool) -> Iterator[Subject]:
     """This switch with one AXB binding, its media server beside it or no media at all."""
     callee_port = free_port()
     settings: dict[str, dict[str, object]] = {
-        "media": {"driver": "server" if media else "null", "ports": RTP_PORTS},
+        "media": {
+            "driver": "server" if media else "null",
+            "ports": RTP_PORTS if media else MADE_UP_PORTS,
+            "silence_s": 3600,
+        },
         "limits": {"max_calls": 20000, "max_lag_s": 0.05},
         "log": {"format": "json"},
     }
@@ -73,7 +83,7 @@ def our_switch(folder: Path, *, media: bool) -> Iterator[Subject]:
     name = "softswitch with media server" if media else "softswitch, null media"
     with switch:
         counted = lambda: switch.metric("softswitch_sip_retransmissions_total")  # noqa: E731 - two words long
-        yield Subject(name, switch.sip_port, callee_port, switch.pid, counted)
+        yield Subject(name, switch.sip_port, callee_port, switch.pid, counted, switch.metric)
 
 
 @contextmanager

@@ -50,7 +50,7 @@ def measure(plans: Sequence[tuple[int, bool]] = ((5000, False), (2000, True))) -
 def _run(calls: int, *, media: bool) -> Idle:
     with (
         tempfile.TemporaryDirectory(prefix="softswitch-bench-") as folder,
-        our_switch(Path(folder), media=media) as subject,
+        our_switch(Path(folder), media=media, max_lag_s=0) as subject,
     ):
         print(f"memory: {subject.name}, {calls} calls …", file=sys.stderr)
         return asyncio.run(_idle(subject, calls))

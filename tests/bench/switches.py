@@ -65,8 +65,8 @@ def lab_dialplan(callee_port: int) -> str:
 
 
 @contextmanager
-def our_switch(folder: Path, *, media: bool) -> Iterator[Subject]:
-    """This switch with one AXB binding, its media server beside it or no media at all."""
+def our_switch(folder: Path, *, media: bool, max_lag_s: float = 0.05) -> Iterator[Subject]:
+    """This switch with one AXB binding, its media server beside it or no media at all; `max_lag_s` 0: no guard."""
     callee_port = free_port()
     settings: dict[str, dict[str, object]] = {
         "media": {
@@ -74,7 +74,7 @@ def our_switch(folder: Path, *, media: bool) -> Iterator[Subject]:
             "ports": RTP_PORTS if media else MADE_UP_PORTS,
             "silence_s": 3600,
         },
-        "limits": {"max_calls": 20000, "max_lag_s": 0.05},
+        "limits": {"max_calls": 20000, "max_lag_s": max_lag_s},
         "log": {"format": "json"},
     }
     switch = SwitchProcess(folder, dialplan=lab_dialplan(callee_port), settings=settings)

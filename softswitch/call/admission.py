@@ -6,9 +6,9 @@ Call treatment, first row of "The life of an answered call". Called by the story
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
+from types import TracebackType
 
 from softswitch.errors import FAILURES, CallRejected, Failure
 
@@ -25,6 +25,33 @@ class Limit:
     failure: Failure = FAILURES[7109]
 
 
+class Counted:
+    """What one call counts under, for as long as the block lasts."""
+
+    __slots__ = ("_admission", "_keys")
+
+    def __init__(self, admission: Admission) -> None:
+        self._admission = admission
+        self._keys: tuple[Hashable, ...] = ()
+
+    def __enter__(self) -> Counted:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self._admission.release(self._keys)
+
+    def arrived(self, limits: Iterable[Limit]) -> None:
+        """As `admitted`, for a call that is new here: while draining none is taken, but those that are up go on."""
+        self._admission.check_open()
+        self.admitted(limits)
+
+    def admitted(self, limits: Iterable[Limit]) -> None:
+        """Count this call under every limit; raises CallRejected where one is full."""
+        self._keys += self._admission.take(limits)
+
+
 class Admission:
     """Counts calls against limits. `clock` is monotonic seconds, `retry_after_s` goes into the Retry-After header."""
 
@@ -39,28 +66,37 @@ class Admission:
         """Calls at once under `key`."""
         return self._active[key]
 
-    @contextmanager
-    def arrived(self, limits: Iterable[Limit]) -> Iterator[None]:
-        """As `admitted`, for a call that is new here: while draining none is taken, but those that are up go on."""
+    def counted(self) -> Counted:
+        """Counts one call under the limits that it comes to, until the block ends."""
+        return Counted(self)
+
+    def admitted(self, limits: Iterable[Limit]) -> Counted:
+        """Counts one call under `limits` until the block ends; raises CallRejected where one is full."""
+        counted = Counted(self)
+        counted.admitted(limits)
+        return counted
+
+    # For `Counted`
+
+    def check_open(self) -> None:
+        """Raises CallRejected while draining."""
         if self.draining:
             raise CallRejected(DRAINING, retry_after_s=self._retry_after_s)
-        with self.admitted(limits):
-            yield
 
-    @contextmanager
-    def admitted(self, limits: Iterable[Limit]) -> Iterator[None]:
-        """Count this call under every limit for as long as the block lasts; raises CallRejected where one is full."""
+    def take(self, limits: Iterable[Limit]) -> tuple[Hashable, ...]:
+        """Count one more call under each of `limits`, or under none and raise CallRejected; returns their keys."""
         limits = tuple(limits)
         self._check(limits)
         for limit in limits:
             self._active[limit.key] += 1
-        try:
-            yield
-        finally:
-            for limit in limits:
-                self._active[limit.key] -= 1
-                if not self._active[limit.key]:
-                    del self._active[limit.key]
+        return tuple([limit.key for limit in limits])
+
+    def release(self, keys: Iterable[Hashable]) -> None:
+        """One call fewer under each of `keys`."""
+        for key in keys:
+            self._active[key] -= 1
+            if not self._active[key]:
+                del self._active[key]
 
     def _check(self, limits: tuple[Limit, ...]) -> None:
         for limit in limits:

@@ -11,7 +11,7 @@ import asyncio
 import functools
 import secrets
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 
 import structlog
@@ -55,15 +55,15 @@ class B2bua:
         a = _callers_leg(session, call_id, rules, services)
         record = CallRecord(call_id, services.wall_clock, services.settings.host_name, trunk, a=a)
         record.note(caller=calling_text(session.invite, trusted=rules.trusted), callee=called_text(session.invite))
-        with services.registry.listed(record), ExitStack() as counted:  # until the last tone is over
+        with services.registry.listed(record), services.admission.counted() as counted:  # until the last tone is over
             async with accounted(a, record, services), hangup_scope(a):
-                counted.enter_context(services.admission.arrived(services.arrival_limits(trunk)))
+                counted.arrived(services.arrival_limits(trunk))
                 a.trying()
                 await self._begin(record)
                 route = await self._decide(a, record)
                 if isinstance(route, NeedExtension):
                     route = await collect_extension(a, route, record, services)
-                counted.enter_context(services.admission.admitted(services.route_limits(route)))
+                counted.admitted(services.route_limits(route))
                 await self._connect(a, route, record)
 
     async def _begin(self, record: CallRecord) -> None:

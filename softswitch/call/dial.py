@@ -16,10 +16,11 @@ answer end before the yield, the one that did after it. Called by the story.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
+from softswitch.call.admission import Counted
 from softswitch.call.cdr import CallRecord
 from softswitch.call.early_media import SUPPORTED, may_be_heard
 from softswitch.call.hangup import CallEnded, hangup_scope, refusal
@@ -91,15 +92,12 @@ async def dial(route: Route, a: InboundLeg, record: CallRecord, services: CallSe
     raise CallRejected(refused.failure, retry_after_s=refused.retry_after_s)
 
 
-@contextmanager
-def _trunk_taken(target: Target, services: CallServices) -> Iterator[None]:
+def _trunk_taken(target: Target, services: CallServices) -> Counted:
     """Count the call against its outgoing trunk's limits; a full trunk is passed over as one that refuses."""
-    with ExitStack() as taken:
-        try:
-            taken.enter_context(services.admission.admitted(services.limits_of(target.trunk)))
-        except CallRejected as full:
-            raise _Refused(full.failure, go_on=True, retry_after_s=full.retry_after_s) from full
-        yield
+    try:
+        return services.admission.admitted(services.limits_of(target.trunk))
+    except CallRejected as full:
+        raise _Refused(full.failure, go_on=True, retry_after_s=full.retry_after_s) from full
 
 
 @asynccontextmanager

@@ -5,7 +5,6 @@ RFC 3263 4.3 and RFC 3261 21.5.4 (503 with Retry-After). Called by `dial.py`, wh
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable
 
 import structlog
@@ -26,7 +25,7 @@ class Hunt:
     """The attempts of one call: (target, where to send it)."""
 
     def __init__(self, targets: Iterable[Target], locating: Locating, call_id: str = "") -> None:
-        self._targets, self._hops, self._locating, self._call_id = deque(targets), deque[Hop](), locating, call_id
+        self._targets, self._hops, self._locating, self._call_id = list(targets), list[Hop](), locating, call_id
         self._target: Target | None = None
         self._hop: Hop | None = None
         self._places = {(one.host, one.port, one.transport) for one in self._targets}  # nobody is tried twice
@@ -35,13 +34,13 @@ class Hunt:
     async def next(self) -> tuple[Target, Hop] | None:
         """The next attempt; None where all was tried. A target without an address is passed over."""
         while not self._hops and self._targets:
-            self._target = target = self._targets.popleft()
+            self._target = target = self._targets.pop(0)
             self._hops += await self._locating.locate(Hop(target.transport, target.host, target.port))
             if not self._hops:
                 log.warning("trunk_not_located", call_id=self._call_id, trunk=target.trunk, host=target.host)
         if self._target is None or not self._hops:
             return None
-        self._hop = self._hops.popleft()
+        self._hop = self._hops.pop(0)
         return self._target, self._hop
 
     def answered(self) -> None:

@@ -59,8 +59,7 @@ class Leg(Ending):
         self.endpoint: MediaEndpoint | None = None
         self.negotiated: Negotiated | None = None
         self.answered = False
-        self.sip_status = 0
-        self.cause = 0
+        self.sip_status = self.cause = 0
         self.on_digit: Callable[[str, str], None] = _ignore_digit  # (digit, "rtp" | "info")
         self.renegotiate: Callable[[InDialogRequest], None] = self.renegotiate_alone
         self.refresh: Callable[[], None] = self.refresh_alone
@@ -74,7 +73,7 @@ class Leg(Ending):
         self.wish = "sendrecv"  # the direction the far end last asked for, as it writes it
         self.on_late_answer: Callable[[], None] = _nothing
         self._pending_offer: PendingOffer | None = None
-        self._acknowledged = asyncio.Event()  # an ACK has come since `free_to_reinvite` looked
+        self._acknowledged: asyncio.Event | None = None  # made, and waited for, by `free_to_reinvite`
 
     @property
     def session(self) -> ServerSession | ClientSession:
@@ -224,7 +223,7 @@ class Leg(Ending):
     async def free_to_reinvite(self) -> None:
         """Return when every 2xx of ours has its ACK: before that no INVITE may be sent (RFC 3261 14.1)."""
         while self.session.unacknowledged:
-            self._acknowledged.clear()
+            self._acknowledged = asyncio.Event()
             await self._acknowledged.wait()
 
     # What the session tells (SessionListener)
@@ -243,7 +242,8 @@ class Leg(Ending):
 
     def on_acknowledged(self, request: SipRequest) -> None:
         """The ACK of a 2xx of ours; it brings the answer where that 2xx made the offer."""
-        self._acknowledged.set()
+        if self._acknowledged is not None:
+            self._acknowledged.set()
         offer = self._pending_offer
         if offer is None or offer.cseq != request.cseq.number:
             return

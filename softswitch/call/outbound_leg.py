@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Sequence
 
 from softswitch.call.hangup import q850_cause
+from softswitch.call.inbox import Inbox
 from softswitch.call.leg import Leg
 from softswitch.interfaces import MediaDriver
 from softswitch.sdp.offer_answer import CODECS, Negotiated, read_answer
@@ -24,7 +25,7 @@ class OutboundLeg(Leg):
 
     def __init__(self, call_id: str, media: MediaDriver, codecs: Sequence[str] = CODECS) -> None:
         super().__init__(call_id, media, codecs)
-        self.responses: asyncio.Queue[SipResponse] = asyncio.Queue()
+        self.responses: Inbox[SipResponse] = Inbox()
         self.offered = b""
         self.answered_at = 0.0  # loop time of the 2xx
         self._answers: dict[str, Negotiated] = {}  # by tag: each fork answers for itself (RFC 3261 13.2.1)
@@ -60,17 +61,17 @@ class OutboundLeg(Leg):
 
     def on_provisional(self, response: SipResponse) -> None:
         """1xx."""
-        self.responses.put_nowait(response)
+        self.responses.put(response)
 
     def on_answered(self, response: SipResponse) -> None:
         """2xx: acknowledged at once, whatever becomes of the call."""
         self.answered, self.sip_status = True, response.status
         self.answered_at = asyncio.get_running_loop().time()
         self.session.acknowledge()
-        self.responses.put_nowait(response)
+        self.responses.put(response)
 
     def on_refused(self, response: SipResponse) -> None:
         """300 and above."""
         self.sip_status = response.status
         self.cause = q850_cause(response) or 0
-        self.responses.put_nowait(response)
+        self.responses.put(response)

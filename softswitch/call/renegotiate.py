@@ -19,6 +19,7 @@ import asyncio
 import random
 from dataclasses import dataclass
 
+from softswitch.call.inbox import Inbox
 from softswitch.call.leg import Leg
 from softswitch.sdp.offer_answer import read_answer
 from softswitch.sip.message import SipResponse
@@ -42,7 +43,7 @@ class Renegotiations:
     """What the two legs of a talk ask for, carried through one after the other."""
 
     def __init__(self) -> None:
-        self._queue: asyncio.Queue[Renegotiation] = asyncio.Queue()
+        self._queue: Inbox[Renegotiation] = Inbox()
         self._pending: list[Renegotiation] = []  # the one under way and those in the queue
 
     def ask(self, leg: Leg, other: Leg, request: InDialogRequest) -> None:
@@ -62,7 +63,7 @@ class Renegotiations:
 
     def _put(self, change: Renegotiation) -> None:
         self._pending.append(change)
-        self._queue.put_nowait(change)
+        self._queue.put(change)
 
     async def run(self) -> None:
         """Carry them through until cancelled."""

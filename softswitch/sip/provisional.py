@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections import deque
 from collections.abc import Callable
 
 from softswitch.sip.dialog import Dialog
@@ -85,7 +84,7 @@ class ReliableProvisionals:
         self._core, self._transaction, self._send, self._missed = core, transaction, send, missed
         # RFC 3262 3: any number; one that nobody off the path can guess, as the token is.
         self._number = zlib.crc32(core.tokens().encode()) & 0x3FFFFFFF
-        self._queue: deque[tuple[int, str, bytes]] = deque()
+        self._queue: list[tuple[int, str, bytes]] = []
         self._described = False
         self._status, self._data = 0, b""  # of the one that waits for its PRACK; 0: none does
         self._interval = 0.0
@@ -109,7 +108,7 @@ class ReliableProvisionals:
     def go_on(self) -> None:
         """Send the next one, where there is one."""
         while self._queue and not self._status:
-            status, more, body = self._queue.popleft()
+            status, more, body = self._queue.pop(0)
             self._number += 1
             if self._send(status, f"Require: {RELIABLE}\r\nRSeq: {self._number}\r\n{more}", body):
                 self._wait(status, described=bool(body))

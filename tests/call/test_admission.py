@@ -95,10 +95,12 @@ def test_less_than_one_call_per_second_still_admits_the_first() -> None:
 
 def test_a_draining_switch_takes_no_new_call_but_lets_those_that_are_up_go_on() -> None:
     admission = Admission(Clock())
-    with admission.arrived([Limit("switch", calls=1)]):
+    with admission.counted() as first, admission.counted() as second:
+        first.arrived([Limit("switch", calls=1)])
         admission.draining = True
-        with pytest.raises(CallRejected) as refused, admission.arrived([]):
-            pytest.fail("admitted")
-        with admission.admitted([Limit("x", calls=1)]):
-            assert admission.active("x") == 1
+        with pytest.raises(CallRejected) as refused:
+            second.arrived([])
+        first.admitted([Limit("x", calls=1)])
+        assert (admission.active("switch"), admission.active("x")) == (1, 1)
+    assert (admission.active("switch"), admission.active("x")) == (0, 0)
     assert (refused.value.failure.status, refused.value.retry_after_s) == (503, 5)

@@ -22,7 +22,7 @@ from softswitch.call.hangup import Ending, hangup_scope
 from softswitch.call.inbound_leg import InboundLeg
 from softswitch.call.leg import Leg
 from softswitch.call.outbound_leg import OutboundLeg
-from softswitch.call.renegotiate import Renegotiations
+from softswitch.call.renegotiate import Partner, Renegotiations
 from softswitch.call.services import CallServices
 from softswitch.call.supervision import Supervision
 from softswitch.errors import FAILURES, CallRejected
@@ -72,9 +72,7 @@ def _renegotiations(a: InboundLeg, b: OutboundLeg) -> Renegotiations:
     renegotiations = Renegotiations()
     for leg, other in ((a, b), (b, a)):
         leg.on_digit = functools.partial(_pass_digit, other)
-        leg.on_late_answer = functools.partial(renegotiations.tell, leg, other)
-        leg.renegotiate = functools.partial(renegotiations.ask, leg, other)
-        leg.refresh = functools.partial(renegotiations.tell, other, leg)  # what it was told last, once more
+        leg.partner = Partner(renegotiations, leg, other)
         leg.believe_any_digits()
         if leg.wish != "sendrecv":
             renegotiations.tell(leg, other)

@@ -58,7 +58,7 @@ class _Refused(Exception):
 @asynccontextmanager
 async def dial(route: Route, a: InboundLeg, record: CallRecord, services: CallServices) -> AsyncIterator[OutboundLeg]:
     """The leg that answered; raises CallRejected when the hunt is over without one."""
-    refused = _Refused(NO_CONNECTION if route.targets else NO_TARGET, go_on=True)
+    failure, retry_after_s = NO_CONNECTION if route.targets else NO_TARGET, None
     hunt = Hunt(route.targets, services.locating, record.call_id)
     with CallerHears(a, route, services) as caller_hears:
         caller_hears.connecting()
@@ -79,7 +79,8 @@ async def dial(route: Route, a: InboundLeg, record: CallRecord, services: CallSe
                     yield b
                     return
             except _Refused as no:
-                refused, end = no, no.failure
+                failure = end = no.failure
+                retry_after_s = no.retry_after_s
                 if not no.go_on:
                     break
                 if not no.dead:
@@ -89,7 +90,7 @@ async def dial(route: Route, a: InboundLeg, record: CallRecord, services: CallSe
                 raise
             finally:
                 b.hang_up(_reason_for_callee(a, end))
-    raise CallRejected(refused.failure, retry_after_s=refused.retry_after_s)
+    raise CallRejected(failure, retry_after_s=retry_after_s)
 
 
 def _trunk_taken(target: Target, services: CallServices) -> Counted:

@@ -62,7 +62,7 @@ class Hunt:
         there = [one for one in redirected(self._target, response) if self._is_new(one)]
         if there and self._redirections < MOST_REDIRECTIONS:
             self._redirections += 1
-            self._targets.extendleft(reversed(there))
+            self._targets[:0] = there
             log.info("redirected", call_id=self._call_id, trunk=self._target.trunk, hosts=[one.host for one in there])
 
     def _is_new(self, target: Target) -> bool:

@@ -10,6 +10,7 @@ import asyncio
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -30,6 +31,9 @@ from softswitch.sip.core import ALLOWED
 from softswitch.sip.message import SipRequest, SipResponse
 from softswitch.sip.session import InDialogRequest
 from softswitch.sip.user_agent import ClientSession, ServerSession
+
+if TYPE_CHECKING:
+    from softswitch.call.renegotiate import Partner
 
 MIRRORED = {"sendrecv": "sendrecv", "sendonly": "recvonly", "recvonly": "sendonly", "inactive": "inactive"}
 RETRY_AFTER_S = 5  # media ports come free as calls end
@@ -61,17 +65,14 @@ class Leg(Ending):
         self.answered = False
         self.sip_status = self.cause = 0
         self.on_digit: Callable[[str, str], None] = _ignore_digit  # (digit, "rtp" | "info")
-        self.renegotiate: Callable[[InDialogRequest], None] = self.renegotiate_alone
-        self.refresh: Callable[[], None] = self.refresh_alone
+        self.partner: Partner | None = None  # the other leg, while they talk
         self._digits_by = ""
         self._media = media
         self._sdp_id = secrets.randbits(31)
-        self._sdp_version = 0
-        self._sdp = b""
+        self._sdp_version, self._sdp = 0, b""
         self._session: ServerSession | ClientSession | None = None
         self._hung_up = False
         self.wish = "sendrecv"  # the direction the far end last asked for, as it writes it
-        self.on_late_answer: Callable[[], None] = _nothing
         self._pending_offer: PendingOffer | None = None
         self._acknowledged: asyncio.Event | None = None  # made, and waited for, by `free_to_reinvite`
 
@@ -256,7 +257,8 @@ class Leg(Ending):
         wish = wish_of(negotiated, offer.direction)
         if wish != self.wish:
             self.wish = wish
-            self.on_late_answer()
+            if self.partner is not None:
+                self.partner.tell()
 
     def on_unacknowledged(self) -> None:
         """64*T1 without an ACK: the far end is gone (RFC 3261 13.3.1.4)."""
@@ -273,7 +275,7 @@ class Leg(Ending):
 
     def on_refresh_due(self) -> None:
         """RFC 4028: a sign of life is due, and the far end takes no UPDATE."""
-        self.refresh()
+        (self.refresh_alone if self.partner is None else self.partner.refresh)()
 
     def on_expired(self) -> None:
         """RFC 4028: the far end gave no sign of life."""
@@ -282,8 +284,10 @@ class Leg(Ending):
     def on_request(self, request: InDialogRequest) -> None:
         """Any other request inside the dialog."""
         method = request.message.method
-        if method in ("INVITE", "UPDATE"):
-            self.renegotiate(request)
+        if method in ("INVITE", "UPDATE") and self.partner is not None:
+            self.partner.ask(request)
+        elif method in ("INVITE", "UPDATE"):
+            self.renegotiate_alone(request)
         elif method == "PRACK":
             self.on_prack(request)
         elif method == "INFO":
@@ -328,6 +332,8 @@ class Leg(Ending):
             self._session.hang_up(status=status, headers=[*reason_headers(failure), *headers])
         if self.endpoint is not None:
             self.endpoint.close()
+            self.endpoint.on_digit = None
+        self.partner, self.on_digit = None, _ignore_digit  # leaves no cycle to the collector
 
 
 def wish_of(negotiated: Negotiated, offered: str) -> str:
@@ -337,7 +343,3 @@ def wish_of(negotiated: Negotiated, offered: str) -> str:
 
 def _ignore_digit(digit: str, via: str) -> None:
     """Nobody is waiting for digits."""
-
-
-def _nothing() -> None:
-    """Nobody is waiting for a late answer."""

@@ -39,6 +39,27 @@ class Renegotiation:
     request: InDialogRequest | None
 
 
+class Partner:
+    """The leg that `leg` talks to, as far as `leg` must know it: where its wishes go."""
+
+    __slots__ = ("_leg", "_other", "_renegotiations")
+
+    def __init__(self, renegotiations: Renegotiations, leg: Leg, other: Leg) -> None:
+        self._renegotiations, self._leg, self._other = renegotiations, leg, other
+
+    def ask(self, request: InDialogRequest) -> None:
+        """`leg` got a re-INVITE or UPDATE."""
+        self._renegotiations.ask(self._leg, self._other, request)
+
+    def tell(self) -> None:
+        """`leg` has answered an offer of ours with another direction than before."""
+        self._renegotiations.tell(self._leg, self._other)
+
+    def refresh(self) -> None:
+        """`leg` is due a sign of life: what it was told last, once more."""
+        self._renegotiations.tell(self._other, self._leg)
+
+
 class Renegotiations:
     """What the two legs of a talk ask for, carried through one after the other."""
 

@@ -29,6 +29,25 @@ class ClientSession(Session):
     after 300-699, a BYE   nothing
     """
 
+    __slots__ = (
+        "_ack",
+        "_body",
+        "_cancelled",
+        "_cseq",
+        "_early",
+        "_final",
+        "_forks",
+        "_from",
+        "_goodbye",
+        "_invite",
+        "_more",
+        "_rings",
+        "_to",
+        "_uri",
+        "armed",
+        "deadline",
+    )
+
     def __init__(self, core: Endpoint, path: Path, local_tag: str, sip_call_id: str, guard: Guard | None) -> None:
         super().__init__(core, path, local_tag, sip_call_id, guard)
         self.deadline = self.armed = NEVER  # after CANCEL: when to give up waiting for the final response
@@ -58,12 +77,10 @@ class ClientSession(Session):
 
         `status` and `reason` are for the other kind of session.
         """
-        if self.hung_up or self.ended:
-            self.hung_up = True
+        if self.leave():
             return
         self.core.begin()
         self._goodbye = header_lines(headers)
-        self.hung_up = True
         if self._final:
             self._end_answered()
         else:

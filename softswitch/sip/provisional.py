@@ -122,16 +122,18 @@ class ReliableProvisionals:
         return True
 
     def stop(self) -> None:
-        """The final response is out: nothing more is sent or repeated."""
+        """The final response is out: nothing more is sent or repeated, and nobody is told."""
         self._queue.clear()
         self.deadline, self._described = NEVER, False
+        self._send, self._missed = _unsent, _untold
 
     def wake(self, now: float) -> None:
         """Repeat it, each time after twice the time, or give up after 64*T1."""
         if now >= self._end:
+            missed = self._missed
             self._rest()
             self.stop()
-            self._missed()
+            missed()
             return
         self._transaction.respond(self._status, self._data, now)
         self._interval *= 2
@@ -148,3 +150,11 @@ class ReliableProvisionals:
     def _rest(self) -> None:
         self._status, self._described = 0, False
         self.deadline = NEVER
+
+
+def _unsent(status: int, more: str, body: bytes) -> bool:
+    return False
+
+
+def _untold() -> None:
+    pass

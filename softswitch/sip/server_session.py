@@ -24,6 +24,18 @@ class ServerSession(Session):
     300-699, CANCEL, BYE    nothing
     """
 
+    __slots__ = (
+        "_answer_due",
+        "_final",
+        "_goodbye",
+        "_provisionals",
+        "_reply",
+        "_transaction",
+        "invite",
+        "passed",
+        "source",
+    )
+
     def __init__(
         self, core: Endpoint, invite: SipRequest, path: Path, *, transaction: Transaction, reply: Reply, local_tag: str
     ) -> None:
@@ -92,12 +104,10 @@ class ServerSession(Session):
 
     def hang_up(self, *, status: int = 480, reason: str | None = None, headers: Pairs = ()) -> None:
         """End the call from whatever state it is in; `headers` go on the response or the BYE. Idempotent."""
-        if self.hung_up or self.ended:
-            self.hung_up = True
+        if self.leave():
             return
         self.core.begin()
         more = header_lines(headers)
-        self.hung_up = True
         if not self._final:
             self._respond(status, reason, more=more)
         elif self._repeaters:

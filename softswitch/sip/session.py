@@ -51,6 +51,29 @@ class LeakRefused(SoftswitchError):
 class Session:
     """One INVITE usage of a dialog. Public methods act at once: their bytes are on the wire when they return."""
 
+    __slots__ = (
+        "_bye_sent",
+        "_late_offer",
+        "_listener",
+        "_outgoing",
+        "_path",
+        "_repeaters",
+        "_unanswered",
+        "_undelivered",
+        "account",
+        "awaits_answer",
+        "core",
+        "credentials",
+        "dialog",
+        "ended",
+        "guard",
+        "hung_up",
+        "local_tag",
+        "sip_call_id",
+        "takes_update",
+        "timer",
+    )
+
     def __init__(self, core: Endpoint, path: Path, local_tag: str, sip_call_id: str, guard: Guard | None) -> None:
         self.core = core
         self.sip_call_id = sip_call_id
@@ -158,8 +181,14 @@ class Session:
         return bool(self._repeaters)
 
     def hang_up(self, *, status: int = 480, reason: str | None = None, headers: Pairs = ()) -> None:
-        """End the call from whatever state it is in: see the two kinds of session."""
+        """End the call from whatever state it is in: see the two kinds of session. The listener hears no more."""
         raise NotImplementedError
+
+    def leave(self) -> bool:
+        """The call layer has lost interest: nothing is told any more. Returns whether the call was over already."""
+        over = self.hung_up or self.ended
+        self.hung_up, self._listener = True, None
+        return over
 
     # For the core: what arrives
 
@@ -406,7 +435,7 @@ class Session:
     def _settle(self) -> None:
         """The call is over: what waits gets its answer (15.1.2)."""
         self.ended = True
-        self.timer.stop()
+        self.timer.close()
         for repeater in self._repeaters:
             repeater.stop()
         self._repeaters.clear()

@@ -130,6 +130,11 @@ class SessionTimer:
         self._ours = None
         self.deadline = self._ends_at = self._refresh_at = NEVER
 
+    def close(self) -> None:
+        """The call is over: let go of whom to tell."""
+        self.stop()
+        self._due = self._expired = _nobody
+
     def wake(self, now: float) -> None:
         """Time to refresh, to try again, or to give up."""
         if now >= self._ends_at:
@@ -150,3 +155,7 @@ class SessionTimer:
         self._refresh_at = core.now + seconds / 2 if ours else NEVER
         self.deadline = min(self._refresh_at, self._ends_at)
         core.arm(self)
+
+
+def _nobody() -> None:
+    """Nobody is to be told any more."""

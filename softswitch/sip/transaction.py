@@ -213,8 +213,7 @@ class Transaction:
         """End at once and in silence: the user has no use for it any more."""
         if self.state is not State.TERMINATED:
             self.state = State.TERMINATED
-            self.resend_at = self.expires_at = self.deadline = NEVER
-            self._core.forget(self)
+            self._let_go()
 
     def step(self, what: Input, message: SipResponse | SipRequest | None, now: float) -> None:
         """Follow the edge for `what`; an input without an edge is absorbed."""
@@ -224,8 +223,7 @@ class Transaction:
         self.state, action = edge
         action(self, message, now)
         if self.state is State.TERMINATED:
-            self.resend_at = self.expires_at = self.deadline = NEVER
-            self._core.forget(self)
+            self._let_go()
         elif self.expires_at <= now:
             self.wake(now)  # a timer of zero seconds (D, I, J and K over a reliable transport)
         else:
@@ -332,6 +330,13 @@ class Transaction:
 
     def end(self, message: object, now: float) -> None:
         """Nothing more to do."""
+
+    def _let_go(self) -> None:
+        """It is over: sessions know it as long as their call lasts, so it keeps neither bytes nor users."""
+        self.resend_at = self.expires_at = self.deadline = NEVER
+        self.data, self._ack, self.fallback = b"", None, None
+        self.tell, self.guarded = ignore, None
+        self._core.forget(self)
 
     def _expire(self, timer: Input, at: float) -> None:
         self.expiry, self.expires_at = timer, at

@@ -10,60 +10,50 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import gc
 import random
 import secrets
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 import msgspec
 import structlog
 import uvicorn
 import uvloop
 
+from softswitch import parts
 from softswitch.api.operations import operations_app
 from softswitch.api.tracing import trace_router
 from softswitch.call.admission import Admission, Limit
 from softswitch.call.b2bua import B2bua
 from softswitch.call.cdr import CdrWriter
 from softswitch.call.registry import CallRegistry
-from softswitch.call.services import CallServices, CallSettings
+from softswitch.call.services import CallServices
 from softswitch.cdr_sinks.jsonl import JsonLines
-from softswitch.config import Config, SipSettings, split_address
+from softswitch.config import Config, split_address
 from softswitch.errors import ConfigError
 from softswitch.interconnect.proof import Proof
 from softswitch.interconnect.upkeep import Upkeep, account_of
 from softswitch.interfaces import CdrSink, Prompt
 from softswitch.logs import configure_logging
-from softswitch.media_drivers.null import NullDriver
 from softswitch.media_drivers.server import ServerDriver
-from softswitch.media_drivers.supervisor import MediaProcess
 from softswitch.metrics import Metrics
 from softswitch.prompts import load_catalogue
 from softswitch.retention import sweep
 from softswitch.routing.dialplan import Dialplan, load_dialplans
 from softswitch.routing.resolve import Resolver
 from softswitch.routing.trunk import NO_TRUNK, Trunk
-from softswitch.sip.addresses import Hop, Listener, LocalAddresses, bracketed
+from softswitch.sip.addresses import Hop, Listener, bracketed
 from softswitch.sip.digest_server import Challenger
 from softswitch.sip.locating import ANY
 from softswitch.sip.message import SipRequest
-from softswitch.sip.overload import Overload, OverloadLimits
-from softswitch.sip.provisional import RELIABLE
-from softswitch.sip.resolver import Dns, Locator
+from softswitch.sip.overload import Overload
 from softswitch.sip.server_session import ServerSession
-from softswitch.sip.session_timer import TIMER
-from softswitch.sip.strangers import StrangerLimits, Strangers
-from softswitch.sip.stream_transport import StreamLimits
-from softswitch.sip.timing import Timing
-from softswitch.sip.tls import Tls, TlsFiles
-from softswitch.sip.transport import TransportFactory, open_transport
-from softswitch.sip.user_agent import Account, UserAgent
+from softswitch.sip.tls import Tls
+from softswitch.sip.user_agent import Account
 from softswitch.stores.sqlite import open_sqlite
-from softswitch.tracing.hep import HepExport
 from softswitch.tracing.trace import Trace, TraceLimits, Wanted
 
 SWEEP_EVERY_S = 3600.0
@@ -95,17 +85,17 @@ class Switch:
         self.store = open_sqlite(config.store.path, observe=self.metrics.store_latency)
         self.cdrs = CdrWriter(self.store, self._sinks())
         self.connections: Counter[str] = Counter()  # what happened to TCP and TLS connections
-        self.tls = Tls(_tls_files(config.sip))
-        self.overload = Overload(_overload_limits(config), lambda: len(self.registry))
-        transports = _transports(config.sip, self.tls, self.connections, self._welcome)
-        self.user_agent = _user_agent(config.sip, transports, self.overload)
+        self.tls = Tls(parts.tls_files(config.sip))
+        self.overload = Overload(parts.overload_limits(config), lambda: len(self.registry))
+        transports = parts.transports(config.sip, self.tls, self.connections, self._welcome)
+        self.user_agent = parts.user_agent(config.sip, transports, self.overload)
         self._sources: tuple[Dialplan, dict[tuple[str, int], str]] = self.dialplan, {}
         self.listeners = [Listener(one.host, one.port, one.transport, *one[3:]) for one in config.sip.listeners]
-        self.locator = _locator(config.sip)
+        self.locator = parts.locator(config.sip)
         self.upkeep = Upkeep(self.user_agent, random.random, self.locator)
-        self.media_process, self.media = _media_parts(config)
+        self.media_process, self.media = parts.media_parts(config)
         self.sip_addresses: list[tuple[str, int]] = []
-        self.trace, self.hep = self._tracing(), _hep_export(config)
+        self.trace, self.hep = self._tracing(), parts.hep_export(config)
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
         self._http: _Operations | None = None
@@ -113,7 +103,7 @@ class Switch:
     def _load_dialplan(self) -> Dialplan:
         """The dialplan; raises ConfigError also for a trunk that none of our listeners could reach."""
         dialplan = load_dialplans(self.config.dialplan.directory)
-        local = _local_addresses(self.config.sip)
+        local = parts.local_addresses(self.config.sip)
         for trunk in dialplan.trunks.values():
             if trunk.transport != ANY and local.listener_for(Hop(trunk.transport, trunk.host, trunk.port)) is None:
                 wanted = f"{trunk.transport}:{'[IPv6]' if ':' in trunk.host else 'host'}:port"
@@ -226,7 +216,7 @@ class Switch:
             trunk=self.trunk,
             locating=self.locator,
             own_hosts=frozenset(hosts - {""}),
-            settings=_call_settings(config, self._own_host()),
+            settings=parts.call_settings(config, self._own_host()),
         )
 
     async def _handle(self, session: ServerSession) -> None:
@@ -382,95 +372,8 @@ class Switch:
             await asyncio.sleep(SWEEP_EVERY_S)
 
 
-def _user_agent(sip: SipSettings, transports: TransportFactory, overload: Overload) -> UserAgent:
-    """With PRACK, and with the session timer unless it is off."""
-    strangers = StrangerLimits(per_second=sip.stranger_rate, ban_after=sip.stranger_ban_after, ban_s=sip.stranger_ban_s)
-    timers = [TIMER] if sip.session_expires_s else []
-    return UserAgent(
-        transport_factory=transports,
-        supported=[RELIABLE, *timers],
-        timing=Timing(session_expires=sip.session_expires_s),
-        strangers=Strangers(strangers),
-        overload=overload,
-    )
-
-
-def _local_addresses(sip: SipSettings) -> LocalAddresses:
-    return LocalAddresses([Listener(one.host, one.port, one.transport) for one in sip.listeners])
-
-
-def _locator(sip: SipSettings) -> Locator:
-    """Where trunks are, among what our listeners can reach."""
-    local = _local_addresses(sip)
-
-    def serves(hop: Hop) -> bool:
-        return local.listener_for(hop) is not None
-
-    servers = [split_address(one) for one in sip.dns_servers]
-    return Locator(Dns(servers), serves, clock=time.monotonic, chance=random.random)
-
-
 def _places(dialplan: Dialplan) -> list[Hop]:
     return [Hop(one.transport, one.host, one.port) for one in dialplan.trunks.values()]
-
-
-def _overload_limits(config: Config) -> OverloadLimits:
-    limits = config.limits
-    retry_after_s = int(limits.retry_after_s)
-    return OverloadLimits(lag_s=limits.max_lag_s, calls=limits.max_calls, retry_after_s=retry_after_s)
-
-
-def _tls_files(sip: SipSettings) -> TlsFiles:
-    return TlsFiles(sip.tls_certificate, sip.tls_key, sip.tls_authorities, sip.tls_clients)
-
-
-def _transports(sip: SipSettings, tls: Tls, counts: Counter[str], welcome: Callable[[Hop], bool]) -> TransportFactory:
-    """Opens our sockets; what happens to TCP and TLS connections is counted in `counts`."""
-    limits = StreamLimits(
-        connections=sip.connections,
-        per_source=sip.connections_per_source,
-        idle_s=sip.connection_idle_s,
-        message_s=sip.connection_message_s,
-    )
-    return functools.partial(open_transport, tls=tls, limits=limits, counts=counts, welcome=welcome)
-
-
-def _hep_export(config: Config) -> HepExport | None:
-    trace = config.trace
-    return HepExport(split_address(trace.hep), trace.hep_id, trace.hep_key) if trace.hep else None
-
-
-def _media_parts(config: Config) -> tuple[MediaProcess | None, ServerDriver | NullDriver]:
-    """Our own media server and the way to it, or the way to a running one, or none at all."""
-    media = config.media
-    if media.driver == "null":
-        first, last = media.port_range
-        return None, NullDriver(address=media.bind, first_port=first, pairs=(last - first + 1) // 2, journal=False)
-    driver = ServerDriver(media.server or media.socket, advertised=media.advertised, nat=media.nat)
-    if media.server:
-        return None, driver
-    arguments = ["--socket", media.socket, "--bind", media.bind, "--ports", media.ports]
-    arguments += ["--silence-s", str(media.silence_s), *(["--realtime"] if media.realtime else [])]
-    return MediaProcess(arguments), driver
-
-
-def _call_settings(config: Config, identity_host: str) -> CallSettings:
-    return CallSettings(
-        identity_host=identity_host,
-        host_name=config.host_name,
-        first_digit_s=config.extension.first_digit_s,
-        inter_digit_s=config.extension.inter_digit_s,
-        extension_tries=config.extension.tries,
-        warning_s=config.call.warning_s,
-        max_duration_s=config.call.max_duration_s,
-        recording_directory=config.recording.directory,
-        language=config.prompts.language,
-        stereo=config.recording.stereo,
-        max_calls=config.limits.max_calls,
-        calls_per_second=config.limits.calls_per_second,
-        max_calls_per_app=config.limits.max_calls_per_app,
-        max_calls_per_x=config.limits.max_calls_per_x,
-    )
 
 
 async def serve(config: Config) -> None:

@@ -14,15 +14,11 @@ import msgspec
 import pytest
 
 from demo.switch_process import SwitchProcess
-from media.__main__ import read_arguments
-from media.engine import Settings
-from media.server import ServerSettings
-from softswitch.app import Switch, _media_parts
+from softswitch.app import Switch
 from softswitch.config import Config
 from softswitch.errors import ConfigError
 from softswitch.interconnect.proof import Proof
 from softswitch.interfaces import App, Mode
-from softswitch.media_drivers.server import ServerDriver
 from softswitch.routing.fields import Secret
 from softswitch.sdp.offer_answer import local_offer
 from softswitch.sip.addresses import Hop
@@ -337,22 +333,6 @@ def test_attempts_that_a_crash_left_open_are_closed_at_the_next_start(tmp_path: 
         switch.stop()
     assert (cdr["ulFailReason"], cdr["ended_by"]) == (8040, "switch")
     assert cdr["fwdAnswerTime"]
-
-
-def test_media_settings_reach_the_media_server_we_start(tmp_path: Path) -> None:
-    def started_with(**settings: object) -> ServerSettings:
-        process, _ = _media_parts(config(tmp_path, media={"driver": "server", **settings}))
-        assert process
-        return read_arguments(process.arguments)[0]
-
-    asked = started_with(socket="m.sock", bind="127.0.0.3", ports="4000-4999", silence_s=7.0, realtime=True)
-    assert asked == ServerSettings("m.sock", engine=Settings("127.0.0.3", 4000, 4999, 7.0, realtime=True))
-    assert not started_with().engine.realtime
-    for nat in (False, True):
-        driver = _media_parts(config(tmp_path, media={"driver": "server", "nat": nat}))[1]
-        assert isinstance(driver, ServerDriver)
-        assert driver.nat == nat
-    assert _media_parts(config(tmp_path, media={"driver": "server", "server": "their.sock"}))[0] is None
 
 
 PROVING = """

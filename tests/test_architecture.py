@@ -35,7 +35,7 @@ MAY_IMPORT = {
     "media": set(),
 }
 EVERYONES = {"softswitch.interfaces", "softswitch.errors"}
-COMPOSITION = ("softswitch/app.py", "softswitch/cli", "softswitch/__main__.py")
+COMPOSITION = ("softswitch/app.py", "softswitch/parts.py", "softswitch/cli", "softswitch/__main__.py")
 
 SANS_IO = ("softswitch/sip", "softswitch/sdp", "softswitch/routing")
 AWARE = {

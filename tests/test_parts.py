@@ -1,0 +1,40 @@
+"""What settings make of the parts of a switch."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from media.__main__ import read_arguments
+from media.engine import Settings
+from media.server import ServerSettings
+from softswitch.config import Config, MediaSettings
+from softswitch.media_drivers.null import NullDriver
+from softswitch.media_drivers.server import ServerDriver
+from softswitch.parts import media_parts
+
+
+def test_media_settings_reach_the_media_server_we_start() -> None:
+    def started_with(**settings: Any) -> ServerSettings:
+        process, _ = media_parts(Config(media=MediaSettings(driver="server", **settings)))
+        assert process
+        return read_arguments(process.arguments)[0]
+
+    asked = started_with(socket="m.sock", bind="127.0.0.3", ports="4000-4999", silence_s=7.0, realtime=True)
+    assert asked == ServerSettings("m.sock", engine=Settings("127.0.0.3", 4000, 4999, 7.0, realtime=True))
+    assert not started_with().engine.realtime
+    for nat in (False, True):
+        driver = media_parts(Config(media=MediaSettings(driver="server", nat=nat)))[1]
+        assert isinstance(driver, ServerDriver)
+        assert driver.nat == nat
+    assert media_parts(Config(media=MediaSettings(driver="server", server="their.sock")))[0] is None
+
+
+def test_the_null_driver_gives_as_many_ports_as_are_set_and_remembers_nothing() -> None:
+    async def story() -> None:
+        _, driver = media_parts(Config(media=MediaSettings(driver="null", ports="4000-4003")))
+        assert isinstance(driver, NullDriver)
+        assert [(await driver.open_endpoint("c1")).port for _ in range(2)] == [4000, 4002]
+        assert driver.commands == []
+
+    asyncio.run(story())

@@ -36,6 +36,7 @@ from softswitch.config import Config, split_address
 from softswitch.errors import ConfigError
 from softswitch.interconnect.proof import Proof
 from softswitch.interconnect.upkeep import Upkeep, account_of
+from softswitch.interconnect.whereabouts import Whereabouts
 from softswitch.interfaces import CdrSink, Prompt
 from softswitch.logs import configure_logging
 from softswitch.media_drivers.server import ServerDriver
@@ -58,7 +59,6 @@ from softswitch.tracing.trace import Trace, TraceLimits, Wanted
 
 SWEEP_EVERY_S = 3600.0
 EXPIRE_EVERY_S = 15.0  # traces
-SOURCES_KEPT = 4096  # addresses of which it is remembered whether they are a trunk's
 GARBAGE_THRESHOLDS = (100_000, 50, 100)  # objects are freed by their reference counts; cycles can wait
 
 log = structlog.get_logger(__name__)
@@ -89,9 +89,10 @@ class Switch:
         self.overload = Overload(parts.overload_limits(config), lambda: len(self.registry))
         transports = parts.transports(config.sip, self.tls, self.connections, self._welcome)
         self.user_agent = parts.user_agent(config.sip, transports, self.overload)
-        self._sources: tuple[Dialplan, dict[tuple[str, int], str]] = self.dialplan, {}
         self.listeners = [Listener(one.host, one.port, one.transport, *one[3:]) for one in config.sip.listeners]
         self.locator = parts.locator(config.sip)
+        self.whereabouts = Whereabouts(lambda: self.dialplan, self.locator.known)
+        self.user_agent.addresses_of = self.locator.known
         self.upkeep = Upkeep(self.user_agent, random.random, self.locator)
         self.media_process, self.media = parts.media_parts(config)
         self.sip_addresses: list[tuple[str, int]] = []
@@ -122,14 +123,7 @@ class Switch:
 
     def trunk_of(self, hop: Hop) -> str:
         """Name of the trunk that sends from `hop`."""
-        dialplan, names = self._sources
-        if dialplan is not self.dialplan or len(names) >= SOURCES_KEPT:
-            self._sources = self.dialplan, (names := {})
-        name = names.get((hop.host, hop.port))
-        if name is None:  # asked for every message, so remembered
-            trunk = self.dialplan.trunk_of(hop.host, hop.port)
-            name = names[hop.host, hop.port] = "" if trunk is None else trunk.name
-        return name
+        return self.whereabouts.trunk_of(hop)
 
     def limits_of(self, name: str) -> list[Limit]:
         """The limits of a trunk."""
@@ -167,16 +161,11 @@ class Switch:
             time.time,
             attach=attach,
             local_address=lambda listener: self.sip_addresses[listener],
-            trunk_of=self._trunk_at,
+            trunk_of=self.whereabouts.trunk_at,
             call_id_of=self._call_id_of,
             chance=random.random,
             limits=TraceLimits(self.config.trace.memory_mb << 20, self.config.trace.keep_s),
         )
-
-    def _trunk_at(self, hop: Hop) -> str:
-        """Name of the trunk that we reach at `hop`, or that sends from there."""
-        there = (one.name for one in self.dialplan.trunks.values() if (one.host, one.port) == (hop.host, hop.port))
-        return next(there, "") or self.trunk_of(hop)
 
     def _call_id_of(self, leg: str) -> str:
         """Our id of the live call whose caller's leg has this SIP Call-ID; empty where there is none."""

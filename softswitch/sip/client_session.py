@@ -270,7 +270,7 @@ class ClientSession(Session):
         ack = self.compose_ack(dialog, self._cseq)
         self._forks[tag] = ack, path
         if ack:
-            core.send(ack, path, "ACK", 0)
+            core.send(*core.by_size(ack, path), "ACK", 0)
         branch = self.new_branch()
         bye = self.guarded(dialog.request("BYE", core.via(path.listener, branch)))
         if bye is not None:

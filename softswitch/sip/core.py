@@ -20,6 +20,7 @@ from softswitch.sip.addresses import DEFAULT_PORTS, LARGEST_BY_UDP, Hop, Listene
 from softswitch.sip.client_session import ClientSession
 from softswitch.sip.compose import Reply, header_lines
 from softswitch.sip.content import DESCRIBING, description
+from softswitch.sip.dialog import is_address
 from softswitch.sip.digest import Account
 from softswitch.sip.endpoint import Listening, PendingResponse
 from softswitch.sip.labels import KNOWN, folded, folded_status
@@ -49,6 +50,7 @@ ANSWERED = (State.COMPLETED, State.ACCEPTED)  # a client transaction that gets a
 # Of an INVITE outside dialogs, its source and the time: the answer that refuses or challenges it (a status and header
 # lines), None where it may go on.
 Authenticate = Callable[[SipRequest, Hop, float], tuple[int, str] | None]
+AddressesOf = Callable[[Hop], Sequence[Hop]]  # of a host name as far as they are known now, best first; never waits
 CountKey = tuple[str, str, int]  # "in" or "out", method, status (0: a request)
 Merged = tuple[str, str | None, int]  # Call-ID, From tag and CSeq
 _NO_CALL: tuple[Merged, str] = (("", None, 0), "")
@@ -103,6 +105,7 @@ class SipCore:
         self.accept_source: Callable[[Hop], bool | None] = lambda source: True
         self.authenticate: Authenticate = lambda request, source, now: None
         self.on_options: Callable[[SipRequest, Hop], int] = lambda request, source: 200
+        self.addresses_of: AddressesOf = unknown
         self.transactions: dict[object, Transaction] = {}
         self.sessions: dict[str, Session] = {}  # by our tag
         self.counts: defaultdict[CountKey, int] = defaultdict(int)
@@ -117,7 +120,6 @@ class SipCore:
         self.extensions = frozenset(supported)
         self._clock, self._on_output = clock, on_output
         self.local = LocalAddresses([Listener(*one) for one in local])
-        self.path_to = self.local.path_to
         self._out: list[Datagram] = []
         self._events: deque[NewCall | SessionEvent] = deque()
         self._heap: list[tuple[float, int, Timed]] = []
@@ -251,6 +253,25 @@ class SipCore:
         """Our Contact line."""
         return self.local.contacts[listener]
 
+    def path_to(self, hop: Hop, near: Path) -> Path | None:
+        """The way to `hop` for a dialog whose messages went by `near`; None while nothing is known of a host name.
+
+        Where the name leads to the place that the dialog came from it stays there (RFC 3263 4: "stateful" elements do).
+        """
+        if is_address(hop.host):
+            return self.local.path_to(hop, near)
+        known = self.addresses_of(hop)
+        if not known:
+            return None
+        if near.hop[:3] in [one[:3] for one in known]:
+            return near
+        return self.local.path_to(known[0]._replace(name=near.hop.name or known[0].name), near)
+
+    def by_size(self, request: bytes, path: Path) -> tuple[bytes, Path]:
+        """A request and its path: by TCP where it is too long for UDP and the path allows it (18.1.1)."""
+        moved = self.local.by_tcp(request, path) if len(request) > LARGEST_BY_UDP and path.large_by_tcp else None
+        return moved or (request, path)
+
     def send(
         self,
         data: bytes,
@@ -291,10 +312,10 @@ class SipCore:
         tell: Callable[[Told], None],
         guarded: Callable[[bytes], bytes | None] | None = None,
     ) -> Transaction:
-        """Start a client transaction, by TCP where the request is too long for UDP and the path allows it (18.1.1)."""
-        fallback = None
-        if len(data) > LARGEST_BY_UDP and path.large_by_tcp and (moved := self.local.by_tcp(data, path)) is not None:
-            fallback, (data, path) = (data, path), moved
+        """Start a client transaction, by TCP where the request is too long for UDP; there is a way back."""
+        wanted = data, path
+        data, path = self.by_size(data, path)
+        fallback = None if path is wanted[1] else wanted
         transaction = Transaction(machine, self, (branch, method), path, method=method, tell=tell, guarded=guarded)
         transaction.fallback = fallback
         self.transactions[transaction.key] = transaction
@@ -468,3 +489,8 @@ class SipCore:
             data, port = refused
             back = Path(Hop(transport, host, port), path.listener, path.connection)
             self.send(data, back, message.method, status)
+
+
+def unknown(named: Hop) -> Sequence[Hop]:
+    """`AddressesOf` without DNS."""
+    return ()

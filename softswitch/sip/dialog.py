@@ -15,12 +15,12 @@ from softswitch.sip.headers import parse_name_addr
 from softswitch.sip.message import SipRequest, SipResponse
 from softswitch.sip.uri import SipUri, parse_uri
 
-Route = Callable[[Hop, Path], Path]
+Route = Callable[[Hop, Path], Path | None]  # None: a host name of which nothing is known yet
 
 
-def by_same_listener(hop: Hop, near: Path) -> Path:
-    """The way to `hop` for a dialog whose messages went by `near`, where there is nothing to choose."""
-    return near._replace(hop=hop, connection=0)
+def by_same_listener(hop: Hop, near: Path) -> Path | None:
+    """The way to `hop` for a dialog whose messages went by `near`, where there is nothing to choose and no DNS."""
+    return near._replace(hop=hop, connection=0) if is_address(hop.host) else None
 
 
 class Dialog:
@@ -28,14 +28,15 @@ class Dialog:
 
     __slots__ = (
         "_head",
+        "_next_hop",
         "_origin",
+        "_path",
         "_peer",
         "_route",
         "_uri",
         "call_id",
         "local",
         "local_cseq",
-        "path",
         "remote",
         "remote_cseq",
         "remote_tag",
@@ -55,7 +56,8 @@ class Dialog:
         self.remote_cseq = -1  # of the latest request of the other side; -1: none yet (12.2.2)
         self.remote_target = ""
         self.route_set: Sequence[str] = ()
-        self.path = self._origin = path
+        self._path = self._origin = path
+        self._next_hop = ""  # the URI, while nothing is known of its host name
         self._peer: tuple[str, int] | None = None  # who sits at the other end of the connection, by its own Via
         self._route = route
         self._head = self._uri = ""
@@ -86,6 +88,18 @@ class Dialog:
         dialog.update(response)
         return dialog
 
+    @property
+    def path(self) -> Path:
+        """Where requests go now: to the next hop, or as the dialog came while its host name is not known (RFC 3263)."""
+        if self._next_hop:
+            self._path = self._way_to(self._next_hop)
+        return self._path
+
+    def allow_tcp(self, allowed: bool) -> None:
+        """Whether requests too long for UDP may go by TCP."""
+        self._origin = self._origin._replace(large_by_tcp=allowed)
+        self._path = self._path._replace(large_by_tcp=allowed)
+
     def update(self, response: SipResponse) -> None:
         """UAC: take target and route set anew from a further response, which counts until the 2xx (13.2.2.4)."""
         routes = response.headers.all("Record-Route")[::-1]
@@ -103,7 +117,7 @@ class Dialog:
     def follow(self, path: Path) -> None:
         """The other side now speaks by another connection: what went by the old one goes by this."""
         if self.path.connection and path.hop.transport == self._origin.hop.transport:
-            self.path = self.path._replace(connection=path.connection)
+            self._path = self.path._replace(connection=path.connection)
             self._origin = path
 
     def accepts(self, cseq: int) -> bool:
@@ -143,7 +157,7 @@ class Dialog:
             if not _is_loose(first):  # a strict router wants itself in the Request-URI and the target as last Route
                 uri, routes = first, [*routes[1:], f"<{remote_target}>"]
         self.remote_target, self.route_set, self._uri = remote_target, route_set, uri
-        self.path = self._way_to(next_hop)
+        self._path = self._way_to(next_hop)
         self._head = (
             "Max-Forwards: 70\r\n"
             + "".join([f"Route: {route}\r\n" for route in routes])
@@ -152,27 +166,36 @@ class Dialog:
 
     def _way_to(self, uri: str) -> Path:
         """The path to the next hop; by the connection that the dialog came by where that leads to the same peer."""
-        origin = self._origin
+        origin, self._next_hop = self._origin, ""
         hop = hop_of(uri, origin.hop)
         if hop == origin.hop:
             return origin
         path = self._route(hop, origin)
-        same_peer = (hop.host, hop.port) == self._peer and hop.transport == origin.hop.transport
-        return path._replace(connection=origin.connection) if same_peer else path
+        if path is None or path is origin:
+            self._next_hop = uri if path is None else ""
+            return origin
+        same_peer = self._is_peer(hop) or self._is_peer(path.hop)
+        if same_peer and path.hop.transport == origin.hop.transport:
+            return path._replace(connection=origin.connection)
+        return path
+
+    def _is_peer(self, hop: Hop) -> bool:
+        return (hop.host, hop.port or DEFAULT_PORTS[hop.transport]) == self._peer
 
 
 def hop_of(uri: str, otherwise: Hop) -> Hop:
-    """Where a request to `uri` goes: its address literal, else (a host name, a tel URI, nonsense) `otherwise`.
+    """Where a request to `uri` goes: its host (port 0: a name without port), else (a tel URI, nonsense) `otherwise`.
 
     A URI that names no transport is reached as `otherwise` is: what works is not exchanged for a guess.
     """
     target = _read(uri)
-    if target is None or not is_address(target.host):
+    if target is None or not target.host:
         return otherwise
     transport = "tls" if target.scheme == "sips" else (target.params.get("transport") or "").lower()
     if transport not in DEFAULT_PORTS:
         transport = otherwise.transport
-    return Hop(transport, target.host, target.port or DEFAULT_PORTS[transport], otherwise.name)
+    port = target.port or (DEFAULT_PORTS[transport] if is_address(target.host) else 0)
+    return Hop(transport, target.host, port, otherwise.name)
 
 
 def is_address(host: str) -> bool:

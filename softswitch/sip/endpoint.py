@@ -69,8 +69,11 @@ class Endpoint(Protocol):
     def contact(self, listener: int) -> str:
         """Our Contact, as a header line."""
 
-    def path_to(self, hop: Hop, near: Path) -> Path:
-        """The way to `hop` for a dialog whose messages went by `near`."""
+    def path_to(self, hop: Hop, near: Path) -> Path | None:
+        """The way to `hop` for a dialog whose messages went by `near`; None while a host name is not known."""
+
+    def by_size(self, request: bytes, path: Path) -> tuple[bytes, Path]:
+        """A request and its path: by TCP where it is too long for UDP."""
 
     def send(
         self,

@@ -10,7 +10,7 @@ import bisect
 import ipaddress
 import itertools
 from collections import OrderedDict
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from softswitch.sip.addresses import DEFAULT_PORTS, Hop
@@ -21,6 +21,7 @@ SRV_PREFIXES = {"udp": "_sip._udp.", "tcp": "_sip._tcp.", "tls": "_sips._tcp."}
 FAMILIES = {"A": "192.0.2.1", "AAAA": "2001:db8::1"}  # kinds of address records, and an address of each
 MOST_SERVERS = 16  # SRV records of one name, and addresses in all, that are looked at
 SHORTEST_TTL_S, LONGEST_TTL_S, NEGATIVE_TTL_S = 5.0, 86400.0, 30.0  # the last is the longest for "there is none"
+HOSTS_TTL_S = 30.0  # how soon a change of the hosts file is seen
 STALE_S = 86400.0  # an answer is used for so long after its end while DNS fails (RFC 8767 5)
 PENALTY_S, LONGEST_PENALTY_S = 30.0, 300.0  # doubled with each failure in a row
 
@@ -171,6 +172,29 @@ def in_order(servers: Iterable[Srv], chance: Callable[[], float]) -> list[Srv]:
         waiting.remove(drawn)
         ordered.append(drawn)
     return ordered
+
+
+# What to believe before DNS
+
+
+def read_hosts(text: str) -> dict[str, tuple[str, ...]]:
+    """The addresses of each name in a hosts file (hosts(5)), in its order; names in lower case."""
+    found: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        address, *names = line.partition("#")[0].split() or [""]
+        if is_numeric(address):
+            for name in names:
+                found.setdefault(name.lower().rstrip("."), []).append(address)
+    return {name: tuple(addresses) for name, addresses in found.items()}
+
+
+def answer_of(hosts: Mapping[str, Sequence[str]], question: Question) -> Answer | None:
+    """What a hosts file says: of a name that stands in it, its addresses and that there is nothing else."""
+    addresses = hosts.get(question.name.lower().rstrip("."))
+    if addresses is None:
+        return None
+    colon = {"A": False, "AAAA": True}.get(question.kind)
+    return Answer(tuple(one for one in addresses if (":" in one) is colon), HOSTS_TTL_S)
 
 
 # What to remember

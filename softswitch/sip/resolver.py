@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from pathlib import Path
 
 import dns.asyncresolver
 import dns.exception
@@ -32,14 +33,18 @@ from softswitch.sip.locating import (
     Record,
     Records,
     Srv,
+    answer_of,
     is_numeric,
     look_up,
+    read_hosts,
 )
 
 log = logging.getLogger(__name__)
 
+HOSTS_FILE = "/etc/hosts"
 ASK_S = 3.0  # for one question, all repetitions and servers included
 SHORTEST_WAIT_S = 1.0  # between two looks at a name that is kept known
+MOST_LOOK_UPS = 64  # ahead of dialogs, at once
 FIRST_CALL_S = 1.5  # that a call waits for a name that nobody has asked for before
 
 Ask = Callable[[Question], Awaitable[Answer]]
@@ -50,14 +55,20 @@ class DnsFailed(Exception):
 
 
 class Dns:
-    """DNS itself. `servers` are (address, port); none: those of the system."""
+    """The hosts file, then DNS itself. `servers` are (address, port); none: those of the system."""
 
-    def __init__(self, servers: Sequence[tuple[str, int]] = (), *, timeout_s: float = ASK_S) -> None:
+    def __init__(
+        self, servers: Sequence[tuple[str, int]] = (), *, timeout_s: float = ASK_S, hosts: str = HOSTS_FILE
+    ) -> None:
+        self._hosts = hosts
         self._servers, self._timeout_s = servers, timeout_s
         self._resolver: dns.asyncresolver.Resolver | None = None
 
     async def __call__(self, question: Question) -> Answer:
         """Raises DnsFailed."""
+        written = answer_of(self._read_hosts(), question)
+        if written is not None:
+            return written
         try:
             found = await self._configured().resolve(
                 question.name, question.kind, raise_on_no_answer=False, lifetime=self._timeout_s, search=False
@@ -68,6 +79,13 @@ class Dns:
             raise DnsFailed(str(error) or type(error).__name__) from error
         records = [_record(one) for one in found.rrset or ()]
         return Answer(tuple(one for one in records if one is not None), float(found.chaining_result.minimum_ttl))
+
+    def _read_hosts(self) -> dict[str, tuple[str, ...]]:
+        """The file as it is now; questions are rare."""
+        try:
+            return read_hosts(Path(self._hosts).read_text(encoding="utf-8", errors="replace"))
+        except OSError:
+            return {}
 
     def _configured(self) -> dns.asyncresolver.Resolver:
         """The resolver; the system's settings are read when there is something to ask."""
@@ -113,6 +131,7 @@ class Locator:
         self.penalties = PenaltyBox(clock)
         self._ask, self._serves, self._chance, self._first_call_s = ask, serves, chance, first_call_s
         self._followed: dict[Hop, asyncio.Task[None]] = {}
+        self._ahead: dict[Hop, asyncio.Task[tuple[list[Hop], float]]] = {}
         self._asking: dict[Question, asyncio.Task[Records]] = {}
 
     async def locate(self, wanted: Hop) -> Sequence[Hop]:
@@ -127,6 +146,27 @@ class Locator:
         if not hops:
             self.counts["unknown"] += 1
         return self.penalties.last(hops)
+
+    def known(self, wanted: Hop) -> list[Hop]:
+        """What is known now, best first, without waiting; what is not is asked for, to be known the next time."""
+        look, records = look_up(wanted, self._serves, self._chance), None
+        while True:
+            try:
+                question = next(look) if records is None else look.send(records)
+            except StopIteration as found:
+                return self.penalties.last(found.value)
+            known = self.memory.recall(question)
+            if known is None:
+                self._look_up_ahead(wanted)
+                return []
+            if known[1] <= 0:
+                self._asks(question)
+            records = known[0]
+
+    def _look_up_ahead(self, wanted: Hop) -> None:
+        if wanted not in self._ahead and len(self._ahead) < MOST_LOOK_UPS:
+            task = self._ahead[wanted] = asyncio.get_running_loop().create_task(self._look_up(wanted))
+            task.add_done_callback(lambda _: self._ahead.pop(wanted))
 
     def answered(self, hop: Hop) -> None:
         """See `Locating`."""
@@ -153,9 +193,10 @@ class Locator:
     async def stop(self) -> None:
         """Ask nothing more."""
         self.follow([])
-        for task in list(self._asking.values()):
+        tasks = [*self._ahead.values(), *self._asking.values()]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._asking.values(), return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _keep_known(self, wanted: Hop) -> None:
         before: set[Hop] | None = None

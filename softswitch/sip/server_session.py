@@ -117,6 +117,11 @@ class ServerSession(Session):
             self.send_bye(more)
         self.core.finish()
 
+    def allow_tcp(self, allowed: bool) -> None:
+        """Whether requests too long for UDP may go by TCP (18.1.1)."""
+        assert self.dialog is not None
+        self.dialog.allow_tcp(allowed)
+
     # For the core
 
     @property

@@ -335,11 +335,11 @@ class Session:
         assert self.dialog is not None
         ack = self.compose_ack(self.dialog, cseq, body)
         if ack:
-            self.core.send(ack, self.dialog.path, "ACK", 0)
+            self.core.send(*self.core.by_size(ack, self.dialog.path), "ACK", 0)
         return ack
 
     def repeat_ack(self, ack: bytes) -> None:
-        """The 2xx came again, so the ACK was lost."""
+        """The 2xx came again, so the ACK was lost: perhaps with the TCP connection that a long one went by."""
         assert self.dialog is not None
         if ack:
             self.core.send(ack, self.dialog.path, "ACK", 0, again=True)

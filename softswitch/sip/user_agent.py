@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from softswitch.sip.addresses import Hop, Listener, Path
 from softswitch.sip.client_session import ClientSession
 from softswitch.sip.compose import header_lines
-from softswitch.sip.core import Authenticate, CountKey, Datagram, NewCall, SipCore
+from softswitch.sip.core import AddressesOf, Authenticate, CountKey, Datagram, NewCall, SipCore, unknown
 from softswitch.sip.digest import Account
 from softswitch.sip.entrance import Entrance
 from softswitch.sip.grammar import escape
@@ -69,6 +69,7 @@ class UserAgent:
 
     `accept_source` is asked about the source of each request outside a dialog: True takes it, False answers 403, None
     drops it in silence. `authenticate` is then asked about each INVITE outside a dialog: see `core.Authenticate`.
+    `addresses_of` tells what is known of a host name that a dialog is to go on at: see `core.AddressesOf`.
     `advertised_host` stands in Via and Contact of listeners that advertise nothing of their own.
     """
 
@@ -91,6 +92,7 @@ class UserAgent:
         """
         self.accept_source: Callable[[Hop], bool | None] = lambda source: True
         self.authenticate: Authenticate = lambda request, source, now: None
+        self.addresses_of: AddressesOf = unknown
         self._product, self._supported, self._advertised_host = product, supported, advertised_host
         self._timing, self._transport_factory, self._tokens, self._drain_s = timing, transport_factory, tokens, drain_s
         self.tap: Tap | None = None
@@ -138,6 +140,7 @@ class UserAgent:
         self._core.accept_source = self._accepts
         self._core.authenticate = self._authenticates
         self._core.on_options = on_options
+        self._core.addresses_of = self.addresses_of
         if self.entrance.overload is not None:
             self._measure_lag(self.entrance.overload, loop.time())
         return list(addresses)

@@ -281,6 +281,78 @@ def test_a_trunk_that_does_not_allow_it_gets_long_requests_by_udp() -> None:
     assert short.sent()[0].path.hop == UDP
 
 
+LONG = f"<sip:b@10.0.0.9;x={'y' * 1300}>"  # a Contact, which each request of the dialog repeats as its URI
+
+
+def test_a_long_ack_goes_by_tcp_and_when_the_200_comes_again_by_udp() -> None:
+    """There is no transaction to tell that TCP was refused; the other side's repetition does."""
+    bench = Bench()
+    session, _ = bench.invite(UDP, large_by_tcp=True)
+    (invite,) = bench.sent()
+    ok = make_response(parsed(invite), 200, to_tag="b", headers=[("Contact", LONG)])
+    bench.receive(ok, UDP, 0)
+    session.acknowledge()
+    bench.receive(ok, UDP, 0)
+    first, second = bench.sent()
+    assert (first.path.hop.transport, parsed(first).via.transport) == ("tcp", "TCP")
+    assert (second.path.hop, parsed(second).via.transport) == (UDP, "UDP")
+    assert parsed(first).via.branch == parsed(second).via.branch
+
+
+def test_the_long_ack_of_a_fork_that_lost_goes_by_tcp() -> None:
+    bench = Bench()
+    session, _ = bench.invite(UDP, large_by_tcp=True)
+    (invite,) = bench.sent()
+    for tag in "bc":
+        bench.receive(make_response(parsed(invite), 200, to_tag=tag, headers=[("Contact", LONG)]), UDP, 0)
+    assert [(one.path.hop.transport, parsed(one).method) for one in bench.sent()] == [("tcp", "ACK"), ("tcp", "BYE")]
+    session.hang_up()
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_a_long_request_to_a_caller_goes_by_tcp_where_its_trunk_takes_that(allowed: bool) -> None:
+    bench = Bench()
+    session = bench.call(request(contact=LONG).replace("/TCP", "/UDP"), UDP)
+    session.allow_tcp(allowed)
+    answered(bench, session, ack(session).replace("/TCP", "/UDP"))
+    session.hang_up()
+    (bye,) = bench.sent()
+    assert bye.path.hop.transport == ("tcp" if allowed else "udp")
+    if allowed:
+        bench.core.transport_failed(bye, 0.1)
+        assert [one.path.hop.transport for one in bench.sent()] == ["udp"]
+
+
+# Host names inside a dialog (12.2.1.1, RFC 3263)
+
+
+def test_a_dialog_goes_on_where_its_contacts_name_leads() -> None:
+    bench = Bench()
+    places = [Hop("udp", "10.0.0.7", 5070, "sbc.example"), Hop("udp", "10.0.0.8", 5070, "sbc.example")]
+    asked: list[Hop] = []
+
+    def addresses_of(named: Hop) -> list[Hop]:
+        asked.append(named)
+        return places if len(asked) > 1 else []
+
+    bench.core.addresses_of = addresses_of
+    session = bench.call(request(contact="<sip:a@sbc.example>"), UDP)
+    answered(bench, session, ack(session))
+    session.hang_up()
+    (bye,) = bench.sent()
+    assert bye.path.hop == places[0]
+    assert asked == [Hop("udp", "sbc.example", 0)] * 2
+
+
+def test_a_dialog_stays_where_it_came_from_if_its_contacts_name_leads_there_too() -> None:
+    bench = Bench()
+    bench.core.addresses_of = lambda named: [Hop("udp", "10.0.0.8", 5060), UDP]
+    session = bench.call(request(contact="<sip:a@sbc.example>"), UDP)
+    answered(bench, session, ack(session))
+    session.hang_up()
+    assert bench.sent()[0].path.hop == UDP
+
+
 def test_a_transport_error_reaches_the_call() -> None:
     """8.1.3.1: 503 for the user."""
     bench = Bench()

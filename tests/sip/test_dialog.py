@@ -157,12 +157,13 @@ def test_a_missing_to_tag_is_an_empty_tag() -> None:
         ("sip:b@10.0.0.9", "10.0.0.9", 5060),
         ("sip:10.0.0.9:5070;lr", "10.0.0.9", 5070),
         ("sip:b@[2001:db8::1]", "2001:db8::1", 5060),
-        ("sip:b@example.com", "192.0.2.7", 5080),
+        ("sip:b@example.com", "example.com", 0),
+        ("sip:b@example.com:5070", "example.com", 5070),
         ("tel:+8610", "192.0.2.7", 5080),
         ("nonsense", "192.0.2.7", 5080),
     ],
 )
-def test_the_next_hop_is_the_address_or_where_messages_came_from(uri: str, host: str, port: int) -> None:
+def test_the_next_hop_is_the_host_or_where_messages_came_from(uri: str, host: str, port: int) -> None:
     assert hop_of(uri, SOURCE.hop) == Hop("udp", host, port)
 
 
@@ -170,6 +171,53 @@ def test_unknown_schemes_are_taken_as_loose_routers() -> None:
     dialog = uac(("Contact", "<sip:b@10.0.0.9>"), ("Record-Route", "<urn:service:x>"))
     assert sent(dialog).uri == "sip:b@10.0.0.9"
     assert dialog.path.hop == SOURCE.hop
+
+
+class Names:
+    """A `Route` that knows some names; `asked` tells which were looked for."""
+
+    def __init__(self, **known: str) -> None:
+        self.known, self.asked = known, list[Hop]()
+
+    def __call__(self, hop: Hop, near: Path) -> Path | None:
+        self.asked.append(hop)
+        host = self.known.get(hop.host.partition(".")[0])
+        return None if host is None else near._replace(hop=hop._replace(host=host, port=hop.port or 5060), connection=0)
+
+
+def test_a_host_name_is_looked_up_for_each_request_until_it_is_known() -> None:
+    """12.2.1.1: the next hop by RFC 3263; meanwhile the dialog goes on as it came."""
+    names = Names()
+    dialog = Dialog.as_uas(invite(("Contact", "<sip:a@sbc.example;transport=udp>")), "b", SOURCE, names)
+    assert dialog.path == dialog.path == SOURCE
+    names.known["sbc"] = "10.0.0.5"
+    assert dialog.path.hop == dialog.path.hop == Hop("udp", "10.0.0.5", 5060)
+    assert names.asked == [Hop("udp", "sbc.example", 0)] * 4  # known: never asked again
+    dialog.refresh(invite(("Contact", "<sip:a@10.0.0.9>")))
+    assert Dialog.as_uas(invite(("Contact", "<sip:a@sbc.example>")), "b", SOURCE).path == SOURCE
+
+
+def test_a_name_that_leads_to_where_the_dialog_came_from_leaves_it_there() -> None:
+    dialog = Dialog.as_uas(invite(("Contact", "<sip:a@sbc.example>")), "b", SOURCE, lambda hop, near: near)
+    assert dialog.path is SOURCE
+
+
+def test_a_peer_that_calls_itself_by_name_is_reached_by_its_connection() -> None:
+    """Its own Via names the same host: whatever DNS says, the connection leads there."""
+    source = Path(Hop("tcp", "192.0.2.7", 40000), 1, 9)
+    request = invite(("Via", "SIP/2.0/TCP sbc.example;branch=z9hG4bKa"), ("Contact", "<sip:a@sbc.example>"))
+    dialog = Dialog.as_uas(request, "b", source, Names(sbc="10.0.0.5"))
+    assert dialog.path == Path(Hop("tcp", "10.0.0.5", 5060), 1, 9)
+    other = invite(("Via", "SIP/2.0/TCP 192.0.2.7;branch=z9hG4bKa"), ("Contact", "<sip:a@sbc.example>"))
+    assert Dialog.as_uas(other, "b", source, Names(sbc="10.0.0.5")).path.connection == 0
+
+
+def test_requests_too_long_for_udp_may_be_allowed_tcp() -> None:
+    dialog = Dialog.as_uas(invite(("Contact", "<sip:a@10.0.0.9>")), "b", SOURCE)
+    dialog.allow_tcp(True)
+    assert dialog.path.large_by_tcp
+    dialog.refresh(invite(("Contact", "<sip:a@10.0.0.8>")))
+    assert dialog.path == Path(Hop("udp", "10.0.0.8", 5060), 1, large_by_tcp=True)
 
 
 def test_addresses_are_told_from_names() -> None:

@@ -18,8 +18,10 @@ from softswitch.sip.locating import (
     Question,
     Records,
     Srv,
+    answer_of,
     in_order,
     look_up,
+    read_hosts,
 )
 
 Zone = Mapping[tuple[str, str], Records]
@@ -146,6 +148,25 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+def test_a_hosts_file_is_read_as_the_system_does() -> None:
+    """hosts(5)."""
+    lines = ["127.0.0.1 localhost", "# 192.0.2.9 gone", "192.0.2.1\tSBC.example  sbc # ours", "2001:db8::1 sbc"]
+    hosts = read_hosts("\n".join([*lines, "nonsense x", "", "192.0.2.2 sbc"]))
+    assert hosts == {
+        "localhost": ("127.0.0.1",),
+        "sbc.example": ("192.0.2.1",),
+        "sbc": ("192.0.2.1", "2001:db8::1", "192.0.2.2"),
+    }
+    assert answer_of(hosts, Question("Sbc.", "A")) == Answer(("192.0.2.1", "192.0.2.2"), 30.0)
+    assert answer_of(hosts, Question("sbc", "AAAA")) == Answer(("2001:db8::1",), 30.0)
+    assert answer_of(hosts, Question("other.example", "A")) is None
+
+
+@pytest.mark.parametrize("kind", ["SRV", "NAPTR", "AAAA"])
+def test_of_a_name_in_the_hosts_file_nothing_else_is_looked_for(kind: str) -> None:
+    assert answer_of({"sbc": ("192.0.2.1",)}, Question("sbc", kind)) == Answer((), 30.0)
 
 
 def test_an_answer_holds_for_its_ttl_then_is_stale_for_a_day_then_unknown() -> None:

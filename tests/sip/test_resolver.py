@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import dns.rcode
 import pytest
@@ -168,6 +169,50 @@ def test_an_address_asks_nothing() -> None:
         assert fake.asked == []
 
     play(story)
+
+
+def test_what_is_known_is_told_without_waiting_and_what_is_not_is_asked_for() -> None:
+    async def story(locator: Locator, fake: FakeDns) -> None:
+        fake.delay_s = 1.0
+        assert locator.known(TRUNK) == locator.known(TRUNK) == []
+        await asyncio.sleep(1.1)
+        assert (locator.known(TRUNK), len(fake.asked)) == ([A1, A2], 1)
+        locator.failed(A1, "503")
+        assert locator.known(TRUNK) == [A2, A1]
+        await asyncio.sleep(61)
+        fake.records = ("192.0.2.2",)
+        assert locator.known(TRUNK) == [A1, A2]  # what was known, while it is asked for anew
+        await asyncio.sleep(1.1)
+        assert locator.known(TRUNK) == [A2]
+        assert locator.known(A1) == [A1]
+
+    play(story)
+
+
+def test_dialogs_can_not_flood_dns_with_names() -> None:
+    async def story(locator: Locator, fake: FakeDns) -> None:
+        fake.delay_s = 100.0  # `stop` ends them
+        for number in range(100):
+            locator.known(Hop("udp", f"sbc{number}.example", 5060))
+        await asyncio.sleep(1)
+        assert len(fake.asked) == 64
+
+    play(story)
+
+
+def test_a_name_in_the_hosts_file_is_not_asked_for(tmp_path: Path) -> None:
+    hosts = tmp_path / "hosts"
+    hosts.write_text("192.0.2.7 sbc.example\n")
+
+    async def story() -> None:
+        async with name_server(ZONE) as (address, server):
+            source = Dns([address], hosts=str(hosts))
+            assert await source(Question("sbc.example", "A")) == Answer(("192.0.2.7",), 30.0)
+            hosts.unlink()
+            assert await source(Question("sbc.example", "A")) == Answer((), 30)
+            assert server.asked == ["sbc.example. A"]
+
+    asyncio.run(story())
 
 
 # A real server, on loopback

@@ -1,0 +1,45 @@
+"""Which trunk an address belongs to: as a source of messages, or as the place where we reach it.
+
+RFC 3263 4. Called by app.py for every message that comes, by calls and by traces. What DNS says counts for where we
+send, never for whose word is believed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from softswitch.routing.dialplan import Dialplan
+from softswitch.sip.addresses import Hop
+from softswitch.sip.locating import is_numeric
+
+SOURCES_KEPT = 4096  # addresses of which it is remembered whether they are a trunk's
+
+
+class Whereabouts:
+    """By the dialplan of the moment; `known` tells what is known of a name's addresses."""
+
+    def __init__(self, dialplan: Callable[[], Dialplan], known: Callable[[Hop], Sequence[Hop]]) -> None:
+        self._dialplan, self._known = dialplan, known
+        self._sources: tuple[Dialplan | None, dict[tuple[str, int], str]] = None, {}
+
+    def trunk_of(self, hop: Hop) -> str:
+        """Name of the trunk that sends from `hop`, "" for a stranger."""
+        now = self._dialplan()
+        dialplan, names = self._sources
+        if dialplan is not now or len(names) >= SOURCES_KEPT:
+            self._sources = now, (names := {})
+        name = names.get((hop.host, hop.port))
+        if name is None:  # asked for every message, so remembered
+            trunk = now.trunk_of(hop.host, hop.port)
+            name = names[hop.host, hop.port] = "" if trunk is None else trunk.name
+        return name
+
+    def trunk_at(self, hop: Hop) -> str:
+        """Name of the trunk that we reach at `hop`, by its address or one that its name has now, else of `trunk_of`."""
+        at = hop.host, hop.port
+        for trunk in self._dialplan().trunks.values():
+            place = Hop(trunk.transport, trunk.host, trunk.port)
+            places = [place] if is_numeric(trunk.host) else self._known(place)
+            if at in [(one.host, one.port) for one in places]:
+                return trunk.name
+        return self.trunk_of(hop)

@@ -107,3 +107,14 @@ def once_more(request: bytes, via: str, cseq: int, more: str) -> bytes:
         elif not line.startswith(_CREDENTIALS):
             kept.append(line)
     return "\r\n".join(kept).encode("utf-8", "surrogateescape") + blank + body
+
+
+def with_credentials(request: bytes, more: str) -> bytes:
+    """`request`, which this package wrote, with the header lines `more` behind its CSeq."""
+    at = request.index(b"\r\n", request.index(b"\r\nCSeq: ") + 2) + 2
+    return request[:at] + more.encode("utf-8", "surrogateescape") + request[at:]
+
+
+def sequence_number(request: bytes) -> int:
+    """The number in the CSeq of a request that this package wrote."""
+    return int(request.partition(b"\r\nCSeq: ")[2].split(None, 1)[0])

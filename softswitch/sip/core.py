@@ -22,6 +22,7 @@ from softswitch.sip.compose import Reply, header_lines
 from softswitch.sip.content import DESCRIBING, description
 from softswitch.sip.dialog import is_address
 from softswitch.sip.digest import Account
+from softswitch.sip.digest_client import KnownNonces
 from softswitch.sip.endpoint import Listening, PendingResponse
 from softswitch.sip.labels import KNOWN, folded, folded_status
 from softswitch.sip.message import REASONS, SipRequest, SipResponse, UnacceptableRequest, parse_message, validate
@@ -110,6 +111,7 @@ class SipCore:
         self.sessions: dict[str, Session] = {}  # by our tag
         self.counts: defaultdict[CountKey, int] = defaultdict(int)
         self.retransmissions: defaultdict[CountKey, int] = defaultdict(int)
+        self.nonces = KnownNonces()
         self.leaks_refused = 0
         self.malformed = 0
         self.response_lines = header_lines([("Server", product)])

@@ -9,13 +9,20 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from softswitch.errors import SipParseError
 from softswitch.sip.grammar import LWS, is_token, quote, split_commas, unquote
 
+SESSION = "-sess"  # ends the name of an algorithm whose A1 holds nonce and cnonce (RFC 7616 3.4.2)
 # Strongest first; a challenge that names none means MD5 (RFC 7616 3.3).
-ALGORITHMS = {"SHA-512-256": "sha512_256", "SHA-256": "sha256", "MD5": "md5"}
+ALGORITHMS = {
+    f"{name}{kind}": hashed
+    for name, hashed in (("SHA-512-256", "sha512_256"), ("SHA-256", "sha256"), ("MD5", "md5"))
+    for kind in ("", SESSION)
+}
+_NAMES = {name.upper(): name for name in ALGORITHMS}
+QUALITIES = ("auth", "auth-int")  # of protection, the one we like better first
 # Where a challenge of this status stands, and where its answer goes (RFC 3261 22.2, 22.3).
 FIELDS = {401: ("WWW-Authenticate", "Authorization"), 407: ("Proxy-Authenticate", "Proxy-Authorization")}
 
@@ -33,19 +40,22 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """One WWW-Authenticate or Proxy-Authenticate; `algorithm` is a key of ALGORITHMS, `auth` tells of qop "auth"."""
+    """One WWW-Authenticate or Proxy-Authenticate; `algorithm` is a key of ALGORITHMS, `qop` one of QUALITIES.
+
+    `qop` is empty where the challenge names none, as in RFC 2069.
+    """
 
     realm: str
     nonce: str
     algorithm: str = "MD5"
-    auth: bool = True  # False: no qop, as in RFC 2069
+    qop: str = "auth"
     opaque: str | None = None
     stale: bool = False
 
     def __str__(self) -> str:
         return (
             f"Digest realm={quote(self.realm)}, nonce={quote(self.nonce)}, algorithm={self.algorithm}"
-            + (', qop="auth"' if self.auth else "")
+            + (f', qop="{self.qop}"' if self.qop else "")
             + ("" if self.opaque is None else f", opaque={quote(self.opaque)}")
             + (", stale=true" if self.stale else "")
         )
@@ -53,7 +63,7 @@ class Challenge:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """One Authorization or Proxy-Authorization; `count` and `cnonce` are 0 and "" without qop."""
+    """One Authorization or Proxy-Authorization; `count` and `cnonce` are 0 and "" without `qop`."""
 
     username: str
     realm: str
@@ -64,12 +74,13 @@ class Credentials:
     count: int = 0
     cnonce: str = ""
     opaque: str | None = None
+    qop: str = ""
 
     def __str__(self) -> str:
         return (
             f"Digest username={quote(self.username)}, realm={quote(self.realm)}, nonce={quote(self.nonce)}"
             f", uri={quote(self.uri)}, response={quote(self.response)}, algorithm={self.algorithm}"
-            + (f", cnonce={quote(self.cnonce)}, qop=auth, nc={self.count:08x}" if self.count else "")
+            + (f", cnonce={quote(self.cnonce)}, qop={self.qop}, nc={self.count:08x}" if self.qop else "")
             + ("" if self.opaque is None else f", opaque={quote(self.opaque)}")
         )
 
@@ -86,7 +97,7 @@ def parse_challenge(text: str) -> Challenge:
         realm=_wanted(params, "realm"),
         nonce=_wanted(params, "nonce"),
         algorithm=_algorithm(params),
-        auth=_offers_auth(params.get("qop")),
+        qop=_best_quality(params.get("qop")),
         opaque=params.get("opaque"),
         stale=params.get("stale", "").lower() == "true",
     )
@@ -111,6 +122,7 @@ def parse_credentials(text: str) -> Credentials:
         count=count,
         cnonce=cnonce,
         opaque=params.get("opaque"),
+        qop="auth" if count else "",
     )
 
 
@@ -134,36 +146,53 @@ def strongest(texts: Iterable[str]) -> list[Challenge]:
 
 
 def answer(
-    challenge: Challenge, account: Account, method: str, uri: str, *, cnonce: str, count: int = 1
+    challenge: Challenge,
+    account: Account,
+    method: str,
+    uri: str,
+    *,
+    cnonce: str,
+    count: int = 1,
+    body: bytes = b"",
 ) -> Credentials:
     """The credentials that answer `challenge` for a request; `count` is how often its nonce has been used with this."""
-    used, number = (cnonce, count) if challenge.auth else ("", 0)
+    used, number = (cnonce, count) if challenge.qop else ("", 0)
     unproved = Credentials(
-        account.username, challenge.realm, challenge.nonce, uri, "", challenge.algorithm, number, used, challenge.opaque
+        account.username,
+        challenge.realm,
+        challenge.nonce,
+        uri,
+        "",
+        challenge.algorithm,
+        number,
+        used,
+        challenge.opaque,
+        challenge.qop,
     )
-    return _proved(unproved, account, method)
+    return replace(unproved, response=_response(unproved, account, method, body))
 
 
 def proves(credentials: Credentials, account: Account, method: str) -> str:
     """The response that `credentials` would hold if whoever made them had the password of `account`."""
-    return _proved(credentials, account, method).response
+    return _response(credentials, account, method, b"")
 
 
-def _proved(credentials: Credentials, account: Account, method: str) -> Credentials:
+def _response(one: Credentials, account: Account, method: str, body: bytes) -> str:
     """RFC 7616 3.4.1: KD(H(A1), nonce ":" nc ":" cnonce ":" qop ":" H(A2)); without qop RFC 2069 2.1.2."""
-    one = credentials
 
     def hashed(*parts: str) -> str:
-        data = ":".join(parts).encode("utf-8", "surrogateescape")
-        return hashlib.new(ALGORITHMS[one.algorithm], data, usedforsecurity=False).hexdigest()
+        return _hashed(one.algorithm, ":".join(parts).encode("utf-8", "surrogateescape"))
 
-    protection = (f"{one.count:08x}", one.cnonce, "auth") if one.count else ()
-    response = hashed(
-        hashed(account.username, one.realm, account.password), one.nonce, *protection, hashed(method, one.uri)
-    )
-    return Credentials(
-        account.username, one.realm, one.nonce, one.uri, response, one.algorithm, one.count, one.cnonce, one.opaque
-    )
+    secret = hashed(account.username, one.realm, account.password)
+    if one.algorithm.endswith(SESSION):
+        secret = hashed(secret, one.nonce, one.cnonce)
+    whole = (_hashed(one.algorithm, body),) if one.qop == "auth-int" else ()
+    protection = (f"{one.count:08x}", one.cnonce, one.qop) if one.qop else ()
+    return hashed(secret, one.nonce, *protection, hashed(method, one.uri, *whole))
+
+
+def _hashed(algorithm: str, data: bytes) -> str:
+    return hashlib.new(ALGORITHMS[algorithm], data, usedforsecurity=False).hexdigest()
 
 
 def _params(text: str) -> dict[str, str]:
@@ -189,19 +218,25 @@ def _wanted(params: dict[str, str], name: str) -> str:
 
 
 def _algorithm(params: dict[str, str]) -> str:
-    name = params.get("algorithm", "MD5").upper()
-    if name not in ALGORITHMS:
-        raise SipParseError(f"digest algorithm: expected one of {', '.join(ALGORITHMS)}, got {name[:40]!r}")
+    name = _NAMES.get(params.get("algorithm", "MD5").upper())
+    if name is None:
+        raise SipParseError(
+            f"digest algorithm: expected one of {', '.join(ALGORITHMS)}, got {params['algorithm'][:40]!r}"
+        )
+    if name.endswith(SESSION) and "qop" not in params:
+        raise SipParseError(f"digest algorithm {name}: expected qop, for a cnonce stands only with that")
     return name
 
 
-def _offers_auth(qop: str | None) -> bool:
-    """Whether "auth" is among the qualities of protection; False where none is named (RFC 2069)."""
+def _best_quality(qop: str | None) -> str:
+    """The best quality of protection among those offered; empty where none is named (RFC 2069)."""
     if qop is None:
-        return False
-    if "auth" not in (one.strip(LWS).lower() for one in qop.split(",")):
-        raise SipParseError(f"digest qop: expected auth among {qop[:40]!r}")
-    return True
+        return ""
+    offered = {one.strip(LWS).lower() for one in qop.split(",")}
+    for quality in QUALITIES:
+        if quality in offered:
+            return quality
+    raise SipParseError(f"digest qop: expected auth or auth-int among {qop[:40]!r}")
 
 
 def _count(params: dict[str, str]) -> int:

@@ -1,16 +1,20 @@
 """The UAC side of digest: a request that is challenged goes out again with the proof of our password.
 
 RFC 3261 22.2, 22.3 and 8.1.3.5, RFC 7616 3.3. Used by sessions and `lone_request` for every client transaction of a
-peer that we have an account with. It never sends a password, and never answers a challenge that it has answered.
+peer that we have an account with. It never sends a password, and never answers a challenge that it has answered. What
+a peer asked for once is proved at once with later requests, its nonce counted up (RFC 7616 3.3).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from softswitch.sip.addresses import Path
-from softswitch.sip.compose import once_more
-from softswitch.sip.digest import FIELDS, Account, answer, strongest
+from softswitch.sip.compose import once_more, sequence_number, with_credentials
+from softswitch.sip.digest import FIELDS, Account, Challenge, Credentials, answer, strongest
 from softswitch.sip.endpoint import Endpoint
 from softswitch.sip.message import SipResponse
 from softswitch.sip.transaction import Machine, Told, Transaction
@@ -24,18 +28,80 @@ def unnoted(transaction: Transaction, cseq: int, credentials: str) -> None:
 
 
 MOST_CHALLENGES = 5  # of one request: proxies on the way, a nonce that grew old
+MOST_REALMS = 4  # of one peer that are answered before they ask
+REMEMBERED = 1024  # peers
+
+Peer = tuple[str, int, str]  # host, port, our name there
+Key = tuple[str, str]  # header that answers, and realm
+
+
+class Proved(NamedTuple):
+    """What credentials speak for."""
+
+    method: str
+    uri: str
+    body: bytes
+
+
+@dataclass(slots=True)
+class NonceUse:
+    """A challenge that is answered again and again: one cnonce, as `-sess` wants it, and the count of its uses."""
+
+    challenge: Challenge
+    cnonce: str
+    count: int = 0
+
+    def answer(self, account: Account, request: Proved) -> Credentials:
+        """The credentials of one more use."""
+        self.count += 1
+        method, uri, body = request
+        return answer(self.challenge, account, method, uri, cnonce=self.cnonce, count=self.count, body=body)
+
+
+class KnownNonces:
+    """The latest challenges of each peer, so that a request need not be refused first; bounded.
+
+    A challenge without qop is not kept: its nonce has no count, so that a second use looks like a replay.
+    """
+
+    def __init__(self, room: int = REMEMBERED) -> None:
+        self._room = room
+        self._uses: OrderedDict[Peer, dict[Key, NonceUse]] = OrderedDict()  # least recently used first
+
+    def of(self, peer: Peer) -> dict[Key, NonceUse]:
+        """What `peer` is known to ask."""
+        if peer not in self._uses:
+            return {}
+        self._uses.move_to_end(peer)
+        return dict(self._uses[peer])
+
+    def keep(self, peer: Peer, uses: Mapping[Key, NonceUse]) -> None:
+        """`peer` has asked for these."""
+        latest = [(key, use) for key, use in uses.items() if use.challenge.qop][-MOST_REALMS:]
+        self._uses[peer] = dict(latest)
+        self._uses.move_to_end(peer)
+        if len(self._uses) > self._room:
+            self._uses.popitem(last=False)
+
+    def forget(self, peer: Peer) -> None:
+        """`peer` did not like what it was shown."""
+        self._uses.pop(peer, None)
 
 
 class Proofs:
-    """What one request has been asked for so far, and the credentials that go with it."""
+    """What one request has been asked for so far, and the credentials that go with it.
 
-    def __init__(self, account: Account, tokens: Callable[[], str]) -> None:
-        self._account, self._tokens = account, tokens
-        self._lines: dict[tuple[str, str], str] = {}  # by header and realm
+    `peer` is who asks; what it asked of earlier requests is proved before it asks again (RFC 7616 3.3, 3.6).
+    """
+
+    def __init__(self, account: Account, tokens: Callable[[], str], known: KnownNonces, peer: Peer) -> None:
+        self._account, self._tokens, self._known, self._peer = account, tokens, known, peer
+        self._uses: dict[Key, NonceUse] = known.of(peer)
+        self._answered: set[Key] = set()  # realms that had their answer to a challenge
         self._seen: set[str] = set()  # nonces that were answered
         self._asked = 0
 
-    def lines(self, response: SipResponse, method: str, uri: str) -> str:
+    def lines(self, response: SipResponse, request: Proved) -> str:
         """The header lines that answer a 401 or 407; "" where it is a refusal.
 
         A realm that has had an answer gets another only where it says that the nonce was stale, and gives a new one.
@@ -44,15 +110,28 @@ class Proofs:
         asks, answers = FIELDS[response.status]
         challenges = strongest(response.headers.all(asks))
         if self._asked > MOST_CHALLENGES or not challenges:
-            return ""
+            return self._refused()
         for challenge in challenges:
             key = answers, challenge.realm
-            if challenge.nonce in self._seen or (key in self._lines and not challenge.stale):
-                return ""
-            made = answer(challenge, self._account, method, uri, cnonce=self._tokens())
-            self._lines[key] = f"{answers}: {made}\r\n"
+            if challenge.nonce in self._seen or (key in self._answered and not challenge.stale):
+                return self._refused()
+            self._answered.add(key)
+            use = self._uses.get(key)
+            if use is None or use.challenge.nonce != challenge.nonce:
+                self._uses[key] = NonceUse(challenge, self._tokens())
         self._seen.update(challenge.nonce for challenge in challenges)
-        return "".join(self._lines.values())
+        self._known.keep(self._peer, self._uses)
+        return self.unasked(request)
+
+    def unasked(self, request: Proved) -> str:
+        """The header lines for what is known to be asked, each nonce counted once more; "" where nothing is."""
+        return "".join(
+            f"{answers}: {use.answer(self._account, request)}\r\n" for (answers, _), use in self._uses.items()
+        )
+
+    def _refused(self) -> str:
+        self._known.forget(self._peer)
+        return ""
 
 
 class _Proving:
@@ -74,10 +153,25 @@ class _Proving:
     ) -> None:
         self._core, self._machine, self._data, self._path, self._method = core, machine, data, path, method
         self._tell, self._guarded, self._next_cseq, self._renewed = tell, guarded, next_cseq, renewed
-        self._proofs = Proofs(account, core.tokens)
+        peer = path.hop.host, path.hop.port, account.username
+        self._proofs = Proofs(account, core.tokens, core.nonces, peer)
 
-    def open(self, data: bytes, branch: str) -> Transaction:
-        """Start the next transaction."""
+    def begin(self, branch: str) -> Transaction:
+        """Start the first transaction, with proof of what the peer is known to ask."""
+        lines = self._proofs.unasked(self._proved)
+        data = self._guarded(with_credentials(self._data, lines)) if lines else None
+        if data is None:
+            return self._open(self._data, branch)
+        first = self._open(data, branch)
+        self._renewed(first, sequence_number(self._data), lines)
+        return first
+
+    @property
+    def _proved(self) -> Proved:
+        uri = self._data.split(b" ", 2)[1].decode("utf-8", "surrogateescape")
+        return Proved(self._method, uri, self._data.partition(b"\r\n\r\n")[2])
+
+    def _open(self, data: bytes, branch: str) -> Transaction:
         return self._core.open_client(
             self._machine, data, branch, self._path, method=self._method, tell=self._told, guarded=self._guarded
         )
@@ -89,8 +183,7 @@ class _Proving:
 
     def _answered(self, response: SipResponse) -> bool:
         """Whether the request is on its way again."""
-        uri = self._data.split(b" ", 2)[1].decode("utf-8", "surrogateescape")
-        lines = self._proofs.lines(response, self._method, uri)
+        lines = self._proofs.lines(response, self._proved)
         cseq = self._next_cseq() if lines else None
         if cseq is None:
             return False
@@ -99,7 +192,7 @@ class _Proving:
         data = self._guarded(once_more(self._data, via, cseq, lines))
         if data is None:
             return False
-        self._renewed(self.open(data, branch), cseq, lines)
+        self._renewed(self._open(data, branch), cseq, lines)
         return True
 
 
@@ -120,7 +213,7 @@ def open_proving(
     """Start a client transaction as `core.open_client` does; with an account, challenges to it are answered.
 
     The request is then sent again by a new transaction with the number that `next_cseq` gives (None: it is not wanted
-    any more, and `tell` hears of the challenge); `renewed` is told of it.
+    any more, and `tell` hears of the challenge); `renewed` is told of it, as of proof without challenge.
     """
     if account is None:
         return core.open_client(machine, data, branch, path, method=method, tell=tell, guarded=guarded)
@@ -136,4 +229,4 @@ def open_proving(
         next_cseq=next_cseq,
         renewed=renewed,
     )
-    return proving.open(data, branch)
+    return proving.begin(branch)

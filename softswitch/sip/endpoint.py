@@ -6,12 +6,15 @@ Implemented by `core.SipCore` and asyncio; used by the session modules, so that 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from softswitch.sip.addresses import Hop, Path
 from softswitch.sip.message import SipResponse
 from softswitch.sip.timing import Timed, Timing
 from softswitch.sip.transaction import Machine, Told, Transaction
+
+if TYPE_CHECKING:
+    from softswitch.sip.digest_client import KnownNonces
 
 
 class PendingResponse(Protocol):
@@ -53,6 +56,7 @@ class Endpoint(Protocol):
     leaks_refused: int
     response_lines: str  # Server
     capability_lines: str  # Allow, Supported
+    nonces: KnownNonces  # what peers asked us to prove
     extensions: frozenset[str]  # option tags of what we support
     new_response: Callable[[], PendingResponse]
     tokens: Callable[[], str]

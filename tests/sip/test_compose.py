@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from softswitch.sip.compose import Reply, acknowledgement, cancellation, closed, header_lines, once_more
+from softswitch.sip.compose import (
+    Reply,
+    acknowledgement,
+    cancellation,
+    closed,
+    header_lines,
+    once_more,
+    sequence_number,
+    with_credentials,
+)
 from softswitch.sip.message import SipRequest, SipResponse, parse_message
 
 INVITE = (
@@ -84,3 +93,11 @@ def test_a_challenged_request_goes_out_again_with_another_branch_number_and_cred
         b"Proxy-Authorization: Digest x\r\nAuthorization: Digest y\r\nContact: <sip:a>\r\nContent-Length: 2\r\n\r\n"
         b"CSeq: body"
     )
+
+
+def test_credentials_stand_behind_the_sequence_number() -> None:
+    made = parse_message(with_credentials(INVITE, "Authorization: Digest x=y\r\n"))
+    assert isinstance(made, SipRequest)
+    assert (made.headers.get("Authorization"), made.cseq.number, made.body) == ("Digest x=y", 7, b"v=0")
+    assert made.headers.items()[-2] == ("Authorization", "Digest x=y")
+    assert sequence_number(INVITE) == 7

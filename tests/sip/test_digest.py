@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from softswitch.errors import SipParseError
 from softswitch.sip.digest import (
+    ALGORITHMS,
     Account,
     Challenge,
     Credentials,
@@ -68,6 +71,35 @@ def test_sha_512_256_is_the_truncated_hash_of_fips_180_4() -> None:
     assert first != answer(Challenge("r", "n", "SHA-256"), MUFASA, "INVITE", "sip:a@b", cnonce="c").response
 
 
+def test_a_session_algorithm_puts_nonce_and_cnonce_into_the_secret() -> None:
+    """RFC 7616 3.4.2."""
+
+    def md5(text: str) -> str:
+        return hashlib.md5(text.encode()).hexdigest()
+
+    challenge = parse_challenge('Digest realm="r", nonce="n", algorithm=md5-SESS, qop="auth"')
+    made = answer(challenge, Account("u", "p"), "INVITE", "sip:a", cnonce="c", count=2)
+    secret = md5(f"{md5('u:r:p')}:n:c")
+    assert made.response == md5(f"{secret}:n:00000002:c:auth:{md5('INVITE:sip:a')}")
+    assert (made.algorithm, "algorithm=MD5-sess" in str(made)) == ("MD5-sess", True)
+    assert proves(parse_credentials(str(made)), Account("u", "p"), "INVITE") == made.response
+
+
+def test_where_only_auth_int_is_offered_the_body_is_proved_too() -> None:
+    """RFC 7616 3.4.3."""
+
+    def sha(text: str) -> str:
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    challenge = parse_challenge('Digest realm="r", nonce="n", algorithm=SHA-256, qop="auth-int"')
+    made = answer(challenge, Account("u", "p"), "INVITE", "sip:a", cnonce="c", body=b"v=0")
+    whole = sha(f"INVITE:sip:a:{sha('v=0')}")
+    assert made.response == sha(f"{sha('u:r:p')}:n:00000001:c:auth-int:{whole}")
+    assert "qop=auth-int" in str(made)
+    both = parse_challenge('Digest realm="r", nonce="n", qop="auth-int, auth"')
+    assert both.qop == "auth"  # what proxies change in a body must not cost us the call
+
+
 def test_each_use_of_a_nonce_and_each_method_is_proved_anew() -> None:
     challenge = Challenge("r", "n")
     made = {
@@ -84,9 +116,9 @@ def test_each_use_of_a_nonce_and_each_method_is_proved_anew() -> None:
 
 
 def test_challenges_and_credentials_survive_the_wire() -> None:
-    challenge = Challenge('a "b" \\c, d', "n=1,2", "SHA-256", True, "", True)
+    challenge = Challenge('a "b" \\c, d', "n=1,2", "SHA-256", "auth", "", True)
     assert parse_challenge(str(challenge)) == challenge
-    old = Challenge("r", "n", auth=False)
+    old = Challenge("r", "n", qop="")
     assert parse_challenge(str(old)) == old
     for one in (challenge, old):
         made = answer(one, MUFASA, "INVITE", "sip:+861@h;user=phone", cnonce="x", count=10)
@@ -107,7 +139,7 @@ def test_of_each_realm_the_strongest_is_taken_and_what_we_do_not_know_passed_ove
         'Digest realm="a", nonce="2", algorithm=SHA-256, qop="auth"',
         'Digest realm="a", nonce="3", algorithm=SHA-256',
         'Digest realm="a", nonce="4", algorithm=SHA-999',
-        'Digest realm="a", nonce="5", algorithm=SHA-512-256, qop="auth-int"',
+        'Digest realm="a", nonce="5", algorithm=SHA-512-256, qop="auth-conf"',
         'Digest realm="b", nonce="6", algorithm=md5, stale=TRUE',
     ]
     assert [(one.realm, one.nonce, one.stale) for one in strongest(offered)] == [("a", "2", False), ("b", "6", True)]
@@ -124,8 +156,9 @@ def test_of_each_realm_the_strongest_is_taken_and_what_we_do_not_know_passed_ove
         ('Digest realm="a", nonce', "name=value"),
         ('Digest re alm="a", nonce="1"', "name=value"),
         ('Digest realm="a", nonce="1", realm="b"', "stands twice"),
-        ('Digest realm="a", nonce="1", algorithm=MD5-sess', "algorithm"),
-        ('Digest realm="a", nonce="1", qop="auth-int"', "auth among"),
+        ('Digest realm="a", nonce="1", algorithm=MD4', "algorithm"),
+        ('Digest realm="a", nonce="1", algorithm=MD5-sess', "expected qop"),
+        ('Digest realm="a", nonce="1", qop="auth-conf"', "auth or auth-int among"),
     ],
 )
 def test_what_is_no_challenge_of_ours(text: str, words: str) -> None:
@@ -166,11 +199,18 @@ def test_credentials_as_old_and_sloppy_peers_write_them() -> None:
 WORD = st.text(st.characters(exclude_characters="\r\n", exclude_categories=["Cs"]), max_size=20)
 
 
-@given(WORD, WORD, st.sampled_from(["MD5", "SHA-256", "SHA-512-256"]), st.booleans(), WORD | st.none(), st.booleans())
+@given(
+    WORD,
+    WORD,
+    st.sampled_from(list(ALGORITHMS)),
+    st.sampled_from(["auth", "auth-int"]),
+    WORD | st.none(),
+    st.booleans(),
+)
 def test_any_challenge_can_be_written_and_read(
-    realm: str, nonce: str, algorithm: str, auth: bool, opaque: str | None, stale: bool
+    realm: str, nonce: str, algorithm: str, qop: str, opaque: str | None, stale: bool
 ) -> None:
-    challenge = Challenge(realm, nonce, algorithm, auth, opaque, stale)
+    challenge = Challenge(realm, nonce, algorithm, qop, opaque, stale)
     assert parse_challenge(str(challenge)) == challenge
 
 

@@ -60,9 +60,9 @@ def proof(challenge: Challenge, account: Account = ACCOUNT, *, count: int = 1, m
 def test_who_proves_nothing_is_asked_by_the_best_algorithm_first() -> None:
     outcome = Desk().ask()
     assert (outcome.verdict, outcome.status) == ("challenged", 401)
-    assert [(one.algorithm, one.realm, one.auth, one.stale) for one in offered(outcome)] == [
-        ("SHA-256", "softswitch", True, False),
-        ("MD5", "softswitch", True, False),
+    assert [(one.algorithm, one.realm, one.qop, one.stale) for one in offered(outcome)] == [
+        ("SHA-256", "softswitch", "auth", False),
+        ("MD5", "softswitch", "auth", False),
     ]
 
 
@@ -84,7 +84,7 @@ def test_a_nonce_serves_again_with_a_rising_count_and_never_with_one_that_was_us
 def test_without_qop_a_nonce_serves_once() -> None:
     desk = Desk()
     challenge = desk.challenges()[0]
-    old = Challenge(challenge.realm, challenge.nonce, challenge.algorithm, auth=False)  # RFC 2069
+    old = Challenge(challenge.realm, challenge.nonce, challenge.algorithm, qop="")  # RFC 2069
     assert desk.ask(proof(old)).verdict == "accepted"
     assert desk.ask(proof(old)).verdict == "stale"
     assert desk.ask(proof(challenge, count=9)).verdict == "stale"

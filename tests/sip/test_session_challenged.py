@@ -224,3 +224,80 @@ def test_a_caller_that_challenges_our_bye_gets_its_proof() -> None:
         phone.send(phone.response(bye, 200))
 
     play(story)
+
+
+def count(request: SipRequest) -> int:
+    """The nonce count of its proof."""
+    return parse_credentials(request.headers.get("Proxy-Authorization") or "").count
+
+
+def test_the_next_call_proves_itself_at_once_and_so_does_all_that_follows() -> None:
+    """RFC 7616 3.3: one nonce serves many requests, each with the next count."""
+
+    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
+        _, invite = await talking(switch, phone)
+        await phone.receive("ACK")
+        switch.sessions[0].hang_up()
+        bye = await phone.receive_request("BYE")
+        assert (shown(bye), count(bye), bye.cseq.number) == ("1", 2, 3)
+        phone.send(phone.response(bye, 200))
+        session = switch.call(account=ACCOUNT)
+        recorder = Recorder(session)
+        second = await phone.receive_request("INVITE")
+        assert (shown(second), count(second), second.cseq.number) == ("1", 3, 1)
+        assert second.body == invite.body
+        phone.send(phone.response(second, 200, body=OFFER))
+        await recorder.until("answered 200")
+        session.acknowledge()
+        ack = await phone.receive_request("ACK")
+        assert (shown(ack), count(ack)) == ("1", 3)
+        answer = session.request("INVITE", body=OFFER)
+        again = await phone.receive_request("INVITE")
+        assert (shown(again), count(again), again.cseq.number) == ("1", 4, 2)
+        phone.send(phone.response(again, 200, body=OFFER))
+        assert count(await phone.receive_request("ACK")) == 4
+        await answer
+        session.hang_up()
+        phone.send(phone.response(await phone.receive_request("BYE"), 200))
+
+    play(story)
+
+
+def test_a_nonce_that_grew_old_between_calls_costs_one_challenge() -> None:
+    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
+        Recorder(switch.call(account=ACCOUNT))
+        await refuse(phone, "INVITE")
+        phone.send(phone.response(await phone.receive_request("INVITE"), 486))
+        await phone.receive("ACK")
+        recorder = Recorder(switch.call(account=ACCOUNT))
+        assert shown(await refuse(phone, "INVITE", nonce="2", stale=True)) == "1"
+        renewed = await phone.receive_request("INVITE")
+        assert (shown(renewed), count(renewed), renewed.cseq.number) == ("2", 1, 2)
+        phone.send(phone.response(renewed, 486))
+        await recorder.until("refused 486")
+
+    play(story)
+
+
+def test_a_proof_without_challenge_that_the_guard_withholds_is_left_out() -> None:
+    refusing = False
+
+    def guard(data: bytes) -> bytes:
+        if refusing and b"Proxy-Authorization" in data:
+            raise LeakRefused("no")
+        return data
+
+    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
+        nonlocal refusing
+        Recorder(switch.call(account=ACCOUNT))
+        await refuse(phone, "INVITE")
+        phone.send(phone.response(await phone.receive_request("INVITE"), 486))
+        await phone.receive("ACK")
+        refusing = True
+        recorder = Recorder(switch.call(account=ACCOUNT, guard=guard))
+        invite = await phone.receive_request("INVITE")
+        assert shown(invite) == ""
+        phone.send(phone.response(invite, 486))
+        await recorder.until("refused 486")
+
+    play(story)

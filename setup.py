@@ -11,6 +11,7 @@ setup(
             sources=sorted(path for path in glob("media/native/*.c") if "test_" not in path),
             depends=sorted(glob("media/native/*.h")),
             extra_compile_args=["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-pthread"],
+            libraries=["m"],
             extra_link_args=["-pthread"],
         )
     ]

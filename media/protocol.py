@@ -183,7 +183,7 @@ class EndpointClosed(Message, frozen=True):
 
 
 class Digit(Message, frozen=True):
-    """One RFC 4733 key press."""
+    """One key press: by RFC 4733, or by its tones where no telephone-event was agreed."""
 
     endpoint: int
     digit: str

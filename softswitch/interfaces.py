@@ -320,7 +320,7 @@ class MediaEndpoint(Protocol):
 
     address: str
     port: int
-    on_digit: Callable[[str], None] | None  # one RFC 4733 key press, told once
+    on_digit: Callable[[str], None] | None  # one key press (RFC 4733; in-band where that was not agreed)
     on_silence: (
         Callable[[bool], None] | None
     )  # True: nothing received for the driver's silence time; False: RTP is back, or configure() began the time anew

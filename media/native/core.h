@@ -10,6 +10,7 @@
 #include <stddef.h>
 
 #include "address.h"
+#include "dtmf.h"
 #include "g711.h"
 #include "io.h"
 #include "latch.h"
@@ -172,6 +173,24 @@ struct packing {
     uint8_t samples[MAX_FRAME];
 };
 
+/* The newest RFC 4733 event that a far end sent. `kept`: it began before there was anybody to pass it on to. */
+struct key_in {
+    uint32_t timestamp, ssrc;
+    uint8_t code;
+    bool seen, kept;
+};
+
+/* A key on its way to a far end that wants it in other packets, or as a tone. Durations in samples. */
+struct key_out {
+    bool active, tone, ended;
+    uint8_t code, volume, ends; /* packets with the end bit still to send */
+    uint16_t duration;          /* told by the source so far */
+    uint32_t listed;            /* place in worker.keys */
+    uint32_t in_ssrc, in_timestamp, timestamp;
+    uint32_t sent;              /* samples */
+    int64_t next_at, heard_at;
+};
+
 struct endpoint {
     uint32_t handle; /* 0: free */
     uint32_t slot, listed; /* place in worker.open */
@@ -182,9 +201,8 @@ struct endpoint {
     struct line line;
     struct receiver receiver;
     struct latch latch;
-    uint32_t digit_timestamp, digit_ssrc;
-    uint8_t digit;
-    bool digit_seen;
+    struct key_in key_in;
+    struct key_out key_out;
     struct drops drops;
     int64_t due_at;     /* when the next packet would come at the highest rate that is taken */
     uint32_t arrivals;  /* since the last sweep, whoever sent them */
@@ -292,7 +310,8 @@ struct worker {
     struct endpoint *endpoints;
     struct playback *playbacks;
     struct recording *recordings;
-    struct slots open, playing, recording;
+    struct dtmf *dtmf; /* of each endpoint */
+    struct slots open, playing, recording, keys;
     struct totals totals;
     struct io *io;
     struct writer writer;
@@ -339,6 +358,18 @@ void packing_relay(struct worker *worker, struct endpoint *to, const struct rtp 
 void packing_late(struct worker *worker, struct endpoint *to, const struct rtp *rtp, const uint8_t *table);
 /* What waits goes out in a packet as short as it is. */
 void packing_flush(struct worker *worker, struct endpoint *to);
+
+uint32_t line_event_begins(struct worker *worker, struct endpoint *to, const struct rtp *rtp);
+void line_event(struct worker *worker, struct endpoint *to, const uint8_t *payload, uint32_t timestamp, bool marker);
+
+/* telephone_event.c */
+void telephone_event_receive(struct worker *worker, struct endpoint *endpoint, const struct rtp *rtp);
+/* Audio of one who sends no events. */
+void telephone_event_listen(struct worker *worker, struct endpoint *endpoint, const struct rtp *rtp);
+/* False: the packet may be relayed as it is. */
+bool telephone_event_relay(struct worker *worker, const struct endpoint *from, struct endpoint *to, const struct rtp *rtp);
+void telephone_event_end(struct worker *worker, struct endpoint *to);
+void telephone_event_tick(struct worker *worker);
 
 /* rtcp.c */
 void receiver_update(struct receiver *receiver, const struct rtp *rtp, bool event, int64_t now);

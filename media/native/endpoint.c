@@ -6,8 +6,6 @@
 #define BURST_NS (SECOND_NS / 2)  /* of packets at the highest rate, that may come at once */
 #define UNFILLED_NS (SECOND_NS / 10)
 #define STORM_PACKETS 500         /* from one sweep to the next: no more is read of what nobody wants */
-#define DIGIT_MEMORY 80000       /* samples within which an older event timestamp is a straggler */
-#define LONGEST_EVENT 0xFFFFu    /* RFC 4733 2.5.1.3: a longer press goes on in a new segment */
 
 struct endpoint *endpoint_of(struct worker *worker, uint32_t handle)
 {
@@ -23,6 +21,7 @@ void endpoint_open(struct worker *worker, const struct command *command)
 {
     struct endpoint *endpoint = &worker->endpoints[command->handle & 0xFFFF];
     memset(endpoint, 0, sizeof *endpoint);
+    memset(&worker->dtmf[command->handle & 0xFFFF], 0, sizeof *worker->dtmf);
     endpoint->handle = command->handle;
     endpoint->slot = command->handle & 0xFFFF;
     endpoint->peer = endpoint->playback = endpoint->recording = NONE;
@@ -107,6 +106,7 @@ static struct statistics endpoint_statistics(const struct endpoint *endpoint)
 void endpoint_close(struct worker *worker, struct endpoint *endpoint)
 {
     endpoint_disconnect(worker, endpoint);
+    telephone_event_end(worker, endpoint);
     playback_leave(worker, endpoint);
     recording_leave(worker, endpoint);
     rtcp_leave(worker, endpoint);
@@ -140,42 +140,15 @@ static void endpoint_heard(struct worker *worker, struct endpoint *endpoint)
         endpoint_tell_silence(worker, endpoint, false);
 }
 
-/* RFC 4733 2.5.1: every packet of one press carries the timestamp of its start, so that any of them tells it once. */
-static bool endpoint_pressed_before(struct endpoint *endpoint, const struct rtp *rtp)
-{
-    if (!endpoint->digit_seen || endpoint->digit_ssrc != rtp->ssrc)
-        return false;
-    int32_t age = (int32_t)(rtp->timestamp - endpoint->digit_timestamp);
-    if (age == LONGEST_EVENT && endpoint->digit == rtp->payload[0]) {
-        endpoint->digit_timestamp = rtp->timestamp;
-        return true;
-    }
-    return age <= 0 && age > -DIGIT_MEMORY;
-}
-
-static void endpoint_digit(struct worker *worker, struct endpoint *endpoint, const struct rtp *rtp)
-{
-    static const char digits[] = "0123456789*#ABCD";
-    if (rtp->length < 4 || rtp->payload[0] >= sizeof digits - 1 || endpoint_pressed_before(endpoint, rtp))
-        return;
-    endpoint->digit_seen = true;
-    endpoint->digit = rtp->payload[0];
-    endpoint->digit_timestamp = rtp->timestamp;
-    endpoint->digit_ssrc = rtp->ssrc;
-    struct event *event = worker_event(worker, EVENT_DIGIT, endpoint->handle);
-    if (event) {
-        event->digit = digits[rtp->payload[0]];
-        worker_event_done(worker);
-    }
-}
-
 static void endpoint_pass_on(struct worker *worker, struct endpoint *endpoint, const struct rtp *rtp, bool event)
 {
     if (endpoint->peer == NONE)
         return;
     struct endpoint *to = &worker->endpoints[endpoint->peer];
-    if ((event && !endpoint->digits) || rtp->payload_type == COMFORT_NOISE)
+    if ((event && (!endpoint->digits || endpoint->key_in.kept)) || rtp->payload_type == COMFORT_NOISE)
         line_skip(to, rtp);
+    else if (event ? telephone_event_relay(worker, endpoint, to, rtp) : to->key_out.active && to->key_out.tone)
+        return;
     else if (to->playback == NONE || !playback_takes(worker, to, rtp, event))
         line_relay(worker, to, rtp, event);
 }
@@ -198,7 +171,9 @@ static void endpoint_receive_rtp(struct worker *worker, struct endpoint *endpoin
     if (!endpoint->receiving)
         return;
     if (event)
-        endpoint_digit(worker, endpoint, rtp);
+        telephone_event_receive(worker, endpoint, rtp);
+    else if (endpoint->event_in < 0 && rtp->payload_type != COMFORT_NOISE)
+        telephone_event_listen(worker, endpoint, rtp);
     if (endpoint->recording != NONE && (event || rtp->payload_type == COMFORT_NOISE))
         recording_other(worker, endpoint, rtp);
     else if (endpoint->recording != NONE)

@@ -7,7 +7,7 @@
 
 #define ALAW_SILENCE 0xD5
 
-extern int16_t alaw_linear[256];
+extern int16_t alaw_linear[256], ulaw_linear[256];
 extern uint8_t alaw_to_ulaw[256];
 extern uint8_t ulaw_to_alaw[256];
 extern uint8_t linear_alaw[8192]; /* index: 13 bit two's complement */

@@ -186,3 +186,29 @@ uint32_t line_frame(struct worker *worker, struct endpoint *to, const uint8_t *a
     line_send(worker, to, packet, FRAME_SAMPLES);
     return line->timestamp;
 }
+
+/* Where an event that is made anew begins in the line: as if its packet were relayed, which line_skip() then undoes. */
+uint32_t line_event_begins(struct worker *worker, struct endpoint *to, const struct rtp *rtp)
+{
+    struct line *line = &to->line;
+    packing_flush(worker, to);
+    if (line->source != SOURCE_RELAY || line->in_ssrc != rtp->ssrc || line_jumped(line, rtp, true, worker->now)) {
+        to->packing.missing = 0;
+        line_anchor(line, rtp, worker->now);
+    }
+    return rtp->timestamp + line->timestamp_offset;
+}
+
+void line_event(struct worker *worker, struct endpoint *to, const uint8_t *payload, uint32_t timestamp, bool marker)
+{
+    struct line *line = &to->line;
+    uint8_t *packet = io_scratch(worker->io);
+    rtp_write(packet, marker, (uint8_t)line->event_out, ++line->sequence, timestamp, line->ssrc);
+    __builtin_memcpy(packet + RTP_HEADER, payload, 4);
+    line->sequence_offset++; /* no packet of the source took this number, and none that comes late may */
+    line->in_first = (uint16_t)(line->in_highest + 1);
+    line->relayed = 0;
+    if ((int32_t)(timestamp - line->timestamp) > 0)
+        line->timestamp = timestamp;
+    line_send(worker, to, packet, 4);
+}

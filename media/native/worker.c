@@ -179,6 +179,7 @@ static void worker_tick(struct worker *worker)
         worker->next_tick = worker->now + TICK_NS;
     worker_obey_all(worker);
     io_receive(worker->io, worker);
+    telephone_event_tick(worker);
     playback_tick(worker);
     recording_tick(worker);
     worker_sweep(worker);
@@ -216,11 +217,13 @@ static bool worker_pools(struct worker *worker)
     worker->endpoints = calloc(worker->capacity, sizeof *worker->endpoints);
     worker->playbacks = calloc(MAX_PLAYBACKS, sizeof *worker->playbacks);
     worker->recordings = calloc(MAX_RECORDINGS, sizeof *worker->recordings);
+    worker->dtmf = calloc(worker->capacity, sizeof *worker->dtmf);
     worker->open.slot = calloc(worker->capacity, sizeof(uint32_t));
+    worker->keys.slot = calloc(worker->capacity, sizeof(uint32_t));
     worker->playing.slot = calloc(MAX_PLAYBACKS, sizeof(uint32_t));
     worker->recording.slot = calloc(MAX_RECORDINGS, sizeof(uint32_t));
-    return worker->endpoints && worker->playbacks && worker->recordings && worker->open.slot && worker->playing.slot
-           && worker->recording.slot && ring_create(&worker->commands, COMMANDS, sizeof(struct command))
+    return worker->endpoints && worker->playbacks && worker->recordings && worker->dtmf && worker->open.slot
+           && worker->keys.slot && worker->playing.slot && worker->recording.slot && ring_create(&worker->commands, COMMANDS, sizeof(struct command))
            && ring_create(&worker->events, EVENTS, sizeof(struct event));
 }
 
@@ -228,6 +231,7 @@ bool worker_start(struct worker *worker, uint32_t capacity, int64_t silence_ns, 
                   const char *io)
 {
     g711_init();
+    dtmf_init();
     worker->capacity = capacity;
     worker->silence_ns = silence_ns;
     worker->packet_ns = packet_ns;
@@ -263,7 +267,9 @@ void worker_stop(struct worker *worker)
     free(worker->endpoints);
     free(worker->playbacks);
     free(worker->recordings);
+    free(worker->dtmf);
     free(worker->open.slot);
+    free(worker->keys.slot);
     free(worker->playing.slot);
     free(worker->recording.slot);
 }

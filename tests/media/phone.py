@@ -62,6 +62,13 @@ def tone(frequency: float, seconds: float, amplitude: int = 8000) -> bytes:
     return alaw((amplitude * np.sin(2 * np.pi * frequency * times)).astype(np.int16))
 
 
+def tones(low: float, high: float, seconds: float, amplitude: int = 6000) -> bytes:
+    """A-law of two sines at once, as a key makes them."""
+    times = np.arange(round(seconds * 8000)) / 8000
+    both = np.sin(2 * np.pi * low * times) + np.sin(2 * np.pi * high * times)
+    return alaw((amplitude * both).astype(np.int16))
+
+
 def loudness(codes: bytes, frequency: float) -> float:
     """Amplitude of `frequency` in A-law audio (one bin of a Fourier transform)."""
     samples = linear(codes).astype(float)

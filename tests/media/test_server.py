@@ -10,7 +10,7 @@ import pytest
 
 from media import protocol
 from softswitch.errors import MediaError
-from tests.media.phone import FRAME, Packet, key, loudness, rtp, tone, wait_for_seconds, wav
+from tests.media.phone import FRAME, Packet, key, loudness, rtp, tone, tones, wait_for_seconds, wav
 from tests.media.support import obeyed, remote, room, run
 
 
@@ -183,6 +183,27 @@ def test_a_key_press_is_told_once_even_if_its_start_and_first_end_are_lost() -> 
             assert digits.empty()
             assert {packet.payload_type for packet in bert.heard} == {101}
             assert [packet.payload[1] >> 7 for packet in bert.heard] == [0, 0, 0, 1, 1, 1, 1, 1, 1, 1]
+
+    run(story)
+
+
+def test_keys_are_heard_in_the_audio_where_no_events_were_agreed() -> None:
+    """ITU-T Q.23; the other side does not hear them while the two are not connected."""
+
+    async def story() -> None:
+        async with room() as place:
+            (anna, a), (bert, _) = await place.leg(payload_type=0, telephone_event=None), await place.leg()
+            digits: asyncio.Queue[str] = asyncio.Queue()
+            a.on_digit = digits.put_nowait
+            keyed = b"".join(
+                tones(low, high, 0.1) + tone(0, 0.1) for low, high in ((697, 1209), (852, 1477), (941, 1336))
+            )
+            await anna.talk(keyed)
+            assert [await digits.get() for _ in range(3)] == ["1", "9", "0"]
+            a.close()
+            await a.statistics
+            assert digits.empty()
+            assert bert.heard == []
 
     run(story)
 

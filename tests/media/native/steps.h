@@ -173,6 +173,7 @@ static void start(void)
     worker.packet_ns = SECOND_NS / 500;
     worker.io = &fake_io;
     g711_init();
+    dtmf_init();
     CHECK(worker_pools(&worker));
     CHECK(ring_create(&worker.writer.requests, 64, sizeof(struct write_request)));
     worker.writer.wake_fd = eventfd(0, EFD_NONBLOCK);
@@ -189,7 +190,9 @@ static void finish(void)
     free(worker.endpoints);
     free(worker.playbacks);
     free(worker.recordings);
+    free(worker.dtmf);
     free(worker.open.slot);
+    free(worker.keys.slot);
     free(worker.playing.slot);
     free(worker.recording.slot);
 }

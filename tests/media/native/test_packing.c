@@ -151,10 +151,9 @@ static void test_a_key_press_is_not_held_up_by_talk_that_waits(void)
     uint8_t event[4] = {5, 10, 0, 160};
     talk(0, 160);
     give(0, 101, 65531, 160, event, sizeof event);
-    give(0, 101, 65532, 160, event, sizeof event);
-    talk(3, 160);
-    CHECK(sent_count == 3 && payload_length(0) == 160 && payload_length(1) == 4 && (sent[2].data[1] & 0x7F) == 101);
-    CHECK((uint16_t)(sent_sequence(2) - sent_sequence(0)) == 2 && sent_timestamp(2) == sent_timestamp(1));
+    telephone_event_tick(&worker);
+    CHECK(sent_count == 2 && payload_length(0) == 160 && payload_length(1) == 4 && (sent[1].data[1] & 0x7F) == 101);
+    CHECK((uint16_t)(sent_sequence(1) - sent_sequence(0)) == 1 && sent_timestamp(1) - sent_timestamp(0) == 160);
     finish();
 }
 

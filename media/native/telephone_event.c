@@ -1,0 +1,225 @@
+/* Keys: RFC 4733 events told once each, made anew for a side that wants them otherwise, heard in the audio of one
+ * that sends none, and turned into tones (ITU-T Q.23) for one that takes none.
+ *
+ * Called by endpoint.c for what arrives and by worker.c each tick. An event that a side would send just so is left to
+ * line.c. Never passes on what began before the two sides were connected.
+ *
+ *     in   | 5 0 | 5 160 | 5 320 | 5 480 E | 5 480 E | 5 480 E |         20 ms, payload type 101
+ *     out  | 5 0      | 5 240      | 5 480 E    | 5 480 E    | 5 480 E    |   30 ms, payload type 96
+ */
+#include "core.h"
+
+#include <math.h>
+#include <string.h>
+
+#define DIGIT_MEMORY 80000    /* samples within which an older event timestamp is a straggler */
+#define LONGEST_EVENT 0xFFFFu /* 2.5.1.3: a longer press goes on in a new segment */
+#define END_PACKETS 3         /* 2.5.1.4 */
+#define VANISHED_NS (SECOND_NS / 5)
+#define LEAST_TONE 640        /* 80 ms, so that a detector has it for certain (Q.24: 40 ms) */
+#define TONE_AMPLITUDE 9000.0 /* -8 dBm0 each */
+#define EVENT_LENGTH 4
+#define END_BIT 0x80
+
+static const char digits[] = "0123456789*#ABCD";
+static const uint16_t rows[] = {697, 770, 852, 941}, columns[] = {1209, 1336, 1477, 1633};
+static const char keypad[] = "123A456B789C*0#D";
+
+/* Told to the controller */
+
+/* 2.5.1: every packet of one press carries the timestamp of its start, so that any of them tells it once. */
+static bool pressed_before(struct key_in *key, const struct rtp *rtp)
+{
+    if (!key->seen || key->ssrc != rtp->ssrc)
+        return false;
+    int32_t age = (int32_t)(rtp->timestamp - key->timestamp);
+    if (age == LONGEST_EVENT && key->code == rtp->payload[0]) {
+        key->timestamp = rtp->timestamp;
+        return true;
+    }
+    return age <= 0 && age > -DIGIT_MEMORY;
+}
+
+static void tell_digit(struct worker *worker, const struct endpoint *endpoint, char digit)
+{
+    struct event *event = worker_event(worker, EVENT_DIGIT, endpoint->handle);
+    if (!event)
+        return;
+    event->digit = digit;
+    worker_event_done(worker);
+}
+
+void telephone_event_receive(struct worker *worker, struct endpoint *endpoint, const struct rtp *rtp)
+{
+    struct key_in *key = &endpoint->key_in;
+    if (rtp->length < EVENT_LENGTH || pressed_before(key, rtp))
+        return;
+    *key = (struct key_in){.timestamp = rtp->timestamp, .ssrc = rtp->ssrc, .code = rtp->payload[0], .seen = true};
+    key->kept = endpoint->peer == NONE || !endpoint->digits;
+    if (key->code < sizeof digits - 1)
+        tell_digit(worker, endpoint, digits[key->code]);
+}
+
+void telephone_event_listen(struct worker *worker, struct endpoint *endpoint, const struct rtp *rtp)
+{
+    const int16_t *law = rtp->payload_type == PCMU ? ulaw_linear : alaw_linear;
+    char digit = dtmf_listen(&worker->dtmf[endpoint->slot], rtp->timestamp, rtp->payload, rtp->length, law);
+    if (digit)
+        tell_digit(worker, endpoint, digit);
+}
+
+/* Made anew */
+
+static void key_begin(struct worker *worker, struct endpoint *to, const struct rtp *rtp, bool tone)
+{
+    struct key_out *key = &to->key_out;
+    if (!key->active)
+        slots_add(&worker->keys, to->slot, &key->listed);
+    *key = (struct key_out){.active = true, .tone = tone, .listed = key->listed, .code = rtp->payload[0]};
+    key->in_ssrc = rtp->ssrc;
+    key->in_timestamp = rtp->timestamp;
+    key->ends = END_PACKETS;
+    key->next_at = worker->now;
+    if (!tone)
+        key->timestamp = line_event_begins(worker, to, rtp);
+}
+
+void telephone_event_end(struct worker *worker, struct endpoint *to)
+{
+    struct key_out *key = &to->key_out;
+    if (!key->active)
+        return;
+    uint32_t moved = slots_remove(&worker->keys, key->listed);
+    worker->endpoints[moved].key_out.listed = key->listed;
+    key->active = false;
+}
+
+static void event_send(struct worker *worker, struct endpoint *to)
+{
+    struct key_out *key = &to->key_out;
+    uint8_t payload[EVENT_LENGTH] = {key->code, (uint8_t)(key->volume | (key->ended ? END_BIT : 0))};
+    write16(payload + 2, key->duration);
+    line_event(worker, to, payload, key->timestamp, !key->sent);
+    key->sent += to->line.frame;
+    if (key->ended && !--key->ends)
+        telephone_event_end(worker, to);
+}
+
+/* The next press or a prompt has begun, so this one is over: whatever is left of it goes out at once. */
+static void event_finish(struct worker *worker, struct endpoint *to)
+{
+    to->key_out.ended = true;
+    while (to->key_out.active && !to->key_out.tone && to->line.open)
+        event_send(worker, to);
+    telephone_event_end(worker, to);
+}
+
+/* Is the packet one of the press that is being made anew? A long one's next segment is (2.5.1.3). */
+static bool key_continues(struct key_out *key, const struct rtp *rtp)
+{
+    if (!key->active || key->in_ssrc != rtp->ssrc || key->code != rtp->payload[0])
+        return false;
+    if (rtp->timestamp - key->in_timestamp == LONGEST_EVENT) {
+        key->in_timestamp += LONGEST_EVENT;
+        key->timestamp += LONGEST_EVENT;
+        key->duration = 0;
+    }
+    return key->in_timestamp == rtp->timestamp;
+}
+
+static void key_update(struct worker *worker, struct key_out *key, const struct rtp *rtp)
+{
+    uint16_t duration = read16(rtp->payload + 2);
+    key->volume = rtp->payload[1] & 0x3F;
+    key->duration = duration > key->duration ? duration : key->duration;
+    key->heard_at = worker->now;
+    if (rtp->payload[1] & END_BIT && !key->ended) {
+        key->ended = true;
+        key->next_at = worker->now; /* the other side need not wait for the end of its packet */
+    }
+}
+
+/* A straggler of a press that is over. */
+static bool key_over(const struct key_out *key, const struct rtp *rtp)
+{
+    int32_t age = (int32_t)(rtp->timestamp - key->in_timestamp);
+    return key->heard_at && key->in_ssrc == rtp->ssrc && age <= 0 && age > -DIGIT_MEMORY;
+}
+
+static void key_relay(struct worker *worker, struct endpoint *to, const struct rtp *rtp, bool tone)
+{
+    struct key_out *key = &to->key_out;
+    if (!key_continues(key, rtp)) {
+        if (key_over(key, rtp))
+            return;
+        event_finish(worker, to);
+        key_begin(worker, to, rtp, tone);
+    }
+    key_update(worker, key, rtp);
+}
+
+/* Would `to` be sent the event in the packets it came in? */
+static bool event_fits(const struct endpoint *from, const struct endpoint *to)
+{
+    return to->line.event_out == from->event_in && to->line.frame == from->line.frame;
+}
+
+bool telephone_event_relay(struct worker *worker, const struct endpoint *from, struct endpoint *to, const struct rtp *rtp)
+{
+    bool tone = to->line.event_out < 0;
+    if (!to->line.open || rtp->length < EVENT_LENGTH || to->playback != NONE || (!tone && event_fits(from, to)))
+        return false;
+    if (!tone || rtp->payload[0] < sizeof digits - 1)
+        key_relay(worker, to, rtp, tone);
+    line_skip(to, rtp);
+    return true;
+}
+
+/* Tones in the place of the talk */
+
+static void tone_frame(const struct key_out *key, uint8_t *frame)
+{
+    size_t place = (size_t)(strchr(keypad, digits[key->code]) - keypad);
+    double low = 2 * M_PI * rows[place / 4] / 8000, high = 2 * M_PI * columns[place % 4] / 8000;
+    for (uint32_t i = 0; i < FRAME_SAMPLES; i++) {
+        double n = key->sent + i;
+        frame[i] = alaw_encode((int)(TONE_AMPLITUDE * (sin(low * n) + sin(high * n))));
+    }
+}
+
+static void tone_send(struct worker *worker, struct endpoint *to)
+{
+    struct key_out *key = &to->key_out;
+    uint8_t frame[FRAME_SAMPLES];
+    if (key->ended && key->sent >= LEAST_TONE && key->sent >= key->duration) {
+        telephone_event_end(worker, to);
+        return;
+    }
+    tone_frame(key, frame);
+    line_frame(worker, to, frame, SOURCE_PROMPT);
+    key->sent += FRAME_SAMPLES;
+}
+
+static void key_tick(struct worker *worker, struct endpoint *to)
+{
+    struct key_out *key = &to->key_out;
+    if (!to->line.open || to->playback != NONE) {
+        event_finish(worker, to);
+        return;
+    }
+    if (worker->now - key->heard_at > VANISHED_NS)
+        key->ended = true; /* its end was lost, all three times */
+    if (worker->now < key->next_at)
+        return;
+    key->next_at += (key->tone ? FRAME_SAMPLES : to->line.frame) * SAMPLE_NS;
+    if (key->tone)
+        tone_send(worker, to);
+    else
+        event_send(worker, to);
+}
+
+void telephone_event_tick(struct worker *worker)
+{
+    for (uint32_t i = worker->keys.count; i-- > 0;)
+        key_tick(worker, &worker->endpoints[worker->keys.slot[i]]);
+}

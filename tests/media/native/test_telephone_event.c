@@ -1,0 +1,355 @@
+/* Keys from one side to the other under virtual time: RFC 4733 events made anew, tones made and heard (ITU-T Q.23). */
+#include <math.h>
+
+#include "steps.h"
+
+#define VOLUME 10
+
+static uint32_t a, b;
+static uint16_t sequence;
+static uint32_t timestamp;
+
+/* Anna (endpoint 0, events as 101) and bert, who are connected. */
+static void call(int event_out, uint16_t frame)
+{
+    start();
+    a = open_endpoint(0, PCMA, 101);
+    b = open_endpoint(1, PCMA, event_out);
+    struct command configure = {.type = COMMAND_CONFIGURE, .handle = b};
+    configure.remote = remote_at(phone(1), PCMA, event_out);
+    configure.remote.frame = frame;
+    worker_obey(&worker, &configure);
+    join(a, b);
+    sequence = 65500;
+    timestamp = 0xFFFFF000u;
+}
+
+static void pass_time(int64_t ms)
+{
+    for (int64_t end = worker.now + ms * 1000000; worker.now < end; worker.now += TICK_NS) {
+        telephone_event_tick(&worker);
+        playback_tick(&worker);
+    }
+}
+
+static void talk(uint32_t frames, uint8_t code)
+{
+    uint8_t payload[FRAME_SAMPLES];
+    memset(payload, code, sizeof payload);
+    for (; frames; frames--, timestamp += FRAME_SAMPLES) {
+        give(0, PCMA, sequence++, timestamp, payload, sizeof payload);
+        pass_time(20);
+    }
+}
+
+static void event_packet(uint8_t code, uint16_t duration, bool end)
+{
+    uint8_t payload[4] = {code, (uint8_t)((end ? 0x80 : 0) | VOLUME)};
+    write16(payload + 2, duration);
+    give(0, 101, sequence++, timestamp, payload, sizeof payload);
+}
+
+/* A press in packets of 20 ms with three at its end, as RFC 4733 2.5.1.4 has it. */
+static void press(uint8_t code, uint16_t duration)
+{
+    for (uint16_t so_far = FRAME_SAMPLES; so_far < duration; so_far = (uint16_t)(so_far + FRAME_SAMPLES)) {
+        event_packet(code, so_far, false);
+        pass_time(20);
+    }
+    for (int i = 0; i < 3; i++)
+        event_packet(code, duration, true);
+    pass_time(20);
+    timestamp += duration;
+}
+
+static uint8_t sent_type(uint32_t index)
+{
+    return sent[index].data[1] & 0x7F;
+}
+
+static bool sent_marker(uint32_t index)
+{
+    return sent[index].data[1] & 0x80;
+}
+
+static uint16_t sent_duration(uint32_t index)
+{
+    return read16(sent[index].data + RTP_HEADER + 2);
+}
+
+static bool sent_end(uint32_t index)
+{
+    return sent[index].data[RTP_HEADER + 1] & 0x80;
+}
+
+/* First of the packets of `type` from `from` on. */
+static uint32_t find(uint8_t type, uint32_t from)
+{
+    while (from < sent_count && sent_type(from) != type)
+        from++;
+    return from;
+}
+
+static void check_one_line(void)
+{
+    for (uint32_t i = 1; i < sent_count; i++)
+        CHECK((uint16_t)(sent_sequence(i) - sent_sequence(i - 1)) == 1 && read32(sent[i].data + 8) == 101);
+}
+
+static char heard_digits[32];
+
+/* The keys that a detector hears in the audio sent. */
+static const char *heard(void)
+{
+    struct dtmf dtmf = {.filled = 0};
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < sent_count; i++) {
+        if (sent_type(i) != PCMA)
+            continue;
+        char key = dtmf_listen(&dtmf, sent_timestamp(i), sent[i].data + RTP_HEADER, sent[i].length - RTP_HEADER, alaw_linear);
+        if (key)
+            heard_digits[count++] = key;
+    }
+    heard_digits[count] = 0;
+    return heard_digits;
+}
+
+static void test_an_event_that_fits_is_passed_on_bit_by_bit(void)
+{
+    call(101, FRAME_SAMPLES);
+    talk(3, 0x55);
+    press(5, 480);
+    talk(3, 0x55);
+    CHECK(sent_count == 11);
+    for (uint32_t i = 3; i < 8; i++)
+        CHECK(sent_type(i) == 101 && sent_timestamp(i) == sent_timestamp(2) + FRAME_SAMPLES);
+    check_one_line();
+    finish();
+}
+
+static void test_an_event_of_another_payload_type_is_made_anew_with_its_duration(void)
+{
+    call(96, FRAME_SAMPLES);
+    talk(3, 0x55);
+    press(5, 800);
+    talk(10, 0x55);
+    uint32_t first = find(96, 0), ends = 0;
+    CHECK(first == 3 && sent_marker(first));
+    for (uint32_t i = first; (i = find(96, i)) < sent_count; i++) {
+        CHECK(sent[i].data[RTP_HEADER] == 5 && (sent[i].data[RTP_HEADER + 1] & 0x3F) == VOLUME);
+        CHECK(sent_timestamp(i) == sent_timestamp(2) + FRAME_SAMPLES && sent_marker(i) == (i == first));
+        CHECK(!sent_end(i) || sent_duration(i) == 800);
+        ends += sent_end(i);
+    }
+    CHECK(ends == 3);
+    check_one_line();
+    CHECK(sent_timestamp(sent_count - 1) - sent_timestamp(2) == 800 + 10 * FRAME_SAMPLES);
+    finish();
+}
+
+static void test_an_event_goes_out_in_the_packet_time_of_the_other_side(void)
+{
+    call(101, 320); /* 40 ms */
+    press(7, 1600);
+    pass_time(200);
+    uint32_t ends = 0, last = 0;
+    CHECK(sent_count == 8); /* at 0, 40, 80, 120, 160 ms, and its end three times */
+    for (uint32_t i = 0; i < sent_count; i++) {
+        CHECK(sent_type(i) == 101 && sent_duration(i) >= last);
+        last = sent_duration(i);
+        ends += sent_end(i);
+    }
+    CHECK(ends == 3 && last == 1600);
+    check_one_line();
+    finish();
+}
+
+static void test_a_press_whose_end_is_lost_ends_all_the_same(void)
+{
+    call(96, FRAME_SAMPLES);
+    event_packet(1, 160, false);
+    pass_time(20);
+    event_packet(1, 320, false);
+    pass_time(1000);
+    CHECK(sent_end(sent_count - 1) && sent_end(sent_count - 3) && !sent_end(sent_count - 4));
+    CHECK(sent_duration(sent_count - 1) == 320 && sent_count < 20 && worker.keys.count == 0);
+    finish();
+}
+
+static void test_the_next_press_ends_the_one_before_it(void)
+{
+    call(96, FRAME_SAMPLES);
+    event_packet(1, 160, false);
+    timestamp += 800;
+    event_packet(2, 160, false);
+    pass_time(2);
+    CHECK(sent_count == 4 && sent_end(2) && sent[2].data[RTP_HEADER] == 1);
+    CHECK(!sent_end(3) && sent[3].data[RTP_HEADER] == 2 && sent_timestamp(3) - sent_timestamp(0) == 800);
+    finish();
+}
+
+/* RFC 4733 2.5.1.3 */
+static void test_a_press_beyond_65535_samples_goes_on_in_a_segment(void)
+{
+    call(96, FRAME_SAMPLES);
+    event_packet(3, 65440, false);
+    pass_time(20);
+    uint32_t first = sent_timestamp(0);
+    timestamp += 0xFFFF;
+    event_packet(3, 160, false);
+    pass_time(20);
+    event_packet(3, 320, true);
+    pass_time(100);
+    CHECK(sent_timestamp(sent_count - 1) - first == 0xFFFF && sent_duration(sent_count - 1) == 320);
+    CHECK(sent_marker(0) && !sent_marker(1) && count_events(EVENT_DIGIT) == 1);
+    finish();
+}
+
+static void test_a_side_without_events_hears_the_key_as_a_tone_in_the_place_of_the_talk(void)
+{
+    static const char digits[] = "0123456789*#ABCD";
+    call(-1, FRAME_SAMPLES);
+    for (uint8_t code = 0; code < 16; code++) {
+        talk(4, ALAW_SILENCE);
+        press(code, code % 2 ? 1600 : 160);
+        pass_time(100);
+        talk(4, ALAW_SILENCE);
+    }
+    CHECK(!strcmp(heard(), digits));
+    check_one_line();
+    finish();
+}
+
+static void test_talk_that_goes_on_below_a_key_is_not_mixed_into_its_tone(void)
+{
+    call(-1, FRAME_SAMPLES);
+    talk(2, 0x55);
+    event_packet(5, 160, false);
+    pass_time(2);
+    timestamp += FRAME_SAMPLES;
+    talk(3, 0x33);
+    timestamp -= 4 * FRAME_SAMPLES;
+    event_packet(5, 640, true);
+    timestamp += 4 * FRAME_SAMPLES;
+    pass_time(60);
+    for (uint32_t i = 2; i < sent_count; i++)
+        CHECK(memchr(sent[i].data + RTP_HEADER, 0xD5, FRAME_SAMPLES) || sent[i].data[RTP_HEADER + 7] != 0x33);
+    uint32_t toned = sent_count;
+    CHECK(toned >= 5);
+    talk(2, 0x33);
+    CHECK(sent_count == toned + 2);
+    check_one_line();
+    finish();
+}
+
+static void test_a_key_that_began_before_the_two_were_connected_never_reaches_the_other(void)
+{
+    for (int event_out = -1; event_out <= 101; event_out += 51) { /* -1, 50, 101 */
+        call(event_out, FRAME_SAMPLES);
+        struct command part = {.type = COMMAND_DISCONNECT, .handle = a};
+        part.connect.other = b;
+        worker_obey(&worker, &part);
+        event_packet(4, 160, false);
+        join(a, b);
+        press(4, 800);
+        pass_time(300);
+        CHECK(sent_count == 0 && count_events(EVENT_DIGIT) == 1);
+        press(6, 800);
+        pass_time(300);
+        CHECK(sent_count > 0 && (event_out < 0 ? !strcmp(heard(), "6") : sent[0].data[RTP_HEADER] == 6));
+        finish();
+    }
+}
+
+/* `seconds` of a key's tones from anna. */
+static void give_tone(double low, double high, uint32_t frames)
+{
+    for (uint32_t frame = 0; frame < frames; frame++, timestamp += FRAME_SAMPLES) {
+        uint8_t payload[FRAME_SAMPLES];
+        for (uint32_t i = 0; i < FRAME_SAMPLES; i++) {
+            double t = (frame * FRAME_SAMPLES + i) / 8000.0;
+            payload[i] = alaw_encode((int)(8000 * (sin(2 * M_PI * low * t) + sin(2 * M_PI * high * t))));
+        }
+        give(0, PCMA, sequence++, timestamp, payload, sizeof payload);
+        pass_time(20);
+    }
+}
+
+static char next_digit(void)
+{
+    const struct event *event = ring_peek(&worker.events);
+    CHECK(event && event->type == EVENT_DIGIT);
+    char digit = event->digit;
+    ring_pop(&worker.events);
+    return digit;
+}
+
+static void test_tones_are_digits_only_where_no_events_were_agreed(void)
+{
+    call(101, FRAME_SAMPLES);
+    give_tone(770, 1336, 6);
+    press(5, 960); /* both ways at once: once */
+    CHECK(next_digit() == '5' && !ring_peek(&worker.events));
+    struct command configure = {.type = COMMAND_CONFIGURE, .handle = a};
+    configure.remote = remote_at(phone(0), PCMA, -1);
+    worker_obey(&worker, &configure);
+    talk(5, ALAW_SILENCE);
+    give_tone(852, 1477, 6);
+    press(9, 960); /* 101 was never agreed */
+    talk(5, ALAW_SILENCE);
+    give_tone(941, 1336, 6);
+    CHECK(next_digit() == '9' && next_digit() == '0' && !ring_peek(&worker.events));
+    finish();
+}
+
+static void test_a_prompt_ends_the_keys_that_are_on_their_way(void)
+{
+    static uint8_t samples[800];
+    for (int event_out = -1; event_out <= 96; event_out += 97) {
+        call(event_out, FRAME_SAMPLES);
+        event_packet(5, 160, false);
+        pass_time(30);
+        struct command play = {.type = COMMAND_PLAY, .handle = 1 << 16};
+        play.play.samples = samples;
+        play.play.length = sizeof samples;
+        play.play.count = 1;
+        play.play.listeners[0] = b;
+        worker_obey(&worker, &play);
+        pass_time(2);
+        CHECK(worker.keys.count == 0);
+        press(5, 640);
+        pass_time(200);
+        check_one_line();
+        finish();
+    }
+}
+
+static void test_a_closed_side_takes_its_key_along(void)
+{
+    call(96, FRAME_SAMPLES);
+    event_packet(5, 160, false);
+    pass_time(10);
+    CHECK(worker.keys.count == 1);
+    struct command close_b = {.type = COMMAND_CLOSE, .handle = b};
+    worker_obey(&worker, &close_b);
+    CHECK(worker.keys.count == 0);
+    finish();
+}
+
+int main(void)
+{
+    test_an_event_that_fits_is_passed_on_bit_by_bit();
+    test_an_event_of_another_payload_type_is_made_anew_with_its_duration();
+    test_an_event_goes_out_in_the_packet_time_of_the_other_side();
+    test_a_press_whose_end_is_lost_ends_all_the_same();
+    test_the_next_press_ends_the_one_before_it();
+    test_a_press_beyond_65535_samples_goes_on_in_a_segment();
+    test_a_side_without_events_hears_the_key_as_a_tone_in_the_place_of_the_talk();
+    test_talk_that_goes_on_below_a_key_is_not_mixed_into_its_tone();
+    test_a_key_that_began_before_the_two_were_connected_never_reaches_the_other();
+    test_tones_are_digits_only_where_no_events_were_agreed();
+    test_a_prompt_ends_the_keys_that_are_on_their_way();
+    test_a_closed_side_takes_its_key_along();
+    puts("ok");
+    return 0;
+}

@@ -60,11 +60,11 @@ def test_both_sides_stay_in_time_through_jitter_loss_and_reordering() -> None:
             onsets = {30, 70}
             lost = [frame for frame in range(100) if chance.random() < 0.08 and frame not in onsets]
             delays = [chance.uniform(0, 0.07) for _ in range(100)]
-            path = str(place.folder / "deep" / "er" / "call.wav")
+            path, spoken_by_both = str(place.folder / "deep" / "er" / "call.wav"), bursts()
             recording = place.driver.record(path, a, b, stereo=True)
             recording.voices()
             begun = loop.time()
-            await asyncio.gather(anna.talk(bursts(), delays=delays, lost=lost), bert.talk(bursts()))
+            await asyncio.gather(anna.talk(spoken_by_both, delays=delays, lost=lost), bert.talk(spoken_by_both))
             recording.close()
             ended = loop.time()
             report = await recording.finished

@@ -7,7 +7,7 @@ looks at what a header means.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from urllib.parse import quote as _percent_encode
 from urllib.parse import unquote as _percent_decode
 
@@ -60,7 +60,13 @@ def unescape(text: str) -> str:
 
 def split_commas(text: str) -> list[str]:
     """The elements of a comma-separated header, without LWS around them and without empty ones (RFC 3261 7.3.1)."""
-    return [element for part in _split(text, ",", _COMMA_OR_OPAQUE, '"<') if (element := part.strip(LWS))]
+    if "," not in text:
+        parts = [text]
+    elif '"' in text or "<" in text:
+        parts = _split(text, ",", _COMMA_OR_OPAQUE)
+    else:
+        parts = text.split(",")
+    return [element for part in parts if (element := part.strip(LWS))]
 
 
 def split_params(text: str) -> dict[str, str | None]:
@@ -70,7 +76,7 @@ def split_params(text: str) -> dict[str, str | None]:
     SipParseError where `text` does not begin with `;` or a name is no token.
     """
     params: dict[str, str | None] = {}
-    first, *parts = _split(text, ";", _SEMICOLON_OR_OPAQUE, '"')
+    first, *parts = _split(text, ";", _SEMICOLON_OR_OPAQUE) if '"' in text else text.split(";")
     if first.strip(LWS):
         raise SipParseError(f"expected ';' before parameter at {first[:40]!r}")
     if parts and not parts[-1].strip(LWS):
@@ -78,7 +84,7 @@ def split_params(text: str) -> dict[str, str | None]:
     for part in parts:
         name, equals, value = part.partition("=")
         name = name.strip(LWS).lower()
-        if not is_token(name):
+        if _TOKEN.fullmatch(name) is None:
             raise SipParseError(f"parameter name {name[:40]!r} is not a token")
         params.setdefault(name, value.strip(LWS) if equals else None)
     return params
@@ -111,9 +117,8 @@ def _param(name: str, value: str | None) -> str:
     return f";{name}" if value is None else f";{name}={value}"
 
 
-def _split(text: str, separator: str, pattern: re.Pattern[str], opaque: str) -> Iterable[str]:
-    if not any(mark in text for mark in opaque):
-        return text.split(separator)
+def _split(text: str, separator: str, pattern: re.Pattern[str]) -> list[str]:
+    """Split at the separators that `pattern` finds outside of what is opaque."""
     parts, start = [], 0
     for match in pattern.finditer(text):
         if match.group() == separator:

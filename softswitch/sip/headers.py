@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import lru_cache
+
+from msgspec import Struct, field
 
 from softswitch.errors import SipParseError
 from softswitch.sip.grammar import (
@@ -133,8 +134,7 @@ _VIA = re.compile(
 _CSEQ = re.compile(rf"([0-9]+)[ \t]+({TOKEN})")
 
 
-@dataclass(frozen=True, slots=True)
-class Via:
+class Via(Struct, frozen=True):
     """One Via value: `transport` in upper case, `host` without brackets."""
 
     transport: str
@@ -164,8 +164,7 @@ class Via:
         return f"SIP/2.0/{self.transport} {bracket(self.host)}{port}{join_params(self.params)}"
 
 
-@dataclass(frozen=True, slots=True)
-class NameAddr:
+class NameAddr(Struct, frozen=True):
     """The value of From, To, Contact, Route and their like: `display` unquoted, `uri` as written."""
 
     display: str
@@ -182,8 +181,7 @@ class NameAddr:
         return f"{display}<{self.uri}>{join_params(self.params)}"
 
 
-@dataclass(frozen=True, slots=True)
-class CSeq:
+class CSeq(Struct, frozen=True, gc=False):
     """Sequence number and method of a request (RFC 3261 8.1.1.5)."""
 
     number: int

@@ -8,10 +8,11 @@ Text is UTF-8 with surrogateescape, so that bytes of any other encoding survive 
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, cast
+from typing import Any
 
 from softswitch.errors import SipParseError
 from softswitch.sip.grammar import LWS, is_token, parse_number, split_commas
@@ -27,8 +28,6 @@ from softswitch.sip.headers import (
     parse_via,
 )
 from softswitch.sip.uri import parse_uri, scheme_of
-
-T = TypeVar("T")
 
 REASONS: dict[int, str] = {
     100: "Trying",
@@ -100,6 +99,7 @@ _SINGLE_HEADERS = ("From", "To", "Call-ID", "CSeq", "Max-Forwards")
 _VERSION = "SIP/2.0"
 _ANY_VERSION = re.compile(r"SIP/[0-9]+\.[0-9]+", re.IGNORECASE)
 _STATUS_LINE = re.compile(r"SIP/2\.0 ([1-6][0-9][0-9])(?: (.*))?", re.IGNORECASE | re.DOTALL)
+_FIELD = re.compile(r"\r\n([^:\r\n]++):[ \t]*+([^\r\n]*+)")
 _FOLD = re.compile(r"\r\n[ \t]++")
 _CALL_ID = re.compile(r"[^\x00-\x20\x7f]+")
 
@@ -113,50 +113,70 @@ class UnacceptableRequest(SipParseError):
         self.status = status
 
 
+class _Typed(dict[str, Any]):
+    """The parsed values of a message's headers by canonical name, each made on first use.
+
+    `texts` holds the first field of each name. Raises SipParseError where one is malformed, or mandatory and missing.
+    """
+
+    __slots__ = ("texts",)
+
+    def __init__(self, pairs: list[tuple[str, str]]) -> None:
+        self.texts = dict(reversed(pairs))
+
+    def __missing__(self, name: str) -> Any:
+        text = self.texts.get(name)
+        if text is None and name in _MANDATORY:
+            raise SipParseError(f"{name}: missing")
+        value = self[name] = None if text is None else _PARSERS[name](text)
+        return value
+
+
 class Headers:
     """An ordered multi-map of header fields on canonical names; Content-Length is no part of it (`encode` writes it).
 
-    Every method takes a name in any spelling. Values are text without line breaks.
+    Every method takes a name in any spelling. Values are text without line breaks. `typed` holds those that SIP itself
+    reads as they were parsed, until a field of that name changes.
     """
 
-    __slots__ = ("_pairs", "_typed")
+    __slots__ = ("_pairs", "typed")
 
     def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
         self._pairs = [(canonical_name(name), value) for name, value in pairs]
-        self._typed: dict[str, Any] = {}
+        self.typed = _Typed(self._pairs)
 
     def get(self, name: str) -> str | None:
         """The value of the first field of this name."""
-        name = canonical_name(name)
-        for known, value in self._pairs:
-            if known == name:
-                return value
-        return None
+        return self.typed.texts.get(USUAL_NAMES.get(name) or canonical_name(name))
 
     def all(self, name: str) -> list[str]:
         """Every value of this name; those of a list header split at their commas (RFC 3261 7.3.1)."""
-        name = canonical_name(name)
+        name = USUAL_NAMES.get(name) or canonical_name(name)
+        if name not in self.typed.texts:
+            return []
         values = [value for known, value in self._pairs if known == name]
         return [element for value in values for element in split_commas(value)] if name in LIST_HEADERS else values
 
     def add(self, name: str, value: str) -> None:
         """Put a field behind all others."""
-        self._pairs.append((self._touched(name), value))
+        name = canonical_name(name)
+        self._become([*self._pairs, (name, value)], name)
 
     def prepend(self, name: str, value: str) -> None:
         """Put a field before all others."""
-        self._pairs.insert(0, (self._touched(name), value))
+        name = canonical_name(name)
+        self._become([(name, value), *self._pairs], name)
 
     def set(self, name: str, value: str) -> None:
         """Replace the fields of this name by one, where the first of them stood (else at the end)."""
-        name = self._touched(name)
-        place = next((index for index, (known, _) in enumerate(self._pairs) if known == name), len(self._pairs))
-        self._pairs[place:] = [(name, value), *(pair for pair in self._pairs[place:] if pair[0] != name)]
+        name, pairs = canonical_name(name), self._pairs
+        place = next((index for index, (known, _) in enumerate(pairs) if known == name), len(pairs))
+        self._become([*pairs[:place], (name, value), *(pair for pair in pairs[place:] if pair[0] != name)], name)
 
     def remove(self, name: str) -> None:
         """Drop every field of this name."""
-        name = self._touched(name)
-        self._pairs = [pair for pair in self._pairs if pair[0] != name]
+        name = canonical_name(name)
+        self._become([pair for pair in self._pairs if pair[0] != name], name)
 
     def items(self) -> list[tuple[str, str]]:
         """The fields as (name, value) in wire order."""
@@ -164,24 +184,17 @@ class Headers:
 
     def copy(self) -> Headers:
         """The same fields, free to change."""
-        return _headers_of(list(self._pairs))
+        return _headers_of(self._pairs)
 
-    def typed(self, name: str, parse: Callable[[str], T]) -> T | None:
-        """The first field parsed by `parse`, remembered until a field of this name changes; None where there is none.
+    @property
+    def repeated(self) -> bool:
+        """Whether any name stands more than once."""
+        return len(self._pairs) > len(self.typed.texts)
 
-        `name` must be canonical. Raises what `parse` raises.
-        """
-        try:
-            return cast(T, self._typed[name])
-        except KeyError:
-            text = self.get(name)
-            value = self._typed[name] = None if text is None else parse(text)
-            return value
-
-    def _touched(self, name: str) -> str:
-        name = canonical_name(name)
-        self._typed.pop(name, None)
-        return name
+    def _become(self, pairs: list[tuple[str, str]], changed: str) -> None:
+        self._pairs = pairs
+        self.typed.texts = dict(reversed(pairs))
+        self.typed.pop(changed, None)
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and self.get(name) is not None
@@ -214,42 +227,49 @@ class SipMessage:
     @property
     def via(self) -> Via:
         """The topmost Via."""
-        return _required("Via", self.headers.typed("Via", _parse_first_via))
+        via: Via = self.headers.typed["Via"]
+        return via
 
     @property
     def from_(self) -> NameAddr:
         """From."""
-        return _required("From", self.headers.typed("From", _parse_from))
+        from_: NameAddr = self.headers.typed["From"]
+        return from_
 
     @property
     def to(self) -> NameAddr:
         """To."""
-        return _required("To", self.headers.typed("To", _parse_to))
+        to: NameAddr = self.headers.typed["To"]
+        return to
 
     @property
     def cseq(self) -> CSeq:
         """CSeq."""
-        return _required("CSeq", self.headers.typed("CSeq", parse_cseq))
+        cseq: CSeq = self.headers.typed["CSeq"]
+        return cseq
 
     @property
     def call_id(self) -> str:
         """Call-ID."""
-        return _required("Call-ID", self.headers.typed("Call-ID", _parse_call_id))
+        call_id: str = self.headers.typed["Call-ID"]
+        return call_id
 
     @property
     def contact(self) -> NameAddr | None:
         """The first Contact, None where there is none; `*` raises SipParseError."""
-        return self.headers.typed("Contact", _parse_first_contact)
+        contact: NameAddr | None = self.headers.typed["Contact"]
+        return contact
 
     @property
     def max_forwards(self) -> int | None:
         """Max-Forwards, None where there is none."""
-        return self.headers.typed("Max-Forwards", _parse_max_forwards)
+        number: int | None = self.headers.typed["Max-Forwards"]
+        return number
 
     @property
     def content_type(self) -> str:
         """The media type in lower case without parameters, empty where there is none."""
-        return self.headers.typed("Content-Type", _parse_media_type) or ""
+        return self.headers.typed["Content-Type"] or ""
 
 
 @dataclass(slots=True)
@@ -295,12 +315,8 @@ def parse_message(data: bytes) -> SipRequest | SipResponse:
     text = head.decode("utf-8", "surrogateescape")
     if "\r\n " in text or "\r\n\t" in text:
         text = " ".join(part.rstrip(LWS) for part in _FOLD.split(text))
-    start, *lines = text.split("\r\n")
-    # A lone CR or LF would be a line break to some other implementation: never let one in.
-    if text.count("\r") != len(lines) or text.count("\n") != len(lines):
-        raise SipParseError("expected CRLF at the end of each line, got a lone CR or LF")
-    pairs, lengths = _parse_lines(lines)
-    headers = _headers_of(pairs)
+    start = text.partition("\r\n")[0]
+    headers, lengths = _parse_fields(text)
     if start[:4].upper() == "SIP/":
         status, reason = _parse_status_line(start)
         return SipResponse(status, reason, headers, _cut_body(body, lengths))
@@ -313,10 +329,11 @@ def validate(message: SipRequest | SipResponse) -> None:
     Via, From, To, Call-ID and CSeq are there and well formed, nothing that stands once stands twice; of a request also
     the Request-URI, Max-Forwards and the method in CSeq.
     """
-    names = [name for name, _ in message.headers.items()]
-    for name in _SINGLE_HEADERS:
-        if names.count(name) > 1:
-            raise SipParseError(f"{name}: stands more than once")
+    if message.headers.repeated:
+        names = [name for name, _ in message.headers]
+        for name in _SINGLE_HEADERS:
+            if names.count(name) > 1:
+                raise SipParseError(f"{name}: stands more than once")
     _ = message.via.rport, message.from_, message.to, message.call_id, message.max_forwards
     method = message.cseq.method
     if isinstance(message, SipResponse):
@@ -359,25 +376,31 @@ def make_response(
     return SipResponse(status, REASONS.get(status, "") if reason is None else reason, answer, body)
 
 
-def _parse_lines(lines: list[str]) -> tuple[list[tuple[str, str]], list[str]]:
-    """The header fields and, apart, the values of Content-Length."""
-    pairs: list[tuple[str, str]] = []
-    lengths: list[str] = []
-    for line in lines:
-        name, colon, value = line.partition(":")
-        if not colon:
-            raise SipParseError(f"expected a header field, got {line[:60]!r}")
-        known = USUAL_NAMES.get(name) or canonical_name(name)
-        if known == "Content-Length":
-            lengths.append(value.strip(LWS))
-        else:
-            pairs.append((known, value.strip(LWS)))
-    return pairs, lengths
+def _parse_fields(text: str) -> tuple[Headers, list[str]]:
+    """The header fields behind the start line and, apart, the values of Content-Length."""
+    fields = _FIELD.findall(text)
+    # A lone CR or LF would be a line break to some other implementation: never let one in.
+    if not len(fields) == text.count("\r") == text.count("\n"):
+        raise _broken_line(text)
+    pairs = [(USUAL_NAMES.get(name) or canonical_name(name), value.rstrip(LWS)) for name, value in fields]
+    lengths = [value for name, value in pairs if name == "Content-Length"]
+    return _headers_of([pair for pair in pairs if pair[0] != "Content-Length"] if lengths else pairs), lengths
+
+
+def _broken_line(text: str) -> SipParseError:
+    """What is wrong with a header block whose lines are not all header fields."""
+    lines = text.split("\r\n")[1:]
+    if text.count("\r") != len(lines) or text.count("\n") != len(lines):
+        return SipParseError("expected CRLF at the end of each line, got a lone CR or LF")
+    line = next(line for line in lines if line[:1] == ":" or ":" not in line)
+    return SipParseError(f"expected a header field, got {line[:60]!r}")
 
 
 def _headers_of(pairs: list[tuple[str, str]]) -> Headers:
-    headers = Headers()
+    """Of canonical names."""
+    headers = Headers.__new__(Headers)
     headers._pairs = pairs
+    headers.typed = _Typed(pairs)
     return headers
 
 
@@ -414,22 +437,8 @@ def _cut_body(body: bytes, lengths: list[str]) -> bytes:
     return body[:length]
 
 
-def _required(name: str, value: T | None) -> T:
-    if value is None:
-        raise SipParseError(f"{name}: missing")
-    return value
-
-
 def _parse_first_via(text: str) -> Via:
     return parse_via(_first_element(text))
-
-
-def _parse_from(text: str) -> NameAddr:
-    return _parse_address("From", text)
-
-
-def _parse_to(text: str) -> NameAddr:
-    return _parse_address("To", text)
 
 
 def _parse_first_contact(text: str) -> NameAddr:
@@ -444,7 +453,7 @@ def _parse_address(name: str, text: str) -> NameAddr:
 
 
 def _first_element(text: str) -> str:
-    return next(iter(split_commas(text)), "")
+    return next(iter(split_commas(text)), "") if "," in text else text
 
 
 def _parse_call_id(text: str) -> str:
@@ -459,6 +468,19 @@ def _parse_max_forwards(text: str) -> int:
 
 def _parse_media_type(text: str) -> str:
     return text.partition(";")[0].strip(LWS).lower()
+
+
+_MANDATORY = frozenset({"Via", "From", "To", "Call-ID", "CSeq"})
+_PARSERS: dict[str, Callable[[str], Any]] = {
+    "Via": _parse_first_via,
+    "From": functools.partial(_parse_address, "From"),
+    "To": functools.partial(_parse_address, "To"),
+    "Call-ID": _parse_call_id,
+    "CSeq": parse_cseq,
+    "Contact": _parse_first_contact,
+    "Max-Forwards": _parse_max_forwards,
+    "Content-Type": _parse_media_type,
+}
 
 
 def _lacks_tag(request: SipRequest) -> bool:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import lru_cache
+
+from msgspec import Struct, field
 
 from softswitch.errors import SipParseError
 from softswitch.sip.grammar import (
@@ -40,8 +41,7 @@ _TEL = re.compile(r"([0-9A-Fa-f*#+().\-]+)((?:;[^;\x00-\x20\x7f-\U0010ffff<>\"]*
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*+:(?=.)")
 
 
-@dataclass(frozen=True, slots=True)
-class SipUri:
+class SipUri(Struct, frozen=True):
     """A URI. `scheme` is "sip", "sips" or "tel"; `user` and `password` are unescaped; `host` has no brackets.
 
     Of a tel URI `user` is the number as written and `host` is empty. Parameter names are unescaped where that leaves

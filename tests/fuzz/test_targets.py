@@ -24,7 +24,7 @@ def test_a_parser_that_raises_something_else_is_caught(monkeypatch: pytest.Monke
     def broken(data: str) -> None:
         raise IndexError
 
-    monkeypatch.setattr(message_module, "parse_cseq", broken)
+    monkeypatch.setitem(message_module._PARSERS, "CSeq", broken)
     target, seeds = TARGETS["message"]
     with pytest.raises(IndexError):
         target(seeds[0])

@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import enum
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 # Numbers, bindings, pools: what stores hold and routing decides on
 
@@ -381,8 +383,7 @@ class PromptCatalogue(Protocol):
 # The call detail record
 
 
-@dataclass(frozen=True, slots=True)
-class LegReport:
+class LegReport(Struct, frozen=True, gc=False):
     """One leg of a call in its CDR."""
 
     trunk: str = ""
@@ -401,8 +402,7 @@ class LegReport:
     announcement_remote_lost: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Cdr:
+class Cdr(Struct, frozen=True, gc=False):
     """One call attempt, however it ended: provisioning interface 6.2 plus what call treatment adds.
 
     Times are UTC epoch seconds with millisecond precision, None where the moment never came.
@@ -442,8 +442,8 @@ class Cdr:
     recording_sha256: str = ""
     recording_s: float = 0.0
     user_data: str = ""
-    a: LegReport = field(default_factory=LegReport)
-    b: LegReport = field(default_factory=LegReport)
+    a: LegReport = LegReport()
+    b: LegReport = LegReport()
 
 
 class CdrStore(Protocol):

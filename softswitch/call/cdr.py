@@ -7,13 +7,13 @@ closed when the last report is in. Never loses a record silently: what the store
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
+from msgspec import structs
 
 from softswitch.call.leg import Leg
 from softswitch.call.quality import mean_opinion_score
@@ -36,6 +36,7 @@ from softswitch.interfaces import (
 REPORTS_WITHIN_S = 2.0  # how long a finished call waits for the media's last figures
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0  # before the store is offered again what it has refused
 UNSTORED_AT_MOST = 10_000  # records; more than these are given up for the store
+NOTHING = EndpointStatistics()
 CRASHED = Failure(8040, 500, 41, "the switch stopped while the call was up")
 
 log = structlog.get_logger(__name__)
@@ -63,7 +64,8 @@ class CallRecord:
 
     def note(self, **fields: Any) -> None:
         """Fill fields of the CDR."""
-        self.known.update({name: _text(value) for name, value in fields.items()})
+        for name, value in fields.items():
+            self.known[name] = _text(value) if type(value) is str and not value.isascii() else value
 
     def moment(self, name: str) -> None:
         """Fill a time of the CDR, the first time it happens."""
@@ -137,16 +139,13 @@ class CallRecord:
                 fields.update(record_started_at=None)
         a = _leg_report(self.a, self.trunk_in, reports[0] if reports else None)
         b = _leg_report(self.b, self.trunk_out, reports[1] if len(reports) > 1 else None)
-        return Cdr(self.call_id, a=a, b=b, **{k: _millisecond(v) for k, v in fields.items()})
+        known: dict[str, Any] = {name: round(v, 3) if type(v) is float else v for name, v in fields.items()}  # ms
+        return Cdr(self.call_id, a=a, b=b, **known)
 
 
-def _text(value: Any) -> Any:
+def _text(value: str) -> str:
     """Without what stands for bytes that were no UTF-8 (lone surrogates): no store and no file takes it."""
-    return value.encode(errors="replace").decode() if type(value) is str else value
-
-
-def _millisecond(value: Any) -> Any:
-    return round(value, 3) if isinstance(value, float) else value
+    return value.encode(errors="replace").decode()
 
 
 def _result(future: asyncio.Future[Any] | None) -> Any:
@@ -157,7 +156,7 @@ def _result(future: asyncio.Future[Any] | None) -> Any:
 def _leg_report(leg: Leg | None, trunk: str, played: PlayReport | None) -> LegReport:
     if leg is None:
         return LegReport(trunk=trunk)
-    statistics: EndpointStatistics = _result(leg.statistics()) or EndpointStatistics()
+    statistics: EndpointStatistics = _result(leg.statistics()) or NOTHING
     report = LegReport(
         trunk=trunk,
         sip_call_id=_text(leg.session.sip_call_id) if leg.started else "",
@@ -172,7 +171,7 @@ def _leg_report(leg: Leg | None, trunk: str, played: PlayReport | None) -> LegRe
     )
     if played is None:
         return report
-    return dataclasses.replace(
+    return structs.replace(
         report,
         announcement_frames=played.frames,
         announcement_first_timestamp=played.first_timestamp,
@@ -212,7 +211,7 @@ class CdrWriter:
         lost = await self._store.unfinished_attempts()
         for cdr in lost:
             self._expect_one()
-            crashed = dataclasses.replace(
+            crashed = structs.replace(
                 cdr,
                 ended_by="switch",
                 failure=CRASHED.code,
@@ -273,7 +272,7 @@ class CdrWriter:
             log.warning("store_refuses", call_id=cdr.call_id, error=str(error))
             return False
         except Exception as error:  # no other try would change that
-            log.error("cdr_not_stored", call_id=cdr.call_id, error=str(error), cdr=dataclasses.asdict(cdr))
+            log.error("cdr_not_stored", call_id=cdr.call_id, error=str(error), cdr=structs.asdict(cdr))
         return True
 
     def _tell_sinks(self, cdr: Cdr) -> None:
@@ -281,11 +280,11 @@ class CdrWriter:
             try:
                 sink.write(cdr)
             except Exception as error:
-                log.error("cdr_not_written", call_id=cdr.call_id, error=str(error), cdr=dataclasses.asdict(cdr))
+                log.error("cdr_not_written", call_id=cdr.call_id, error=str(error), cdr=structs.asdict(cdr))
 
     def _keep(self, cdr: Cdr) -> None:
         """The log has it whole, whatever comes."""
-        log.error("cdr_not_stored", call_id=cdr.call_id, kept=len(self._unstored), cdr=dataclasses.asdict(cdr))
+        log.error("cdr_not_stored", call_id=cdr.call_id, kept=len(self._unstored), cdr=structs.asdict(cdr))
         if len(self._unstored) < UNSTORED_AT_MOST:
             self._unstored.append(cdr)
             self._refused.set()

@@ -164,11 +164,10 @@ class Leg(Ending):
         return made.body
 
     def _versioned(self, build: Callable[[int], bytes]) -> bytes:
-        body = build(self._sdp_version)
-        if body != self._sdp:
+        if not self._sdp or build(self._sdp_version) != self._sdp:
             self._sdp_version += 1
-            self._sdp = body = build(self._sdp_version)
-        return body
+            self._sdp = build(self._sdp_version)
+        return self._sdp
 
     def renegotiate_alone(self, request: InDialogRequest) -> None:
         """Answer a re-INVITE or UPDATE from what this leg knows, without asking the other leg."""

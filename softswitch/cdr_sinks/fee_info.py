@@ -50,7 +50,7 @@ def fee_info(cdr: Cdr) -> dict[str, str | int]:
 
 def utc_time(moment: float | None) -> str | None:
     """UTC `yyyy-MM-dd HH:mm:ss`, None where the moment never came."""
-    return None if moment is None else datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    return None if moment is None else datetime.fromtimestamp(moment, UTC).isoformat(" ", "seconds")[:19]
 
 
 def _recording(cdr: Cdr) -> dict[str, str | int | None]:

@@ -7,12 +7,12 @@ the next line goes to a new one. Never rewrites what is written, never waits for
 from __future__ import annotations
 
 import os
-from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec.structs import fields
 
 from softswitch.cdr_sinks.fee_info import fee_info
 from softswitch.errors import StoreError
@@ -104,4 +104,4 @@ def _iso(moment: float | None) -> str | None:
     """ISO 8601, UTC, milliseconds."""
     if moment is None:
         return None
-    return datetime.fromtimestamp(round(moment, 3), UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return datetime.fromtimestamp(round(moment, 3), UTC).isoformat(timespec="milliseconds")[:-6] + "Z"

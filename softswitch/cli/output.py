@@ -11,6 +11,7 @@ from dataclasses import fields
 from typing import Any
 
 import msgspec
+from msgspec import structs
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -179,10 +180,10 @@ def _options(binding: Binding) -> Iterable[str]:
 
 
 def _members(cdr: Cdr) -> Iterable[tuple[str, object]]:
-    for field in fields(cdr):
+    for field in structs.fields(cdr):
         value = getattr(cdr, field.name)
         if field.name in ("a", "b"):
-            leg = [(member.name, getattr(value, member.name)) for member in fields(value)]
+            leg = [(member.name, getattr(value, member.name)) for member in structs.fields(value)]
             value = ", ".join(f"{name}={told}" for name, told in leg if told)
         elif field.name.endswith(("_at", "_from", "_to")):
             value = utc_time(value)

@@ -1,4 +1,4 @@
-"""SDP session descriptions: bytes to data and back.
+"""SDP session descriptions: bytes to data.
 
 RFC 8866 (fields v, o, s, c, t, m, a; well-formed fields of other types are passed over). Called by `offer_answer`. It
 never decides what a description means for a call and never resolves a host name.
@@ -8,22 +8,23 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
+
+from msgspec import Struct
 
 from softswitch.errors import SipParseError
 
 DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")
 
+_FIELD = re.compile(r"^([a-z])=(.*)", re.MULTILINE)
 _MEDIA = re.compile(r"(\S+) +([0-9]{1,5})(?:/([0-9]{1,5}))? +(\S+)((?: +\S+)+)")
 _RTPMAP = re.compile(r"([0-9]{1,3}) +([^\s/]+)/([0-9]{1,6})(?:/([0-9]{1,2}))?")
 
 Attribute = tuple[str, str | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(Struct, frozen=True, gc=False):
     """The o= field: who made the session, its id and version (kept as text: they may be of any length)."""
 
     username: str
@@ -32,12 +33,8 @@ class Origin:
     family: str
     address: str
 
-    def __str__(self) -> str:
-        return f"{self.username} {self.session_id} {self.version} IN {self.family} {self.address}"
 
-
-@dataclass(frozen=True, slots=True)
-class Connection:
+class Connection(Struct, frozen=True, gc=False):
     """A c= field: `family` "IP4" or "IP6", `address` without time-to-live; it may be a host name."""
 
     family: str
@@ -46,21 +43,15 @@ class Connection:
     @property
     def unicast(self) -> bool:
         """Whether the address is a numeric one that a single host can have (0.0.0.0 included)."""
-        numeric = _numeric(self.address)
-        return numeric is not None and not numeric.is_multicast
+        return _told(self.address)[0]
 
     @property
     def unspecified(self) -> bool:
         """Whether this is 0.0.0.0 or ::, the hold of RFC 2543 (RFC 3264 8.4)."""
-        numeric = _numeric(self.address)
-        return numeric is not None and numeric.is_unspecified
-
-    def __str__(self) -> str:
-        return f"IN {self.family} {self.address}"
+        return _told(self.address)[1]
 
 
-@dataclass(frozen=True, slots=True)
-class Encoding:
+class Encoding(Struct, frozen=True, gc=False):
     """What a payload type stands for: `name` in upper case, clock rate in Hz."""
 
     name: str
@@ -68,8 +59,7 @@ class Encoding:
     channels: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Media:
+class Media(Struct, frozen=True, gc=False):
     """One media description: the m= field with the c= and a= fields that belong to it."""
 
     media: str
@@ -95,8 +85,7 @@ def encodings_of(attributes: tuple[Attribute, ...]) -> dict[int, Encoding]:
     }
 
 
-@dataclass(frozen=True, slots=True)
-class Description:
+class Description(Struct, frozen=True, gc=False):
     """A session description. `session_name` is s=, `timing` t=."""
 
     origin: Origin
@@ -119,12 +108,13 @@ class Description:
 
 
 @lru_cache(1024)
-def _numeric(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """The address read, None for a host name."""
+def _told(address: str) -> tuple[bool, bool]:
+    """Whether it is a numeric address of one host, and whether it is the unspecified one."""
     try:
-        return ipaddress.ip_address(address)
+        numeric = ipaddress.ip_address(address)
     except ValueError:
-        return None
+        return False, False
+    return not numeric.is_multicast, numeric.is_unspecified
 
 
 def address_family(address: str) -> str:
@@ -137,47 +127,31 @@ def parse_description(body: bytes) -> Description:
 
     Lines may end in LF alone (RFC 8866 5), s= and t= may be missing, the order inside a section is free.
     """
-    sections: list[list[tuple[str, str]]] = [[]]
-    for kind, value in _fields(body):
-        if kind == "m":
-            sections.append([])
-        sections[-1].append((kind, value))
-    session, *media = sections
-    if not session or session[0] != ("v", "0"):
+    fields = _fields(body)
+    starts = [index for index, (kind, _) in enumerate(fields) if kind == "m"]
+    session = fields[: starts[0]] if starts else fields
+    if session[:1] != [("v", "0")]:
         raise SipParseError("SDP: expected v=0 first")
-    values = {kind: value for kind, value in reversed(session) if kind in "ost"}
+    first = dict(reversed(session))
     return Description(
-        _parse_origin(values.get("o", "")),
-        tuple(_parse_media(fields) for fields in media),
-        _parse_connection(session),
+        _parse_origin(first.get("o", "")),
+        tuple([_parse_media(fields[start:end]) for start, end in pairwise([*starts, len(fields)])]),
+        _parse_connection(first.get("c")),
         _attributes(session),
-        values.get("s", "-"),
-        values.get("t", "0 0"),
+        first.get("s", "-"),
+        first.get("t", "0 0"),
     )
 
 
-def format_description(description: Description) -> bytes:
-    """The description as bytes, fields in the order of RFC 8866 5."""
-    lines = ["v=0", f"o={description.origin}", f"s={description.session_name}"]
-    lines += _connection_lines(description.connection)
-    lines.append(f"t={description.timing}")
-    lines += _attribute_lines(description.attributes)
-    for media in description.media:
-        count = f"/{media.port_count}" if media.port_count != 1 else ""
-        lines.append(f"m={media.media} {media.port}{count} {media.protocol} {' '.join(media.formats)}")
-        lines += _connection_lines(media.connection)
-        lines += _attribute_lines(media.attributes)
-    return "".join(f"{line}\r\n" for line in lines).encode("utf-8", "surrogateescape")
-
-
-def _fields(body: bytes) -> Iterator[tuple[str, str]]:
-    text = body.decode("utf-8", "surrogateescape").replace("\r\n", "\n")
+def _fields(body: bytes) -> list[tuple[str, str]]:
+    text = body.decode("utf-8", "surrogateescape").replace("\r\n", "\n").rstrip("\n")
     if "\r" in text:
         raise SipParseError("SDP: expected CRLF or LF at the end of each line, got a lone CR")
-    for line in text.rstrip("\n").split("\n"):
-        if line[1:2] != "=" or not "a" <= line[0] <= "z":
-            raise SipParseError(f"SDP: expected a field, got {line[:60]!r}")
-        yield line[0], line[2:]
+    fields: list[tuple[str, str]] = _FIELD.findall(text)
+    if len(fields) != text.count("\n") + 1:
+        line = next(line for line in text.split("\n") if _FIELD.match(line) is None)
+        raise SipParseError(f"SDP: expected a field, got {line[:60]!r}")
+    return fields
 
 
 def _parse_origin(value: str) -> Origin:
@@ -188,9 +162,7 @@ def _parse_origin(value: str) -> Origin:
     return Origin(username, session_id, version, family, address)
 
 
-def _parse_connection(fields: list[tuple[str, str]]) -> Connection | None:
-    """The section's first c= field."""
-    value = next((value for kind, value in fields if kind == "c"), None)
+def _parse_connection(value: str | None) -> Connection | None:
     if value is None:
         return None
     parts = value.split()
@@ -212,19 +184,11 @@ def _parse_media(fields: list[tuple[str, str]]) -> Media:
         protocol,
         tuple(formats.split()),
         int(count or 1),
-        _parse_connection(fields),
+        _parse_connection(dict(reversed(fields)).get("c")),
         _attributes(fields),
     )
 
 
 def _attributes(fields: list[tuple[str, str]]) -> tuple[Attribute, ...]:
     parts = [value.partition(":") for kind, value in fields if kind == "a"]
-    return tuple((name, value if colon else None) for name, colon, value in parts)
-
-
-def _connection_lines(connection: Connection | None) -> list[str]:
-    return [] if connection is None else [f"c={connection}"]
-
-
-def _attribute_lines(attributes: tuple[Attribute, ...]) -> list[str]:
-    return [f"a={name}" if value is None else f"a={name}:{value}" for name, value in attributes]
+    return tuple([(name, value if colon else None) for name, colon, value in parts])

@@ -9,9 +9,11 @@ What we write names nothing but our own media address: no tool, no session name,
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from softswitch.errors import SipParseError
 from softswitch.sdp.description import (
@@ -20,10 +22,8 @@ from softswitch.sdp.description import (
     Description,
     Encoding,
     Media,
-    Origin,
     address_family,
     encodings_of,
-    format_description,
     parse_description,
 )
 
@@ -31,6 +31,7 @@ CODECS = ("PCMA", "PCMU")
 PAYLOAD_TYPES = {"PCMA": 8, "PCMU": 0}  # RFC 3551 6, table 4
 
 _PROTOCOL = "RTP/AVP"
+_BEFORE_FORMATS = f" {_PROTOCOL} ".encode()
 _STATIC = {payload_type: Encoding(name, 8000) for name, payload_type in PAYLOAD_TYPES.items()}
 _TELEPHONE_EVENT = Encoding("TELEPHONE-EVENT", 8000)
 _EVENTS = "0-15"  # the sixteen DTMF keys
@@ -53,33 +54,20 @@ class PacketTimes(NamedTuple):
 USUAL_PACKETS = PacketTimes()
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """A parsed offer; it may hold nothing that we could take."""
+class Offer(Struct, frozen=True, gc=False):
+    """A parsed offer; it may hold nothing that we could take.
+
+    `codecs` are ours that its first usable stream names, in its order of preference; () where there is none.
+    `direction` is what the offerer wants of that stream, "inactive" where there is none: one of "sendrecv", "sendonly",
+    "recvonly", "inactive"; 0.0.0.0 takes its receiving away (RFC 3264 8.4).
+    """
 
     description: Description
-
-    @property
-    def codecs(self) -> tuple[str, ...]:
-        """Our codecs that its first usable stream names, in its order of preference; () where there is none."""
-        stream = _first_stream(self.description)
-        return () if stream is None else _codecs(stream[0])
-
-    @property
-    def direction(self) -> str:
-        """What the offerer wants of its first usable stream, "inactive" where there is none.
-
-        One of "sendrecv", "sendonly", "recvonly", "inactive"; 0.0.0.0 takes its receiving away (RFC 3264 8.4).
-        """
-        stream = _first_stream(self.description)
-        if stream is None:
-            return "inactive"
-        sends, receives = _FLAGS[self.description.direction_of(stream[0])]
-        return _DIRECTION[sends, receives and not stream[1].unspecified]
+    codecs: tuple[str, ...]
+    direction: str
 
 
-@dataclass(frozen=True, slots=True)
-class Negotiated:
+class Negotiated(Struct, frozen=True, gc=False):
     """What one exchange agreed on, from our side: where to send, what to send and expect."""
 
     remote_address: str
@@ -98,8 +86,7 @@ class Negotiated:
         return _DIRECTION[self.receiving, self.sending]
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True, gc=False):
     """Our answer as it goes on the wire, and what it agrees on."""
 
     body: bytes
@@ -122,13 +109,18 @@ def local_offer(
     `version` must grow by one whenever the description of a session changes (RFC 3264 8).
     """
     formats = {codec: PAYLOAD_TYPES[codec] for codec in codecs}
-    audio = _audio(port, formats, telephone_event, packets, direction)
-    return _describe(address, session_id, version, [audio])
+    return _describe(address, session_id, version, _audio(port, formats, telephone_event, packets, direction))
 
 
 def parse_offer(body: bytes) -> Offer:
     """Parse an offer; raises SipParseError. That it holds nothing usable is told by `answer`."""
-    return Offer(parse_description(body))
+    description = parse_description(body)
+    for media in description.media:
+        connection, codecs = _target(description, media), _codecs(media)
+        if connection is not None and codecs:
+            sends, receives = _FLAGS[description.direction_of(media)]
+            return Offer(description, codecs, _DIRECTION[sends, receives and not connection.unspecified])
+    return Offer(description, (), "inactive")
 
 
 def answer(
@@ -156,7 +148,7 @@ def answer(
             settled = _DIRECTION[agreed.sending, agreed.receiving]
             formats = {agreed.codec: agreed.payload_type}
             media[index] = _audio(port, formats, agreed.telephone_event, packets, settled)
-            return Answer(_describe(address, session_id, version, media), agreed)
+            return Answer(_describe(address, session_id, version, "".join(media)), agreed)
     return None
 
 
@@ -165,13 +157,13 @@ def accept_answer(offer_body: bytes, answer_body: bytes) -> Negotiated | None:
 
     Raises SipParseError where the answer is no SDP. M-lines beyond ours are passed over.
     """
-    ours, theirs = parse_description(offer_body), parse_description(answer_body)
+    theirs = parse_description(answer_body)
     if not theirs.media:
         return None
-    offered = _payload_types(ours.media[0])
+    offered, direction = _offered(offer_body.partition(_BEFORE_FORMATS)[2])
     # The first format of the answer that we offered is the one to send with (RFC 3264 7).
     common = [name for name in _codecs(theirs.media[0]) if name in offered]
-    agreed = _agree(theirs, theirs.media[0], common, ours.direction_of(ours.media[0]))
+    agreed = _agree(theirs, theirs.media[0], common, direction)
     if agreed is None:
         return None
     # What we send bears the answer's payload type, what they send the offer's (RFC 3264 6.1).
@@ -221,23 +213,21 @@ def _target(description: Description, media: Media) -> Connection | None:
     return connection if ours and connection is not None and connection.unicast else None
 
 
-def _first_stream(description: Description) -> tuple[Media, Connection] | None:
-    """The first m-line with a codec that we know, and where it wants its RTP."""
-    for media in description.media:
-        connection = _target(description, media)
-        if connection is not None and _codecs(media):
-            return media, connection
-    return None
-
-
 def _codecs(media: Media) -> tuple[str, ...]:
     """The codecs of ours that the m-line names, in its order."""
-    return tuple(name for name in _payload_types(media) if name in PAYLOAD_TYPES)
+    return tuple([name for name in _payload_types(media) if name in PAYLOAD_TYPES])
 
 
 def _payload_types(media: Media) -> Mapping[str, int]:
     """The payload type of each encoding of ours that the m-line names, in its order."""
     return _named(media.formats, media.attributes)
+
+
+@lru_cache(256)
+def _offered(ours: bytes) -> tuple[Mapping[str, int], str]:
+    """The payload types and the direction of an offer that `local_offer` wrote, from its formats on."""
+    offer = parse_description(b"v=0\r\no=- 0 0 IN IP4 0.0.0.0\r\nm=audio 0" + _BEFORE_FORMATS + ours)
+    return _payload_types(offer.media[0]), offer.direction_of(offer.media[0])
 
 
 @lru_cache(256)  # a peer writes the same formats call after call, and each is asked about several times
@@ -257,25 +247,22 @@ def _ptime_ms(media: Media) -> int:
     return int(asked) if asked in _PTIMES_MS else 20
 
 
-def _refused(media: Media) -> Media:
+def _refused(media: Media) -> str:
     """The m-line that refuses `media`: same media, protocol and formats, port 0 (RFC 3264 6)."""
-    return Media(media.media, 0, media.protocol, media.formats)
+    return f"m={media.media} 0 {media.protocol} {' '.join(media.formats)}\r\n"
 
 
-def _audio(port: int, codecs: Mapping[str, int], events: int | None, packets: PacketTimes, direction: str) -> Media:
-    attributes: list[Attribute] = [("rtpmap", f"{number} {name}/8000") for name, number in codecs.items()]
-    formats = [str(number) for number in codecs.values()]
+def _audio(port: int, codecs: Mapping[str, int], events: int | None, packets: PacketTimes, direction: str) -> str:
+    formats = " ".join([str(number) for number in codecs.values()])
+    maps = "".join([f"a=rtpmap:{number} {name}/8000\r\n" for name, number in codecs.items()])
     if events is not None:
-        formats.append(str(events))
-        attributes += [("rtpmap", f"{events} telephone-event/8000"), ("fmtp", f"{events} {_EVENTS}")]
-    attributes.append(("ptime", str(packets.ptime)))
-    if packets.maxptime:
-        attributes.append(("maxptime", str(packets.maxptime)))
-    attributes.append((direction, None))
-    return Media("audio", port, _PROTOCOL, tuple(formats), attributes=tuple(attributes))
+        formats += f" {events}"
+        maps += f"a=rtpmap:{events} telephone-event/8000\r\na=fmtp:{events} {_EVENTS}\r\n"
+    most = f"a=maxptime:{packets.maxptime}\r\n" if packets.maxptime else ""
+    return f"m=audio {port} {_PROTOCOL} {formats}\r\n{maps}a=ptime:{packets.ptime}\r\n{most}a={direction}\r\n"
 
 
-def _describe(address: str, session_id: int, version: int, media: Iterable[Media]) -> bytes:
-    family = address_family(address)
-    origin = Origin("-", str(session_id), str(version), family, address)
-    return format_description(Description(origin, tuple(media), Connection(family, address)))
+def _describe(address: str, session_id: int, version: int, media: str) -> bytes:
+    here = f"IN {address_family(address)} {address}"
+    text = f"v=0\r\no=- {session_id} {version} {here}\r\ns=-\r\nc={here}\r\nt=0 0\r\n{media}"
+    return text.encode("utf-8", "surrogateescape")

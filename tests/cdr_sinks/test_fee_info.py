@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from softswitch.cdr_sinks.fee_info import fee_info
 from softswitch.interfaces import Cdr, Mode

@@ -11,7 +11,7 @@ import itertools
 from collections.abc import Callable, Iterable
 
 from softswitch.errors import SipParseError
-from softswitch.sdp.description import format_description, parse_description
+from softswitch.sdp.description import parse_description
 from softswitch.sdp.offer_answer import accept_answer, answer, local_offer, parse_offer
 from softswitch.sip.core import SipCore
 from softswitch.sip.digest import Account, parse_challenge, parse_credentials, proves
@@ -24,6 +24,7 @@ from softswitch.sip.headers import parse_cseq, parse_name_addr, parse_via
 from softswitch.sip.message import Headers, SipRequest, SipResponse, make_response, parse_message, validate
 from softswitch.sip.uri import parse_uri
 from tests.sip.torture import rfc4475_invalid, rfc4475_semantics, rfc4475_valid, rfc5118
+from tests.support.sdp import written
 
 Target = Callable[[bytes], None]
 
@@ -83,7 +84,7 @@ def sdp(data: bytes) -> None:
         description = parse_description(data)
     except SipParseError:
         return
-    assert parse_description(format_description(description)) == description
+    assert parse_description(written(description)) == description
     answered = answer(parse_offer(data), "10.0.0.1", 4002, session_id=1, version=1)
     if answered is not None:
         assert len(parse_description(answered.body).media) == len(description.media)

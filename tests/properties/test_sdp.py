@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from softswitch.errors import SipParseError
-from softswitch.sdp.description import Description, format_description, parse_description
+from softswitch.sdp.description import Description, parse_description
 from softswitch.sdp.offer_answer import accept_answer, answer, local_offer, parse_offer
+from tests.support.sdp import written
 
 OURS = local_offer("10.0.0.1", 4000, session_id=1, version=1)
 ADDRESSES = st.sampled_from(
@@ -64,7 +65,7 @@ def test_a_description_survives_being_written_or_is_refused(body: bytes) -> None
         description = parse_description(body)
     except SipParseError:
         return
-    assert parse_description(format_description(description)) == description
+    assert parse_description(written(description)) == description
     read_everything(description)
 
 

@@ -12,9 +12,9 @@ from softswitch.sdp.description import (
     Media,
     Origin,
     address_family,
-    format_description,
     parse_description,
 )
+from tests.support.sdp import written
 
 BODY = (
     b"v=0\r\n"
@@ -62,12 +62,12 @@ def test_every_field_is_found() -> None:
 
 
 def test_a_description_is_written_as_it_was_read() -> None:
-    assert format_description(parse_description(BODY)) == BODY
+    assert written(parse_description(BODY)) == BODY
 
 
 def test_bytes_that_are_no_utf8_survive() -> None:
     body = BODY.replace(b"John", b"J\xffhn")
-    assert format_description(parse_description(body)) == body
+    assert written(parse_description(body)) == body
 
 
 def test_lines_may_end_in_lf_alone_and_the_last_in_nothing() -> None:

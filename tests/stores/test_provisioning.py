@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from softswitch.errors import BindingConflict, StoreError
 from softswitch.interfaces import App, Cdr, Mode, PrivateNumber
@@ -380,11 +381,11 @@ def test_cdrs_are_found_newest_first(store: Provisioning, tmp_path: Path) -> Non
         for number in range(6)
     ]
     for record in records:
-        run(calls.close_attempt(replace(record, failure=8014) if record.call_id == "3" else record))
+        run(calls.close_attempt(structs.replace(record, failure=8014) if record.call_id == "3" else record))
     open_call = Cdr("open", x=XB, call_in_at=NOW)
     run(calls.open_attempt(open_call))
     calls.close()
-    records[3] = replace(records[3], failure=8014)
+    records[3] = structs.replace(records[3], failure=8014)
     assert store.cdrs() == (records[::-1], 6)
     assert store.cdrs(page=2, page_size=4) == ([records[1], records[0]], 6)
     assert store.cdrs(caller=A, failure=0).items == [records[5], records[1]]

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from softswitch.sip.message import REASONS, SipRequest
+from softswitch.sip.labels import REASONS
+from softswitch.sip.message import SipRequest
 
 Pairs = Iterable[tuple[str, str]]
 

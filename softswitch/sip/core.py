@@ -24,8 +24,8 @@ from softswitch.sip.dialog import is_address
 from softswitch.sip.digest import Account
 from softswitch.sip.digest_client import KnownNonces
 from softswitch.sip.endpoint import Listening, PendingResponse
-from softswitch.sip.labels import KNOWN, folded, folded_status
-from softswitch.sip.message import REASONS, SipRequest, SipResponse, UnacceptableRequest, parse_message, validate
+from softswitch.sip.labels import KNOWN, REASONS, folded, folded_status
+from softswitch.sip.message import SipRequest, SipResponse, UnacceptableRequest, parse_message, validate
 from softswitch.sip.refusal import refusal
 from softswitch.sip.server_session import ServerSession
 from softswitch.sip.session import Guard, Pairs, Session

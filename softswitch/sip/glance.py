@@ -13,7 +13,8 @@ from softswitch.errors import SipParseError
 from softswitch.sip.framing import BODY_LIMIT, HEADER_LIMIT
 from softswitch.sip.grammar import split_commas
 from softswitch.sip.headers import parse_via
-from softswitch.sip.message import REASONS, Headers, SipRequest
+from softswitch.sip.labels import REASONS
+from softswitch.sip.message import Headers, SipRequest
 from softswitch.sip.refusal import refusal
 
 START_LINE_LIMIT = 2048  # bytes

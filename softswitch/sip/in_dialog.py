@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from softswitch.sip.compose import Reply, header_lines
-from softswitch.sip.message import REASONS, Headers, SipRequest, SipResponse
+from softswitch.sip.labels import REASONS
+from softswitch.sip.message import Headers, SipRequest, SipResponse
 from softswitch.sip.transaction import Failure, Told, Transaction, ignore
 
 if TYPE_CHECKING:

@@ -24,8 +24,10 @@ import uvicorn
 import uvloop
 
 from softswitch import parts
+from softswitch.api.bans import ban_router
 from softswitch.api.operations import operations_app
 from softswitch.api.tracing import trace_router
+from softswitch.api.trunks import TrunkReport, trunk_router
 from softswitch.call.admission import Admission, Limit
 from softswitch.call.b2bua import B2bua
 from softswitch.call.cdr import CdrWriter
@@ -128,7 +130,7 @@ class Switch:
     def limits_of(self, name: str) -> list[Limit]:
         """The limits of a trunk."""
         trunk = self.trunk(name)
-        return [Limit(("trunk", name), trunk.max_calls, trunk.calls_per_second)]
+        return [Limit(("trunk", name), trunk.max_calls, trunk.calls_per_second, metered=True)]
 
     def _own_host(self) -> str:
         """The host part of our own identities."""
@@ -227,9 +229,11 @@ class Switch:
             log.warning("cdrs_recovered", count=recovered)
         self.user_agent.accept_source = self._accept_source
         self.user_agent.authenticate = Proof(
-            lambda hop: self.dialplan.trunk_of(hop.host, hop.port),
+            lambda hop: self.trunk(self.trunk_of(hop)),
             Challenger(secrets.token_bytes(32), lambda: secrets.token_hex(8)),
             lambda trunk, verdict: self.metrics.digest.labels(trunk, verdict).inc(),
+            ban=lambda source: self.user_agent.shut_out(source, "password"),
+            ban_after=self.config.sip.digest_ban_after,
         )
         try:
             self.sip_addresses = await self.user_agent.start(self.listeners, self._handle, on_options=self._on_options)
@@ -257,15 +261,33 @@ class Switch:
         media = self.media
         if isinstance(media, ServerDriver):
             metrics.media(lambda: msgspec.structs.asdict(media.totals))
-        metrics.trunks(self.upkeep.states.all, self.upkeep.registered)
+        metrics.trunks(
+            self.upkeep.states.all,
+            self.upkeep.registered,
+            lambda: {one.name: one.calls for one in self._trunk_reports()},
+            lambda: {one.name: one.full for one in self._trunk_reports()},
+        )
         metrics.gauge("active_calls", "Calls that are up", lambda: len(self.registry))
         metrics.gauge("media_up", "1 while the media server is connected", lambda: float(self.media.up))
         metrics.gauge("draining", "1 while no new calls are taken", lambda: float(self.admission.draining))
 
+    def _trunk_reports(self) -> list[TrunkReport]:
+        up, registered = self.upkeep.states.all(), self.upkeep.registered()
+        return [
+            TrunkReport(
+                *(one.name, one.transport, one.host, one.port, up.get(one.name), registered.get(one.name)),
+                *(self.admission.active(("trunk", one.name)), one.max_calls, one.calls_per_second),
+                self.admission.refused[("trunk", one.name)],
+            )
+            for one in self.dialplan.trunks.values()
+        ]
+
     async def _serve_operations(self) -> None:
         host, port = split_address(self.config.ops.listen)
-        mask, bans = self.config.log.mask_numbers, self.user_agent.bans
-        app = operations_app(self.metrics.registry, self.registry, self.checks, bans, mask=mask)
+        mask, agent = self.config.log.mask_numbers, self.user_agent
+        app = operations_app(self.metrics.registry, self.registry, self.checks, mask=mask)
+        app.include_router(ban_router(agent.bans, agent.shut_out, agent.lift_ban))
+        app.include_router(trunk_router(self._trunk_reports))
         app.include_router(trace_router(self.trace, None if self.hep is None else self.hep.counts))
         settings = uvicorn.Config(app, host=host, port=port, log_config=None, access_log=False, lifespan="off")
         self._http = _Operations(settings)

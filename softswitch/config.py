@@ -195,7 +195,12 @@ class SipSettings(Section):
     stranger_ban_after: int = Field(
         default=20, description="messages turned away within a minute that ban an unknown source", ge=1
     )
-    stranger_ban_s: Seconds = Field(default=600, description="seconds that a ban lasts; trunks are never banned")
+    stranger_ban_s: Seconds = Field(default=600, description="seconds that a ban lasts")
+    digest_ban_after: int = Field(
+        default=20,
+        description="wrong passwords, no right one between them, that ban an address even of a trunk; 0: none do",
+        ge=0,
+    )
 
 
 class MediaSettings(Section):
@@ -286,6 +291,12 @@ class LimitSettings(Section):
     calls_per_second: float = Field(default=0.0, description="new calls a second; 0: no limit", ge=0)
     max_calls_per_app: int = Field(default=0, description="calls at once of one app; 0: no limit", ge=0)
     max_calls_per_x: int = Field(default=0, description="calls at once through one X; 0: no limit", ge=0)
+    max_calls_per_source: int = Field(
+        default=0, description="calls at once that come from one address; 0: no limit", ge=0
+    )
+    calls_per_second_per_source: float = Field(
+        default=0.0, description="new calls a second from one address; 0: no limit", ge=0
+    )
     max_lag_s: float = Field(
         default=0.05, description="seconds that the event loop may be late before new calls get 503; 0: never", ge=0
     )

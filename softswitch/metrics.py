@@ -110,9 +110,20 @@ class Metrics:
         text = "Finding the addresses of trunks"
         self.registry.register(_ByLabelCollector("softswitch_sip_locating", text, "event", counts))
 
-    def trunks(self, up: Callable[[], Mapping[str, bool]], registered: Callable[[], Mapping[str, bool]]) -> None:
-        """`softswitch_trunk_up{trunk}` of trunks with health checks, `softswitch_trunk_registered{trunk}` likewise."""
-        self.registry.register(_TrunkCollector(up, registered))
+    def trunks(
+        self,
+        up: Callable[[], Mapping[str, bool]],
+        registered: Callable[[], Mapping[str, bool]],
+        calls: Callable[[], Mapping[str, int]],
+        full: Callable[[], Mapping[str, int]],
+    ) -> None:
+        """`softswitch_trunk_up{trunk}` of trunks with health checks, `softswitch_trunk_registered{trunk}` likewise.
+
+        Of all `softswitch_trunk_calls{trunk}` now, and `softswitch_trunk_full_total{trunk}`: calls that limits refused.
+        """
+        self.registry.register(_TrunkCollector(up, registered, calls))
+        text = "Calls in or out that a trunk's limits refused"
+        self.registry.register(_ByLabelCollector("softswitch_trunk_full", text, "trunk", full))
 
     def media(self, totals: Callable[[], Mapping[str, float]]) -> None:
         """The media server's own totals, each as `softswitch_media_<name>_total`."""
@@ -146,10 +157,16 @@ class _ByLabelCollector(Collector):
 
 
 class _TrunkCollector(Collector):
-    def __init__(self, up: Callable[[], Mapping[str, bool]], registered: Callable[[], Mapping[str, bool]]) -> None:
-        self._sources = (
+    def __init__(
+        self,
+        up: Callable[[], Mapping[str, bool]],
+        registered: Callable[[], Mapping[str, bool]],
+        calls: Callable[[], Mapping[str, int]],
+    ) -> None:
+        self._sources: tuple[tuple[str, str, Callable[[], Mapping[str, int]]], ...] = (
             ("softswitch_trunk_up", "1 while the trunk answers OPTIONS", up),
             ("softswitch_trunk_registered", "1 while we are registered with the trunk", registered),
+            ("softswitch_trunk_calls", "Calls by the trunk now, in and out", calls),
         )
 
     def collect(self) -> Iterable[Metric]:

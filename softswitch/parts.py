@@ -119,4 +119,6 @@ def call_settings(config: Config, identity_host: str) -> CallSettings:
         calls_per_second=config.limits.calls_per_second,
         max_calls_per_app=config.limits.max_calls_per_app,
         max_calls_per_x=config.limits.max_calls_per_x,
+        max_calls_per_source=config.limits.max_calls_per_source,
+        calls_per_second_per_source=config.limits.calls_per_second_per_source,
     )

@@ -217,10 +217,10 @@ def test_a_broken_dialplan_keeps_the_old_one_and_live_calls(tmp_path: Path) -> N
     run(tmp_path, story)
 
 
-async def ask(switch: Switch, path: str) -> httpx.Response:
+async def ask(switch: Switch, path: str, method: str = "GET") -> httpx.Response:
     host, port = switch.operations_address
     async with httpx.AsyncClient() as client:
-        return await client.get(f"http://{host}:{port}{path}")
+        return await client.request(method, f"http://{host}:{port}{path}")
 
 
 def test_a_traced_call_has_both_legs_under_our_call_id_and_goes_to_homer(tmp_path: Path) -> None:
@@ -360,6 +360,7 @@ def test_each_side_proves_its_password_and_the_trunk_is_looked_after(
             ),
             Challenger(b"secret", lambda: "salt"),
             lambda name, verdict: asked.append(verdict),
+            ban=pytest.fail,
         )
         file = tmp_path / "dialplans" / "20-phone.toml"
         file.write_text(file.read_text().replace("sources", PROVING.strip() + "\nsources"))

@@ -62,10 +62,12 @@ def test_gauges_sip_and_media_are_read_when_asked_for() -> None:
 
 def test_trunks_and_their_proofs() -> None:
     metrics = Metrics()
-    metrics.trunks(lambda: {"a": True, "b": False}, lambda: {"b": True})
+    metrics.trunks(lambda: {"a": True, "b": False}, lambda: {"b": True}, lambda: {"a": 3}, lambda: {"a": 7})
     metrics.digest.labels("a", "wrong").inc()
     values = shown(metrics)
     assert values['softswitch_trunk_up{trunk="a"}'] == 1
     assert values['softswitch_trunk_up{trunk="b"}'] == 0
     assert values['softswitch_trunk_registered{trunk="b"}'] == 1
+    assert values['softswitch_trunk_calls{trunk="a"}'] == 3
+    assert values['softswitch_trunk_full_total{trunk="a"}'] == 7
     assert values['softswitch_digest_checks_total{trunk="a",verdict="wrong"}'] == 1

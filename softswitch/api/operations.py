@@ -1,4 +1,4 @@
-"""Operations over HTTP: `/metrics`, `/health/live`, `/health/ready`, `/calls`, `/bans`. Numbers are masked.
+"""Operations over HTTP: `/metrics`, `/health/live`, `/health/ready`, `/calls`. Numbers are masked.
 
 Built and served by `app.py`. Reads; never changes anything.
 """
@@ -6,7 +6,7 @@ Built and served by `app.py`. Reads; never changes anything.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastapi import FastAPI, Response
@@ -22,14 +22,10 @@ def operations_app(
     registry: CollectorRegistry,
     calls: CallRegistry,
     checks: Callable[[], Mapping[str, bool]],
-    bans: Callable[[], Sequence[tuple[str, str, float]]] = tuple,
     *,
     mask: bool = True,
 ) -> FastAPI:
-    """The HTTP application. `checks` names what must be true for new calls to be welcome.
-
-    `bans` tells the banned sources, why, and for how many seconds more.
-    """
+    """The HTTP application. `checks` names what must be true for new calls to be welcome."""
     app = FastAPI(title="softswitch operations", docs_url=None, redoc_url=None)
 
     @app.get("/metrics")
@@ -52,10 +48,6 @@ def operations_app(
     async def live_calls() -> list[dict[str, Any]]:
         now = time.time()
         return [_call(record, now, mask) for record in calls]
-
-    @app.get("/bans")
-    async def banned_sources() -> list[dict[str, Any]]:
-        return [{"source": source, "why": why, "seconds": round(left)} for source, why, left in bans()]
 
     return app
 

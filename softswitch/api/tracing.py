@@ -6,7 +6,6 @@ read masked messages.
 
 from __future__ import annotations
 
-import ipaddress
 import time
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
@@ -14,6 +13,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, HTTPException, Request
 from pydantic import BaseModel, ConfigDict, Field
 
+from softswitch.api.local_only import local_only
 from softswitch.tracing.masking import masked_message
 from softswitch.tracing.trace import SHORTEST_NUMBER, Trace, TracedCall, TracedMessage, Wanted
 
@@ -43,7 +43,7 @@ def trace_router(
 
     @router.post("")
     async def switch_on(wish: Wish, request: Request) -> dict[str, Any]:
-        _local_only(request)
+        local_only(request)
         if wish.what == "number" and not (wish.value.lstrip("+").isdecimal() and len(wish.value) >= SHORTEST_NUMBER):
             raise HTTPException(422, f"a number has {SHORTEST_NUMBER} digits at least")
         trace.want(Wanted(wish.what, wish.value, wish.ratio, clock() + wish.seconds))
@@ -51,7 +51,7 @@ def trace_router(
 
     @router.delete("")
     async def switch_off(request: Request) -> dict[str, Any]:
-        _local_only(request)
+        local_only(request)
         trace.stop()
         return _status(trace, exported)
 
@@ -62,25 +62,13 @@ def trace_router(
     @router.get("/calls/{name:path}")
     async def one_call(name: str, request: Request, unmask: bool = False) -> dict[str, Any]:
         if unmask:
-            _local_only(request)
+            local_only(request)
         call = trace.find(name) or _by_shown(name, trace)
         if call is None:
             raise HTTPException(404, "this call was not traced, or not kept so long")
         return _summary(call) | {"messages": [_message(one, call, unmask) for one in call.messages]}
 
     return router
-
-
-def _local_only(request: Request) -> None:
-    """Refuse whoever is not on this machine: it asks from a loopback address, or from the one that it asks."""
-    client, server = request.client, request.scope.get("server")
-    host = "" if client is None else client.host
-    try:
-        if ipaddress.ip_address(host).is_loopback or (server and server[0] == host):
-            return
-    except ValueError:
-        pass
-    raise HTTPException(403, "only for programs on the switch's own machine")
 
 
 def _by_shown(name: str, trace: Trace) -> TracedCall | None:

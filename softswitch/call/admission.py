@@ -12,6 +12,7 @@ from types import TracebackType
 
 from softswitch.errors import FAILURES, CallRejected, Failure
 
+MOST_BUCKETS = 10_000  # of calls per second; sources may be many
 DRAINING = Failure(7109, 503, 42, "the switch is draining")
 
 
@@ -23,6 +24,7 @@ class Limit:
     calls: int = 0
     calls_per_second: float = 0.0
     failure: Failure = FAILURES[7109]
+    metered: bool = False  # calls that it refuses are counted in `Admission.refused`
 
 
 class Counted:
@@ -60,7 +62,8 @@ class Admission:
         self._clock = clock
         self._retry_after_s = retry_after_s
         self._active: Counter[Hashable] = Counter()
-        self._buckets: dict[Hashable, tuple[float, float]] = {}  # key -> (tokens, at)
+        self.refused: Counter[Hashable] = Counter()  # by the key of metered limits
+        self._buckets: dict[Hashable, tuple[float, float]] = {}  # key -> (tokens, at), least recently used first
 
     def active(self, key: Hashable) -> int:
         """Calls at once under `key`."""
@@ -102,13 +105,16 @@ class Admission:
         for limit in limits:
             full = limit.calls and self._active[limit.key] >= limit.calls
             if full or (limit.calls_per_second and not self._take_token(limit)):
+                self.refused.update([limit.key] if limit.metered else [])
                 raise CallRejected(limit.failure, retry_after_s=self._retry_after_s)
 
     def _take_token(self, limit: Limit) -> bool:
         """A token bucket that holds one second's worth of calls (at least one)."""
         now, size = self._clock(), max(1.0, limit.calls_per_second)
-        tokens, at = self._buckets.get(limit.key, (size, now))
+        tokens, at = self._buckets.pop(limit.key, (size, now))
         tokens = min(size, tokens + (now - at) * limit.calls_per_second)
         taken = tokens >= 1.0
         self._buckets[limit.key] = (tokens - 1.0 if taken else tokens, now)
+        if len(self._buckets) > MOST_BUCKETS:
+            del self._buckets[next(iter(self._buckets))]
         return taken

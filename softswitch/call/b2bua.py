@@ -58,7 +58,7 @@ class B2bua:
         record.note(caller=calling_text(session.invite, trusted=rules.trusted), callee=called_text(session.invite))
         with services.registry.listed(record), services.admission.counted() as counted:  # until the last tone is over
             async with accounted(a, record, services), hangup_scope(a):
-                counted.arrived(services.arrival_limits(trunk))
+                counted.arrived(services.arrival_limits(trunk, session.source))
                 a.trying()
                 await self._begin(record)
                 route = await self._decide(a, record)

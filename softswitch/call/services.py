@@ -16,6 +16,7 @@ from softswitch.interfaces import BindingStore, CallMetrics, MediaDriver, Prompt
 from softswitch.routing.trunk import NO_TRUNK, Trunk
 from softswitch.sip.addresses import Hop
 from softswitch.sip.locating import AsGiven, Locating
+from softswitch.sip.strangers import network_of
 from softswitch.sip.user_agent import Account, UserAgent
 
 AS_GIVEN = AsGiven()
@@ -39,6 +40,8 @@ class CallSettings:
     calls_per_second: float = 0.0
     max_calls_per_app: int = 0
     max_calls_per_x: int = 0
+    max_calls_per_source: int = 0
+    calls_per_second_per_source: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +70,14 @@ class CallServices:
         """The address of one leg's far end as the other leg, whose far end is `towards`, must not see it."""
         return frozenset({host}) - self.own_hosts - {towards}
 
-    def arrival_limits(self, trunk: str) -> list[Limit]:
-        """What a call that came in by `trunk` counts against at once."""
-        switch = Limit("switch", self.settings.max_calls, self.settings.calls_per_second)
-        return [switch, *self.limits_of(trunk)]
+    def arrival_limits(self, trunk: str, source: Hop) -> list[Limit]:
+        """What a call that came in by `trunk` from `source` counts against at once."""
+        settings = self.settings
+        limits = [Limit("switch", settings.max_calls, settings.calls_per_second), *self.limits_of(trunk)]
+        if settings.max_calls_per_source or settings.calls_per_second_per_source:
+            key = "source", network_of(source.host)
+            limits.append(Limit(key, settings.max_calls_per_source, settings.calls_per_second_per_source))
+        return limits
 
     def route_limits(self, route: Route) -> list[Limit]:
         """What it counts against when its app and X are known."""

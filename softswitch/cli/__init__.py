@@ -1,6 +1,6 @@
 """The command line: provisioning, questions to the switch, checks, and `serve`.
 
-The entry point `softswitch`. Commands stand in provisioning.py, questions.py and trace.py, what they print in
+The entry point `softswitch`. Commands stand in provisioning.py, questions.py, peers.py and trace.py, what they print in
 output.py. Expected errors are one line on standard error and exit code 1, wrong usage is exit code 2.
 """
 
@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from softswitch import __version__
-from softswitch.cli import output, provisioning, questions, trace
+from softswitch.cli import output, peers, provisioning, questions, trace
 from softswitch.cli.session import Session
 from softswitch.errors import SoftswitchError
 
@@ -51,6 +51,8 @@ app.command()(questions.calls)
 app.command()(questions.cdr)
 app.command()(questions.explain)
 app.command()(questions.check)
+app.command()(peers.trunks)
+app.command()(peers.bans)
 app.command()(trace.trace)
 
 

@@ -18,6 +18,8 @@ from softswitch.routing.dialplan import Dialplan, load_dialplans
 from softswitch.routing.numbers import normalise
 from softswitch.stores.provisioning import Provisioning, open_provisioning
 
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 XFilter = Annotated[str | None, typer.Option("--x", help="Only this privacy number.")]
 AppKey = Annotated[str | None, typer.Option("--app", help="Only this app.")]
@@ -65,3 +67,11 @@ class Session:
     def optional_number(self, text: str | None) -> str | None:
         """The same, None where none was given."""
         return None if text is None else self.number(text)
+
+
+def seconds_of(duration: str) -> int:
+    """Seconds of `90s`, `10m`, `2h`, `7d`; a usage error where it is none."""
+    unit = UNITS.get(duration[-1:])
+    if unit is None or not duration[:-1].isdecimal():
+        raise typer.BadParameter(f"{duration!r} is not like 90s, 10m, 2h, 7d")
+    return int(duration[:-1]) * unit

@@ -1,6 +1,6 @@
 """Asks the running switch over its operations interface.
 
-Called by the commands that need one: `calls` and `trace`.
+Called by the commands that need one: `calls`, `trunks`, `bans` and `trace`.
 """
 
 from __future__ import annotations

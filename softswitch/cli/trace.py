@@ -15,13 +15,12 @@ import typer
 
 from softswitch.cli import output
 from softswitch.cli.ladder import draw, rungs
-from softswitch.cli.session import Json, Session
+from softswitch.cli.session import Json, Session, seconds_of
 from softswitch.cli.switch import ask_switch
 from softswitch.errors import SoftswitchError
 from softswitch.tracing.pcapng import capture
 from softswitch.tracing.trace import TracedMessage
 
-UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 CALLS: output.Columns = {
     "call id": lambda call: call["call_id"] or call["legs"][0],
     "begin (UTC)": lambda call: _utc(call["began_at"]),
@@ -71,11 +70,9 @@ def trace(
 
 
 def _wish(number: str | None, trunk: str | None, ratio: float, duration: str) -> dict[str, Any]:
-    unit = UNITS.get(duration[-1:])
-    if unit is None or not duration[:-1].isdecimal():
-        raise typer.BadParameter(f"{duration!r} is not like 90s, 10m, 2h")
+    seconds = seconds_of(duration)
     what = "number" if number else "trunk" if trunk else "all"
-    return {"what": what, "value": number or trunk or "", "ratio": ratio, "seconds": int(duration[:-1]) * unit}
+    return {"what": what, "value": number or trunk or "", "ratio": ratio, "seconds": seconds}
 
 
 def _status(answer: dict[str, Any]) -> list[str]:

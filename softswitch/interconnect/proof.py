@@ -20,21 +20,33 @@ log = structlog.get_logger(__name__)
 
 
 class Proof:
-    """Implements `sip.core.Authenticate`. `count` is told (trunk, verdict)."""
+    """Implements `sip.core.Authenticate`. `count` is told (trunk, verdict), `ban` who guessed `ban_after` times."""
 
     def __init__(
-        self, trunk_at: Callable[[Hop], Trunk | None], challenger: Challenger, count: Callable[[str, str], None]
+        self,
+        trunk_at: Callable[[Hop], Trunk],
+        challenger: Challenger,
+        count: Callable[[str, str], None],
+        *,
+        ban: Callable[[str], None],
+        ban_after: int = 0,
     ) -> None:
+        """`ban_after` 0 bans nobody."""
         self._trunk_at, self._challenger, self._count = trunk_at, challenger, count
+        self._ban, self._ban_after = ban, ban_after
 
     def __call__(self, request: SipRequest, source: Hop, now: float) -> tuple[int, str] | None:
         """The answer where the INVITE may not go on."""
         trunk = self._trunk_at(source)
-        if trunk is None or trunk.auth != "digest":
+        if trunk.auth != "digest":
             return None
         protected = Protected(Account(*trunk.proves), trunk.realm, trunk.auth_algorithms)
         outcome = self._challenger.judge(request, source.host, protected, now)
         self._count(trunk.name, outcome.verdict)
         if outcome.verdict == "wrong":
-            log.warning("digest_wrong", trunk=trunk.name, source=source.host)
+            log.warning("digest_wrong", trunk=trunk.name, source=source.host, guesses=outcome.guesses)
+        if 0 < self._ban_after <= outcome.guesses:
+            self._count(trunk.name, "banned")
+            log.warning("digest_banned", trunk=trunk.name, source=source.host, guesses=outcome.guesses)
+            self._ban(source.host)
         return (outcome.status, outcome.lines) if outcome.status else None

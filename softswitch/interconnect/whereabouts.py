@@ -20,7 +20,7 @@ class Whereabouts:
 
     def __init__(self, dialplan: Callable[[], Dialplan], known: Callable[[Hop], Sequence[Hop]]) -> None:
         self._dialplan, self._known = dialplan, known
-        self._sources: tuple[Dialplan | None, dict[tuple[str, int], str]] = None, {}
+        self._sources: tuple[Dialplan | None, dict[tuple[str, int, str], str]] = None, {}
 
     def trunk_of(self, hop: Hop) -> str:
         """Name of the trunk that sends from `hop`, "" for a stranger."""
@@ -28,10 +28,11 @@ class Whereabouts:
         dialplan, names = self._sources
         if dialplan is not now or len(names) >= SOURCES_KEPT:
             self._sources = now, (names := {})
-        name = names.get((hop.host, hop.port))
+        source = hop.host, hop.port, hop.transport
+        name = names.get(source)
         if name is None:  # asked for every message, so remembered
-            trunk = now.trunk_of(hop.host, hop.port)
-            name = names[hop.host, hop.port] = "" if trunk is None else trunk.name
+            trunk = now.trunk_of(*source)
+            name = names[source] = "" if trunk is None else trunk.name
         return name
 
     def trunk_at(self, hop: Hop) -> str:

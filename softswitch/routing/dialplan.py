@@ -135,9 +135,9 @@ class Dialplan:
         """The treatment of a mode on a route that names `name`, without gaps."""
         return self.treatments.get((mode, name), BUILT_IN_TREATMENT)
 
-    def trunk_of(self, source_ip: str, source_port: int) -> Trunk | None:
-        """The trunk that sends from this address and port, None for a stranger."""
-        return trunk_at(self.sources, source_ip, source_port)
+    def trunk_of(self, source_ip: str, source_port: int, transport: str = "tls") -> Trunk | None:
+        """The trunk that sends from this address and port by this transport, None for a stranger."""
+        return trunk_at(self.sources, source_ip, source_port, transport)
 
 
 def load_dialplans(directory: str | Path) -> Dialplan:

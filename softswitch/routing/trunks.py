@@ -47,14 +47,17 @@ def sources_of(trunks: Iterable[Trunk]) -> tuple[Source, ...]:
     return tuple(sorted(sources, key=lambda source: (-source.network.prefixlen, source.port is None)))
 
 
-def trunk_at(sources: Sequence[Source], source_ip: str, source_port: int) -> Trunk | None:
-    """The trunk that sends from this address, None for a stranger (or for what is no address)."""
+def trunk_at(sources: Sequence[Source], source_ip: str, source_port: int, transport: str = "tls") -> Trunk | None:
+    """The trunk that sends from this address, None for a stranger (or for what is no address).
+
+    Who claims to be a TLS trunk by any other `transport` is a stranger: there addresses may be forged and words read.
+    """
     address = numeric(source_ip)
     if address is None:
         return None
     for source in sources:
         if address in source.network and source.port in (None, source_port):
-            return source.trunk
+            return None if source.trunk.transport == "tls" != transport else source.trunk
     return None
 
 

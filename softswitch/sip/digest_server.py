@@ -10,7 +10,7 @@ import hashlib
 import hmac
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from softswitch.sip.digest import FIELDS, Account, Challenge, Credentials, is_digest, parse_credentials, proves
@@ -41,6 +41,7 @@ class Outcome:
     verdict: Verdict
     status: int = 0
     lines: str = ""
+    guesses: int = 0  # how many wrong ones there are of this source by now, no right one between them
 
 
 class Nonces:
@@ -104,12 +105,14 @@ class Guesses:
             return False
         return now < last + min(FIRST_WAIT_S * 2.0 ** min(times - FREE_GUESSES, 30), LONGEST_WAIT_S)
 
-    def wrong(self, source: str, now: float) -> None:
-        """One more."""
+    def wrong(self, source: str, now: float) -> int:
+        """One more; returns how many there are."""
         times, last = self._wrong.pop(source, (0, now))
-        self._wrong[source] = (1 if now - last > FORGOTTEN_AFTER_S else times + 1), now
+        times = 1 if now - last > FORGOTTEN_AFTER_S else times + 1
+        self._wrong[source] = times, now
         if len(self._wrong) > self._room:
             self._wrong.popitem(last=False)
+        return times
 
     def right(self, source: str) -> None:
         """It knows the password."""
@@ -139,8 +142,8 @@ class Challenger:
             return self._challenge("stale", source, protected, now)
         expected = proves(given, protected.account, request.method) if given.algorithm in protected.algorithms else ""
         if not _same(given.response, expected) or not _same(given.username, protected.account.username):
-            self._guesses.wrong(source, now)
-            return self._challenge("wrong", source, protected, now)
+            guesses = self._guesses.wrong(source, now)
+            return replace(self._challenge("wrong", source, protected, now), guesses=guesses)
         if not self._nonces.use(given.nonce, given.count):
             return self._challenge("stale", source, protected, now)
         self._guesses.right(source)

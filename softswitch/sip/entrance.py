@@ -82,6 +82,9 @@ class Entrance:
         accepted = self._accept_source(path.hop)
         if not accepted and self.strangers is not None:
             return self._admits_stranger(data, path, now, core, self.strangers, silent=accepted is None)
+        shut_out = self.strangers is not None and self.strangers.is_shut_out(path.hop.host, now)
+        if shut_out and not _is_with(path.hop.host, data, core):  # calls that are up may go on
+            return self._turn_away("banned", data, path, now, core)
         if len(data) <= KEEP_ALIVE or ends_refusal(data):
             return False
         if (status := excess(data)) != 0:

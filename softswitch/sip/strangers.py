@@ -1,7 +1,8 @@
 """What is remembered of sources that are no trunk's: how often each may ask, and who is banned, for how long and why.
 
 No RFC; RFC 3261 26.3.2 and RFC 5390 tell why. Called by the entrance with the time. IPv6 sources count by their /64,
-since that is what one attacker has. Its tables are bounded. It never sees a configured trunk's messages.
+since that is what one attacker has. Its tables are bounded. It never sees a configured trunk's messages; a trunk's
+source is shut out only by who knows more than an address: the check of passwords, and the operator.
 """
 
 from __future__ import annotations
@@ -34,7 +35,10 @@ class StrangerLimits:
 
 
 class Ban(NamedTuple):
-    """One banned source: the address, or the /64 of an IPv6 address; until when; `scanner` or `persistent`."""
+    """One banned source: the address, or the /64 of an IPv6 address; until when; and why.
+
+    `scanner`, `persistent`: strangers. `password`, `operator`: whoever it is.
+    """
 
     source: str
     until: float
@@ -56,6 +60,7 @@ class Strangers:
         self._limits = limits or StrangerLimits()
         self._visitors: OrderedDict[str, _Visitor] = OrderedDict()  # least recently seen first
         self._bans: OrderedDict[str, Ban] = OrderedDict()
+        self._shut_out: OrderedDict[str, Ban] = OrderedDict()  # trunks' sources too
 
     def judge(self, data: bytes, host: str, now: float) -> str:
         """Why a message is to be dropped unread: `banned`, `scanner` or `rate`; empty where it may be looked at."""
@@ -83,23 +88,37 @@ class Strangers:
             self._ban(source, "persistent", now)
 
     def is_banned(self, host: str, now: float) -> bool:
-        """Whether nothing of `host` is looked at."""
+        """Whether nothing of the stranger `host` is looked at."""
         return self._banned(network_of(host), now)
+
+    def shut_out(self, host: str, why: str, now: float, seconds: float = 0.0) -> None:
+        """Ban `host` (or an IPv6 network, as `bans` names it) whoever it is; 0 seconds: for as long as any ban."""
+        source = network_of(host)
+        self._shut_out[source] = Ban(source, now + (seconds or self._limits.ban_s), why)
+        if len(self._shut_out) > self._limits.remembered:
+            self._shut_out.popitem(last=False)
+
+    def is_shut_out(self, host: str, now: float) -> bool:
+        """Whether nothing of `host` is looked at, be it a trunk's."""
+        return bool(self._shut_out) and _in_force(self._shut_out, network_of(host), now)
+
+    def lift(self, host: str) -> bool:
+        """End the ban of `host`, and forget what it did; False where there is none."""
+        source = network_of(host)
+        self._visitors.pop(source, None)
+        lifted = [table.pop(source, None) for table in (self._bans, self._shut_out)]
+        return any(lifted)
 
     def bans(self, now: float) -> list[Ban]:
         """Those in force."""
-        return [ban for ban in self._bans.values() if ban.until > now]
+        return [ban for ban in (*self._bans.values(), *self._shut_out.values()) if ban.until > now]
 
     def __len__(self) -> int:
         """Sources remembered, banned or not."""
-        return len(self._visitors) + len(self._bans)
+        return len(self._visitors) + len(self._bans) + len(self._shut_out)
 
     def _banned(self, source: str, now: float) -> bool:
-        ban = self._bans.get(source)
-        if ban is not None and ban.until <= now:
-            del self._bans[source]
-            return False
-        return ban is not None
+        return _in_force(self._bans, source, now) or _in_force(self._shut_out, source, now)
 
     def _ban(self, source: str, why: str, now: float) -> None:
         self._visitors.pop(source, None)
@@ -120,12 +139,20 @@ class Strangers:
         return visitor
 
 
+def _in_force(table: OrderedDict[str, Ban], source: str, now: float) -> bool:
+    ban = table.get(source)
+    if ban is not None and ban.until <= now:
+        del table[source]
+        return False
+    return ban is not None
+
+
 @functools.lru_cache(4096)
 def network_of(host: str) -> str:
     """What one source is counted by: an IPv4 address, the /64 of an IPv6 address."""
     if ":" not in host:
         return host
     try:
-        return str(ipaddress.ip_network((host.partition("%")[0], 64), strict=False))
+        return str(ipaddress.ip_network((host.partition("%")[0].partition("/")[0], 64), strict=False))
     except ValueError:
         return host

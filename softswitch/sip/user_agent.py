@@ -259,12 +259,21 @@ class UserAgent:
         now = self._loop.time()
         return [(ban.source, ban.why, ban.until - now) for ban in self.entrance.strangers.bans(now)]
 
+    def shut_out(self, source: str, why: str, seconds: float = 0.0) -> None:
+        """Ban a source whoever it is; 0 seconds: for as long as any ban."""
+        if self._loop is not None and self.entrance.strangers is not None:
+            self.entrance.strangers.shut_out(source, why, self._loop.time(), seconds)
+
+    def lift_ban(self, source: str) -> bool:
+        """End the ban of a source; False where there is none."""
+        return self.entrance.strangers is not None and self.entrance.strangers.lift(source)
+
     def welcome(self, source: Hop) -> bool:
         """Whether a connection of `source` is taken: not of those who are banned."""
         strangers = self.entrance.strangers
         if self._loop is None or strangers is None or not strangers.is_banned(source.host, self._loop.time()):
             return True
-        return bool(self.accept_source(source))
+        return bool(self.accept_source(source)) and not strangers.is_shut_out(source.host, self._loop.time())
 
     # Driving the core
 

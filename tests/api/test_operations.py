@@ -42,12 +42,6 @@ def test_ready_only_while_every_check_holds() -> None:
     assert get(app({"media": False}), "/health/live").status_code == 200
 
 
-def test_bans_are_listed_with_the_time_that_is_left() -> None:
-    assert get(app(), "/bans").json() == []
-    listed = operations_app(Metrics().registry, CallRegistry(), dict, lambda: [("192.0.2.1", "scanner", 59.6)])
-    assert get(listed, "/bans").json() == [{"source": "192.0.2.1", "why": "scanner", "seconds": 60}]
-
-
 def live_call() -> CallRecord:
     record = CallRecord("c1", lambda: 1_700_000_000.0, trunk_in="in")
     record.note(mode=Mode.AXB, x="+8617000000001", caller="+8613800001234", destination="+8613900002345")

@@ -104,3 +104,27 @@ def test_a_draining_switch_takes_no_new_call_but_lets_those_that_are_up_go_on() 
         assert (admission.active("switch"), admission.active("x")) == (1, 1)
     assert (admission.active("switch"), admission.active("x")) == (0, 0)
     assert (refused.value.failure.status, refused.value.retry_after_s) == (503, 5)
+
+
+def test_what_a_metered_limit_refuses_is_counted() -> None:
+    admission = Admission(Clock())
+    trunk, switch = Limit("trunk", calls=1, metered=True), Limit("switch", calls=1)
+    with admission.admitted([trunk, switch]):
+        for limit in (trunk, trunk, switch):
+            with pytest.raises(CallRejected):
+                admission.admitted([limit])
+    assert admission.refused == {"trunk": 2}
+
+
+def test_only_so_many_rates_are_remembered_the_latest_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("softswitch.call.admission.MOST_BUCKETS", 2)
+    admission = Admission(Clock())
+
+    def call(source: str) -> bool:
+        try:
+            with admission.admitted([Limit(source, calls_per_second=1.0)]):
+                return True
+        except CallRejected:
+            return False
+
+    assert [call(source) for source in "aabcab"] == [True, False, True, True, True, True]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import typer
 
-from softswitch.cli.session import Session
+from softswitch.cli.session import Session, seconds_of
 from softswitch.errors import ConfigError
 from tests.cli.conftest import CommandLine
 
@@ -36,3 +36,10 @@ def test_the_store_is_closed_after_its_block(cli: CommandLine) -> None:
     with Session(None).provisioning() as store:
         assert store.list_numbers() == ([], 0)
     assert (cli.folder / "var" / "softswitch.db").exists()
+
+
+def test_durations_are_a_number_and_a_unit() -> None:
+    assert [seconds_of(text) for text in ("90s", "10m", "2h", "7d")] == [90, 600, 7200, 604800]
+    for text in ("", "10", "h", "1.5h"):
+        with pytest.raises(typer.BadParameter, match="is not like 90s"):
+            seconds_of(text)

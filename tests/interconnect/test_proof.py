@@ -8,6 +8,7 @@ import pytest
 import structlog.testing
 
 from softswitch.interconnect.proof import Proof
+from softswitch.routing.trunk import NO_TRUNK
 from softswitch.sip.digest import Account, Credentials, answer, strongest
 from softswitch.sip.digest_server import Challenger
 from softswitch.sip.message import SipResponse
@@ -35,12 +36,14 @@ sources = ["10.0.0.8/32"]
 THEM = Account("them", "secret")
 
 
-def guarded(switch: Switch) -> Counter[tuple[str, str]]:
+def guarded(switch: Switch, *, ban_after: int = 0) -> Counter[tuple[str, str]]:
     counts: Counter[tuple[str, str]] = Counter()
     switch.agent.authenticate = Proof(
-        lambda hop: TRUNKS.trunk_of(hop.host, hop.port),
+        lambda hop: TRUNKS.trunk_of(hop.host, hop.port) or NO_TRUNK,
         Challenger(b"secret", lambda: "salt"),
         lambda trunk, verdict: counts.update([(trunk, verdict)]),
+        ban=lambda source: counts.update([("ban", source)]),
+        ban_after=ban_after,
     )
     return counts
 
@@ -85,6 +88,20 @@ def test_who_proves_nothing_right_is_asked_again_and_noted(account: Account) -> 
             ("digest_wrong", "proving", "10.0.0.9")
         ]
         assert counts["proving", "wrong"] == 1 and not switch.calls
+
+    play(story)
+
+
+@pytest.mark.parametrize(("ban_after", "banned"), [(2, 1), (3, 0), (0, 0)])
+def test_who_goes_on_guessing_is_banned_where_the_setting_says_so(ban_after: int, banned: int) -> None:
+    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
+        counts = guarded(switch, ban_after=ban_after)
+        refused = await challenged(phone)
+        for _ in range(2):
+            wrong = str(proof(refused, Account("them", "wrong")))
+            phone.send(phone.invite(URI, headers=[("Authorization", wrong)]), to=SWITCH)
+            refused = await phone.receive_response(401)
+        assert (counts["ban", "10.0.0.9"], counts["proving", "banned"]) == (banned, banned)
 
     play(story)
 

@@ -51,3 +51,12 @@ def test_sources_are_remembered_until_the_dialplan_changes_and_not_without_end()
     for port in range(SOURCES_KEPT + 1):
         whereabouts.trunk_of(hop._replace(port=port))
     assert whereabouts.trunk_of(hop) == ""
+
+
+def test_a_tls_trunk_is_believed_by_tls_alone() -> None:
+    """By UDP the address may be anybody's; neither may a wider trunk stand in for it."""
+    text = PLAN + '[[trunk]]\nname = "safe"\nhost = "192.0.2.7"\ntransport = "tls"\nsources = ["192.0.2.7/32"]\n'
+    safe = plan(text)
+    whereabouts = Whereabouts(lambda: safe, lambda hop: [])
+    assert [whereabouts.trunk_of(Hop(kind, "192.0.2.7", 5061)) for kind in ("udp", "tcp", "tls")] == ["", "", "safe"]
+    assert [whereabouts.trunk_of(Hop(kind, "192.0.2.8", 5061)) for kind in ("udp", "tls")] == ["carrier", "carrier"]

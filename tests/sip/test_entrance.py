@@ -243,3 +243,19 @@ def test_a_flood_is_a_line_every_ten_seconds(caplog: pytest.LogCaptureFixture) -
     assert banned[0] == "turned away 192.0.2.66 (banned): 1 since the last line"
     assert len(banned) == 2
     assert len(caplog.records) <= 6
+
+
+# Whoever is shut out
+
+
+def test_a_trunk_that_is_shut_out_begins_nothing_new_and_ends_what_it_has() -> None:
+    door = Door()
+    session = door.call()
+    assert door.entrance.strangers is not None
+    door.entrance.strangers.shut_out(PEER.host, "password", door.now)
+    assert not door.knock(request(Call_ID="new", Via="SIP/2.0/UDP 10.0.0.9:5060;branch=z9hG4bKnew"), PEER)
+    assert door.entrance.counts == {"banned": 1}
+    bye = request("BYE", To=f"<sip:100@10.0.0.1>;tag={session.local_tag}", Via="SIP/2.0/UDP 10.0.0.9;branch=z9hG4bKbye")
+    assert door.knock(bye, PEER)
+    door.now = 10_000.0
+    assert door.knock(request(Call_ID="later", Via="SIP/2.0/UDP 10.0.0.9:5060;branch=z9hG4bKlater"), PEER)

@@ -72,3 +72,42 @@ def test_only_so_many_sources_and_bans_are_remembered_the_latest_ones() -> None:
     assert len(strangers.bans(1.0)) == 3
     assert len(strangers) <= 6
     assert {ban.source for ban in strangers.bans(1.0)} == {"198.51.100.97", "198.51.100.98", "198.51.100.99"}
+
+
+def test_whoever_is_shut_out_is_so_for_its_time_and_strangers_learn_of_it_too() -> None:
+    strangers = Strangers(StrangerLimits(ban_s=600))
+    assert not strangers.is_shut_out(HOST, 0.0)
+    strangers.shut_out(HOST, "password", 0.0)
+    strangers.shut_out("2001:db8::5", "operator", 0.0, 30.0)
+    assert strangers.bans(10.0) == [Ban(HOST, 600.0, "password"), Ban("2001:db8::/64", 30.0, "operator")]
+    assert strangers.is_shut_out(HOST, 599.9) and not strangers.is_shut_out("192.0.2.2", 1.0)
+    assert strangers.is_shut_out("2001:db8::6", 29.9) and not strangers.is_shut_out("2001:db8::6", 30.0)
+    assert judged(strangers, 1, 599.9) == ["banned"]
+    assert judged(strangers, 1, 600.0) == [""]
+    assert not strangers.is_shut_out(HOST, 600.0)
+
+
+def test_a_strangers_own_ban_shuts_no_trunk_out() -> None:
+    """Its address may be forged."""
+    strangers = Strangers(StrangerLimits(ban_after=1))
+    strangers.turned_away(HOST, 0.0)
+    assert strangers.is_banned(HOST, 1.0) and not strangers.is_shut_out(HOST, 1.0)
+
+
+@pytest.mark.parametrize("host", [HOST, "2001:db8::/64", "2001:db8::7"])
+def test_a_lifted_ban_leaves_nothing_behind(host: str) -> None:
+    strangers = Strangers(StrangerLimits(ban_after=2))
+    for _ in range(2):
+        strangers.turned_away(host, 0.0)
+    strangers.shut_out(host, "operator", 0.0)
+    assert strangers.lift(host)
+    assert strangers.bans(1.0) == [] and len(strangers) == 0
+    assert judged(strangers, 1, 1.0, host.removesuffix("/64")) == [""]
+    assert not strangers.lift(host)
+
+
+def test_only_so_many_are_shut_out_at_once() -> None:
+    strangers = Strangers(StrangerLimits(remembered=3))
+    for number in range(9):
+        strangers.shut_out(f"192.0.2.{number}", "password", 0.0)
+    assert [ban.source for ban in strangers.bans(1.0)] == ["192.0.2.6", "192.0.2.7", "192.0.2.8"]

@@ -182,8 +182,14 @@ def test_strangers_are_turned_away_and_banned_before_the_core_sees_them() -> Non
         assert switch.agent.welcome(Hop("tcp", "10.0.0.77", 1))
         switch.agent.accept_source = lambda source: True
         assert switch.agent.welcome(Hop("tcp", PHONE[0], 1)), "a trunk, whatever was sent in its name"
+        switch.agent.shut_out(PHONE[0], "password")
+        assert not switch.agent.welcome(Hop("tcp", PHONE[0], 1))
+        assert switch.agent.lift_ban(PHONE[0])
+        assert switch.agent.welcome(Hop("tcp", PHONE[0], 1))
+        assert not switch.agent.lift_ban(PHONE[0])
 
     play(story, strangers=Strangers())
+    UserAgent().shut_out(PHONE[0], "operator")  # nobody is kept out of what is not there
     assert UserAgent().bans() == []
     assert UserAgent().welcome(Hop("tcp", PHONE[0], 1))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
 import subprocess
 import sys
 import tempfile
@@ -40,6 +41,8 @@ class PhoneSettings:
     speak: str = ""
     hear: str = ""
     log: str = ""
+    transport: str = "udp"  # or tcp, tls
+    tls: Mapping[str, str] = field(default_factory=dict)  # PEM files: certificate, key, authorities
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,21 +68,35 @@ class Phone:
     """One phone process. `with Phone(...) as phone:` hangs up and ends it with the block."""
 
     def __init__(
-        self, name: str, *, sip_port: int = 0, rtp_port: int = 0, speak: Path | None = None, hear: Path | None = None
+        self,
+        name: str,
+        *,
+        address: str = LOOPBACK,
+        sip_port: int = 0,
+        rtp_port: int = 0,
+        speak: Path | None = None,
+        hear: Path | None = None,
+        transport: str = "udp",
+        tls: Mapping[str, str] | None = None,
     ) -> None:
-        """`name` is the user part of its own URI, `speak` the WAV it says once media is there, `hear` what it keeps."""
+        """`name` is the user part of its own URI, `speak` the WAV it says once media is there, `hear` what it keeps.
+
+        A phone of transport "tls" needs the PEM files `certificate`, `key` and `authorities` in `tls`.
+        """
         self.name = name
-        self.sip_port = sip_port or free_port()
+        self.sip_port = sip_port or free_port(socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM)
         self.heard = hear
         self.log = hear.with_suffix(".sip.log") if hear else None
         self._settings = PhoneSettings(
             user=name,
-            address=LOOPBACK,
+            address=address,
             sip_port=self.sip_port,
             rtp_port=rtp_port or free_port() // 2 * 2,
             speak=str(speak or ""),
             hear=str(hear or ""),
             log=str(self.log or ""),
+            transport=transport,
+            tls=dict(tls or {}),
         )
         self._complaints: TextIO | None = None
         self._process: subprocess.Popen[str] | None = None

@@ -27,6 +27,11 @@ CODECS = {"PCMA/8000": 255, "PCMU/8000": 254}
 JITTER_BUFFER_MS = 60  # fixed: an adaptive one shortens what was heard, and times in the recording would lie
 JITTER_BUFFER_DISCARDS_NOTHING = 0  # PJMEDIA_JB_DISCARD_NONE
 RTP_PORTS = 8
+TRANSPORTS = {
+    "udp": pj.PJSIP_TRANSPORT_UDP,
+    "tcp": pj.PJSIP_TRANSPORT_TCP,
+    "tls": pj.PJSIP_TRANSPORT_TLS,
+}
 
 # In these states of a medium there is something to hear.
 HEARING = (pj.PJSUA_CALL_MEDIA_ACTIVE, pj.PJSUA_CALL_MEDIA_REMOTE_HOLD)
@@ -127,13 +132,13 @@ class Phone:
         self._endpoint.libCreate()
         self._endpoint.libInit(_endpoint_config(settings))
         self._endpoint.audDevManager().setNullDev()
-        self._endpoint.transportCreate(pj.PJSIP_TRANSPORT_UDP, _transport_config(settings))
+        transport = self._endpoint.transportCreate(TRANSPORTS[settings.transport], _transport_config(settings))
         for codec in self._endpoint.codecEnum2():
             priority = next((number for name, number in CODECS.items() if codec.codecId.startswith(name)), 0)
             self._endpoint.codecSetPriority(codec.codecId, priority)
         self._endpoint.libStart()
         self._account = PhoneAccount(self)
-        self._account.create(_account_config(settings))
+        self._account.create(_account_config(settings, transport))
 
     def run(self) -> None:
         """Work until standard input ends or says quit."""
@@ -253,17 +258,23 @@ def _keeping_every_frame(config: Any) -> Any:
 def _transport_config(settings: PhoneSettings) -> Any:
     config = pj.TransportConfig()
     config.boundAddress, config.port = settings.address, settings.sip_port
+    if settings.transport == "tls":
+        config.tlsConfig.certFile, config.tlsConfig.privKeyFile = settings.tls["certificate"], settings.tls["key"]
+        config.tlsConfig.CaListFile, config.tlsConfig.verifyServer = settings.tls["authorities"], True
+        config.tlsConfig.proto = pj.PJ_SSL_SOCK_PROTO_TLS1_2
     return config
 
 
-def _account_config(settings: PhoneSettings) -> Any:
+def _account_config(settings: PhoneSettings, transport: int) -> Any:
     """An identity without a registrar whose media stays on the phone's own ports."""
     config = pj.AccountConfig()
     config.idUri = f"sip:{settings.user}@{settings.address}:{settings.sip_port}"
     config.natConfig.contactRewriteUse = config.natConfig.viaRewriteUse = config.natConfig.sdpNatRewriteUse = 0
+    config.natConfig.contactUseSrcPort = 0  # by TCP and TLS it is reached where it listens
+    config.sipConfig.transportId = transport  # else a Contact by TCP names any address of the machine
     config.mediaConfig.lockCodecEnabled = False
-    transport = config.mediaConfig.transportConfig
-    transport.boundAddress, transport.port, transport.portRange = settings.address, settings.rtp_port, RTP_PORTS
+    media = config.mediaConfig.transportConfig
+    media.boundAddress, media.port, media.portRange = settings.address, settings.rtp_port, RTP_PORTS
     return config
 
 

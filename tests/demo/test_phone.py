@@ -9,6 +9,7 @@ import pytest
 from demo.cast import free_cast
 from demo.phone import Phone, PhoneFailed, header_values
 from demo.recognise import listen_for, load
+from tests.support.certificates import Authority
 
 pytestmark = pytest.mark.phones
 
@@ -60,6 +61,25 @@ def test_a_call_between_two_phones(tmp_path: Path) -> None:
         assert hearing.share >= 0.7
         own = listen_for(heard, sentences[me.name])
         assert own is None or own.share < 0.3
+
+
+@pytest.mark.parametrize("transport", ["tcp", "tls"])
+def test_a_call_by_a_connection(transport: str, tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    mine = authority.issue("phones", "IP:127.0.0.1")
+    tls = {"certificate": mine.certificate, "key": mine.key, "authorities": authority.file}
+    phones = [Phone(name, transport=transport, tls=tls) for name in ("13800000001", "13900000002")]
+    with phones[0] as a, phones[1] as b:
+        b.wait_for("ready")
+        a.wait_for("ready")
+        a.call(f"sip:13900000002@127.0.0.1:{b.sip_port};transport={transport}")
+        incoming = b.wait_for("incoming")
+        (contact,) = header_values(incoming["message"], "Contact")
+        assert contact.startswith(f"<sip:13800000001@127.0.0.1:{a.sip_port};transport={transport.upper()}")
+        b.answer(200)
+        a.wait_for("media", hearing=True)
+        b.hang_up()
+        assert a.wait_for("disconnected")["status"] == 200
 
 
 def test_a_refused_call_is_told_with_its_status() -> None:

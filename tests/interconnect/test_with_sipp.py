@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.scenarios.sipp import SIPP, Sipp, messages
+from tests.scenarios.sipp import Sipp, messages
 from tests.scenarios.world import reserve_network
 from tests.support.switch import RunningSwitch
 
 REGISTRAR = Path(__file__).with_name("registrar.xml")
 
-pytestmark = [pytest.mark.sipp, pytest.mark.skipif(SIPP is None, reason="SIPp is not installed")]
+pytestmark = pytest.mark.sipp
 
 
 def plan(registrar: str) -> str:

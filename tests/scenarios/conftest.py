@@ -11,7 +11,6 @@ import pytest
 
 from tests.scenarios.runner import Outcome, run_all
 from tests.scenarios.scenario import load_scenarios
-from tests.scenarios.sipp import SIPP
 from tests.scenarios.world import (
     LANGUAGE,
     Place,
@@ -23,6 +22,7 @@ from tests.scenarios.world import (
     switch_address,
     write_prompts,
 )
+from tests.support.programs import program
 from tests.support.switch import RunningSwitch
 
 
@@ -37,8 +37,7 @@ class Batch:
 @pytest.fixture(scope="session")
 def batch(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Batch]:
     """Run the scenarios whose tests were selected."""
-    if SIPP is None:
-        pytest.skip("SIPp is not installed (Debian: apt install sip-tester)")
+    program("sipp", "sip-tester")
     wanted = {
         item.callspec.params["name"]
         for item in request.session.items

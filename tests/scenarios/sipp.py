@@ -9,15 +9,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-import shutil
 import socket
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.programs import program
+
 TIMEOUT_S = 40
-SIPP = shutil.which("sipp")
 
 _ENTRY = re.compile(r"^-{20,} ([^\n]*)\n\w+ message (sent|received) [^\n]*\n\n", re.M)
 
@@ -120,7 +120,6 @@ class Sipp:
             self._process.kill()
 
     async def _start(self, target: list[str]) -> None:
-        assert SIPP is not None
         ip, port = self.address
         options = [
             "-sf",
@@ -150,7 +149,12 @@ class Sipp:
         options += ["-cid_str", f"%u-%p-{caller}@%s"]
         with self._base.with_suffix(".output").open("wb") as output:
             self._process = await asyncio.create_subprocess_exec(
-                SIPP, *target, *options, stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output
+                program("sipp", "sip-tester"),
+                *target,
+                *options,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
             )
 
 

@@ -12,6 +12,7 @@ from tests.scenarios.conftest import Batch
 from tests.scenarios.runner import Outcome
 from tests.scenarios.scenario import Seen, load_scenarios
 from tests.scenarios.sipp import TracedMessage, messages
+from tests.support.leaks import shows
 
 # The whole batch runs in the first test that asks for it.
 pytestmark = [pytest.mark.sipp, pytest.mark.timeout(240)]
@@ -202,9 +203,3 @@ def leaks(outcome: Outcome) -> list[str]:
             if secrets:
                 problems.append(f"the {side} could see {secrets} in\n{message.text}")
     return problems
-
-
-def shows(number: str, text: str) -> bool:
-    """Whether the national digits of `number` stand in a line of `text`, with whatever between them."""
-    digits = number.removeprefix("+86")
-    return any(digits in "".join(filter(str.isdigit, line)) for line in text.splitlines())

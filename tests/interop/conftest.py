@@ -1,0 +1,62 @@
+"""One switch between two Kamailios for all interoperability tests, and phones that stay for more than one call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+
+import pytest
+
+from demo.phone import Phone
+from tests.interop.kamailio import Kamailio
+from tests.interop.rig import Rig
+from tests.interop.world import A, Network, bind_all, national
+from tests.scenarios.world import reserve_network
+from tests.support.certificates import Authority
+from tests.support.switch import RunningSwitch
+
+
+@pytest.fixture(scope="session")
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    """The switch, which listens by every transport and asks those who connect by TLS for a certificate."""
+    folder = tmp_path_factory.mktemp("interop")
+    octet, lock = reserve_network()
+    network = Network(octet)
+    authority = Authority(folder)
+    ours = authority.issue("switch", f"IP:{network.switch}")
+    theirs = authority.issue("others", *(f"IP:{address}" for address in network.with_tls))
+    tls = {"certificate": theirs.certificate, "key": theirs.key, "authorities": authority.file}
+    listeners = [f"{network.switch}:5060", f"tcp:{network.switch}:5060", f"tls:{network.switch}:5061"]
+    settings: dict[str, dict[str, object]] = {
+        "sip": {
+            "listen": listeners,
+            "tls_certificate": ours.certificate,
+            "tls_key": ours.key,
+            "tls_authorities": authority.file,
+            "tls_clients": "required",
+        },
+        "log": {"level": "info", "format": "json"},
+    }
+    switch = RunningSwitch(folder / "switch", dialplan=network.dialplan(), settings=settings)
+    bind_all(str(folder / "switch" / "softswitch.db"))
+    places = {"switch": network.switch, "callee": network.callee, "rival": network.rival, "nobody": network.nobody}
+    with closing(lock), ExitStack() as running:
+        front, behind = (
+            running.enter_context(Kamailio(name, address, folder / name, places | tls))
+            for name, address in (("front", network.front), ("behind", network.behind))
+        )
+        running.enter_context(switch)
+        yield Rig(network, switch, front, behind, tls)
+
+
+@pytest.fixture(scope="session")
+def phones(rig: Rig) -> Iterator[tuple[Phone, Phone]]:
+    """A's phone and B's, which know nothing but UDP and the proxies."""
+    network = rig.network
+    with (
+        Phone(national(A), address=network.caller, sip_port=5060) as caller,
+        Phone("b", address=network.callee, sip_port=5060) as callee,
+    ):
+        caller.wait_for("ready")
+        callee.wait_for("ready")
+        yield caller, callee

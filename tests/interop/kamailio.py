@@ -1,0 +1,127 @@
+"""Debian's Kamailio as a record-routing proxy, and the witness of every message that reached it (RFC 3261 16).
+
+Called by conftest.py. What it does with a call, `kamailio.cfg` says; here stand its command line, the question whether
+it is there yet, and the reading of its log.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import string
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from demo.phone import header_values
+from tests.interop.child import Child
+from tests.support.programs import program
+
+CONFIGURATION = Path(__file__).with_name("kamailio.cfg")
+SHARED_MEMORY_MB, PRIVATE_MEMORY_MB = "32", "4"
+
+_SAW = re.compile(r"ALERT: <script>: saw (\w+) ([\d.]+):(\d+) (\d+) ([0-9a-f]+)$", re.M)
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """One message that arrived at the proxy: by which transport, from where, at which door (port)."""
+
+    transport: str
+    source: str
+    door: int
+    text: str
+
+    @property
+    def name(self) -> str:
+        """Method of a request, status of a response."""
+        first = self.text.split(None, 2)
+        return first[1] if first[0] == "SIP/2.0" else first[0]
+
+    @property
+    def uri(self) -> str:
+        """The Request-URI."""
+        return self.text.split(None, 2)[1]
+
+    @property
+    def method(self) -> str:
+        """The method of its transaction."""
+        return self.header("CSeq")[0].split()[1]
+
+    def header(self, name: str) -> list[str]:
+        """The values of a header, one for each line of it."""
+        return header_values(self.text, name)
+
+
+class _Template(string.Template):
+    """Kamailio's own variables begin with $."""
+
+    delimiter = "@"
+
+
+class Kamailio:
+    """`with Kamailio(...) as proxy:` proxies at `address` until the block ends."""
+
+    def __init__(self, name: str, address: str, folder: Path, places: Mapping[str, str]) -> None:
+        """`places` are what the configuration leaves open: other addresses, and the PEM files of TLS."""
+        self.name, self.address = name, address
+        folder.mkdir()
+        configuration = folder / "kamailio.cfg"
+        template = _Template(CONFIGURATION.read_text(encoding="utf-8"))
+        configuration.write_text(template.substitute(places, address=address), encoding="utf-8")
+        command = [program("kamailio", "kamailio"), "-DD", "-E", "-f", str(configuration), "-Y", str(folder)]
+        command += ["-m", SHARED_MEMORY_MB, "-M", PRIVATE_MEMORY_MB]
+        self._child = Child(name, command, folder / "kamailio.log")
+
+    def __enter__(self) -> Self:
+        self._child.__enter__()
+        try:
+            with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as asker:
+                asker.bind((self.address, 0))
+                asker.settimeout(0.1)
+                self._child.wait_for("answer to OPTIONS", lambda: self._answers(asker))
+        except BaseException:
+            self._child.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._child.__exit__(kind, error, trace)
+
+    def _answers(self, asker: socket.socket) -> bool:
+        host, port = asker.getsockname()
+        request = (
+            f"OPTIONS sip:{self.address} SIP/2.0\r\nVia: SIP/2.0/UDP {host}:{port};branch=z9hG4bKready\r\n"
+            f"Max-Forwards: 70\r\nFrom: <sip:ready@{host}>;tag=1\r\nTo: <sip:{self.address}>\r\n"
+            "Call-ID: ready\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
+        )
+        try:
+            asker.sendto(request.encode(), (self.address, 5060))
+            return asker.recv(4096).startswith(b"SIP/2.0 200")
+        except OSError:  # nobody there yet
+            return False
+
+    def passed(self) -> list[Passed]:
+        """Every message that arrived so far."""
+        return [
+            Passed(transport, source, int(door), bytes.fromhex(digits).decode("utf-8", "replace"))
+            for transport, source, _, door, digits in _SAW.findall(self._child.said())
+        ]
+
+    def wait_to_see(self, name: str, source: str, transport: str) -> Passed:
+        """A message `name` that came from `source` by `transport`, whenever it did."""
+
+        def look() -> Passed | None:
+            wanted = (name, source, transport)
+            return next((one for one in self.passed() if (one.name, one.source, one.transport) == wanted), None)
+
+        return self._child.wait_for(f"{name} of {source} by {transport}", look)
+
+    def complaints(self) -> list[str]:
+        """What it logged of errors."""
+        return [line for line in self._child.said().splitlines() if re.search(r"\) (ERROR|CRITICAL|BUG)", line)]

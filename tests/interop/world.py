@@ -1,0 +1,151 @@
+"""Where everybody is in the interoperability tests, which numbers they have, and what the switch knows of them.
+
+Called by conftest.py and the tests. All addresses are of one 127.x.0.0/16 that no other run uses. A line is a way that
+calls take: an X of its own, whose B is reached by the trunks of the line; A is the same number everywhere.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from softswitch.interfaces import App, Mode
+from softswitch.stores.provisioning import open_provisioning
+
+A = "+8613800000001"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A way for calls: it begins at port `door` of the proxy in front and leaves by the first of `trunks` that can."""
+
+    index: int
+    trunks: tuple[str, ...]
+    door: int = 5060
+
+    @property
+    def x(self) -> str:
+        """The number that A dials."""
+        return f"+861700000{self.index:04d}"
+
+    @property
+    def b(self) -> str:
+        """Whom X leads to."""
+        return f"+861390000{self.index:04d}"
+
+
+LINES = {
+    "udp": Line(1, ("behind-udp",)),
+    "tcp": Line(2, ("behind-tcp",), 5070),
+    "tls": Line(3, ("behind-tls",), 5071),
+    "strict": Line(4, ("behind-strict",), 5072),
+    "refused": Line(5, ("behind-refused", "callee")),
+    "silent": Line(6, ("behind-silent", "callee")),
+    "forked": Line(7, ("behind-forked",)),
+    "challenged": Line(8, ("behind-challenged",)),
+    "phone-udp": Line(11, ("phone-udp",)),
+    "phone-tcp": Line(12, ("phone-tcp",)),
+    "phone-tls": Line(13, ("phone-tls",)),
+    "baresip-udp": Line(21, ("baresip-udp",)),
+    "baresip-tcp": Line(22, ("baresip-tcp",)),
+    "baresip-tls": Line(23, ("baresip-tls",)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """Addresses of one run; `octet` is the second of them all."""
+
+    octet: int
+
+    def at(self, place: str) -> str:
+        """127.octet.3.4 for "3.4"."""
+        return f"127.{self.octet}.{place}"
+
+    @property
+    def switch(self) -> str:
+        """The switch: UDP and TCP on port 5060, TLS on 5061."""
+        return self.at("255.2")
+
+    @property
+    def front(self) -> str:
+        """The proxy in front of the switch."""
+        return self.at("1.1")
+
+    @property
+    def behind(self) -> str:
+        """The proxy behind the switch."""
+        return self.at("1.2")
+
+    @property
+    def caller(self) -> str:
+        """A's phone."""
+        return self.at("2.1")
+
+    @property
+    def callee(self) -> str:
+        """B's phone."""
+        return self.at("2.2")
+
+    @property
+    def rival(self) -> str:
+        """Another phone of B's, where the proxy forks."""
+        return self.at("2.3")
+
+    @property
+    def nobody(self) -> str:
+        """A place that takes whatever comes and never answers."""
+        return self.at("2.4")
+
+    @property
+    def parties(self) -> tuple[str, str, str]:
+        """Everybody who sends requests to proxies."""
+        return self.caller, self.switch, self.callee
+
+    @property
+    def with_tls(self) -> list[str]:
+        """Everybody but the switch who has a certificate."""
+        return [self.front, self.behind, self.at("3.1"), self.at("3.3"), self.at("4.3")]
+
+    def dialplan(self) -> str:
+        """Every trunk and every route."""
+        behind = f'host = "{self.behind}"\n'
+        account = 'username = "us"\npassword = "secret"\n'
+        trunks = {
+            "front": f'host = "{self.front}"\nsources = ["{self.front}"]\n',
+            "behind-udp": f"{behind}health_s = 3600\n",
+            "behind-tcp": f'{behind}transport = "tcp"\nhealth_s = 3600\n',
+            "behind-tls": f'{behind}transport = "tls"\nhealth_s = 3600\n',
+            "behind-strict": f"{behind}port = 5072\n",
+            "behind-refused": f"{behind}port = 5073\n",
+            "behind-silent": f"{behind}port = 5074\n",
+            "behind-forked": f"{behind}port = 5075\n",
+            "behind-challenged": f"{behind}port = 5076\nregister = true\n{account}",
+            "callee": f'host = "{self.callee}"\n',
+            # Phones choose the address that they connect from; baresip takes the machine's.
+            "phones": f'host = "{self.caller}"\nsources = ["{self.at("3.0")}/24", "127.0.0.1"]\n',
+        }
+        for number, transport in enumerate(("udp", "tcp", "tls"), 1):
+            where = f'transport = "{transport}"\nnumber_form = "national"\n'
+            trunks[f"phone-{transport}"] = f'host = "{self.at(f"3.{number}")}"\n{where}'
+            trunks[f"baresip-{transport}"] = f'host = "{self.at(f"4.{number}")}"\n{where}'
+        blocks = [f'[[trunk]]\nname = "{name}"\n{keys}' for name, keys in trunks.items()]
+        blocks += [
+            f'[[route]]\nname = "{name}"\nnumbers = ["{line.b}"]\ntargets = {json.dumps(line.trunks)}\n'
+            for name, line in LINES.items()
+        ]
+        return "\n".join(blocks)
+
+
+def bind_all(database: str) -> None:
+    """Put every X into the pool and bind it."""
+    store = open_provisioning(database)
+    for line in LINES.values():
+        store.add_number(line.x, App("interop", Mode.AXB))
+        store.bind_axb(line.x, A, line.b)
+    store.close()
+
+
+def national(number: str) -> str:
+    """As people dial it: without the +86."""
+    return number.removeprefix("+86")

@@ -13,6 +13,7 @@ from softswitch.interfaces import App, Mode
 from softswitch.stores.provisioning import open_provisioning
 
 A = "+8613800000001"
+PORTS = {"udp": 5060, "tcp": 5060, "tls": 5061}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,14 @@ class Network:
         """A place that takes whatever comes and never answers."""
         return self.at("2.4")
 
+    def phone(self, side: str, transport: str) -> str:
+        """A pjsua2 phone that talks to the switch itself; `side` is "caller" or "callee"."""
+        return self.at(f"{3 if side == 'caller' else 4}.{[*PORTS].index(transport) + 1}")
+
+    def baresip(self, transport: str) -> str:
+        """A baresip."""
+        return self.at(f"5.{[*PORTS].index(transport) + 1}")
+
     @property
     def parties(self) -> tuple[str, str, str]:
         """Everybody who sends requests to proxies."""
@@ -105,7 +114,8 @@ class Network:
     @property
     def with_tls(self) -> list[str]:
         """Everybody but the switch who has a certificate."""
-        return [self.front, self.behind, self.at("3.1"), self.at("3.3"), self.at("4.3")]
+        phones = [self.phone(side, "tls") for side in ("caller", "callee")]
+        return [self.front, self.behind, *phones, self.baresip("tls")]
 
     def dialplan(self) -> str:
         """Every trunk and every route."""
@@ -125,10 +135,10 @@ class Network:
             # Phones choose the address that they connect from; baresip takes the machine's.
             "phones": f'host = "{self.caller}"\nsources = ["{self.at("3.0")}/24", "127.0.0.1"]\n',
         }
-        for number, transport in enumerate(("udp", "tcp", "tls"), 1):
-            where = f'transport = "{transport}"\nnumber_form = "national"\n'
-            trunks[f"phone-{transport}"] = f'host = "{self.at(f"3.{number}")}"\n{where}'
-            trunks[f"baresip-{transport}"] = f'host = "{self.at(f"4.{number}")}"\n{where}'
+        for transport in PORTS:
+            form = f'transport = "{transport}"\nnumber_form = "national"\n'
+            trunks[f"phone-{transport}"] = f'host = "{self.phone("callee", transport)}"\n{form}'
+            trunks[f"baresip-{transport}"] = f'host = "{self.baresip(transport)}"\n{form}'
         blocks = [f'[[trunk]]\nname = "{name}"\n{keys}' for name, keys in trunks.items()]
         blocks += [
             f'[[route]]\nname = "{name}"\nnumbers = ["{line.b}"]\ntargets = {json.dumps(line.trunks)}\n'

@@ -1,4 +1,4 @@
-"""Calls between pjsua2 phones by TCP and TLS, which talk to the switch itself, with sound both ways (RFC 3261 18, 26)."""
+"""Calls between pjsua2 phones by TCP and TLS, the switch alone between them, with sound both ways (RFC 3261 18)."""
 
 from __future__ import annotations
 

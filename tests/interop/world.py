@@ -121,6 +121,11 @@ class Network:
         """Every trunk and every route."""
         behind = f'host = "{self.behind}"\n'
         account = 'username = "us"\npassword = "secret"\n'
+        phones = [
+            f"{self.at('3.0')}/24",
+            f"{self.at('5.0')}/24",
+            "127.0.0.1",
+        ]  # the last is where baresip connects from
         trunks = {
             "front": f'host = "{self.front}"\nsources = ["{self.front}"]\n',
             "behind-udp": f"{behind}health_s = 3600\n",
@@ -132,8 +137,7 @@ class Network:
             "behind-forked": f"{behind}port = 5075\n",
             "behind-challenged": f"{behind}port = 5076\nregister = true\n{account}",
             "callee": f'host = "{self.callee}"\n',
-            # Phones choose the address that they connect from; baresip takes the machine's.
-            "phones": f'host = "{self.caller}"\nsources = ["{self.at("3.0")}/24", "127.0.0.1"]\n',
+            "phones": f'host = "{self.at("3.1")}"\nsources = {json.dumps(phones)}\n',
         }
         for transport in PORTS:
             form = f'transport = "{transport}"\nnumber_form = "national"\n'

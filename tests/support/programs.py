@@ -1,7 +1,7 @@
 """Finds the real programs that tests start: SIPp, Kamailio, baresip.
 
-Called by the tests that start them. `scripts/setup` installs them where there is apt, so there a missing one is a failure
-and never a test left out in silence; elsewhere the tests that need it are skipped.
+Called by the tests that start them. `scripts/setup` installs them where there is apt, so there a missing one is a
+failure and never a test left out in silence; elsewhere the tests that need it are skipped.
 """
 
 from __future__ import annotations

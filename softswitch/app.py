@@ -84,7 +84,8 @@ class Switch:
         self.metrics = Metrics()
         self.registry = CallRegistry()
         self.admission = Admission(time.monotonic, int(config.limits.retry_after_s))
-        self.store = open_sqlite(config.store.path, observe=self.metrics.store_latency)
+        store = config.store
+        self.store = open_sqlite(store.path, observe=self.metrics.store_latency, cache_mb=store.cache_mb)
         self.cdrs = CdrWriter(self.store, self._sinks())
         self.connections: Counter[str] = Counter()  # what happened to TCP and TLS connections
         self.tls = Tls(parts.tls_files(config.sip))
@@ -267,6 +268,7 @@ class Switch:
             lambda: {one.name: one.calls for one in self._trunk_reports()},
             lambda: {one.name: one.full for one in self._trunk_reports()},
         )
+        metrics.held(lambda: {**self.user_agent.held, "endpoints": len(self.media.endpoints)})
         metrics.gauge("active_calls", "Calls that are up", lambda: len(self.registry))
         metrics.gauge("media_up", "1 while the media server is connected", lambda: float(self.media.up))
         metrics.gauge("draining", "1 while no new calls are taken", lambda: float(self.admission.draining))

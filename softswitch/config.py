@@ -241,6 +241,8 @@ class StoreSettings(Section):
         default="sqlite:///var/softswitch.db", description="sqlite:///relative/path or sqlite:////absolute/path"
     )
 
+    cache_mb: int = Field(default=64, description="most memory for pages of the file; it fills as the file grows", ge=1)
+
     @property
     def path(self) -> str:
         """The file of an SQLite `url`."""

@@ -100,6 +100,11 @@ class Metrics:
         text = "TCP and TLS connections"
         self.registry.register(_ByLabelCollector("softswitch_sip_connections", text, "event", counts))
 
+    def held(self, counts: Callable[[], Mapping[str, float]]) -> None:
+        """What calls hold now, as `softswitch_held{what}`: all of it is 0 a little after the last call."""
+        text = "What calls hold: transactions, sessions, tasks, media endpoints"
+        self.registry.register(_ByLabelCollector("softswitch_held", text, "what", counts, GaugeMetricFamily))
+
     def turned_away(self, counts: Callable[[], Mapping[str, float]]) -> None:
         """SIP messages that got no further than the entrance, as `softswitch_sip_turned_away_total{why}`."""
         text = "SIP messages turned away before they were read"
@@ -146,11 +151,18 @@ class _SipCollector(Collector):
 
 
 class _ByLabelCollector(Collector):
-    def __init__(self, name: str, text: str, label: str, counts: Callable[[], Mapping[str, float]]) -> None:
-        self._name, self._text, self._label, self._counts = name, text, label, counts
+    def __init__(
+        self,
+        name: str,
+        text: str,
+        label: str,
+        counts: Callable[[], Mapping[str, float]],
+        kind: type[CounterMetricFamily | GaugeMetricFamily] = CounterMetricFamily,
+    ) -> None:
+        self._name, self._text, self._label, self._counts, self._kind = name, text, label, counts, kind
 
     def collect(self) -> Iterable[Metric]:
-        family = CounterMetricFamily(self._name, self._text, labels=[self._label])
+        family = self._kind(self._name, self._text, labels=[self._label])
         for value_of_label, value in dict(self._counts()).items():
             family.add_metric([value_of_label], value)
         yield family

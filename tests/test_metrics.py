@@ -47,12 +47,14 @@ def test_gauges_sip_and_media_are_read_when_asked_for() -> None:
     metrics.media(lambda: {"packets_received": 50.0})
     metrics.connections(lambda: {"accepted": 4})
     metrics.turned_away(lambda: {"scanner": 6})
+    metrics.held(lambda: {"sessions": 9})
     metrics.locating(lambda: {"failed": 8})
     active[0] = 7
     values = shown(metrics)
     assert values["softswitch_active_calls"] == 7
     assert values['softswitch_sip_connections_total{event="accepted"}'] == 4
     assert values['softswitch_sip_turned_away_total{why="scanner"}'] == 6
+    assert values['softswitch_held{what="sessions"}'] == 9
     assert values['softswitch_sip_locating_total{event="failed"}'] == 8
     assert values['softswitch_sip_messages_total{direction="in",method="INVITE",status=""}'] == 3
     assert values['softswitch_sip_messages_total{direction="out",method="INVITE",status="200"}'] == 2

@@ -252,6 +252,12 @@ class UserAgent:
         """Those of `counts` that were repetitions."""
         return self.core.retransmissions
 
+    @property
+    def held(self) -> Mapping[str, int]:
+        """What calls hold now: `transactions`, `sessions`, and `tasks`, one for each call that came."""
+        core = self.core
+        return {"transactions": len(core.transactions), "sessions": len(core.sessions), "tasks": len(self._tasks)}
+
     def bans(self) -> list[tuple[str, str, float]]:
         """Sources that are banned now: the source, why, and for how many seconds more."""
         if self._loop is None or self.entrance.strangers is None:

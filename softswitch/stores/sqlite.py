@@ -58,18 +58,21 @@ CALL_PATH_SQL = {
     "unfinished_attempts": "SELECT record FROM cdrs WHERE finished = 0",
 }
 
+CACHE_MB = 64
+
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Cdr).decode
 
 
-def open_sqlite(path: str, *, observe: Observe | None = None) -> SqliteStore:
+def open_sqlite(path: str, *, observe: Observe | None = None, cache_mb: int = CACHE_MB) -> SqliteStore:
     """Open the database file `path`, creating or migrating it first where needed.
 
-    `observe` is told the name and the seconds of every operation. Raises StoreError, also where the file's schema is
+    `observe` is told the name and the seconds of every operation; `cache_mb` is the most memory that pages of the file
+    take. Raises StoreError, also where the file's schema is
     newer than this code.
     """
     ensure_schema(path)
-    return SqliteStore(path, observe=observe)
+    return SqliteStore(path, observe=observe, cache_mb=cache_mb)
 
 
 def ensure_schema(path: str) -> None:
@@ -110,10 +113,10 @@ def schema_revision(path: str) -> str | None:
 class SqliteStore:
     """Implements `interfaces.BindingStore` and `interfaces.CdrStore` over one connection of the calling thread."""
 
-    def __init__(self, path: str, *, observe: Observe | None = None) -> None:
+    def __init__(self, path: str, *, observe: Observe | None = None, cache_mb: int = CACHE_MB) -> None:
         self._observe = observe
         try:
-            self._connection = _connect(path)
+            self._connection = _connect(path, cache_mb)
         except sqlite3.Error as error:
             raise StoreError(f"{path}: {error}") from error
         self._checkpointer = Checkpointer(path)
@@ -213,13 +216,13 @@ def decode_cdr(record: str) -> Cdr:
         raise StoreError(f"a stored CDR can't be read: {error}") from error
 
 
-def _connect(path: str) -> sqlite3.Connection:
+def _connect(path: str, cache_mb: int) -> sqlite3.Connection:
     """A connection that commits each statement by itself, in a file that readers and one writer share (WAL)."""
     connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_TIMEOUT_MS / 1000)
     # NORMAL: a power cut may lose the last commits but never corrupts, and a commit waits for no disk.
     connection.executescript(
-        "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -65536;"
-        f"PRAGMA wal_autocheckpoint = {LAST_RESORT_PAGES};"
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
+        f"PRAGMA cache_size = {-1024 * cache_mb}; PRAGMA wal_autocheckpoint = {LAST_RESORT_PAGES};"
     )
     return connection
 

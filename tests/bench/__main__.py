@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from softswitch.stores.sqlite import open_sqlite
-from tests.bench import bench_calls, bench_media, bench_overload, bench_recorded, bench_store
+from tests.bench import bench_calls, bench_media, bench_memory, bench_overload, bench_recorded, bench_soak, bench_store
 from tests.bench.report import REPORT, Figure, save, show
 
 RTPENGINE_RATIO = 2.0
@@ -66,12 +66,24 @@ def overload(quick: bool) -> list[Figure]:
     return bench_overload.measure(bench_overload.QUICK if quick else bench_overload.Plan())
 
 
+def memory(quick: bool) -> list[Figure]:
+    """Memory of idle calls."""
+    return bench_memory.measure([(1000, False)] if quick else bench_memory.PLANS)
+
+
+def soak(quick: bool) -> list[Figure]:
+    """Memory while calls come and go."""
+    return bench_soak.measure(15_000 if quick else 100_000)
+
+
 BENCHES: dict[str, Callable[[bool], list[Figure]]] = {
     "calls": calls,
     "media": media,
     "store": store,
     "recorded": recorded,
     "overload": overload,
+    "memory": memory,
+    "soak": soak,
 }
 
 

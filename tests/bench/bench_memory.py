@@ -28,6 +28,7 @@ EXPECTED_KB = 40.0
 WARM_UP_CALLS = 200
 CALLS_A_SECOND = 100
 PHONES_FROM = 30000  # numbers only: nobody sends RTP
+PLANS = (5000, False), (2000, True)  # calls, with the media server or without
 LINGER_S = 34.0  # 64*T1 and a little: then no transaction is left
 
 
@@ -42,7 +43,7 @@ class Idle:
     left: int
 
 
-def measure(plans: Sequence[tuple[int, bool]] = ((5000, False), (2000, True))) -> list[Figure]:
+def measure(plans: Sequence[tuple[int, bool]] = PLANS) -> list[Figure]:
     """For each plan: so many calls, with the media server or without."""
     return [figure for calls, media in plans for figure in _figures(_run(calls, media=media))]
 

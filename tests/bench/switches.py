@@ -76,6 +76,10 @@ def our_switch(folder: Path, *, media: bool, max_lag_s: float = 0.05) -> Iterato
         },
         "limits": {"max_calls": 20000, "max_lag_s": max_lag_s},
         "log": {"format": "json"},
+        "store": {
+            "url": f"sqlite:///{folder.resolve() / 'softswitch.db'}",
+            "cache_mb": 4,
+        },  # full after some hundred calls
     }
     switch = SwitchProcess(folder, dialplan=lab_dialplan(callee_port), settings=settings)
     switch.cli("number", "add", DIALLED, "--app", "bench", "--mode", "AXB")

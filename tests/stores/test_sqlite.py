@@ -215,3 +215,9 @@ def test_private_numbers_of_one_app_share_it(path: Path, store: SqliteStore) -> 
     assert number is not None
     assert number.app == App("shop", Mode.AXB)
     scene.engine.dispose()
+
+
+def test_pages_of_the_file_take_no_more_memory_than_is_set(path: Path) -> None:
+    store = open_sqlite(str(path), cache_mb=2)
+    assert store._connection.execute("PRAGMA cache_size").fetchone() == (-2048,)  # KB
+    store.close()

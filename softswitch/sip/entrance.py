@@ -134,7 +134,8 @@ class Entrance:
         if refused is not None and (most is None or len(refused[0]) <= most):
             answer, port = refused
             method = data.partition(b" ")[0].decode("ascii", "replace")
-            core.send(answer, path._replace(hop=hop._replace(port=port)), method, status)
+            back = path if port == hop.port else path._replace(hop=hop._replace(port=port))
+            core.send(answer, back, method, status)
         return False
 
     def _tell(self, why: str, hop: Hop, now: float) -> None:

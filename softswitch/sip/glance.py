@@ -15,7 +15,7 @@ from softswitch.sip.grammar import split_commas
 from softswitch.sip.headers import parse_via
 from softswitch.sip.labels import REASONS
 from softswitch.sip.message import Headers, SipRequest
-from softswitch.sip.refusal import refusal
+from softswitch.sip.refusal import DEFAULT_PORT, refusal
 
 START_LINE_LIMIT = 2048  # bytes
 HEADER_COUNT_LIMIT = 200  # lines
@@ -27,8 +27,15 @@ _TAG = re.compile(rb";[ \t]*tag[ \t]*=[ \t]*([^;, \t\r\n]*)", re.IGNORECASE)
 _VIA = re.compile(rb"\r\n(?:Via|v)[ \t]*:([^\r\n]*)", re.IGNORECASE)
 _CSEQ = re.compile(rb"\r\nCSeq[ \t]*:[ \t]*\d+[ \t]+([^ \t\r\n]+)", re.IGNORECASE)
 _ECHOED = re.compile(rb"\r\n(Via|v|From|f|To|t|Call-ID|i|CSeq)[ \t]*:[ \t]*([^\r\n]*(?:\r\n[ \t]+[^\r\n]*)*)", re.I)
+# What nearly everybody writes. It is read without parsing, by the same rules: under overload each microsecond counts.
+_PLAIN_VIA = re.compile(
+    rb"SIP/2\.0/[A-Z]+ ([A-Za-z0-9.\-]+)(?::([0-5]?\d{1,4}))?(;rport)?;branch=(z9hG4bK[A-Za-z0-9\-.!%*_+`'~]+)(;rport)?"
+)
+_PLAIN_TO = re.compile(rb"<sips?:[^<>\s\"]+>")
+_REFUSAL_TAG = f";tag={STATELESS_TAG}".encode()
 
 Key = tuple[object, ...]
+Fields = list[tuple[bytes, bytes]]
 
 
 def is_response(data: bytes) -> bool:
@@ -43,7 +50,7 @@ def begins_call(data: bytes) -> bool:
 
 def ends_refusal(data: bytes) -> bool:
     """Whether it is the ACK for a `quick_refusal`, which nobody waits for."""
-    return data.startswith(b"ACK ") and b";tag=" + STATELESS_TAG.encode() in data
+    return data.startswith(b"ACK ") and _REFUSAL_TAG in data
 
 
 def to_tag(data: bytes) -> str:
@@ -58,16 +65,24 @@ def transaction_key(data: bytes) -> Key | None:
     lines, cseq = _VIA.search(data), _CSEQ.search(data)
     if lines is None or cseq is None:
         return None
+    method = cseq[1].decode("ascii", "replace")
+    plain = _PLAIN_VIA.fullmatch(lines[1].strip())
+    if plain is not None:
+        host, port, branch = plain[1].decode(), plain[2], plain[4].decode()
+        return _key(data, branch, host, None if port is None else int(port), method)
     try:
         via = parse_via(split_commas(lines[1].decode("utf-8", "surrogateescape").strip())[0])
     except (SipParseError, IndexError):
         return None
-    method = cseq[1].decode("ascii", "replace")
+    return _key(data, via.branch, via.host, via.port, method)
+
+
+def _key(data: bytes, branch: str, host: str, port: int | None, method: str) -> Key | None:
     if is_response(data):
-        return via.branch, method
-    if not via.branch.startswith(COOKIE):
+        return branch, method
+    if not branch.startswith(COOKIE):
         return None  # RFC 2543: many headers make the key
-    return via.branch, via.host, via.port, "INVITE" if method in ("ACK", "CANCEL") else method
+    return branch, host, port, "INVITE" if method in ("ACK", "CANCEL") else method
 
 
 def excess(data: bytes) -> int:
@@ -92,7 +107,30 @@ def quick_refusal(data: bytes, status: int, source: tuple[str, int], more: str =
     method = head.partition(b" ")[0].decode("ascii", "replace")
     if method == "ACK" or is_response(data):
         return None
-    pairs = [(name.decode(), value.decode("utf-8", "surrogateescape")) for name, value in _ECHOED.findall(head)]
+    fields: Fields = _ECHOED.findall(head)
+    if (plain := _plain_refusal(fields, status, source, more)) is not None:
+        return plain
+    pairs = [(name.decode(), value.decode("utf-8", "surrogateescape")) for name, value in fields]
     request = SipRequest(method, "", Headers((name, re.sub(r"\r\n[ \t]+", " ", value)) for name, value in pairs))
     tag = f"{STATELESS_TAG}{crc32((request.headers.get('Call-ID') or '').encode('utf-8', 'surrogateescape')):x}"
     return refusal(request, status, REASONS[status], source, tag=tag, more=more)
+
+
+def _plain_refusal(fields: Fields, status: int, source: tuple[str, int], more: str) -> tuple[bytes, int] | None:
+    """What `refusal` would write, at a fifth of its cost; None where any of the five headers is less than plain."""
+    found = dict(fields)
+    via, to = _PLAIN_VIA.fullmatch(found.get(b"Via", b"")), found.get(b"To", b"")
+    if via is None or len(fields) != len(found) or len(found) != 5 or _PLAIN_TO.fullmatch(to) is None:
+        return None
+    from_, call_id, cseq = found.get(b"From"), found.get(b"Call-ID"), found.get(b"CSeq")
+    if not (from_ and call_id and cseq) or b"\r" in from_ + call_id + cseq:
+        return None
+    top, port = via[0].decode(), int(via[2] or DEFAULT_PORT)
+    if via[3] or via[5]:  # RFC 3581
+        top, port = top.replace(";rport", f";rport={source[1]};received={source[0]}", 1), source[1]
+    elif via[1].decode() != source[0]:
+        top = f"{top};received={source[0]}"
+    head = f"SIP/2.0 {status} {REASONS[status]}\r\nVia: {top}\r\nFrom: ".encode()
+    told = f";tag={STATELESS_TAG}{crc32(call_id):x}\r\nCall-ID: ".encode()
+    end = f"\r\n{more}Content-Length: 0\r\n\r\n".encode()
+    return b"%b%b\r\nTo: %b%b%b\r\nCSeq: %b%b" % (head, from_, to, told, call_id, cseq, end), port

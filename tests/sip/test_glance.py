@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from softswitch.errors import SipParseError
 from softswitch.sip.acceptance import server_key
 from softswitch.sip.framing import BODY_LIMIT, HEADER_LIMIT
 from softswitch.sip.glance import (
@@ -113,6 +114,39 @@ def test_what_has_no_end_of_headers_is_answered_by_what_is_there() -> None:
     refused = quick_refusal(request(X="y" * 20_000).encode(), 513, SOURCE)
     assert refused is not None
     assert refused[0].startswith(b"SIP/2.0 513 Message Too Large\r\n")
+
+
+@pytest.mark.parametrize("via", ["", "SIP/2.0/UDP h;branch=z9hG4bK1", "SIP/2.0/TCP 10.0.0.9:5080;branch=z9hG4bK1"])
+@pytest.mark.parametrize("rport", ["", ";rport"])
+def test_what_is_refused_without_parsing_is_refused_as_if_it_were_parsed(via: str, rport: str) -> None:
+    """The compact form of From makes the whole of it be parsed."""
+    usual = {"Via": via + rport} if via else {}
+    plain = request(**usual, From="<sip:a@h>;tag=1", To="<sip:b@h>").encode()
+    parsed = plain.replace(b"From: ", b"f: ")
+    assert quick_refusal(plain, 503, SOURCE, "Retry-After: 5\r\n") == quick_refusal(
+        parsed, 503, SOURCE, "Retry-After: 5\r\n"
+    )
+
+
+@given(
+    host=st.sampled_from(["10.0.0.9", "h", "[::1]", "pbx_1.example"]),
+    port=st.sampled_from(["", ":0", ":5060", ":59999", ":65535", ":65536", ":99999", ": 5060"]),
+    params=st.lists(
+        st.sampled_from(
+            [";rport", ";rport=9", ";branch=z9hG4bKa", ";branch=z9hG4bKb", ";branch=z", ";x", ";received=1"]
+        ),
+        max_size=4,
+    ),
+)
+def test_a_via_means_the_same_at_a_glance_and_parsed(host: str, port: str, params: list[str]) -> None:
+    data = request(Via=f"SIP/2.0/UDP {host}{port}{''.join(params)}").encode()
+    try:
+        message = parse_message(data)
+        validate(message)
+        key = server_key(message) if isinstance(message, SipRequest) else None
+    except SipParseError:
+        key = None
+    assert transaction_key(data) == (key if key is not None and len(key) == 4 else None)
 
 
 @given(st.binary(max_size=300), st.sampled_from([b"", b"INVITE x SIP/2.0\r\n", request().encode()[:-2]]))

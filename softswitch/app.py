@@ -96,6 +96,8 @@ class Switch:
         self.locator = parts.locator(config.sip)
         self.whereabouts = Whereabouts(lambda: self.dialplan, self.locator.known)
         self.user_agent.addresses_of = self.locator.known
+        if config.sip.tls_clients != "none":  # else nobody is asked for one
+            self.tls.admits = self.whereabouts.admits
         self.upkeep = Upkeep(self.user_agent, random.random, self.locator)
         self.media_process, self.media = parts.media_parts(config)
         self.sip_addresses: list[tuple[str, int]] = []

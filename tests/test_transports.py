@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import re
 import shutil
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -153,6 +154,31 @@ def test_a_call_over_tls_with_certificates_on_both_sides(tmp_path: Path, host: s
         assert switch.connections == {"accepted": 1, "opened": 1}  # the phone's to us, ours to where it listens
 
     run(tmp_path, story, "tls", host, files)
+
+
+def test_certificates_must_name_the_trunk_in_both_directions(tmp_path: Path) -> None:
+    """RFC 5922 7: by the trunk's `tls_name`, where it has one."""
+    authority = Authority(tmp_path)
+    own = authority.issue("own", "IP:127.0.0.1", "DNS:sbc.example")
+    files = TlsFiles(own.certificate, own.key, authority.file, "required")
+
+    def rename(switch: Switch, name: str) -> None:
+        file = tmp_path / "dialplans" / "20-phone.toml"
+        file.write_text(re.sub(r"(?:tls_name = .*\n)?sources", f'tls_name = "{name}"\nsources', file.read_text()))
+        switch.reload()
+
+    async def story(switch: Switch, phone: Phone) -> None:
+        rename(switch, "other.example")
+        host, port = switch.sip_addresses[0]
+        session = phone.user_agent.invite(
+            Hop("tls", host, port), request_uri=f"sip:{X}@h", from_=f"<sip:{A}@h>", to=f"<sip:{X}@h>", body=OFFER
+        )
+        await Recorder(session).until("refused 503", 10)
+        assert switch.connections["misnamed"] >= 1
+        rename(switch, "sbc.example")
+        await one_call(switch, phone)
+
+    run(tmp_path, story, "tls", "127.0.0.1", files)
 
 
 def test_a_new_certificate_is_taken_on_sighup_and_a_broken_one_is_not(tmp_path: Path) -> None:

@@ -176,7 +176,7 @@ def _invite(
     a.session.guard.protect(services.foreign(hop.host, source) | services.foreign(target.host, source))
     offered = b.offer_sdp()
     session = services.user_agent.invite(
-        hop,
+        hop._replace(name=target.tls_name or hop.name),
         request_uri=seen.request_uri,
         from_=seen.from_,
         to=seen.to,

@@ -31,6 +31,7 @@ class Peer:
     account: Account | None = None
     series: Series = field(default_factory=Series)
     locating: Locating = AS_GIVEN
+    tls_name: str = ""  # that its certificate must name; empty: the host
 
     @property
     def uri(self) -> str:
@@ -70,7 +71,7 @@ class Peer:
     ) -> SipResponse:
         to = self.identity if method == "REGISTER" else self.uri
         return await self.user_agent.request(
-            hop,
+            hop._replace(name=self.tls_name or hop.name),
             method,
             request_uri=self.uri,
             from_=f"<{self.identity}>",

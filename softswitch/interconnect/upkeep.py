@@ -80,7 +80,9 @@ class Upkeep:
         user, host = (trunk.username, trunk.host) if trunk.register else ("softswitch", own_host)
         hop = Hop(trunk.transport, trunk.host, trunk.port)
         identity = f"sip:{escape(user, USER_SAFE)}@{bracketed(host)}"
-        return Peer(trunk.name, hop, identity, self._user_agent, account, locating=self._locating)
+        return Peer(
+            trunk.name, hop, identity, self._user_agent, account, locating=self._locating, tls_name=trunk.tls_name
+        )
 
     def _spawn(self, name: str, story: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(story)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from softswitch.routing.dialplan import Dialplan
+from softswitch.routing.trunk import NO_TRUNK, numeric
 from softswitch.sip.addresses import Hop
 from softswitch.sip.locating import is_numeric
 
@@ -34,6 +35,18 @@ class Whereabouts:
             trunk = now.trunk_of(*source)
             name = names[source] = "" if trunk is None else trunk.name
         return name
+
+    def admits(self, hop: Hop, names: frozenset[str] | None) -> bool:
+        """Whether who connects by TLS from `hop` is whom its certificate names, None where it has shown none.
+
+        A trunk with `tls_name` must show one for that; any other TLS trunk one for its `host`, where it shows one.
+        """
+        trunk = self._dialplan().trunks.get(self.trunk_of(hop), NO_TRUNK)
+        if names is None:
+            return not trunk.tls_name
+        wanted = trunk.tls_name or (trunk.host if trunk.transport == "tls" else "")
+        address = numeric(wanted)
+        return not wanted or (wanted.lower() if address is None else str(address)) in names
 
     def trunk_at(self, hop: Hop) -> str:
         """Name of the trunk that we reach at `hop`, by its address or one that its name has now, else of `trunk_of`."""

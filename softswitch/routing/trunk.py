@@ -62,6 +62,7 @@ class Trunk:
     port: Port = 0  # of an address: 5060, with TLS 5061; of a name: what DNS says
     transport: Literal["udp", "tcp", "tls", "auto"] = "udp"  # auto: what DNS says
     large_by_tcp: Flag = True
+    tls_name: MaybeHost = ""  # that its certificate must name, in either direction; none: `host`
     redirect_hosts: tuple[Place, ...] = ()  # where a 3xx of it may send a call; none: it is refused
     sources: tuple[CheckedNetwork, ...] = ()
     source_ports: tuple[Port, ...] = ()

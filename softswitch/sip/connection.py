@@ -14,6 +14,7 @@ from softswitch.sip.addresses import Hop
 from softswitch.sip.core import Datagram
 from softswitch.sip.framing import PING, PONG, Framer, FramingError
 from softswitch.sip.timing import NEVER
+from softswitch.sip.tls import subject_names
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +96,10 @@ class Connection(asyncio.Protocol):
     def secure(self) -> bool:
         """Whether it is TLS."""
         return self.hop.transport == "tls"
+
+    def certificate_names(self) -> frozenset[str] | None:
+        """Whom the other end's certificate names; None where it has shown none."""
+        return None if self._transport is None else subject_names(self._transport.get_extra_info("peercert"))
 
     # For asyncio
 

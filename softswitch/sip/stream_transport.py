@@ -132,7 +132,7 @@ class StreamTransport:
 
     def opened(self, connection: Connection) -> bool:
         """A connection is open: from now on it serves whoever wants to reach its other end."""
-        if self._closed:
+        if self._closed or not self._is_admitted(connection):
             return False
         self.count("accepted" if connection.accepted else "opened")
         self._connections[connection.identity] = connection
@@ -140,6 +140,18 @@ class StreamTransport:
         if self._sweeping is None:
             self._sweeping = self._loop.call_later(SWEEP_S, self._sweep_again)
         return True
+
+    def _is_admitted(self, connection: Connection) -> bool:
+        """Whether who has come is whom its certificate names; who was called has been checked by then."""
+        if self._tls is None or not connection.accepted or not connection.secure:
+            return True
+        names = connection.certificate_names()
+        admitted = self._tls.admits(connection.source, names)
+        if not admitted:
+            self.count("misnamed")
+            shown = ", ".join(sorted(names or ())) or "none"
+            log.warning("refused a connection of %s: certificate for %s", connection.source.host, shown)
+        return admitted
 
     def ended(self, connection: Connection, why: str) -> None:
         """A connection is closed. Requests that nobody has answered yet go out once more, by a new one."""

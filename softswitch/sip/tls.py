@@ -6,13 +6,36 @@ have; it opens none itself.
 
 from __future__ import annotations
 
+import ipaddress
 import ssl
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from softswitch.errors import ConfigError
+from softswitch.sip.addresses import Hop
 
 ClientCertificates = Literal["none", "optional", "required"]
+
+
+def subject_names(certificate: Mapping[str, Any] | None) -> frozenset[str] | None:
+    """Domains and addresses, in lower case, that a checked certificate (as `ssl` tells it) is for; None without one.
+
+    RFC 5922 7.1: those of its subjectAltName, of a URI what stands behind `sip:`. Wildcards stay what they are, for
+    none may match in SIP (7.2).
+    """
+    if not certificate:
+        return None
+    names = set()
+    for kind, value in certificate.get("subjectAltName", ()):
+        scheme, _, rest = str(value).partition(":")
+        if kind == "URI" and scheme.lower() == "sip":
+            names.add(rest.lower())
+        elif kind == "DNS":
+            names.add(str(value).lower())
+        elif kind == "IP Address":
+            names.add(str(ipaddress.ip_address(str(value).strip())))
+    return frozenset(names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +52,14 @@ class TlsFiles:
 
 
 class Tls:
-    """The contexts in use. `client` checks the certificate of whom we call, and that it names the host we meant."""
+    """The contexts in use. `client` checks the certificate of whom we call, and that it names the host we meant.
+
+    `admits` tells whether who connects from a hop may be whom its certificate names (None: it has shown none).
+    """
 
     def __init__(self, files: TlsFiles) -> None:
         """Raises ConfigError where a file can't be used."""
+        self.admits: Callable[[Hop, frozenset[str] | None], bool] = lambda hop, names: True
         self._files = files
         self.client, self.server = self._contexts()
 

@@ -41,6 +41,15 @@ def test_its_uri_names_host_port_and_transport(hop: Hop, uri: str) -> None:
     assert Peer("p", hop, "sip:us@here", Agent()).uri == uri  # type: ignore[arg-type]
 
 
+def test_its_certificate_must_name_what_the_trunk_says_where_that_is_not_its_host() -> None:
+    """RFC 5922 7.2."""
+    agent = Agent()
+    for name in ("", "sbc.example"):
+        hop = Hop("tls", "192.0.2.1", 5061)
+        run(Peer("p", hop, "sip:us@here", agent, tls_name=name).request("OPTIONS"))  # type: ignore[arg-type]
+    assert [asked["hop"].name for asked in agent.asked] == ["", "sbc.example"]
+
+
 def test_options_are_about_the_peer_and_a_registration_about_ourselves() -> None:
     agent = Agent()
     peer = Peer("p", Hop("udp", "192.0.2.1", 5060), "sip:us@192.0.2.1", agent)  # type: ignore[arg-type]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from softswitch.interconnect.whereabouts import SOURCES_KEPT, Whereabouts
 from softswitch.routing.dialplan import Dialplan, parse_dialplans
 from softswitch.sip.addresses import Hop
@@ -60,3 +62,28 @@ def test_a_tls_trunk_is_believed_by_tls_alone() -> None:
     whereabouts = Whereabouts(lambda: safe, lambda hop: [])
     assert [whereabouts.trunk_of(Hop(kind, "192.0.2.7", 5061)) for kind in ("udp", "tcp", "tls")] == ["", "", "safe"]
     assert [whereabouts.trunk_of(Hop(kind, "192.0.2.8", 5061)) for kind in ("udp", "tls")] == ["carrier", "carrier"]
+
+
+@pytest.mark.parametrize(
+    ("options", "names", "admitted"),
+    [
+        ('transport = "tls"', {"192.0.2.7", "sbc.example"}, True),
+        ('transport = "tls"', {"sbc.example"}, False),
+        ('transport = "tls"', None, True),
+        ('transport = "tls"\ntls_name = "SBC.example"', {"sbc.example"}, True),
+        ('transport = "tls"\ntls_name = "sbc.example"', {"192.0.2.7", "*.example"}, False),
+        ('transport = "tls"\ntls_name = "sbc.example"', None, False),
+        ('transport = "udp"', {"whoever.example"}, True),
+        ('transport = "udp"\ntls_name = "sbc.example"', {"whoever.example"}, False),
+        ('transport = "tls"\ntls_name = "2001:DB8::1"', {"2001:db8::1"}, True),
+    ],
+)
+def test_a_certificate_must_name_the_trunk_that_it_comes_from(
+    options: str, names: set[str] | None, admitted: bool
+) -> None:
+    """RFC 5922 7.3; wildcards never match (7.2)."""
+    named = plan(PLAN + f'[[trunk]]\nname = "t"\nhost = "192.0.2.7"\nsources = ["192.0.2.7/32"]\n{options}\n')
+    whereabouts = Whereabouts(lambda: named, lambda hop: [])
+    shown = None if names is None else frozenset(names)
+    assert whereabouts.admits(Hop("tls", "192.0.2.7", 40000), shown) is admitted
+    assert whereabouts.admits(Hop("tls", "198.51.100.99", 40000), shown), "strangers are turned away elsewhere"

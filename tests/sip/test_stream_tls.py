@@ -11,7 +11,7 @@ from pathlib import Path as File
 import pytest
 
 from softswitch.sip.addresses import Hop, Listener, Path
-from softswitch.sip.tls import Tls, TlsFiles
+from softswitch.sip.tls import ClientCertificates, Tls, TlsFiles
 from softswitch.sip.transport import open_transport
 from tests.support.certificates import Authority, Certificate
 from tests.support.streams import HOST, LOOPS, MESSAGE, Bench, Loop, gone, play
@@ -143,3 +143,38 @@ def test_tls_wants_a_certificate() -> None:
                 await open_transport([Listener(HOST, 0, "tls")], bench.receive, tls=tls)
 
     play(story, asyncio.new_event_loop)
+
+
+@LOOPS
+@pytest.mark.parametrize("clients", ["required", "optional"])
+def test_whom_a_clients_certificate_names_decides_whether_it_may_stay(
+    loop: Loop, clients: ClientCertificates, authority: Authority
+) -> None:
+    """RFC 5922 7.3."""
+    own, other = authority.issue("own", f"IP:{HOST}"), authority.issue("other", "DNS:other.example")
+    asked: list[tuple[str, frozenset[str] | None]] = []
+
+    async def story(bench: Bench) -> None:
+        assert bench.tls is not None
+
+        def admits(hop: Hop, names: frozenset[str] | None) -> bool:
+            asked.append((hop.transport, names))
+            return names == frozenset({HOST})
+
+        bench.tls.admits = admits
+        await bench.open(Listener(HOST, 0, "tls"))
+        bench.send(MESSAGE, Path(Hop("tls", *bench.addresses[0])))
+        await bench.until(lambda: bench.got)
+        misnamed = ssl.create_default_context(cafile=authority.file)
+        misnamed.load_cert_chain(other.certificate, other.key)
+        reader, _ = await bench.peer(ssl=misnamed)
+        assert await gone(reader)
+        assert asked == [("tls", frozenset({HOST})), ("tls", frozenset({"other.example"}))]
+        if clients == "optional":
+            reader, _ = await bench.peer(ssl=ssl.create_default_context(cafile=authority.file))
+            assert await gone(reader)
+            assert asked[2] == ("tls", None)
+        assert bench.counts["misnamed"] == len(asked) - 1
+        await bench.until(lambda: bench.transport.streams._per_source.total() == 1)
+
+    play(story, loop, TlsFiles(own.certificate, own.key, authority.file, clients))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from softswitch.errors import ConfigError
-from softswitch.sip.tls import ClientCertificates, Tls, TlsFiles
+from softswitch.sip.tls import ClientCertificates, Tls, TlsFiles, subject_names
 from tests.support.certificates import Authority
 
 
@@ -56,3 +56,23 @@ def test_a_reload_takes_new_files_and_a_broken_one_keeps_the_old(tmp_path: Path)
     shutil.copy(new.key, own.key)
     tls.reload()
     assert tls.server is not before
+
+
+def test_a_certificate_is_for_the_names_of_its_subject_alternatives_alone() -> None:
+    """RFC 5922 7.1."""
+    certificate = {
+        "subject": ((("commonName", "cn.example"),),),
+        "subjectAltName": (
+            ("DNS", "SBC.example"),
+            ("DNS", "*.example"),
+            ("URI", "sip:carrier.example"),
+            ("URI", "https://web.example"),
+            ("IP Address", "192.0.2.1"),
+            ("IP Address", "2001:DB8:0:0:0:0:0:1\n"),
+            ("email", "a@mail.example"),
+        ),
+    }
+    names = frozenset({"sbc.example", "*.example", "carrier.example", "192.0.2.1", "2001:db8::1"})
+    assert subject_names(certificate) == names
+    assert subject_names({"subject": ()}) == frozenset()
+    assert subject_names({}) is None and subject_names(None) is None

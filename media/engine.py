@@ -229,9 +229,9 @@ class Engine:
         self._playbacks.check_new(session, command.playback)
         endpoints = tuple(self._endpoints.handle_or_none(session, name) for name in command.endpoints)
         try:
-            samples = b"".join([self._prompts.load(path).samples for path in command.files])
-            handle = self._core.play(endpoints, samples, command.loop, command.mix)
-        except (PromptError, ValueError, RuntimeError) as error:
+            samples = tuple(self._prompts.load(path).samples for path in command.files)
+            handle = self._core.play(endpoints, samples, command.loop, command.mix, command.once)
+        except (PromptError, ValueError, OverflowError, RuntimeError) as error:
             session.deliver(protocol.Played(command.playback, error=str(error)))
             return
         self._playbacks.add(_Owned(session, command.playback, handle))

@@ -1,7 +1,7 @@
 """Loads prompt files: WAV, A-law (WAVE format 6), 8000 Hz, mono, at most 2 MiB; refuses all else with the reason.
 
 Called by the media engine before it hands samples to the native core, and by whoever wants a prompt checked (catalogue,
-upload, null driver). Never converts or plays anything.
+upload, null driver). A progress tone (media/tones.py) is loaded like a file. Never converts or plays anything.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-SAMPLE_RATE = 8000
+from media.tones import SAMPLE_RATE, SCHEME, UnknownTone, tone_samples
+
 MAX_FILE_BYTES = 2 * 1024 * 1024
 WAVE_FORMAT_ALAW = 6
 
@@ -23,7 +24,10 @@ class PromptError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class PromptAudio:
-    """The audio of one prompt: A-law `samples` at 8000 Hz, how long they last, and the SHA-256 of the whole file."""
+    """The audio of one prompt: A-law `samples` at 8000 Hz, how long they last, and the SHA-256 of the whole file.
+
+    Of a tone the SHA-256 is that of its samples.
+    """
 
     samples: bytes
     duration_s: float
@@ -38,7 +42,9 @@ class _CachedPrompt:
 
 
 def load_prompt(path: str | Path) -> PromptAudio:
-    """Read and check the file at `path`; raises PromptError with the precise reason."""
+    """Read and check the file at `path`, or make the tone that it names; raises PromptError with the precise reason."""
+    if str(path).startswith(SCHEME):
+        return _load_tone(str(path))
     try:
         with open(path, "rb") as file:
             data = file.read(MAX_FILE_BYTES + 1)
@@ -48,6 +54,14 @@ def load_prompt(path: str | Path) -> PromptAudio:
         raise PromptError(f"{path}: larger than {MAX_FILE_BYTES} bytes")
     samples = _alaw_samples(path, data)
     return PromptAudio(samples, len(samples) / SAMPLE_RATE, hashlib.sha256(data).hexdigest())
+
+
+def _load_tone(path: str) -> PromptAudio:
+    try:
+        samples = tone_samples(path)
+    except UnknownTone as error:
+        raise PromptError(str(error)) from error
+    return PromptAudio(samples, len(samples) / SAMPLE_RATE, hashlib.sha256(samples).hexdigest())
 
 
 def _alaw_samples(path: str | Path, data: bytes) -> bytes:
@@ -100,6 +114,8 @@ class PromptCache:
     def load(self, path: str | Path) -> PromptAudio:
         """The checked audio at `path`; raises PromptError."""
         key = str(path)
+        if key.startswith(SCHEME):
+            return self._tone(key)
         try:
             status = os.stat(key)
         except OSError as error:
@@ -110,3 +126,9 @@ class PromptCache:
         audio = load_prompt(key)
         self._prompts[key] = _CachedPrompt(status.st_mtime_ns, status.st_size, audio)
         return audio
+
+    def _tone(self, key: str) -> PromptAudio:
+        cached = self._prompts.get(key)
+        if cached is None:
+            cached = self._prompts[key] = _CachedPrompt(0, 0, load_prompt(key))
+        return cached.audio

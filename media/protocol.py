@@ -84,13 +84,17 @@ class Disconnect(Message, frozen=True):
 
 
 class Play(Message, frozen=True):
-    """Play WAV files in order to 1 to 4 endpoints; answered by Played when over."""
+    """Play WAV files and tones (media/tones.py) in order to 1 to 4 endpoints; answered by Played when over.
+
+    A `loop` begins again behind the first `once` files.
+    """
 
     playback: int
     endpoints: tuple[int, ...]
     files: tuple[str, ...]
     loop: bool = False
     mix: bool = False
+    once: int = 0
 
 
 class StopPlay(Message, frozen=True):

@@ -26,8 +26,10 @@
 #define MAX_PACKET 1500
 #define MAX_PTIME_MS 60
 #define MAX_FRAME (8 * MAX_PTIME_MS)
+#ifndef MAX_PLAYBACKS /* tests need fewer */
 #define MAX_PLAYBACKS 8192
 #define MAX_RECORDINGS 8192
+#endif
 #define MIX_QUEUE 2048        /* samples of talk that wait for a mixed prompt's next frame: 256 ms */
 #define RECORD_WINDOW 8192    /* samples a recording keeps in memory: 1024 ms, more than chunk and delay */
 #define RECORD_DELAY 1920     /* samples that late packets have at least to arrive: 240 ms */
@@ -63,6 +65,12 @@ struct remote {
     bool sending, receiving, nat, mux;
 };
 
+/* One prompt's A-law: everybody who hears it shares the one copy. */
+struct piece {
+    const uint8_t *samples;
+    size_t length; /* never 0 */
+};
+
 struct command {
     enum command_type type;
     uint32_t handle;
@@ -72,8 +80,8 @@ struct command {
         struct remote remote;
         struct { uint32_t other; bool digits; } connect;
         struct {
-            const uint8_t *samples;
-            size_t length;
+            const struct piece *pieces;
+            uint16_t piece_count, once;
             uint32_t listeners[MAX_LISTENERS];
             uint8_t count;
             bool loop, mix;
@@ -222,6 +230,7 @@ struct listener {
     uint32_t endpoint; /* slot, NONE once it has its report */
     struct play_report report;
     int64_t lost_at_start;
+    uint16_t gain; /* of the talk below a mixed prompt, in 256ths */
     uint32_t queue_head, queue_tail;
     uint8_t queue[MIX_QUEUE];
 };
@@ -229,8 +238,9 @@ struct listener {
 struct playback {
     uint32_t handle;
     uint32_t slot, listed;
-    const uint8_t *samples;
-    size_t length, position;
+    const struct piece *pieces;
+    uint16_t piece_count, piece, once; /* a loop goes on from piece `once` */
+    size_t position;                   /* in the present piece */
     int64_t next_at; /* on the exact 20 ms grid */
     int64_t sent_at;
     uint8_t count;

@@ -23,11 +23,6 @@ static inline uint8_t alaw_encode(int sample)
     return linear_alaw[(sample >> 3) & 8191];
 }
 
-static inline uint8_t alaw_mix(uint8_t a, uint8_t b)
-{
-    return alaw_encode(alaw_linear[a] + alaw_linear[b]);
-}
-
 /* In place or from one buffer to another. */
 static inline void g711_translate(uint8_t *to, const uint8_t *from, size_t length, const uint8_t *table)
 {

@@ -20,11 +20,17 @@ struct pool {
     uint16_t *free_slots, *generations;
 };
 
+/* Kept alive while a worker plays them. */
+struct played {
+    PyObject *samples;
+    struct piece *pieces;
+};
+
 typedef struct {
     PyObject_HEAD
     struct worker worker;
     struct pool endpoints, playbacks, recordings;
-    PyObject **samples; /* kept alive while the worker plays them */
+    struct played *played;
     int event_fd;
     bool running;
 } Core;
@@ -172,26 +178,62 @@ static bool read_listeners(PyObject *listeners, struct command *command)
     return !PyErr_Occurred();
 }
 
+/* The pieces that lie in `samples`, a tuple of bytes; NULL with an exception set. */
+static struct piece *read_pieces(PyObject *samples)
+{
+    Py_ssize_t count = PyTuple_GET_SIZE(samples);
+    if (count < 1 || count > UINT16_MAX) {
+        PyErr_SetString(PyExc_ValueError, "nothing to play");
+        return NULL;
+    }
+    struct piece *pieces = PyMem_Calloc((size_t)count, sizeof *pieces);
+    if (!pieces)
+        return (struct piece *)PyErr_NoMemory();
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyObject *piece = PyTuple_GET_ITEM(samples, i);
+        if (!PyBytes_Check(piece) || !PyBytes_GET_SIZE(piece)) {
+            PyMem_Free(pieces);
+            PyErr_SetString(PyExc_ValueError, "nothing to play");
+            return NULL;
+        }
+        pieces[i].samples = (const uint8_t *)PyBytes_AS_STRING(piece);
+        pieces[i].length = (size_t)PyBytes_GET_SIZE(piece);
+    }
+    return pieces;
+}
+
 static PyObject *core_play(Core *self, PyObject *args)
 {
     struct command command = {.type = COMMAND_PLAY};
     PyObject *listeners, *samples;
     int loop, mix;
-    if (!PyArg_ParseTuple(args, "O!Spp", &PyTuple_Type, &listeners, &samples, &loop, &mix)
+    if (!PyArg_ParseTuple(args, "O!O!ppH", &PyTuple_Type, &listeners, &PyTuple_Type, &samples, &loop, &mix,
+                          &command.play.once)
         || !read_listeners(listeners, &command))
         return NULL;
-    command.play.samples = (const uint8_t *)PyBytes_AS_STRING(samples);
-    command.play.length = (size_t)PyBytes_GET_SIZE(samples);
+    command.play.piece_count = (uint16_t)PyTuple_GET_SIZE(samples);
     command.play.loop = loop;
     command.play.mix = mix;
-    if (!command.play.length)
-        return PyErr_Format(PyExc_ValueError, "nothing to play");
-    if (!(command.handle = pool_take(&self->playbacks, "playback")))
+    if (loop && command.play.once >= PyTuple_GET_SIZE(samples))
+        return PyErr_Format(PyExc_ValueError, "a loop of nothing");
+    struct piece *pieces = read_pieces(samples);
+    if (!pieces)
         return NULL;
-    PyObject *handle = core_push_new(self, &self->playbacks, &command);
+    command.play.pieces = pieces;
+    command.handle = pool_take(&self->playbacks, "playback");
+    PyObject *handle = command.handle ? core_push_new(self, &self->playbacks, &command) : NULL;
     if (handle)
-        self->samples[command.handle & 0xFFFF] = Py_NewRef(samples);
+        self->played[command.handle & 0xFFFF] = (struct played){Py_NewRef(samples), pieces};
+    else
+        PyMem_Free(pieces);
     return handle;
+}
+
+static void played_release(struct played *played)
+{
+    Py_CLEAR(played->samples);
+    PyMem_Free(played->pieces);
+    played->pieces = NULL;
 }
 
 static PyObject *core_record(Core *self, PyObject *args)
@@ -310,7 +352,7 @@ static void core_release(Core *self, const struct event *event)
         pool_give_back(&self->recordings, event->handle);
     else if (event->type == EVENT_PLAYED) {
         pool_give_back(&self->playbacks, event->handle);
-        Py_CLEAR(self->samples[event->handle & 0xFFFF]);
+        played_release(&self->played[event->handle & 0xFFFF]);
     }
 }
 
@@ -363,8 +405,8 @@ static int core_init(Core *self, PyObject *args, PyObject *kwargs)
         return -1;
     }
     self->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    self->samples = calloc(MAX_PLAYBACKS, sizeof *self->samples);
-    if (self->event_fd < 0 || !self->samples || !pool_create(&self->endpoints, capacity)
+    self->played = calloc(MAX_PLAYBACKS, sizeof *self->played);
+    if (self->event_fd < 0 || !self->played || !pool_create(&self->endpoints, capacity)
         || !pool_create(&self->playbacks, MAX_PLAYBACKS) || !pool_create(&self->recordings, MAX_RECORDINGS)
         || !worker_start(&self->worker, capacity, (int64_t)(silence_s * SECOND_NS), SECOND_NS / packets_per_s,
                          self->event_fd, io)) {
@@ -384,7 +426,7 @@ static PyObject *core_stop(Core *self, PyObject *Py_UNUSED(ignored))
     worker_stop(&self->worker);
     Py_END_ALLOW_THREADS
     for (uint32_t i = 0; i < MAX_PLAYBACKS; i++)
-        Py_CLEAR(self->samples[i]);
+        played_release(&self->played[i]);
     Py_RETURN_NONE;
 }
 
@@ -393,7 +435,7 @@ static void core_dealloc(Core *self)
     Py_XDECREF(core_stop(self, NULL));
     if (self->event_fd > 0)
         close(self->event_fd);
-    free(self->samples);
+    free(self->played);
     pool_destroy(&self->endpoints);
     pool_destroy(&self->playbacks);
     pool_destroy(&self->recordings);
@@ -423,7 +465,7 @@ static PyMethodDef core_methods[] = {
      " mux)"},
     {"connect", (PyCFunction)core_connect, METH_VARARGS, "connect(a, b, digits)"},
     {"disconnect", (PyCFunction)core_disconnect, METH_VARARGS, "disconnect(a, b)"},
-    {"play", (PyCFunction)core_play, METH_VARARGS, "play(endpoints, samples, loop, mix) -> handle"},
+    {"play", (PyCFunction)core_play, METH_VARARGS, "play(endpoints, samples, loop, mix, once) -> handle"},
     {"stop_play", (PyCFunction)core_stop_play, METH_VARARGS, "stop_play(playback)"},
     {"record", (PyCFunction)core_record, METH_VARARGS,
      "record(fd, left, right, stereo, voices, elapsed_ns, written_bytes) -> handle"},

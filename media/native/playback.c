@@ -6,6 +6,8 @@
 #define MIX_START_NS 16000000LL /* a packet of talk is there for the first frame in most phases */
 #define LEAST_SPACING_NS 10000000LL
 #define GIVE_UP_NS 100000000LL
+#define FULL_GAIN 256
+#define DUCKED_GAIN 64 /* -12 dB: the prompt is understood, and so is who talks on */
 
 static struct playback *playback_of(struct worker *worker, uint32_t handle)
 {
@@ -76,6 +78,7 @@ static void listener_start(struct worker *worker, struct playback *playback, str
     struct endpoint *endpoint = endpoint_of(worker, handle);
     memset(&listener->report, 0, sizeof listener->report);
     listener->queue_head = listener->queue_tail = 0;
+    listener->gain = FULL_GAIN;
     listener->endpoint = NONE;
     if (!endpoint)
         return;
@@ -98,8 +101,10 @@ void playback_start(struct worker *worker, const struct command *command)
     struct playback *playback = &worker->playbacks[command->handle & 0xFFFF];
     playback->handle = command->handle;
     playback->slot = command->handle & 0xFFFF;
-    playback->samples = command->play.samples;
-    playback->length = command->play.length;
+    playback->pieces = command->play.pieces;
+    playback->piece_count = command->play.piece_count;
+    playback->once = command->play.once;
+    playback->piece = 0;
     playback->position = 0;
     playback->loop = command->play.loop;
     playback->mix = command->play.mix;
@@ -145,15 +150,48 @@ bool playback_takes(struct worker *worker, struct endpoint *to, const struct rtp
     return true;
 }
 
-/* The next 20 ms; the end of the last file is padded with silence, a loop goes on from the start. */
-static void playback_frame(const struct playback *playback, uint8_t *frame)
+static bool playback_over(const struct playback *playback)
 {
-    size_t position = playback->position;
-    for (size_t i = 0; i < FRAME_SAMPLES; i++, position++) {
-        if (position >= playback->length && playback->loop)
-            position %= playback->length;
-        frame[i] = position < playback->length ? playback->samples[position] : ALAW_SILENCE;
+    return playback->piece == playback->piece_count;
+}
+
+/* Moves on by what was just played; behind the last piece a loop begins again. */
+static void playback_advance(struct playback *playback, size_t samples)
+{
+    playback->position += samples;
+    if (playback->position < playback->pieces[playback->piece].length)
+        return;
+    playback->position = 0;
+    if (++playback->piece == playback->piece_count && playback->loop)
+        playback->piece = playback->once;
+}
+
+/* The next 20 ms, without a seam between the pieces; the end of the last one is padded with silence. */
+static void playback_frame(struct playback *playback, uint8_t *frame)
+{
+    size_t filled = 0;
+    while (filled < FRAME_SAMPLES && !playback_over(playback)) {
+        const struct piece *piece = &playback->pieces[playback->piece];
+        size_t rest = piece->length - playback->position, room = FRAME_SAMPLES - filled;
+        size_t count = rest < room ? rest : room;
+        memcpy(frame + filled, piece->samples + playback->position, count);
+        filled += count;
+        playback_advance(playback, count);
     }
+    memset(frame + filled, ALAW_SILENCE, FRAME_SAMPLES - filled);
+}
+
+/* The prompt over the talk, which ducks for as long as it lasts: down within the first frame, up within the last. */
+static void listener_mix(struct listener *listener, const uint8_t *frame, uint8_t *mixed, bool last)
+{
+    int from = listener->gain, to = last ? FULL_GAIN : DUCKED_GAIN;
+    size_t talk = queue_pop(listener, mixed);
+    for (int i = 0; i < FRAME_SAMPLES; i++) {
+        int gain = from + (to - from) * i / FRAME_SAMPLES;
+        int below = (size_t)i < talk ? alaw_linear[mixed[i]] * gain / FULL_GAIN : 0;
+        mixed[i] = alaw_encode(below + alaw_linear[frame[i]]);
+    }
+    listener->gain = (uint16_t)to;
 }
 
 static void listener_send(struct worker *worker, struct playback *playback, struct listener *listener,
@@ -161,11 +199,8 @@ static void listener_send(struct worker *worker, struct playback *playback, stru
 {
     uint8_t mixed[FRAME_SAMPLES];
     struct endpoint *endpoint = &worker->endpoints[listener->endpoint];
-    if (playback->mix) {
-        size_t talk = queue_pop(listener, mixed);
-        for (size_t i = 0; i < FRAME_SAMPLES; i++)
-            mixed[i] = i < talk ? alaw_mix(mixed[i], frame[i]) : frame[i];
-    }
+    if (playback->mix)
+        listener_mix(listener, frame, mixed, playback_over(playback));
     if (!endpoint->line.open)
         return;
     enum source source = playback->mix ? SOURCE_MIX : SOURCE_PROMPT;
@@ -177,7 +212,7 @@ static void listener_send(struct worker *worker, struct playback *playback, stru
 static void playback_step(struct worker *worker, struct playback *playback)
 {
     uint8_t frame[FRAME_SAMPLES];
-    if (playback->position >= playback->length && !playback->loop) {
+    if (playback_over(playback)) {
         playback_end(worker, playback, true);
         return;
     }
@@ -186,9 +221,6 @@ static void playback_step(struct worker *worker, struct playback *playback)
     for (uint8_t i = 0; i < playback->count; i++)
         if (playback->listeners[i].endpoint != NONE)
             listener_send(worker, playback, &playback->listeners[i], frame);
-    playback->position += FRAME_SAMPLES;
-    if (playback->loop)
-        playback->position %= playback->length;
     playback->sent_at = worker->now;
     /* After a stall frames follow at twice the speed, never in a burst; a long one moves the grid instead. */
     playback->next_at += FRAME_NS;

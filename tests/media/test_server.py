@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 import struct
 
 import pytest
@@ -88,7 +89,9 @@ def test_numbers_go_on_from_prompt_to_talk_to_mixed_prompt_to_talk() -> None:
             over = [p for p in bert.heard if 0 <= (p.timestamp - report.first_timestamp) & 0xFFFFFFFF < 10 * FRAME]
             audio = b"".join(packet.payload for packet in over)
             assert loudness(audio, 1500) > 6000
-            assert loudness(audio, 400) > 6000
+            ducked = audio[FRAME : 9 * FRAME]  # down within the first frame, up within the last
+            assert 20 * math.log10(loudness(ducked, 400) / 8000) == pytest.approx(-12, abs=1)
+            assert 20 * math.log10(loudness(ducked, 1500) / 8000) == pytest.approx(0, abs=0.5)
             assert bert.heard[0].timestamp == reports[1].first_timestamp
             assert bert.heard[announced - 1].timestamp == reports[1].last_timestamp
             assert bert.heard[announced].marker

@@ -201,9 +201,10 @@ static void test_prompts_catch_up_without_a_burst(void)
 {
     start();
     static uint8_t samples[160 * 100];
+    static const struct piece piece = {samples, sizeof samples};
     struct command play = {.type = COMMAND_PLAY, .handle = 1 << 16};
-    play.play.samples = samples;
-    play.play.length = sizeof samples;
+    play.play.pieces = &piece;
+    play.play.piece_count = 1;
     play.play.count = 1;
     play.play.listeners[0] = open_endpoint(0, PCMA, 101);
     worker_obey(&worker, &play);
@@ -256,6 +257,8 @@ static void mutate(uint8_t *packet, size_t length)
 static void test_random_packets_and_commands_never_reach_out_of_bounds(void)
 {
     static uint8_t samples[1001];
+    static struct piece both[2][2] = {{{samples, 1}, {samples, 1}}, {{samples, 1}, {samples, 1}}};
+    uint32_t plays = 0;
     start();
     join(open_endpoint(0, PCMA, 101), open_endpoint(1, PCMU, 96));
     struct command record = {.type = COMMAND_RECORD, .handle = 1 << 16, .at = worker.now};
@@ -283,8 +286,12 @@ static void test_random_packets_and_commands_never_reach_out_of_bounds(void)
         worker.now += chance(2000000);
         if (!chance(200)) {
             struct command play = {.type = COMMAND_PLAY, .handle = (2 + round) << 16 | (round & 0xFFF)};
-            play.play.samples = samples;
-            play.play.length = 1 + chance(1000);
+            struct piece *pieces = both[plays++ % 2];
+            pieces[0].length = 1 + chance(100);
+            pieces[1].length = 1 + chance(1000);
+            play.play.pieces = pieces;
+            play.play.piece_count = 2;
+            play.play.once = (uint16_t)chance(2);
             play.play.count = 2;
             play.play.listeners[0] = 1 << 16;
             play.play.listeners[1] = 1 << 16 | 1;

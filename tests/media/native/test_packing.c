@@ -176,10 +176,11 @@ static void test_prompts_come_in_the_length_that_is_asked_for(void)
 {
     start_talk(PCMA, 240);
     static uint8_t samples[1600];
+    static const struct piece piece = {samples, sizeof samples};
     memcpy(samples, stream, sizeof samples);
     struct command play = {.type = COMMAND_PLAY, .handle = 1 << 16};
-    play.play.samples = samples;
-    play.play.length = sizeof samples;
+    play.play.pieces = &piece;
+    play.play.piece_count = 1;
     play.play.count = 1;
     play.play.listeners[0] = callee;
     worker_obey(&worker, &play);

@@ -305,13 +305,14 @@ static void test_tones_are_digits_only_where_no_events_were_agreed(void)
 static void test_a_prompt_ends_the_keys_that_are_on_their_way(void)
 {
     static uint8_t samples[800];
+    static const struct piece piece = {samples, sizeof samples};
     for (int event_out = -1; event_out <= 96; event_out += 97) {
         call(event_out, FRAME_SAMPLES);
         event_packet(5, 160, false);
         pass_time(30);
         struct command play = {.type = COMMAND_PLAY, .handle = 1 << 16};
-        play.play.samples = samples;
-        play.play.length = sizeof samples;
+        play.play.pieces = &piece;
+        play.play.piece_count = 1;
         play.play.count = 1;
         play.play.listeners[0] = b;
         worker_obey(&worker, &play);

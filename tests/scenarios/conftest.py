@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.scenarios.runner import Outcome, run_all
+from softswitch.sip.tls import TlsFiles
+from tests.scenarios.runner import Outcome, Site, run_all
 from tests.scenarios.scenario import load_scenarios
 from tests.scenarios.world import (
     LANGUAGE,
+    OUTSIDE,
+    PORT,
+    TLS_PORT,
     Place,
+    behind_nat,
     bind_all,
     dialplan,
     free_ports6,
@@ -22,6 +28,8 @@ from tests.scenarios.world import (
     switch_address,
     write_prompts,
 )
+from tests.support.certificates import Authority
+from tests.support.name_server import serving
 from tests.support.programs import program
 from tests.support.switch import RunningSwitch
 
@@ -52,30 +60,49 @@ def batch(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
         for index, one in enumerate(scenarios, 1)
     ]
     write_prompts(folder / "prompts")
-    switch = RunningSwitch(folder / "switch", dialplan=dialplan(places), settings=settings(folder, network, port6))
-    try:
-        bind_all(str(folder / "switch" / "softswitch.db"), places)
-        with switch:
-            wanted_places = [place for place in places if place.scenario.name in wanted]
-            outcomes = asyncio.run(
-                run_all(
-                    wanted_places,
-                    lambda place: f"[::1]:{port6}" if place.scenario.call.ipv6 else switch_address(network),
-                    str(folder / "switch" / "softswitch.db"),
-                    folder,
-                )
-            )
-            yield Batch(outcomes, switch)
-    finally:
-        lock.close()
+    authority = Authority(folder)
+    ours = authority.issue("switch", f"IP:{switch_address(network).partition(':')[0]}")
+    secure = [place for place in places if place.scenario.trunk.transport == "tls"]
+    theirs = authority.issue("others", *[f"IP:{address}" for place in secure for address in place.targets])
+
+    def reached(place: Place) -> str:
+        if place.scenario.call.ipv6:
+            return f"[::1]:{port6}"
+        if place.scenario.call.nat:
+            return behind_nat(network)
+        return switch_address(network, TLS_PORT if place.scenario.call.transport == "tls" else PORT)
+
+    with contextlib.ExitStack() as held:
+        held.callback(lock.close)
+        dns = held.enter_context(serving("".join(place.zone for place in places)))
+        files = TlsFiles(ours.certificate, ours.key, authority.file)
+        settled = settings(folder, network, port6, dns, files)
+        database = str(folder / "switch" / "softswitch.db")
+        switch = RunningSwitch(folder / "switch", dialplan=dialplan(places), settings=settled)
+        bind_all(database, places)
+        held.enter_context(switch)
+        wanted_places = [place for place in places if place.scenario.name in wanted]
+        site = Site(reached, database, folder, theirs, authority.file)
+        yield Batch(asyncio.run(run_all(wanted_places, site)), switch)
 
 
-def settings(folder: Path, network: int, port6: int) -> dict[str, dict[str, object]]:
+def settings(
+    folder: Path, network: int, port6: int, dns: tuple[str, int], files: TlsFiles
+) -> dict[str, dict[str, object]]:
     """Short clocks where a scenario waits for one to run out, long ones where none may."""
     listen = [switch_address(network), f"tcp:{switch_address(network)}"]
+    listen += [f"tls:{switch_address(network, TLS_PORT)}", f"{behind_nat(network)} as {OUTSIDE}"]
     listen += [f"udp:[::1]:{port6}", f"tcp:[::1]:{port6}"] if port6 else []
     return {
-        "sip": {"listen": listen, "unknown_source": "refuse"},
+        "sip": {
+            "listen": listen,
+            "unknown_source": "refuse",
+            "dns_servers": [f"{dns[0]}:{dns[1]}"],
+            "tls_certificate": files.certificate,
+            "tls_key": files.key,
+            "tls_authorities": files.authorities,
+            "tls_clients": "required",
+        },
         "media": {"silence_s": 600.0},
         "prompts": {"directory": str(folder / "prompts"), "language": LANGUAGE},
         "extension": {"first_digit_s": 1.2, "inter_digit_s": 1.0, "tries": 2},

@@ -7,6 +7,7 @@ fetched from the store: nothing here judges.
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -14,10 +15,12 @@ from pathlib import Path
 
 from softswitch.interfaces import Cdr
 from softswitch.stores.provisioning import open_provisioning
+from tests.scenarios.relay import Relay, Way
 from tests.scenarios.rtp import Address, Phone, SilentTarget, media_address
-from tests.scenarios.scenario import SILENT
+from tests.scenarios.scenario import SILENT, RelayPart
 from tests.scenarios.sipp import Sipp, TracedMessage, messages
-from tests.scenarios.world import EXTENSION, PORT, VOICES, Place
+from tests.scenarios.world import EXTENSION, PORT, RELAY_PORT, VOICES, Place
+from tests.support.certificates import Certificate
 
 AT_ONCE = 8
 CALLEE_PATIENCE_S = 8.0  # after the caller's end: CANCEL and BYE of the other leg may still be on their way
@@ -36,28 +39,46 @@ class Outcome:
     order_heard: dict[str, list[str]] = field(default_factory=dict)
     heard: dict[str, dict[str, int]] = field(default_factory=dict)
     cdrs: list[Cdr] = field(default_factory=list)
+    relays: dict[str, Relay] = field(default_factory=dict)
 
     def received(self, side: str) -> list[TracedMessage]:
         """What arrived at `side`, with every retransmission."""
         return [message for message in self.traced[side] if not message.sent]
 
 
-async def run_all(
-    places: Sequence[Place], switch: Callable[[Place], str], database: str, folder: Path
-) -> dict[str, Outcome]:
-    """Every scenario's outcome, by name; `switch` tells where the switch is for a place."""
-    room = asyncio.Semaphore(AT_ONCE)
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where the switch is, for a place; its store; a folder for what SIPp writes; the phones' and targets' TLS."""
+
+    switch: Callable[[Place], str]
+    database: str
+    folder: Path
+    certificate: Certificate
+    authority: str
+
+    def context(self, *, server: bool, shown: bool) -> ssl.SSLContext:
+        """TLS of a relay, with a certificate that the switch takes or (`shown` false) none."""
+        purpose = ssl.Purpose.CLIENT_AUTH if server else ssl.Purpose.SERVER_AUTH
+        context = ssl.create_default_context(purpose, cafile=self.authority)
+        if shown:
+            context.load_cert_chain(self.certificate.certificate, self.certificate.key)
+        return context
+
+
+async def run_all(places: Sequence[Place], site: Site) -> dict[str, Outcome]:
+    """Every scenario's outcome, by name."""
+    room, waiting_room = asyncio.Semaphore(AT_ONCE), asyncio.Semaphore(AT_ONCE)
 
     async def run_one(place: Place) -> Outcome:
-        async with room:
-            directory = folder / place.scenario.name
+        async with waiting_room if place.scenario.call.lasts_s else room:  # who only waits is in nobody's way
+            directory = site.folder / place.scenario.name
             directory.mkdir()
-            return await _Run(place, switch(place), directory).run()
+            return await _Run(place, site, directory).run()
 
     # The long ones first, so that the last to start are short.
     inside_out = sorted(places, key=lambda place: not place.scenario.media.caller_hears)
     outcomes = {one.place.scenario.name: one for one in await asyncio.gather(*map(run_one, inside_out))}
-    await asyncio.to_thread(_fetch_cdrs, database, outcomes)
+    await asyncio.to_thread(_fetch_cdrs, site.database, outcomes)
     return outcomes
 
 
@@ -66,10 +87,9 @@ def _fetch_cdrs(database: str, outcomes: dict[str, Outcome]) -> None:
     store = open_provisioning(database)
     deadline = time.monotonic() + CDR_PATIENCE_S
     for outcome in outcomes.values():
-        due = not outcome.place.scenario.cdr.none
-        while (
-            not (found := list(store.cdrs(x=outcome.place.number("x")).items)) and due and time.monotonic() < deadline
-        ):
+        due = 0 if outcome.place.scenario.cdr.none else outcome.place.scenario.call.calls
+        x = outcome.place.number("x")
+        while len(found := list(store.cdrs(x=x).items)) < due and time.monotonic() < deadline:
             time.sleep(0.05)
         outcome.cdrs = found
     store.close()
@@ -78,8 +98,9 @@ def _fetch_cdrs(database: str, outcomes: dict[str, Outcome]) -> None:
 class _Run:
     """One scenario: its SIPps, its phones, its silent targets."""
 
-    def __init__(self, place: Place, switch: str, folder: Path) -> None:
-        self._place, self._switch, self._folder = place, switch, folder
+    def __init__(self, place: Place, site: Site, folder: Path) -> None:
+        self._place, self._site, self._folder = place, site, folder
+        self._relays: dict[str, Relay] = {}
         media = place.scenario.media
         self._phones = {
             "caller": Phone(VOICES["caller"], [place.filled(keys) for keys in media.keys]),
@@ -102,10 +123,11 @@ class _Run:
                 else:
                     callees.append(self._sipp(name, file, index + 1, callee_phone))
                     await callees[-1].answer()
+                    await self._relay_callee(name, index + 1)
             if place.scenario.media.talk:
                 _talk(caller_phone, caller)
                 _talk(callee_phone, callees[-1])
-            await caller.call(self._switch, _national(place.number("x")))
+            await caller.call(await self._relay_caller(), _national(place.number("x")))
             await _all_over(callees)
         finally:
             for sipp in (caller, *callees):
@@ -114,7 +136,36 @@ class _Run:
                 phone.close()
             for transport in self._silent:
                 transport.close()
+            for relay in self._relays.values():
+                relay.close()
         return self._outcome([caller, *callees])
+
+    async def _relay_caller(self) -> str:
+        """Where the caller's SIPp is to call: the switch, or the relay before it."""
+        place = self._place
+        switch = self._site.switch(place)
+        if not place.relayed[0]:
+            return switch
+        host, _, port = switch.rpartition(":")
+        relay = self._relays["caller"] = Relay(self._way(place.scenario.call.transport, "caller"))
+        at = place.caller_ip, RELAY_PORT
+        await relay.before_caller(at, (host, int(port)))
+        return f"{at[0]}:{at[1]}"
+
+    async def _relay_callee(self, name: str, number: int) -> None:
+        place = self._place
+        if place.relayed[number]:
+            host, port = place.at[number]
+            relay = self._relays[name] = Relay(self._way(place.scenario.trunk.transport, "callee"))
+            await relay.before_callee((host, RELAY_PORT), (host, port))
+
+    def _way(self, transport: str, side: str) -> Way:
+        part = self._place.scenario.relay
+        mine = part if part is not None and part.side == side else RelayPart("caller")
+        context = None
+        if transport == "tls":
+            context = self._site.context(server=side == "callee", shown=mine.certificate)
+        return Way(context, mine.drop_after, mine.ping)
 
     def _targets(self) -> list[tuple[str, str]]:
         files = self._place.scenario.call.callees
@@ -139,7 +190,9 @@ class _Run:
             place.at[number],
             keys,
             media_ip=(place.caller_ip, *place.targets)[number],
-            transport=place.scenario.trunk.transport if number else call.transport,
+            transport=(place.scenario.trunk.transport if number else call.transport).replace("tls", "tcp"),
+            calls=call.takes[number - 1] if number and call.takes else call.calls,
+            lasts_s=call.lasts_s,
         )
 
     async def _open_silent(self, address: str) -> None:
@@ -149,7 +202,7 @@ class _Run:
         self._silent_targets.append(target)
 
     def _outcome(self, sipps: Sequence[Sipp]) -> Outcome:
-        outcome = Outcome(self._place)
+        outcome = Outcome(self._place, relays=self._relays)
         for sipp in sipps:
             outcome.exit_codes[sipp.name] = sipp.exit_code
             outcome.errors[sipp.name] = sipp.errors

@@ -6,6 +6,7 @@ are explained in `sipp_scenarios/README.md`; an unknown one is an error.
 
 from __future__ import annotations
 
+import copy
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -45,7 +46,11 @@ class CallPart:
     callees: tuple[str, ...] = ("uas.xml",)
     reached: bool = True  # False: nothing at all may arrive at any target
     stranger: bool = False  # the caller's address is in no trunk of the dialplan
-    transport: Literal["udp", "tcp"] = "udp"  # of the caller
+    transport: Literal["udp", "tcp", "tls"] = "udp"  # of the caller
+    nat: bool = False  # the caller calls the listener that tells another address than its own
+    calls: int = 1  # one after the other
+    takes: tuple[int, ...] = ()  # how many of them each target gets; none said: all
+    lasts_s: float = 0.0  # of a long scenario: it waits for a clock that can't be shortened
     ipv6: bool = False  # all signalling goes by [::1]
     digest: bool = False  # the caller's trunk must prove `caller` and `secret`
 
@@ -59,8 +64,23 @@ class TrunkPart:
     ring_s: float = 20.0
     connect_s: float = 5.0
     account: bool = False
-    transport: Literal["udp", "tcp"] = "udp"
+    transport: Literal["udp", "tcp", "tls"] = "udp"
+    domain: bool = False  # one trunk, whose name leads to all targets in their order (SRV)
+    redirects: bool = False  # a target may send calls to any other (`redirect_hosts`)
     options: Mapping[str, Any] = field(default_factory=dict)  # further keys of the dialplan's [[trunk]]
+
+
+@dataclass(frozen=True, slots=True)
+class RelayPart:
+    """`[relay]`: what happens to the connection of `side` on its way, and what must be seen of it."""
+
+    __pydantic_config__ = STRICT
+
+    side: Literal["caller", "callee"]
+    drop_after: str = ""  # a method: the connection ends with the first request of it, and is opened anew
+    ping: bool = False  # CRLF CRLF at its beginning, which must be answered
+    certificate: bool = True  # with TLS: shows one of its own
+    connections: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +138,7 @@ class Scenario:
     __pydantic_config__ = STRICT
 
     name: str
+    files: str  # the folder of its XML files
     about: str
     binding: BindingPart
     call: CallPart
@@ -125,31 +146,48 @@ class Scenario:
     trunk: TrunkPart = TrunkPart()
     caller_trunk: Mapping[str, Any] = field(default_factory=dict)  # the caller's own [[trunk]], where it has keys
     media: MediaPart = MediaPart()
+    relay: RelayPart | None = None
     seen: tuple[Seen, ...] = ()
 
     @property
     def folder(self) -> Path:
         """Where its XML files stand."""
-        return SCENARIOS / self.name
+        return SCENARIOS / self.files
 
 
 _SCENARIO = TypeAdapter(Scenario)
 
 
 def load_scenarios() -> list[Scenario]:
-    """Every folder that holds an expect.toml, by name."""
-    return [load(path.parent) for path in sorted(SCENARIOS.glob("*/expect.toml"))]
+    """Every folder that holds an expect.toml, by name, each followed by what it is also run over."""
+    return [one for path in sorted(SCENARIOS.glob("*/expect.toml")) for one in load(path.parent)]
 
 
-def load(folder: Path) -> Scenario:
-    """The scenario in `folder`."""
+def load(folder: Path) -> list[Scenario]:
+    """The scenario in `folder`, and its variants."""
     tables = tomllib.loads((folder / "expect.toml").read_text(encoding="utf-8"))
+    over = tables.pop("also_over", ())
+    return [_scenario(folder.name, copy.deepcopy(tables)), *(_variant(folder.name, tables, one) for one in over)]
+
+
+def _variant(name: str, tables: Mapping[str, Any], over: str) -> Scenario:
+    """The same messages over another transport, or by IPv6."""
+    changed = copy.deepcopy(dict(tables))
+    if over == "ipv6":
+        changed["call"]["ipv6"] = True
+    else:
+        changed["call"]["transport"] = over
+        changed["trunk"] = {**changed.get("trunk", {}), "transport": over}
+    return _scenario(name, changed, f"{name}_over_{over}")
+
+
+def _scenario(folder: str, tables: dict[str, Any], name: str = "") -> Scenario:
     call = tables["call"]
     tables["call"] = {"caller": call.pop("from"), "callee": call.pop("to"), **call}
     _gather(tables["binding"], BindingPart, "options")
     _gather(tables["cdr"], CdrPart, "fields")
     _gather(tables.setdefault("trunk", {}), TrunkPart, "options")
-    return _SCENARIO.validate_python({"name": folder.name, **tables})
+    return _SCENARIO.validate_python({"name": name or folder, "files": folder, **tables})
 
 
 def _gather(table: dict[str, Any], part: type, into: str) -> None:

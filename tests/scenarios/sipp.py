@@ -68,9 +68,11 @@ class Sipp:
         *,
         media_ip: str,
         transport: str = "udp",
+        calls: int = 1,
+        lasts_s: float = 0.0,
     ) -> None:
         self.name, self.address, self.transport = name, address, transport
-        self._media_ip = media_ip
+        self._media_ip, self._calls, self._lasts_s = media_ip, calls, lasts_s
         self._base = folder / name
         self._file, self._keys = file, keys
         self._process: asyncio.subprocess.Process | None = None
@@ -136,11 +138,20 @@ class Sipp:
             "u1" if self.transport == "udp" else "t1",
             "-bind_local",
             "-m",
-            "1",
+            str(self._calls),
             "-r",
             "1",
+            "-l",
+            "1",
         ]
-        options += ["-nostdin", "-timeout", f"{TIMEOUT_S}s", "-timeout_error", "-deadcall_wait", "0"]
+        options += [
+            "-nostdin",
+            "-timeout",
+            f"{round(TIMEOUT_S + self._lasts_s)}s",
+            "-timeout_error",
+            "-deadcall_wait",
+            "0",
+        ]
         options += ["-trace_err", "-error_file", str(self._base.with_suffix(".errors"))]
         options += ["-trace_msg", "-message_file", str(self._base.with_suffix(".messages"))]
         for key, value in self._keys.items():

@@ -29,7 +29,7 @@ def test_scenario(name: str, batch: Batch) -> None:
         pytest.skip("this machine has no ::1")
     outcome = batch.outcomes[name]
     problems = [*sipp_problems(outcome), *message_problems(outcome), *sound_problems(outcome)]
-    problems += [*cdr_problems(outcome), *leaks(outcome)]
+    problems += [*cdr_problems(outcome), *leaks(outcome), *relay_problems(outcome)]
     assert not problems, "\n".join([outcome.place.scenario.about, *problems])
 
 
@@ -132,9 +132,9 @@ def sound_problems(outcome: Outcome) -> list[str]:
 def cdr_problems(outcome: Outcome) -> list[str]:
     """What is wrong with the record, or that there is not exactly one."""
     part = outcome.place.scenario.cdr
-    if len(outcome.cdrs) != (0 if part.none else 1):
+    if len(outcome.cdrs) != (0 if part.none else outcome.place.scenario.call.calls):
         return [f"{len(outcome.cdrs)} CDRs"]
-    return [] if part.none else _record_problems(outcome, outcome.cdrs[0])
+    return [problem for cdr in outcome.cdrs for problem in _record_problems(outcome, cdr)]
 
 
 def _record_problems(outcome: Outcome, cdr: Cdr) -> list[str]:
@@ -146,7 +146,7 @@ def _record_problems(outcome: Outcome, cdr: Cdr) -> list[str]:
             problems.append(f"CDR {name} is {found!r}, expected {wanted!r}")
     if part.answered is not None and (cdr.answered_at is not None) != part.answered:
         problems.append(f"CDR answered_at is {cdr.answered_at}")
-    if cdr.answered_at is not None and cdr.ended_at is not None:
+    if cdr.answered_at is not None and cdr.ended_at is not None and place.scenario.call.calls == 1:
         problems += _talk_problems(outcome, cdr.ended_at - cdr.answered_at)
     return problems
 
@@ -182,6 +182,25 @@ def _field(cdr: object, name: str) -> object:
     for part in name.split("."):
         cdr = getattr(cdr, part)
     return cdr
+
+
+# What became of the connections
+
+
+def relay_problems(outcome: Outcome) -> list[str]:
+    """A connection that was not opened, not answered, or not refused as it should."""
+    part = outcome.place.scenario.relay
+    if part is None:
+        return []
+    relay = outcome.relays[part.side]
+    problems = []
+    if relay.connections != part.connections:
+        problems.append(f"{relay.connections} connections, expected {part.connections}")
+    if part.ping and not relay.pongs:
+        problems.append("the keep-alive was not answered")
+    if not part.certificate and not relay.refused:
+        problems.append("the connection without a certificate was not refused")
+    return problems
 
 
 # What nobody may see

@@ -24,6 +24,8 @@ from tests.scenarios.scenario import Scenario
 
 EXTENSION = "1234"
 PORT = 5060
+RELAY_PORT = TLS_PORT = 5061
+OUTSIDE = "203.0.113.7:5070"  # what peers of the listener behind NAT are told
 LANGUAGE = "zh-CN"
 
 # Every prompt is one A-law byte all over, so that a phone knows what it hears from any packet.
@@ -75,7 +77,7 @@ class Place:
     def filled(self, text: str) -> str:
         """`text` with {a}, {x}, {trunk_2} … in it replaced."""
         trunks = {f"trunk_{i + 1}": self.trunk(i) for i in range(len(self.targets))}
-        return text.format(**self.numbers, **trunks)
+        return text.format(name=self.scenario.name, **self.numbers, **trunks)
 
     @property
     def caller_ip(self) -> str:
@@ -95,9 +97,34 @@ class Place:
             return [("[::1]", port) for port in self.ports]
         return [(address, PORT) for address in (self.caller_ip, *self.targets)]
 
+    @property
+    def relayed(self) -> tuple[bool, ...]:
+        """Whether a relay stands before the caller's SIPp, and before each target's."""
+        call, trunk, relay = self.scenario.call, self.scenario.trunk, self.scenario.relay
+        caller = call.transport == "tls" or (relay is not None and relay.side == "caller")
+        callee = trunk.transport == "tls" or (relay is not None and relay.side == "callee")
+        return (caller, *[callee] * len(call.callees))
+
+    @property
+    def domain(self) -> str:
+        """The name of the targets' trunk, where it has one."""
+        return f"carrier-{self.index}.example"
+
+    @property
+    def zone(self) -> str:
+        """What DNS says of it: the targets in their order (RFC 2782)."""
+        if not self.scenario.trunk.domain:
+            return ""
+        lines = []
+        for number, (host, port) in enumerate(self.at[1:], 1):
+            name = f"sbc-{number}.{self.domain}."
+            lines.append(f"_sip._{self.scenario.trunk.transport}.{self.domain}. 300 IN SRV {number} 0 {port} {name}")
+            lines.append(f"{name} 300 IN A {host}")
+        return "\n".join(lines) + "\n"
+
     def trunk(self, target: int) -> str:
         """Name of the trunk to target number `target`."""
-        return f"{self.scenario.name}-{target + 1}"
+        return f"{self.scenario.name}-{1 if self.scenario.trunk.domain else target + 1}"
 
 
 def reserve_network() -> tuple[int, socket.socket]:
@@ -113,9 +140,14 @@ def reserve_network() -> tuple[int, socket.socket]:
     raise AssertionError("100 test runs at once on this machine?")
 
 
-def switch_address(network: int) -> str:
+def switch_address(network: int, port: int = PORT) -> str:
     """Where the switch of this run takes SIP by IPv4; nobody else's port can be in the way."""
-    return f"127.{network}.255.2:{PORT}"
+    return f"127.{network}.255.2:{port}"
+
+
+def behind_nat(network: int) -> str:
+    """The listener that tells OUTSIDE instead of its own address."""
+    return f"127.{network}.255.3:{PORT}"
 
 
 def has_ipv6() -> bool:
@@ -153,20 +185,28 @@ def dialplan(places: Sequence[Place]) -> str:
         if own:
             own |= {"name": f"{place.scenario.name}-caller", "host": place.caller_ip, "sources": [place.caller_ip]}
             blocks.append(f"[[trunk]]\n{keys(own)}")
-        for target, (host, port) in enumerate(place.at[1:]):
-            part = place.scenario.trunk
-            blocks.append(
-                f'[[trunk]]\nname = "{place.trunk(target)}"\nhost = "{host.strip("[]")}"\nport = {port}\n'
-                f'transport = "{part.transport}"\nring_s = {part.ring_s}\nconnect_s = {part.connect_s}\n'
-                + ('username = "us"\npassword = "secret"\n' if part.account else "")
-                + keys(part.options)
-            )
-        trunks = ", ".join(f'"{place.trunk(target)}"' for target in range(len(place.targets)))
+        trunks = [_trunk(place, target) for target in range(1 if place.scenario.trunk.domain else len(place.targets))]
+        blocks += trunks
+        names = ", ".join(f'"{place.trunk(target)}"' for target in range(len(trunks)))
         blocks.append(
             f'[[route]]\nname = "{place.scenario.name}"\nnumbers = ["{place.number(place.scenario.call.callee)}"]\n'
-            f"targets = [{trunks}]\n"
+            f"targets = [{names}]\n"
         )
     return "\n".join(blocks)
+
+
+def _trunk(place: Place, target: int) -> str:
+    """The trunk to one target, or to all of them by their domain."""
+    part, (host, port) = place.scenario.trunk, place.at[target + 1]
+    table: dict[str, object] = {"name": place.trunk(target), "host": place.domain if part.domain else host.strip("[]")}
+    if not part.domain:
+        table["port"] = RELAY_PORT if place.relayed[target + 1] else port
+    table |= {"transport": part.transport, "ring_s": part.ring_s, "connect_s": part.connect_s}
+    if part.account:
+        table |= {"username": "us", "password": "secret"}
+    if part.redirects:
+        table["redirect_hosts"] = [one for one in place.targets if one != place.targets[target]]
+    return f"[[trunk]]\n{keys({**table, **part.options})}"
 
 
 def keys(table: Mapping[str, object]) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import queue
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import cast
 
 import dns.flags
@@ -48,6 +50,27 @@ class NameServer(asyncio.DatagramProtocol):
         if not reply.answer:
             soa = "ns.example.com. admin.example.com. 1 2 3 4 20"
             reply.authority.append(dns.rrset.from_text("example.com.", 300, "IN", "SOA", soa))
+
+
+@contextmanager
+def serving(zone: str) -> Iterator[tuple[str, int]]:
+    """Serve `zone` from a thread of its own; the address."""
+    ready: queue.SimpleQueue[tuple[asyncio.AbstractEventLoop, asyncio.Event, tuple[str, int]]] = queue.SimpleQueue()
+
+    async def serve() -> None:
+        over = asyncio.Event()
+        async with name_server(zone) as (address, _):
+            ready.put((asyncio.get_running_loop(), over, address))
+            await over.wait()
+
+    thread = threading.Thread(target=asyncio.run, args=[serve()])
+    thread.start()
+    loop, over, address = ready.get(timeout=10)
+    try:
+        yield address
+    finally:
+        loop.call_soon_threadsafe(over.set)
+        thread.join()
 
 
 @asynccontextmanager

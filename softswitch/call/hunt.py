@@ -18,6 +18,8 @@ from softswitch.sip.message import SipResponse
 LONGEST_RETRY_AFTER_S = 86400
 MOST_REDIRECTIONS = 5  # of one call
 
+Place = tuple[str, int, str]  # nobody is sent twice to the same by redirections
+
 log = structlog.get_logger(__name__)
 
 
@@ -28,13 +30,14 @@ class Hunt:
         self._targets, self._hops, self._locating, self._call_id = list(targets), list[Hop](), locating, call_id
         self._target: Target | None = None
         self._hop: Hop | None = None
-        self._places = {(one.host, one.port, one.transport) for one in self._targets}  # nobody is tried twice
+        self._tried = list[Place]()
         self._redirections = 0
 
     async def next(self) -> tuple[Target, Hop] | None:
         """The next attempt; None where all was tried. A target without an address is passed over."""
         while not self._hops and self._targets:
             self._target = target = self._targets.pop(0)
+            self._tried.append(_place(target))
             self._hops += await self._locating.locate(Hop(target.transport, target.host, target.port))
             if not self._hops:
                 log.warning("trunk_not_located", call_id=self._call_id, trunk=target.trunk, host=target.host)
@@ -59,20 +62,20 @@ class Hunt:
     def redirect(self, response: SipResponse) -> None:
         """A 3xx: the places that the target may send us to come before the other targets (RFC 3261 8.1.3.4)."""
         assert self._target is not None
-        there = [one for one in redirected(self._target, response) if self._is_new(one)]
+        found = {_place(one): one for one in redirected(self._target, response)}
+        there = [one for place, one in found.items() if place not in self._tried]
         if there and self._redirections < MOST_REDIRECTIONS:
             self._redirections += 1
             self._targets[:0] = there
             log.info("redirected", call_id=self._call_id, trunk=self._target.trunk, hosts=[one.host for one in there])
 
-    def _is_new(self, target: Target) -> bool:
-        known = len(self._places)
-        self._places.add((target.host, target.port, target.transport))
-        return len(self._places) > known
-
     def next_target(self) -> None:
         """Another address of the same target would say the same."""
         self._hops.clear()
+
+
+def _place(target: Target) -> Place:
+    return target.host, target.port, target.transport
 
 
 def retry_after_s(response: SipResponse | None) -> int:

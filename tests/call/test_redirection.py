@@ -124,7 +124,7 @@ def test_a_redirection_in_a_circle_ends() -> None:
 
     async def story(lab: Lab) -> None:
         lab.dial()
-        await redirect(lab, lab.callee, "<sip:10.0.0.22>")
+        await redirect(lab, lab.callee, "<sip:10.0.0.22>", "<sip:10.0.0.22;x=y>")
         await redirect(lab, lab.second, "<sip:10.0.0.21>", "<sip:10.0.0.22>")
         await lab.refused(502)
 

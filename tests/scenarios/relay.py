@@ -39,6 +39,7 @@ class Relay:
         self._server: asyncio.Server | None = None
         self._near: asyncio.StreamWriter | None = None  # to SIPp
         self._far: asyncio.StreamWriter | None = None  # to the switch
+        self._writers: list[asyncio.StreamWriter] = []
         self._tasks: set[asyncio.Task[None]] = set()
         over = "TLS" if way.context else "TCP"
         self._words = [("SIP/2.0/TCP", f"SIP/2.0/{over}")]
@@ -49,6 +50,7 @@ class Relay:
 
         async def met(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             self._near = writer
+            self._writers.append(writer)
             await self._call(at[0], switch)
             await self._from_sipp(reader, lambda: self._call(at[0], switch))
 
@@ -62,6 +64,7 @@ class Relay:
         async def met(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             if self._near is None:
                 from_sipp, self._near = await asyncio.open_connection(*sipp)
+                self._writers.append(self._near)
                 self._spawn(self._from_sipp(from_sipp))
             self._take(reader, writer)
 
@@ -71,9 +74,10 @@ class Relay:
         """Close whatever is open."""
         for task in self._tasks:
             task.cancel()
-        for one in (self._server, self._near, self._far):
-            if one is not None:
-                one.close()
+        if self._server is not None:
+            self._server.close()
+        for writer in self._writers:
+            writer.transport.abort()
 
     async def _call(self, own: str, switch: Address) -> None:
         """Open a connection to the switch."""
@@ -83,6 +87,7 @@ class Relay:
     def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         self._far = writer
+        self._writers.append(writer)
         if self._way.ping:
             writer.write(PING)
         self._spawn(self._from_switch(reader, writer))

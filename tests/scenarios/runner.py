@@ -183,6 +183,7 @@ class _Run:
             keys["a"] = place.number("a")
         else:
             keys["callee"] = place.number(call.callee)
+            keys["other"] = place.targets[number % len(place.targets)]  # the target after this one
         return Sipp(
             name,
             self._folder,

@@ -124,7 +124,13 @@ class Place:
 
     def trunk(self, target: int) -> str:
         """Name of the trunk to target number `target`."""
-        return f"{self.scenario.name}-{1 if self.scenario.trunk.domain else target + 1}"
+        return f"{self.scenario.name}-{min(target, self.trunks - 1) + 1}"
+
+    @property
+    def trunks(self) -> int:
+        """How many trunks the route has: one where the other targets are found by way of the first."""
+        part = self.scenario.trunk
+        return 1 if part.domain or part.redirects else len(self.targets)
 
 
 def reserve_network() -> tuple[int, socket.socket]:
@@ -185,7 +191,7 @@ def dialplan(places: Sequence[Place]) -> str:
         if own:
             own |= {"name": f"{place.scenario.name}-caller", "host": place.caller_ip, "sources": [place.caller_ip]}
             blocks.append(f"[[trunk]]\n{keys(own)}")
-        trunks = [_trunk(place, target) for target in range(1 if place.scenario.trunk.domain else len(place.targets))]
+        trunks = [_trunk(place, target) for target in range(place.trunks)]
         blocks += trunks
         names = ", ".join(f'"{place.trunk(target)}"' for target in range(len(trunks)))
         blocks.append(

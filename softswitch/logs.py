@@ -8,14 +8,16 @@ from __future__ import annotations
 import logging
 import re
 import sys
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 import structlog
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+_ENCODER = msgspec.json.Encoder(enc_hook=str)
 _NUMBER = re.compile(r"(?<!\d)(\+?\d{2,6}?)(\d{4})(\d{2,6})(?!\d)")
-_MASKED_KEYS = ("x", "caller", "callee", "display", "destination", "error", "cdr", "number")
+_MASKED_KEYS = frozenset({"x", "caller", "callee", "display", "destination", "error", "cdr", "number"})
 
 
 def masked(text: str) -> str:
@@ -28,9 +30,18 @@ def _star(match: re.Match[str]) -> str:
     return f"{number[:-8]}****{number[-4:]}" if len(number) >= 10 else f"{number[:2]}****{number[-2:]}"
 
 
+def _complete(logger: Any, level: str, event: dict[str, Any]) -> dict[str, Any]:
+    """One function in the place of structlog's processors: three lines a call pass here."""
+    event["level"] = level
+    event["timestamp"] = datetime.now(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+    if "exc_info" in event:
+        structlog.processors.format_exc_info(logger, level, event)
+    return event
+
+
 def _mask(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
-    for key in _MASKED_KEYS:
-        value = event.get(key)
+    for key in _MASKED_KEYS & event.keys():
+        value = event[key]
         if isinstance(value, str):
             event[key] = masked(value)
         elif isinstance(value, dict):
@@ -39,17 +50,12 @@ def _mask(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
 
 
 def _to_json(_: Any, __: str, event: dict[str, Any]) -> bytes:
-    return msgspec.json.encode(event, enc_hook=str)
+    return _ENCODER.encode(event)
 
 
 def configure_logging(level: str = "info", style: str = "json", mask_numbers: bool = True) -> None:
     """Send log lines of `level` and above to standard error as `json` or `console` lines."""
-    processors: list[Any] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
-    ]
+    processors: list[Any] = [_complete]
     if mask_numbers:
         processors.append(_mask)
     json = style == "json"

@@ -368,7 +368,7 @@ def _cut_body(body: bytes, lengths: list[str]) -> bytes:
     if not lengths:
         return body
     length = parse_number(lengths[0], name="Content-Length", largest=len(body))
-    if any(other != lengths[0] for other in lengths):
+    if lengths.count(lengths[0]) != len(lengths):
         raise SipParseError("Content-Length: stands more than once, with different values")
     return body[:length]
 

@@ -60,16 +60,12 @@ class B2bua:
             async with accounted(a, record, services), hangup_scope(a):
                 counted.arrived(services.arrival_limits(trunk, session.source))
                 a.trying()
-                await self._begin(record)
+                log.info("call_arrived", call_id=call_id, trunk=trunk)
                 route = await self._decide(a, record)
                 if isinstance(route, NeedExtension):
                     route = await collect_extension(a, route, record, services)
                 counted.admitted(services.route_limits(route))
                 await self._connect(a, route, record)
-
-    async def _begin(self, record: CallRecord) -> None:
-        log.info("call_arrived", call_id=record.call_id, trunk=record.trunk_in)
-        await self._services.cdrs.open(record)  # from here on a crash leaves a trace
 
     async def _connect(self, a: InboundLeg, route: Route, record: CallRecord) -> None:
         """The second half: ring the callee, then answer the caller and let them talk."""
@@ -88,6 +84,7 @@ class B2bua:
         decision = await self._services.router.resolve(dialled, caller, trunk=record.trunk_in)
         record.decided(decision)
         record.note(callee=decision.x or dialled)
+        await self._services.cdrs.open(record)  # from here on a crash leaves a trace
         a.read_offer()  # now that the record knows whose call it is, and before a tone or a callee needs it
         if isinstance(decision, Rejection):
             raise CallRejected(FAILURES[decision.failure_code], tone=decision.tone)

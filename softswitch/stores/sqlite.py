@@ -48,6 +48,9 @@ CALL_PATH_SQL = {
     "temporary_callee": """SELECT binding_id, callee, expires_at, user_data FROM temporary_callees
         WHERE binding_id = ? AND expires_at > ?""",
     "consume_temporary_callee": "DELETE FROM temporary_callees WHERE binding_id = ? AND callee = ?",
+    # An attempt that was opened, as nearly all: what it was opened with stays, and so do those indexes.
+    "finish_attempt": """UPDATE cdrs SET caller = ?, callee = ?, mode = ?, app = ?, failure = ?, finished = 1, record = ?
+        WHERE call_id = ? AND started_at = ? AND x = ? RETURNING 1""",
     # A late "opened" never takes a finished record back.
     "open_attempt": f"""INSERT INTO cdrs {_CDR_COLUMNS} VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?)
         ON CONFLICT (call_id) DO UPDATE SET record = excluded.record WHERE finished = 0""",
@@ -186,7 +189,9 @@ class SqliteStore:
 
     async def close_attempt(self, cdr: Cdr) -> None:
         """Keep the final record of an attempt; doing it again changes nothing."""
-        self._row("close_attempt", _cdr_row(cdr))
+        row = _cdr_row(cdr)
+        if self._row("finish_attempt", row[3:] + row[:3]) is None:
+            self._row("close_attempt", row)
 
     async def unfinished_attempts(self) -> list[Cdr]:
         """Attempts that were opened and not closed: those of an earlier run, when called before the first of this."""

@@ -125,7 +125,7 @@ def test_each_operation_never_suspends_and_is_timed(path: Path, store: SqliteSto
         timed.ax_binding(X, NOW).send(None)
     with pytest.raises(StopIteration):
         timed.close_attempt(CDR).send(None)
-    assert [operation for operation, _ in seen] == ["ax_binding", "close_attempt"]
+    assert [operation for operation, _ in seen] == ["ax_binding", "finish_attempt", "close_attempt"]
     assert all(0 < seconds < 1 for _, seconds in seen)
     timed.close()
 

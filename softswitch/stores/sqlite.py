@@ -49,8 +49,8 @@ CALL_PATH_SQL = {
         WHERE binding_id = ? AND expires_at > ?""",
     "consume_temporary_callee": "DELETE FROM temporary_callees WHERE binding_id = ? AND callee = ?",
     # An attempt that was opened, as nearly all: what it was opened with stays, and so do those indexes.
-    "finish_attempt": """UPDATE cdrs SET caller = ?, callee = ?, mode = ?, app = ?, failure = ?, finished = 1, record = ?
-        WHERE call_id = ? AND started_at = ? AND x = ? RETURNING 1""",
+    "finish_attempt": """UPDATE cdrs SET caller = ?, callee = ?, mode = ?, app = ?, failure = ?, finished = 1,
+        record = ? WHERE call_id = ? AND started_at = ? AND x = ? RETURNING 1""",
     # A late "opened" never takes a finished record back.
     "open_attempt": f"""INSERT INTO cdrs {_CDR_COLUMNS} VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?)
         ON CONFLICT (call_id) DO UPDATE SET record = excluded.record WHERE finished = 0""",

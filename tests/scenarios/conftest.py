@@ -63,7 +63,9 @@ def batch(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
     authority = Authority(folder)
     ours = authority.issue("switch", f"IP:{switch_address(network).partition(':')[0]}")
     secure = [place for place in places if place.scenario.trunk.transport == "tls"]
-    theirs = authority.issue("others", *[f"IP:{address}" for place in secure for address in place.targets])
+    names = [f"IP:{address}" for place in secure for address in place.targets]
+    names += [f"DNS:{place.domain}" for place in secure if place.scenario.trunk.domain]
+    theirs = authority.issue("others", *names)
 
     def reached(place: Place) -> str:
         if place.scenario.call.ipv6:

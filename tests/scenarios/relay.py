@@ -39,6 +39,7 @@ class Relay:
         self._server: asyncio.Server | None = None
         self._near: asyncio.StreamWriter | None = None  # to SIPp
         self._far: asyncio.StreamWriter | None = None  # to the switch
+        self._datagrams: asyncio.DatagramTransport | None = None
         self._writers: list[asyncio.StreamWriter] = []
         self._tasks: set[asyncio.Task[None]] = set()
         over = "TLS" if way.context else "TCP"
@@ -70,12 +71,30 @@ class Relay:
 
         self._server = await asyncio.start_server(met, *at, ssl=self._way.context)
 
+    async def to_datagrams(self, at: Address) -> None:
+        """Listen at `at` by TCP for a SIPp that is there by UDP; it answers to where the call came from, by UDP."""
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.create_datagram_endpoint(asyncio.DatagramProtocol, (at[0], 0))
+        self._datagrams = transport
+
+        async def met(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            self.connections += 1
+            self._writers.append(writer)
+            framer = Framer()
+            while data := await reader.read(65536):
+                for message in framer.feed(data):
+                    transport.sendto(message, at)
+
+        self._server = await asyncio.start_server(met, *at)
+
     def close(self) -> None:
         """Close whatever is open."""
         for task in self._tasks:
             task.cancel()
         if self._server is not None:
             self._server.close()
+        if self._datagrams is not None:
+            self._datagrams.close()
         for writer in self._writers:
             writer.transport.abort()
 

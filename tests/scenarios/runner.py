@@ -144,6 +144,7 @@ class _Run:
         """Where the caller's SIPp is to call: the switch, or the relay before it."""
         place = self._place
         switch = self._site.switch(place)
+        await self._take_long("caller", place.at[0])
         if not place.relayed[0]:
             return switch
         host, _, port = switch.rpartition(":")
@@ -152,8 +153,16 @@ class _Run:
         await relay.before_caller(at, (host, int(port)))
         return f"{at[0]}:{at[1]}"
 
+    async def _take_long(self, side: str, at: tuple[str, int]) -> None:
+        """What is too long for UDP comes by TCP."""
+        part = self._place.scenario.relay
+        if part is not None and part.long and part.side == side:
+            relay = self._relays[side] = Relay(Way())
+            await relay.to_datagrams(at)
+
     async def _relay_callee(self, name: str, number: int) -> None:
         place = self._place
+        await self._take_long("callee", place.at[number])
         if place.relayed[number]:
             host, port = place.at[number]
             relay = self._relays[name] = Relay(self._way(place.scenario.trunk.transport, "callee"))

@@ -66,6 +66,7 @@ class TrunkPart:
     account: bool = False
     transport: Literal["udp", "tcp", "tls"] = "udp"
     domain: bool = False  # one trunk, whose name leads to all targets in their order (SRV)
+    naptr: bool = False  # and also to their transport, which the trunk leaves to DNS
     redirects: bool = False  # a target may send calls to any other (`redirect_hosts`)
     options: Mapping[str, Any] = field(default_factory=dict)  # further keys of the dialplan's [[trunk]]
 
@@ -80,6 +81,7 @@ class RelayPart:
     drop_after: str = ""  # a method: the connection ends with the first request of it, and is opened anew
     ping: bool = False  # CRLF CRLF at its beginning, which must be answered
     certificate: bool = True  # with TLS: shows one of its own
+    long: bool = False  # takes by TCP what is too long for UDP, which SIPp listens on
     connections: int = 1
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from softswitch.interfaces import App, CallbackRecord, Mode
+from softswitch.sip.locating import SERVICES, SRV_PREFIXES
 from softswitch.stores.provisioning import Provisioning, open_provisioning
 from softswitch.stores.rules import BindingOptions
 from softswitch.stores.sqlite import open_sqlite
@@ -101,8 +102,9 @@ class Place:
     def relayed(self) -> tuple[bool, ...]:
         """Whether a relay stands before the caller's SIPp, and before each target's."""
         call, trunk, relay = self.scenario.call, self.scenario.trunk, self.scenario.relay
-        caller = call.transport == "tls" or (relay is not None and relay.side == "caller")
-        callee = trunk.transport == "tls" or (relay is not None and relay.side == "callee")
+        side = relay.side if relay is not None and not relay.long else ""
+        caller = call.transport == "tls" or side == "caller"
+        callee = trunk.transport == "tls" or side == "callee"
         return (caller, *[callee] * len(call.callees))
 
     @property
@@ -115,11 +117,15 @@ class Place:
         """What DNS says of it: the targets in their order (RFC 2782)."""
         if not self.scenario.trunk.domain:
             return ""
-        lines = []
+        transport, lines = self.scenario.trunk.transport, list[str]()
+        service = f"{SRV_PREFIXES[transport]}{self.domain}."
+        if self.scenario.trunk.naptr:
+            kind = next(name for name, known in SERVICES.items() if known == transport)
+            lines.append(f'{self.domain}. 300 IN NAPTR 10 10 "s" "{kind}" "" {service}')
         for number, (host, port) in enumerate(self.at[1:], 1):
-            name = f"sbc-{number}.{self.domain}."
-            lines.append(f"_sip._{self.scenario.trunk.transport}.{self.domain}. 300 IN SRV {number} 0 {port} {name}")
-            lines.append(f"{name} 300 IN A {host}")
+            name, at = f"sbc-{number}.{self.domain}.", RELAY_PORT if self.relayed[number] else port
+            lines.append(f"{service} 300 IN SRV {number} 0 {at} {name}")
+            lines.append(f"{name} 300 IN {'AAAA' if ':' in host else 'A'} {host.strip('[]')}")
         return "\n".join(lines) + "\n"
 
     def trunk(self, target: int) -> str:
@@ -207,7 +213,8 @@ def _trunk(place: Place, target: int) -> str:
     table: dict[str, object] = {"name": place.trunk(target), "host": place.domain if part.domain else host.strip("[]")}
     if not part.domain:
         table["port"] = RELAY_PORT if place.relayed[target + 1] else port
-    table |= {"transport": part.transport, "ring_s": part.ring_s, "connect_s": part.connect_s}
+    transport = "auto" if part.naptr else part.transport
+    table |= {"transport": transport, "ring_s": part.ring_s, "connect_s": part.connect_s}
     if part.account:
         table |= {"username": "us", "password": "secret"}
     if part.redirects:

@@ -231,13 +231,14 @@ class Switch:
         if recovered:
             log.warning("cdrs_recovered", count=recovered)
         self.user_agent.accept_source = self._accept_source
-        self.user_agent.authenticate = Proof(
+        proof = self.user_agent.authenticate = Proof(
             lambda hop: self.trunk(self.trunk_of(hop)),
             Challenger(secrets.token_bytes(32), lambda: secrets.token_hex(8)),
             lambda trunk, verdict: self.metrics.digest.labels(trunk, verdict).inc(),
             ban=lambda source: self.user_agent.shut_out(source, "password"),
             ban_after=self.config.sip.digest_ban_after,
         )
+        self.user_agent.entrance.unproved = proof.unproved
         try:
             self.sip_addresses = await self.user_agent.start(self.listeners, self._handle, on_options=self._on_options)
         except OSError as error:

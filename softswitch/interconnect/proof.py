@@ -6,6 +6,7 @@ RFC 3261 22.4. Called by the user agent before anything else is done about an IN
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 
 import structlog
@@ -15,6 +16,9 @@ from softswitch.sip.addresses import Hop
 from softswitch.sip.digest import Account
 from softswitch.sip.digest_server import Challenger, Protected
 from softswitch.sip.message import SipRequest
+
+BELIEVED_S = 3600.0  # since the last right password
+REMEMBERED = 4096  # addresses
 
 log = structlog.get_logger(__name__)
 
@@ -34,6 +38,7 @@ class Proof:
         """`ban_after` 0 bans nobody."""
         self._trunk_at, self._challenger, self._count = trunk_at, challenger, count
         self._ban, self._ban_after = ban, ban_after
+        self._proved: OrderedDict[str, float] = OrderedDict()  # addresses, and when they last knew the password
 
     def __call__(self, request: SipRequest, source: Hop, now: float) -> tuple[int, str] | None:
         """The answer where the INVITE may not go on."""
@@ -43,6 +48,8 @@ class Proof:
         protected = Protected(Account(*trunk.proves), trunk.realm, trunk.auth_algorithms)
         outcome = self._challenger.judge(request, source.host, protected, now)
         self._count(trunk.name, outcome.verdict)
+        if outcome.verdict == "accepted":
+            self._remember(source.host, now)
         if outcome.verdict == "wrong":
             log.warning("digest_wrong", trunk=trunk.name, source=source.host, guesses=outcome.guesses)
         if 0 < self._ban_after <= outcome.guesses:
@@ -50,3 +57,15 @@ class Proof:
             log.warning("digest_banned", trunk=trunk.name, source=source.host, guesses=outcome.guesses)
             self._ban(source.host)
         return (outcome.status, outcome.lines) if outcome.status else None
+
+    def unproved(self, source: Hop, now: float) -> bool:
+        """Whether it has yet to show, for the first time or anew, that it is the trunk and nobody else."""
+        if self._trunk_at(source).auth != "digest":
+            return False
+        return now - self._proved.get(source.host, -BELIEVED_S) >= BELIEVED_S
+
+    def _remember(self, host: str, now: float) -> None:
+        self._proved[host] = now
+        self._proved.move_to_end(host)
+        if len(self._proved) > REMEMBERED:
+            self._proved.popitem(last=False)

@@ -74,6 +74,7 @@ class Entrance:
         """`accept_source`: True for a trunk; of strangers False gets 403, None nothing. None bounds no strangers."""
         self.counts: Counter[str] = Counter()
         self.strangers, self.overload = strangers, overload
+        self.unproved: Callable[[Hop, float], bool] = lambda hop, now: False  # of a trunk: it owes us a password
         self._accept_source = accept_source
         self._logged: dict[str, tuple[float, int]] = {}  # reason -> when, and how many there were by then
 
@@ -82,9 +83,8 @@ class Entrance:
         accepted = self._accept_source(path.hop)
         if not accepted and self.strangers is not None:
             return self._admits_stranger(data, path, now, core, self.strangers, silent=accepted is None)
-        shut_out = self.strangers is not None and self.strangers.is_shut_out(path.hop.host, now)
-        if shut_out and not _is_with(path.hop.host, data, core):  # calls that are up may go on
-            return self._turn_away("banned", data, path, now, core)
+        if self.strangers is not None and (why := self._doubt(data, path.hop, now, core, self.strangers)):
+            return self._turn_away(why, data, path, now, core)
         if len(data) <= KEEP_ALIVE or ends_refusal(data):
             return False
         if (status := excess(data)) != 0:
@@ -98,6 +98,17 @@ class Entrance:
             if why:
                 return self._turn_away(why, data, path, now, core, 503, self.overload.retry_after)
         return True
+
+    def _doubt(self, data: bytes, hop: Hop, now: float, core: Inside, strangers: Strangers) -> str:
+        """Why a message from a trunk's address is not looked at, calls that are up apart; empty where it is."""
+        banned = strangers.is_shut_out(hop.host, now)
+        if not banned and not self.unproved(hop, now):
+            return ""
+        if not excess(data) and _is_with(hop.host, data, core):
+            return ""
+        if banned:
+            return "banned"
+        return "" if strangers.bears(data, hop.host, now) else "unproved"
 
     def _admits_stranger(
         self, data: bytes, path: Path, now: float, core: Inside, strangers: Strangers, *, silent: bool

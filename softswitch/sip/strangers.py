@@ -70,12 +70,23 @@ class Strangers:
         if _SCANNER.search(data):
             self._ban(source, "scanner", now)
             return "scanner"
-        visitor = self._visitor(source, now)
-        if visitor.tokens < 1.0:
+        if not self._has_room(source, now):
             self.turned_away(host, now)
             return "rate"
-        visitor.tokens -= 1.0
         return ""
+
+    def bears(self, data: bytes, host: str, now: float) -> bool:
+        """Whether a message in the name of a trunk that has proved nothing yet is looked at.
+
+        What is not is held against nobody: the address may be forged.
+        """
+        return _SCANNER.search(data) is None and self._has_room(network_of(host), now)
+
+    def _has_room(self, source: str, now: float) -> bool:
+        visitor = self._visitor(source, now)
+        taken = visitor.tokens >= 1.0
+        visitor.tokens -= taken
+        return taken
 
     def turned_away(self, host: str, now: float) -> None:
         """A message of `host` was refused or dropped: too many in too short a time earn a ban."""

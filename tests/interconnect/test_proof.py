@@ -9,9 +9,10 @@ import structlog.testing
 
 from softswitch.interconnect.proof import Proof
 from softswitch.routing.trunk import NO_TRUNK
+from softswitch.sip.addresses import Hop
 from softswitch.sip.digest import Account, Credentials, answer, strongest
 from softswitch.sip.digest_server import Challenger
-from softswitch.sip.message import SipResponse
+from softswitch.sip.message import Headers, SipRequest, SipResponse
 from tests.routing.scene import plan
 from tests.support.peer import OFFER, Peer
 from tests.support.recorder import SWITCH, Switch, play
@@ -129,3 +130,37 @@ def test_a_trunk_that_is_known_by_its_address_is_not_asked_nor_is_anything_but_a
         assert not counts
 
     play(story)
+
+
+def judge(proof: Proof, phone_at: Hop, now: float, account: Account = THEM) -> int:
+    """One INVITE with the proof that it was asked for; returns the status, 0 where it may go on."""
+    asked = proof(request(), phone_at, now)
+    assert asked is not None
+    (challenge,) = strongest([line.partition(": ")[2] for line in asked[1].split("\r\n")[:-1]])
+    made = answer(challenge, account, "INVITE", URI, cnonce="c")
+    outcome = proof(request(("Authorization", str(made))), phone_at, now)
+    return 0 if outcome is None else outcome[0]
+
+
+def request(*headers: tuple[str, str]) -> SipRequest:
+    return SipRequest("INVITE", URI, Headers(headers))
+
+
+def test_a_trunk_is_believed_for_an_hour_after_each_right_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("softswitch.interconnect.proof.REMEMBERED", 1)
+    proof = Proof(
+        lambda hop: TRUNKS.trunks["proving" if hop.host != "10.0.0.8" else "trusted"],
+        Challenger(b"secret", lambda: "salt"),
+        lambda trunk, verdict: None,
+        ban=pytest.fail,
+    )
+    phone, other = Hop("udp", "10.0.0.9", 5060), Hop("udp", "10.0.0.7", 5060)
+    assert not proof.unproved(Hop("udp", "10.0.0.8", 5060), 0.0)
+    assert proof.unproved(phone, 0.0)
+    assert judge(proof, phone, 0.0, Account("them", "wrong")) == 401
+    assert proof.unproved(phone, 0.0)
+    assert judge(proof, phone, 10.0) == 0
+    assert not proof.unproved(phone, 3609.9)
+    assert proof.unproved(phone, 3610.0)
+    assert judge(proof, other, 20.0) == 0
+    assert proof.unproved(phone, 21.0), "only so many are remembered"

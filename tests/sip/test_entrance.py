@@ -259,3 +259,21 @@ def test_a_trunk_that_is_shut_out_begins_nothing_new_and_ends_what_it_has() -> N
     assert door.knock(bye, PEER)
     door.now = 10_000.0
     assert door.knock(request(Call_ID="later", Via="SIP/2.0/UDP 10.0.0.9:5060;branch=z9hG4bKlater"), PEER)
+
+
+def test_who_owes_a_password_is_looked_at_no_oftener_than_a_stranger_but_in_its_calls() -> None:
+    door = Door(limits=StrangerLimits(per_second=1, burst=2, ban_after=1))
+    session = door.call()
+    door.entrance.unproved = lambda hop, now: now < 5.0
+
+    def new(number: int) -> str:
+        return request(Call_ID=f"{number}", Via=f"SIP/2.0/UDP 10.0.0.9:5060;branch=z9hG4bKnew{number}")
+
+    assert [door.knock(new(number), PEER) for number in range(4)] == [True, True, False, False]
+    assert door.entrance.counts == {"unproved": 2}
+    bye = request("BYE", To=f"<sip:100@10.0.0.1>;tag={session.local_tag}", Via="SIP/2.0/UDP 10.0.0.9;branch=z9hG4bKbye")
+    assert door.knock(bye, PEER)
+    door.now = 5.0
+    assert all(door.knock(new(number), PEER) for number in range(4, 9))
+    assert door.entrance.strangers is not None
+    assert door.entrance.strangers.bans(door.now) == []

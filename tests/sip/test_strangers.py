@@ -111,3 +111,11 @@ def test_only_so_many_are_shut_out_at_once() -> None:
     for number in range(9):
         strangers.shut_out(f"192.0.2.{number}", "password", 0.0)
     assert [ban.source for ban in strangers.bans(1.0)] == ["192.0.2.6", "192.0.2.7", "192.0.2.8"]
+
+
+def test_what_comes_in_a_trunks_name_is_bounded_and_held_against_nobody() -> None:
+    strangers = Strangers(StrangerLimits(per_second=1, burst=2, ban_after=1))
+    assert [strangers.bears(REQUEST, HOST, 0.0) for _ in range(4)] == [True, True, False, False]
+    assert strangers.bears(REQUEST, HOST, 1.0)
+    assert not strangers.bears(b"OPTIONS sip:x SIP/2.0\r\nUser-Agent: friendly-scanner\r\n\r\n", HOST, 100.0)
+    assert strangers.bans(100.0) == []

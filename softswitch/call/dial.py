@@ -171,7 +171,9 @@ def _invite(
     invite, source = a.session.invite, a.session.source.host
     seen = present(target, services.settings.identity_host, withheld=withholds(invite))
     hidden = services.foreign(source, hop.host)
-    extra = passed(invite, common(services.trunk(record.trunk_in), target), [route.caller], hidden)
+    extra = passed(
+        invite, common(services.trunk(record.trunk_in), target), [route.caller], hidden, call_id=record.call_id
+    )
     assert isinstance(a.session.guard, LeakGuard)
     a.session.guard.protect(services.foreign(hop.host, source) | services.foreign(target.host, source))
     offered = b.offer_sdp()
@@ -232,7 +234,7 @@ class CallerHears:
         session, services = self.a.session, self.services
         names = common(services.trunk(record.trunk_in), target)
         hidden = services.foreign(b.session.remote.host, session.source.host)
-        session.passed = passed(response, names, [self.route.callee], hidden)
+        session.passed = passed(response, names, [self.route.callee], hidden, call_id=record.call_id)
 
     def connecting(self) -> None:
         """A caller who was answered already hears that we are connecting, then a ringback of ours."""

@@ -10,6 +10,8 @@ import base64
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
+import structlog
+
 from softswitch.call.identity import sender_names
 from softswitch.call.leak_guard import LeakGuard, national_digits
 from softswitch.interfaces import Target
@@ -23,6 +25,8 @@ _HEX = re.compile(r"[0-9A-Fa-f]{8,}")
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{10,}={0,2}")
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
+log = structlog.get_logger(__name__)
+
 Pairs = list[tuple[str, str]]
 
 
@@ -33,7 +37,12 @@ def common(trunk: Trunk, target: Target) -> tuple[str, ...]:
 
 
 def passed(
-    message: SipRequest | SipResponse, names: Sequence[str], numbers: Iterable[str], addresses: Iterable[str]
+    message: SipRequest | SipResponse,
+    names: Sequence[str],
+    numbers: Iterable[str],
+    addresses: Iterable[str],
+    *,
+    call_id: str = "",
 ) -> Pairs:
     """The headers of `message` called `names` without those that show a number or address of its sender.
 
@@ -50,6 +59,8 @@ def passed(
             room -= len(value)
             if len(value) <= LONGEST and room >= 0 and not _UNPRINTABLE.search(value) and _clean(value, guard):
                 found.append((name, value))
+            else:
+                log.warning("header_withheld", call_id=call_id, header=name, characters=len(value))
     return found
 
 

@@ -6,7 +6,7 @@ Called by the command line with what a Resolver built with `explain=True` return
 from __future__ import annotations
 
 from softswitch.errors import FAILURES
-from softswitch.interfaces import Decision, NeedExtension, Rejection, Route
+from softswitch.interfaces import Decision, NeedExtension, Rejection, Route, Target
 
 
 def explain(decision: Decision) -> list[str]:
@@ -34,5 +34,14 @@ def _route(decision: Route) -> list[str]:
     for target in decision.targets:
         port = f":{target.port}" if target.port else ""  # else DNS tells it
         where = f"{target.user}@{target.host}{port} over {target.transport}"
-        lines.append(f"   by {target.trunk}: {where}, showing {target.display}, ringing {target.ring_s:g} s")
+        lines.append(f"   by {target.trunk}: {where}, {_shown(target)}, ringing {target.ring_s:g} s")
     return lines
+
+
+def _shown(target: Target) -> str:
+    """What the trunk reads of X, and what its callee does."""
+    header = {"pai": "", "rpid": " (Remote-Party-ID)", "both": " (PAI and RPID)", "none": " (no assertion)"}
+    words = f"showing {target.display}{header[target.identity]}"
+    words += f" from {target.from_user}" if target.from_user else ""
+    hidden = {"never": "", "caller": ", hidden where the caller asks for it", "always": ", hidden from the callee"}
+    return words + hidden[target.privacy]

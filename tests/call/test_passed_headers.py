@@ -7,6 +7,7 @@ import base64
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from softswitch.call.passed_headers import LONGEST, common, passed
 from softswitch.interfaces import Target
@@ -63,7 +64,9 @@ DISGUISES = [
 
 @pytest.mark.parametrize("value", DISGUISES)
 def test_what_shows_the_callers_number_or_address_is_dropped_however_it_is_written(value: str) -> None:
-    assert through(("X-Order", value), ("User-to-User", "harmless")) == [("User-to-User", "harmless")]
+    with capture_logs() as logs:
+        assert through(("X-Order", value), ("User-to-User", "harmless")) == [("User-to-User", "harmless")]
+    assert [(one["event"], one["header"]) for one in logs] == [("header_withheld", "X-Order")]
 
 
 @pytest.mark.parametrize("name", ["P-Asserted-Identity", "Remote-Party-ID", "Diversion", "Contact", "Referred-By"])

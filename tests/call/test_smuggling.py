@@ -93,7 +93,7 @@ class Talkative(Peer):
     def contact(self) -> str:
         return f'"{self.number}" <sip:{self.number}@{self.address[0]}:5060;x={self.number}>;y="{self.number}"'
 
-    def invite_x(self, dialled: str, by: str) -> None:
+    def invite_x(self, dialled: str, by: str, more: Pairs = ()) -> None:
         host = self.address[0]
         self.call_id = f"{self.number}@{host}"
         invite = self.invite(
@@ -105,14 +105,15 @@ class Talkative(Peer):
                 ("P-Asserted-Identity", f'"{self.number}" <sip:{by}@{host}>'),
                 ("Via", f"SIP/2.0/UDP {host}:5099;branch=z9hG4bK-{by};x={by}"),
                 ("Record-Route", f"<sip:{by}@{host};lr>"),
+                *more,
             ],
             body=sdp(self.number, host),
         )
         self.send(invite, to=SWITCH)
 
-    def reply(self, request: SipRequest, status: int, *, body: bytes = b"") -> None:
+    def reply(self, request: SipRequest, status: int, *, body: bytes = b"", more: Pairs = ()) -> None:
         host = self.address[0]
-        more = [*headers(self.number, host), ("Record-Route", f"<sip:{self.number}@{host};lr>")]
+        more = [*headers(self.number, host), *more, ("Record-Route", f"<sip:{self.number}@{host};lr>")]
         reason = f"{self.number} at {host}"
         self.send(self.response(request, status, headers=more, body=body, reason=reason))
 

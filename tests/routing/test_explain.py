@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 
+import pytest
+
 from softswitch.interfaces import Mode
 from softswitch.routing.explain import explain
-from tests.routing.scene import A, B, C, Switchboard, X, axb, axe, store
+from tests.routing.scene import LAB, A, B, C, Switchboard, X, axb, axe, plan, store
 
 AXB = Switchboard(store(Mode.AXB, axb()), explain=True)
 
@@ -18,6 +20,20 @@ def test_a_route_tells_its_steps_and_then_whom_it_calls_how() -> None:
         f"=> Call {B} from {X} (binding axb-1).",
         f"   by lab: {B}@127.0.0.1:5090 over udp, showing {X}, ringing 60 s",
     ]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ('identity = "rpid"', f"showing {X} (Remote-Party-ID), ringing"),
+        ('identity = "none"\nfrom_user = "us"', f"showing {X} (no assertion) from us, ringing"),
+        ('identity = "both"\nprivacy = "caller"', "(PAI and RPID), hidden where the caller asks for it, ringing"),
+        ('privacy = "always"', f"showing {X}, hidden from the callee, ringing"),
+    ],
+)
+def test_how_x_is_shown_is_told_too(options: str, words: str) -> None:
+    board = Switchboard(store(Mode.AXB, axb()), plan(LAB.replace("port = 5090", f"port = 5090\n{options}")))
+    assert words in explain(board.ask(X, A))[-1]
 
 
 def test_a_refusal_tells_code_words_status_and_tone() -> None:

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from media.engine import Settings
+from media.ports import SocketOptions
 from media.server import MediaServer, ServerSettings
 
 PR_SET_PDEATHSIG = 1
@@ -27,8 +28,13 @@ def read_arguments(arguments: Sequence[str] | None = None) -> tuple[ServerSettin
     )
     add = parser.add_argument
     add("--socket", required=True, metavar="PATH", help="Unix socket that controllers connect to")
-    add("--bind", default="127.0.0.1", metavar="ADDRESS", help="IPv4 address of the RTP ports")
+    add("--bind", default="127.0.0.1", metavar="ADDRESS", help="address of the RTP ports")
     add("--ports", default=(20000, 29999), type=_port_range, metavar="FIRST-LAST", help="UDP ports for RTP and RTCP")
+    add("--bind6", default="", metavar="ADDRESS", help="IPv6 address of the RTP ports for calls over IPv6")
+    add("--workers", default=1, type=_count, metavar="N", help="threads that handle packets; 0: one a processor")
+    add("--dscp", default=46, type=int, choices=range(64), metavar="DSCP", help="mark of what is sent; 46 is EF")
+    add("--socket-buffer", default=0, type=_count, metavar="BYTES", help="of each port; 0: as the system has it")
+    add("--packets-per-s", default=500, type=_count, metavar="N", help="at most, from the far end of a port")
     add("--silence-s", default=60.0, type=float, metavar="S", help="tell when nothing was received for so long")
     add("--grace-s", default=60.0, type=float, metavar="S", help="keep the calls of a controller that went away")
     add("--io", default="auto", choices=("auto", "epoll", "uring"), help="how sockets are read and written")
@@ -36,8 +42,25 @@ def read_arguments(arguments: Sequence[str] | None = None) -> tuple[ServerSettin
     add("--parent", default=None, type=int, metavar="PID", help="end when this parent process ends")
     values = parser.parse_args(arguments)
     first, last = values.ports
-    engine = Settings(values.bind, first, last, values.silence_s, values.io, values.realtime)
+    engine = Settings(
+        values.bind,
+        first,
+        last,
+        values.silence_s,
+        values.io,
+        values.realtime,
+        bind6=values.bind6,
+        workers=values.workers or len(os.sched_getaffinity(0)),
+        packets_per_s=values.packets_per_s,
+        sockets=SocketOptions(values.dscp, values.socket_buffer),
+    )
     return ServerSettings(values.socket, values.grace_s, engine), values.parent
+
+
+def _count(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r}, expected a number that is not negative")
+    return int(text)
 
 
 def _port_range(text: str) -> tuple[int, int]:

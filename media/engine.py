@@ -17,9 +17,10 @@ from typing import Any, Generic, Protocol, TypeVar
 import msgspec
 
 from media import _native, protocol
-from media.ports import PortPool, PortsExhausted
+from media.ports import PortPool, PortsExhausted, SocketOptions
 from media.prompts import PromptCache, PromptError
 from media.recorder import hash_recording, open_recording
+from media.workers import Workers
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +40,11 @@ class Session(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the engine is started with. Times in seconds; `io`: auto, epoll or uring; `realtime`: before other work."""
+    """What the engine is started with. Times in seconds; `io`: auto, epoll or uring; `realtime`: before other work.
+
+    `bind6`: the IPv6 address of ports, empty for none. `workers`: threads that handle packets, each with calls of its
+    own. `packets_per_s`: the most that an endpoint takes of its far end.
+    """
 
     bind: str = "127.0.0.1"
     first_port: int = 20000
@@ -47,6 +52,10 @@ class Settings:
     silence_s: float = 60.0
     io: str = "auto"
     realtime: bool = False
+    bind6: str = ""
+    workers: int = 1
+    packets_per_s: int = 500
+    sockets: SocketOptions = field(default_factory=SocketOptions)
 
 
 @dataclass(slots=True)
@@ -61,6 +70,7 @@ class _Owned:
 @dataclass(slots=True)
 class _Endpoint(_Owned):
     port: int = 0
+    ipv6: bool = False
 
 
 @dataclass(slots=True)
@@ -123,10 +133,16 @@ class Engine:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._ports = PortPool(settings.bind, settings.first_port, settings.last_port)
-        self._core = _native.Core(min(self._ports.pairs, 32768), settings.silence_s, settings.io)
-        if settings.realtime and not self._core.take_precedence():
-            log.warning("real-time scheduling is refused (it needs CAP_SYS_NICE): RTP waits its turn like other work")
+        self._pools = {
+            ":" in address: PortPool(address, settings.first_port, settings.last_port, settings.sockets)
+            for address in (settings.bind, settings.bind6)
+            if address
+        }
+        self.ports_exhausted = 0
+        pairs = sum(pool.pairs for pool in self._pools.values())
+        self._core = Workers(settings.workers, pairs, settings.silence_s, settings.io, settings.packets_per_s)
+        if settings.realtime:
+            self._core.take_precedence()
         self._prompts = PromptCache()
         self._endpoints: _Table[_Endpoint] = _Table("endpoint")
         self._playbacks: _Table[_Owned] = _Table("playback")
@@ -147,14 +163,21 @@ class Engine:
 
     def start(self) -> None:
         """Read events from the running loop on."""
-        asyncio.get_running_loop().add_reader(self._core.fileno(), self._read_events)
+        for descriptor in self._core.descriptors:
+            asyncio.get_running_loop().add_reader(descriptor, self._read_events)
 
     async def stop(self) -> None:
         """Complete the recordings, end the threads."""
-        asyncio.get_running_loop().remove_reader(self._core.fileno())
+        for descriptor in self._core.descriptors:
+            asyncio.get_running_loop().remove_reader(descriptor)
         await asyncio.to_thread(self._core.stop)
         for task in self._hashing:
             task.cancel()
+
+    @property
+    def io(self) -> str:
+        """How sockets are read and written: "uring" or "epoll"."""
+        return self._core.io
 
     # Endpoints
 
@@ -162,19 +185,25 @@ class Engine:
         """Bind a pair, or take over the wanted one from a session without a controller."""
         self._endpoints.check_new(session, command.endpoint)
         for endpoint in self._endpoints if command.port else ():
-            if endpoint.port == command.port and endpoint.session.orphaned:
+            same = (endpoint.port, endpoint.ipv6) == (command.port, command.ipv6)
+            if same and endpoint.session.orphaned:
                 return self._take_over(session, command.endpoint, endpoint)
         try:
-            port, rtp, rtcp = self._ports.bind(command.port)
+            pool = self._pools[command.ipv6]
+            port, rtp, rtcp = pool.bind(command.port)
+        except KeyError:
+            return protocol.EndpointFailed(command.endpoint, f"no ports of IPv{6 if command.ipv6 else 4}")
         except PortsExhausted as error:
+            self.ports_exhausted += 1
             return protocol.EndpointFailed(command.endpoint, str(error))
-        handle = self._open_native(rtp, rtcp)
-        self._endpoints.add(_Endpoint(session, command.endpoint, handle, port))
-        return protocol.EndpointOpened(command.endpoint, self.settings.bind, port)
+        handle = self._open_native(command.call, rtp, rtcp)
+        self._endpoints.add(_Endpoint(session, command.endpoint, handle, port, command.ipv6))
+        return protocol.EndpointOpened(command.endpoint, pool.address, port)
 
-    def _open_native(self, rtp: socket.socket, rtcp: socket.socket) -> int:
+    def _open_native(self, call: str, rtp: socket.socket, rtcp: socket.socket) -> int:
         random = secrets.randbits
-        return self._core.open(rtp.detach(), rtcp.detach(), random(32) | 1, random(15), random(31), random(64))
+        numbers = random(32) | 1, random(15), random(31), random(64)
+        return self._core.open(call, rtp.detach(), rtcp.detach(), *numbers)
 
     def _take_over(self, session: Session, name: int, endpoint: _Endpoint) -> protocol.Event:
         for recording in self._recordings:
@@ -183,7 +212,8 @@ class Engine:
         self._endpoints.remove(endpoint.handle)
         endpoint.session, endpoint.id = session, name
         self._endpoints.add(endpoint)
-        return protocol.EndpointOpened(name, self.settings.bind, endpoint.port, resumed=True)
+        address = self._pools[endpoint.ipv6].address
+        return protocol.EndpointOpened(name, address, endpoint.port, resumed=True)
 
     def configure(self, session: Session, command: protocol.ConfigureEndpoint) -> None:
         """Set the far end."""
@@ -300,13 +330,12 @@ class Engine:
     # Events
 
     def _read_events(self) -> None:
-        for event in self._core.events():
-            kind: Any = event[0]
-            self._dispatch[kind](*event[1:])
+        for kind, *rest in self._core.events():
+            self._dispatch[kind](*rest)
 
     def _closed(self, handle: int, *figures: Any) -> None:
         endpoint = self._endpoints.remove(handle)
-        self._ports.give_back(endpoint.port)
+        self._pools[endpoint.ipv6].give_back(endpoint.port)
         endpoint.session.deliver(protocol.EndpointClosed(endpoint.id, *figures))
 
     def _digit(self, handle: int, digit: str) -> None:
@@ -350,4 +379,9 @@ class Engine:
 
     def _totals(self, _: int, *counters: int) -> None:
         totals = protocol.Totals(*counters)
-        self.on_totals(msgspec.structs.replace(totals, recordings_truncated=self._recordings_truncated))
+        changes = {
+            "recordings_truncated": self._recordings_truncated,
+            "ports_free": sum(pool.free for pool in self._pools.values()),
+            "ports_exhausted": self.ports_exhausted,
+        }
+        self.on_totals(msgspec.structs.replace(totals, **changes))

@@ -8,20 +8,36 @@ from __future__ import annotations
 
 import socket
 from collections import deque
+from dataclasses import dataclass
 
 
 class PortsExhausted(Exception):
     """No pair of the range can be bound."""
 
 
-class PortPool:
-    """Binds pairs out of `first` to `last` on `address`."""
+@dataclass(frozen=True, slots=True)
+class SocketOptions:
+    """What every socket is given: DSCP of what it sends (RFC 2474; 46 is EF), bytes of its buffers (0: as
+    the system has them)."""
 
-    def __init__(self, address: str, first: int, last: int) -> None:
+    dscp: int = 0
+    buffer: int = 0
+
+
+class PortPool:
+    """Binds pairs out of `first` to `last` on `address`, of either family."""
+
+    def __init__(self, address: str, first: int, last: int, options: SocketOptions | None = None) -> None:
         self.address = address
         self._range = f"{first}-{last}"
+        self._options = options or SocketOptions()
         self._free = deque(range(first + first % 2, last, 2))
         self.pairs = len(self._free)
+
+    @property
+    def free(self) -> int:
+        """Pairs that are not given out."""
+        return len(self._free)
 
     def bind(self, wanted: int | None = None) -> tuple[int, socket.socket, socket.socket]:
         """The RTP port and both sockets; raises PortsExhausted. `wanted` is bound or refused, others are skipped."""
@@ -57,10 +73,22 @@ class PortPool:
         return rtp, rtcp
 
     def _bind(self, port: int) -> socket.socket | None:
-        bound = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        family = socket.AF_INET6 if ":" in self.address else socket.AF_INET
+        bound = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         try:
+            self._prepare(bound)
             bound.bind((self.address, port))
         except OSError:
             bound.close()
             return None
         return bound
+
+    def _prepare(self, unbound: socket.socket) -> None:
+        traffic_class = self._options.dscp << 2
+        if unbound.family == socket.AF_INET6:
+            unbound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            unbound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, traffic_class)
+        else:
+            unbound.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, traffic_class)
+        for option in (socket.SO_RCVBUF, socket.SO_SNDBUF) if self._options.buffer else ():
+            unbound.setsockopt(socket.SOL_SOCKET, option, self._options.buffer)

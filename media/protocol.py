@@ -35,10 +35,16 @@ class Hello(Message, frozen=True):
 
 
 class OpenEndpoint(Message, frozen=True):
-    """Bind a port pair; answered by EndpointOpened or EndpointFailed. `port` is wanted when re-opening."""
+    """Bind a port pair; answered by EndpointOpened or EndpointFailed. `port` is wanted when re-opening.
+
+    What belongs to one `call` is handled by one worker: only such endpoints can be connected, played to and recorded
+    together.
+    """
 
     endpoint: int
     port: int | None = None
+    call: str = ""
+    ipv6: bool = False
 
 
 class ConfigureEndpoint(Message, frozen=True):
@@ -145,11 +151,13 @@ Command = (
 
 
 class Welcome(Message, frozen=True):
-    """Answer to Hello: the server's version, bind address and silence time in seconds."""
+    """Answer to Hello: the server's version, bind address, silence time in seconds, and how it handles packets."""
 
     version: int
     address: str
     silence_s: float
+    io: str = ""
+    workers: int = 1
 
 
 class EndpointOpened(Message, frozen=True):
@@ -240,7 +248,8 @@ class Totals(Message, frozen=True):
     """Server-wide counters since start, each second; endpoints, playbacks and recordings are those of now.
 
     Dropped packets by reason: from strangers; no RTP, or a payload type that was not agreed on (unusable); more than an
-    endpoint takes (excess). `storms`: times that a flooded port was not read for a moment.
+    endpoint takes (excess). `storms`: times that a flooded port was not read for a moment. `ports_exhausted`: endpoints
+    that got no port; `ports_free`: pairs of now.
     """
 
     packets_in: int = 0
@@ -258,6 +267,8 @@ class Totals(Message, frozen=True):
     packets_excess: int = 0
     storms: int = 0
     recordings_truncated: int = 0
+    ports_exhausted: int = 0
+    ports_free: int = 0
 
 
 class Refused(Message, frozen=True):

@@ -79,7 +79,8 @@ class ControllerSession:
             raise CommandRefused(f"version {hello.version}, this server speaks {protocol.VERSION}")
         self.greeted = True
         settings = self._engine.settings
-        self.deliver(protocol.Welcome(protocol.VERSION, settings.bind, settings.silence_s))
+        workers = settings.workers
+        self.deliver(protocol.Welcome(protocol.VERSION, settings.bind, settings.silence_s, self._engine.io, workers))
 
 
 class MediaServer:

@@ -151,13 +151,16 @@ Command = (
 
 
 class Welcome(Message, frozen=True):
-    """Answer to Hello: the server's version, bind address, silence time in seconds, and how it handles packets."""
+    """Answer to Hello: the server's version, bind addresses, silence time in seconds, and how it handles
+    packets.
+    """
 
     version: int
     address: str
     silence_s: float
     io: str = ""
     workers: int = 1
+    address6: str = ""
 
 
 class EndpointOpened(Message, frozen=True):

@@ -79,8 +79,8 @@ class ControllerSession:
             raise CommandRefused(f"version {hello.version}, this server speaks {protocol.VERSION}")
         self.greeted = True
         settings = self._engine.settings
-        workers = settings.workers
-        self.deliver(protocol.Welcome(protocol.VERSION, settings.bind, settings.silence_s, self._engine.io, workers))
+        handling = self._engine.io, settings.workers, settings.bind6
+        self.deliver(protocol.Welcome(protocol.VERSION, settings.bind, settings.silence_s, *handling))
 
 
 class MediaServer:

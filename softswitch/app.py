@@ -193,6 +193,7 @@ class Switch:
         resolver = Resolver(self.store, lambda: self.dialplan, time.time, random.Random(), health=self.upkeep.states)
         hosts = {host for host, _ in self.sip_addresses} | {one.advertised_host for one in self.listeners}
         hosts |= {config.sip.advertised, config.media.bind, config.media.advertised}
+        hosts |= {config.media.bind6, config.media.advertised6}
         return CallServices(
             user_agent=self.user_agent,
             router=resolver,
@@ -264,7 +265,7 @@ class Switch:
         metrics.gauge("event_loop_lag_seconds", "How late the event loop is", lambda: self.overload.lag_s)
         media = self.media
         if isinstance(media, ServerDriver):
-            metrics.media(lambda: msgspec.structs.asdict(media.totals))
+            metrics.media(lambda: msgspec.structs.asdict(media.totals), lambda: (media.io, media.workers))
         metrics.trunks(
             self.upkeep.states.all,
             self.upkeep.registered,

@@ -215,14 +215,28 @@ class MediaSettings(Section):
     socket: str = Field(default="var/media.sock", description="socket path of the media server we start", min_length=1)
     bind: str = Field(default="127.0.0.1", description="address RTP ports are opened on", min_length=1)
     advertised: str = Field(default="", description="address written into SDP; empty: the one of `bind`")
+    bind6: str = Field(default="", description="IPv6 address RTP ports are opened on, for calls over IPv6; empty: none")
+    advertised6: str = Field(default="", description="IPv6 address written into SDP; empty: the one of `bind6`")
     ports: Annotated[str, AfterValidator(_ports)] = Field(
         default="20000-29999", description="RTP and RTCP ports, first-last"
     )
     silence_s: Seconds = Field(default=60, description="seconds without RTP from either side after which a call ends")
     nat: bool = Field(
         default=False,
-        description="far ends send from other addresses than their SDP names: follow the first that sends to a port",
+        description="all trunks send from other addresses than their SDP names: the first that sends is followed",
     )
+    grace_s: Seconds = Field(
+        default=60, description="seconds that calls go on in the media server after its controller has gone"
+    )
+    io: Literal["auto", "uring", "epoll"] = Field(
+        default="auto", description="how the media server reads and writes: `auto` is `uring` where the kernel has it"
+    )
+    workers: int = Field(default=1, description="threads that handle RTP, each its own calls; 0: one a processor", ge=0)
+    dscp: int = Field(default=46, description="DSCP of RTP and RTCP; 46 is EF, 0 unmarked", ge=0, le=63)
+    socket_buffer_kb: int = Field(
+        default=0, description="send and receive buffer of each RTP port in KiB; 0: as the system has it", ge=0
+    )
+    packets_per_s: int = Field(default=500, description="RTP packets a second taken from one far end at most", ge=50)
     realtime: bool = Field(
         default=False,
         description="the media server we start handles RTP before any other work on the machine; needs CAP_SYS_NICE",

@@ -173,6 +173,7 @@ class Target:
     ptime_ms: int = 20  # asked of it
     max_ptime_ms: int = 0  # 0: nothing is said
     redirect_hosts: tuple[str, ...] = ()  # names and networks that a 3xx may send the call to
+    nat: bool = False  # its media may come from elsewhere than its SDP says
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,9 +339,14 @@ class MediaEndpoint(Protocol):
 
 
 class MediaDriver(Protocol):
-    """The media plane as the call layer sees it. Commands are synchronous and ordered; only opening waits."""
+    """The media plane as the call layer sees it. Commands are synchronous and ordered; only opening waits.
 
-    async def open_endpoint(self, call_id: str) -> MediaEndpoint:
+    Only endpoints of one call can be connected, played to and recorded together.
+    """
+
+    ipv6: bool  # whether there are ports of IPv6
+
+    async def open_endpoint(self, call_id: str, *, ipv6: bool = False) -> MediaEndpoint:
         """A new port pair; raises MediaError where no port is free or the media server is away."""
 
     def connect(self, a: MediaEndpoint, b: MediaEndpoint, *, digits: bool = True) -> None:

@@ -150,9 +150,12 @@ class Metrics:
         text = "Calls in or out that a trunk's limits refused"
         self.registry.register(_ByLabelCollector("softswitch_trunk_full", text, "trunk", full))
 
-    def media(self, totals: Callable[[], Mapping[str, float]]) -> None:
-        """The media server's own totals, each as `softswitch_media_<name>_total`."""
-        self.registry.register(_MediaCollector(totals))
+    def media(self, totals: Callable[[], Mapping[str, float]], how: Callable[[], tuple[str, int]]) -> None:
+        """The media server's own totals, each as `softswitch_media_<name>_total`, what is there now without `_total`.
+
+        `how` it reads and writes, and by how many threads, is `softswitch_media_workers{io}`.
+        """
+        self.registry.register(_MediaCollector(totals, how))
 
 
 class _SpreadCollector(Collector):
@@ -225,11 +228,20 @@ class _TrunkCollector(Collector):
 
 
 class _MediaCollector(Collector):
-    def __init__(self, totals: Callable[[], Mapping[str, float]]) -> None:
-        self._totals = totals
+    _OF_NOW = frozenset({"endpoints", "playbacks", "recordings", "ports_free"})
+
+    def __init__(self, totals: Callable[[], Mapping[str, float]], how: Callable[[], tuple[str, int]]) -> None:
+        self._totals, self._how = totals, how
 
     def collect(self) -> Iterable[Metric]:
         for name, value in self._totals().items():
-            family = CounterMetricFamily(f"softswitch_media_{name}", f"Media server: {name.replace('_', ' ')}")
+            family = (GaugeMetricFamily if name in self._OF_NOW else CounterMetricFamily)(
+                f"softswitch_media_{name}", f"Media server: {name.replace('_', ' ')}"
+            )
             family.add_metric([], value)
             yield family
+        io, workers = self._how()
+        if workers:
+            threads = GaugeMetricFamily("softswitch_media_workers", "Threads that handle RTP", labels=["io"])
+            threads.add_metric([io], workers)
+            yield threads

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from softswitch.call.services import CallSettings
-from softswitch.config import Config, SipSettings, split_address
+from softswitch.config import Config, MediaSettings, SipSettings, split_address
 from softswitch.media_drivers.null import NullDriver
 from softswitch.media_drivers.server import ServerDriver
 from softswitch.media_drivers.supervisor import MediaProcess
@@ -94,12 +94,27 @@ def media_parts(config: Config) -> tuple[MediaProcess | None, ServerDriver | Nul
     if media.driver == "null":
         first, last = media.port_range
         return None, NullDriver(address=media.bind, first_port=first, pairs=(last - first + 1) // 2, journal=False)
-    driver = ServerDriver(media.server or media.socket, advertised=media.advertised, nat=media.nat)
-    if media.server:
-        return None, driver
-    arguments = ["--socket", media.socket, "--bind", media.bind, "--ports", media.ports]
-    arguments += ["--silence-s", str(media.silence_s), *(["--realtime"] if media.realtime else [])]
-    return MediaProcess(arguments), driver
+    driver = ServerDriver(
+        media.server or media.socket, advertised=media.advertised, advertised6=media.advertised6, nat=media.nat
+    )
+    return None if media.server else MediaProcess(_media_arguments(media)), driver
+
+
+def _media_arguments(media: MediaSettings) -> list[str]:
+    settings = {
+        "socket": media.socket,
+        "bind": media.bind,
+        "bind6": media.bind6,
+        "ports": media.ports,
+        "silence-s": media.silence_s,
+        "grace-s": media.grace_s,
+        "io": media.io,
+        "workers": media.workers,
+        "dscp": media.dscp,
+        "socket-buffer": media.socket_buffer_kb * 1024,
+        "packets-per-s": media.packets_per_s,
+    }
+    return [f"--{name}={value}" for name, value in settings.items()] + ["--realtime"] * media.realtime
 
 
 def call_settings(config: Config, identity_host: str) -> CallSettings:

@@ -7,6 +7,7 @@ from typing import Any
 
 from media.__main__ import read_arguments
 from media.engine import Settings
+from media.ports import SocketOptions
 from media.server import ServerSettings
 from softswitch.config import Config, MediaSettings
 from softswitch.media_drivers.null import NullDriver
@@ -20,8 +21,23 @@ def test_media_settings_reach_the_media_server_we_start() -> None:
         assert process
         return read_arguments(process.arguments)[0]
 
-    asked = started_with(socket="m.sock", bind="127.0.0.3", ports="4000-4999", silence_s=7.0, realtime=True)
-    assert asked == ServerSettings("m.sock", engine=Settings("127.0.0.3", 4000, 4999, 7.0, realtime=True))
+    asked = started_with(
+        socket="m.sock",
+        bind="127.0.0.3",
+        bind6="::1",
+        ports="4000-4999",
+        silence_s=7.0,
+        grace_s=8.0,
+        io="epoll",
+        workers=2,
+        dscp=34,
+        socket_buffer_kb=3,
+        packets_per_s=200,
+        realtime=True,
+    )
+    engine = Settings("127.0.0.3", 4000, 4999, 7.0, "epoll", True, "::1", 2, 200, SocketOptions(34, 3072))
+    assert asked == ServerSettings("m.sock", 8.0, engine)
+    assert started_with().engine.sockets == SocketOptions(dscp=46)
     assert not started_with().engine.realtime
     for nat in (False, True):
         driver = media_parts(Config(media=MediaSettings(driver="server", nat=nat)))[1]

@@ -117,6 +117,7 @@ def _callers_leg(session: ServerSession, call_id: str, trunk: Trunk, services: C
     """The leg with the codecs and packet times of the trunk that the call came by."""
     a = InboundLeg(session, call_id, services.media, trunk.codecs)
     a.packets = PacketTimes(trunk.ptime_ms, trunk.max_ptime_ms)
+    a.nat = trunk.nat
     return a
 
 

@@ -64,8 +64,7 @@ async def dial(route: Route, a: InboundLeg, record: CallRecord, services: CallSe
         caller_hears.connecting()
         while (attempt := await hunt.next()) is not None:
             target, hop = attempt
-            b = OutboundLeg(record.call_id, services.media, _codecs(a, target))
-            b.packets = PacketTimes(target.ptime_ms, target.max_ptime_ms)
+            b = _callees_leg(a, target, hop, record.call_id, services)
             record.b, record.trunk_out = b, target.trunk
             end = NORMAL
             try:
@@ -115,6 +114,15 @@ def _reason_for_callee(a: InboundLeg, end: Failure) -> Failure:
     """What the callee's CANCEL or BYE says: how the caller's leg ended, where that ended the call."""
     failure = a.ended
     return end if failure is None else replace(failure, cause=a.cause or failure.cause)
+
+
+def _callees_leg(a: InboundLeg, target: Target, hop: Hop, call_id: str, services: CallServices) -> OutboundLeg:
+    """The leg with the codecs and packet times of the target's trunk; its media take the family of its signalling."""
+    b = OutboundLeg(call_id, services.media, _codecs(a, target))
+    b.packets = PacketTimes(target.ptime_ms, target.max_ptime_ms)
+    b.nat = target.nat
+    b.ipv6 = services.media.ipv6 and ":" in hop.host
+    return b
 
 
 def _codecs(a: InboundLeg, target: Target) -> tuple[str, ...]:

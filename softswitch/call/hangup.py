@@ -13,6 +13,7 @@ from softswitch.errors import FAILURES, NORMAL, Failure, SoftswitchError
 from softswitch.sip.message import SipRequest, SipResponse
 
 # What goes wrong with a leg by itself.
+NO_IPV6 = Failure(7505, 488, 88, "the caller wants media over IPv6, of which we have none")
 NO_COMMON_CODEC = Failure(7505, 488, 88, "no audio codec in common with the caller")
 LATE_ANSWER_USELESS = {
     "caller": Failure(7505, 488, 88, "no usable answer from the caller"),

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Sequence
 
 from softswitch.call.early_media import authorisation
-from softswitch.call.hangup import BAD_OFFER, NO_COMMON_CODEC, q850_cause
+from softswitch.call.hangup import BAD_OFFER, NO_COMMON_CODEC, NO_IPV6, q850_cause
 from softswitch.call.leg import Leg, PendingOffer, wish_of
 from softswitch.errors import NORMAL, CallRejected, Failure, SipParseError
 from softswitch.interfaces import MediaDriver
@@ -54,6 +54,8 @@ class InboundLeg(Leg):
     def read_offer(self) -> None:
         """Parse the INVITE's offer, if it has one; raises CallRejected (400, 488) before anybody is bothered."""
         body = self._session.invite.body
+        if not body:
+            self.ipv6 = self._media.ipv6 and ":" in self._session.source.host
         if not body or self._offer is not None:
             return
         try:
@@ -62,6 +64,9 @@ class InboundLeg(Leg):
             raise CallRejected(BAD_OFFER) from error
         if not set(self._offer.codecs) & set(self.codecs):
             raise CallRejected(NO_COMMON_CODEC)
+        self.ipv6 = self._offer.ipv6
+        if self.ipv6 and not self._media.ipv6:
+            raise CallRejected(NO_IPV6)
 
     def trying(self) -> None:
         """100."""

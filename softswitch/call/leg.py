@@ -60,6 +60,7 @@ class Leg(Ending):
         self.call_id = call_id
         self.codecs = tuple(codecs)
         self.packets = USUAL_PACKETS  # as its trunk wants them
+        self.nat = self.ipv6 = False  # its media come from behind NAT; over IPv6
         self.endpoint: MediaEndpoint | None = None
         self.negotiated: Negotiated | None = None
         self.answered = False
@@ -97,7 +98,7 @@ class Leg(Ending):
         """The leg's endpoint, opened on first use; raises CallRejected (7109) where there is none to be had."""
         if self.endpoint is None:
             try:
-                self.endpoint = await self._media.open_endpoint(self.call_id)
+                self.endpoint = await self._media.open_endpoint(self.call_id, ipv6=self.ipv6)
             except MediaError as error:
                 log.warning("no_media", call_id=self.call_id, leg=self.name, reason=str(error))
                 raise CallRejected(FAILURES[7109], retry_after_s=RETRY_AFTER_S) from error
@@ -118,6 +119,9 @@ class Leg(Ending):
                 negotiated.receiving,
                 negotiated.ptime_ms,
                 negotiated.telephone_event_in,
+                negotiated.rtcp_port,
+                negotiated.rtcp_mux,
+                self.nat,
             )
         )
 
@@ -189,7 +193,8 @@ class Leg(Ending):
         except SipParseError:
             request.respond(400, reason="Bad session description")
             return None
-        if not set(offer.codecs) & set(self.codecs):
+        assert self.endpoint is not None
+        if not set(offer.codecs) & set(self.codecs) or not offer.reaches(self.endpoint.address):
             request.respond(488)  # RFC 3261 14.2: the session goes on as it was, and the other leg hears nothing of it
             return None
         return offer

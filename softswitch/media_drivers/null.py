@@ -221,6 +221,7 @@ class NullDriver:
     ) -> None:
         self.commands: list[Command] = []
         self.up = True
+        self.ipv6 = False
         self._journal = journal
         self._open: dict[int, NullEndpoint] = {}  # by port
         self._durations = dict(durations or {})
@@ -238,14 +239,15 @@ class NullDriver:
         """Those that are open, oldest first."""
         return list(self._open.values())
 
-    async def open_endpoint(self, call_id: str) -> NullEndpoint:
+    async def open_endpoint(self, call_id: str, *, ipv6: bool = False) -> NullEndpoint:
         """A made-up port pair; raises MediaError when dead or when all pairs are open."""
         if not self.up:
             raise MediaError("media server is away")
         if not self._free_ports:
             raise MediaError("no free RTP port")
         port = self._free_ports.popleft()
-        endpoint = NullEndpoint(self, call_id, self._address, port, self.loop.create_future())
+        address = "::1" if ipv6 else self._address
+        endpoint = NullEndpoint(self, call_id, address, port, self.loop.create_future())
         self._open[port] = endpoint
         self.note("open_endpoint", endpoint, call_id=call_id)
         return endpoint

@@ -30,12 +30,21 @@ class ServerDriver:
     """Implements MediaDriver with the media server at `socket`.
 
     `up` tells whether the server answers, `totals` its last counters; `nat` lets endpoints latch on the first sender
-    where otherwise only the address counts that SDP named; `advertised` stands in session descriptions in place of the
-    address that ports are bound to.
+    where otherwise only the address counts that SDP named; `advertised` and `advertised6` stand in session descriptions
+    in place of the address that ports are bound to. `io`: how the server reads sockets; `workers`: its threads.
     """
 
-    def __init__(self, socket: str, *, advertised: str = "", open_timeout_s: float = 5.0, nat: bool = False) -> None:
-        self.up = False
+    def __init__(
+        self,
+        socket: str,
+        *,
+        advertised: str = "",
+        advertised6: str = "",
+        open_timeout_s: float = 5.0,
+        nat: bool = False,
+    ) -> None:
+        self.up = self.ipv6 = False
+        self.io, self.workers = "", 0
         self.totals = protocol.Totals()
         self.nat = nat
         self.endpoints: dict[int, ServerEndpoint] = {}
@@ -43,7 +52,7 @@ class ServerDriver:
         self.recordings: dict[int, ServerRecording] = {}
         self.connections: dict[frozenset[int], protocol.Connect] = {}
         self._socket = socket
-        self._advertised = advertised
+        self._advertised = {False: advertised, True: advertised6}
         self._open_timeout_s = open_timeout_s
         self._ids = itertools.count(1)
         self._opening: dict[int, asyncio.Future[protocol.EndpointOpened]] = {}
@@ -93,13 +102,13 @@ class ServerDriver:
 
     # The MediaDriver Protocol
 
-    async def open_endpoint(self, call_id: str) -> MediaEndpoint:
+    async def open_endpoint(self, call_id: str, *, ipv6: bool = False) -> MediaEndpoint:
         """A new port pair; raises MediaError where none is free or the server is away."""
         if not self.up:
             raise MediaError("media server is away")
         name = next(self._ids)
         opened = self._opening[name] = asyncio.get_running_loop().create_future()
-        self.send(protocol.OpenEndpoint(name))
+        self.send(protocol.OpenEndpoint(name, call=call_id, ipv6=ipv6))
         try:
             async with asyncio.timeout(self._open_timeout_s):
                 event = await opened
@@ -111,7 +120,8 @@ class ServerDriver:
             raise
         finally:
             self._opening.pop(name, None)
-        endpoint = ServerEndpoint(self, name, call_id, self._advertised or event.address, event.port)
+        address = self._advertised[ipv6] or event.address
+        endpoint = ServerEndpoint(self, name, call_id, address, event.port, ipv6=ipv6)
         self.endpoints[name] = endpoint
         return endpoint
 
@@ -212,6 +222,7 @@ class ServerDriver:
     def _on_welcome(self, welcome: protocol.Welcome) -> None:
         self.up = True
         self._silence_s = welcome.silence_s
+        self.io, self.workers, self.ipv6 = welcome.io, welcome.workers, bool(welcome.address6)
         self._welcomed.set()
         if self._silence_timer:
             self._silence_timer.cancel()
@@ -220,7 +231,7 @@ class ServerDriver:
 
     def _reopen_all(self) -> None:
         for endpoint in self.endpoints.values():
-            self.send(protocol.OpenEndpoint(endpoint.name, endpoint.port))
+            self.send(endpoint.reopening())
             if endpoint.configuration:
                 self.send(endpoint.configuration)
             if endpoint.silent:  # a new server begins to wait anew

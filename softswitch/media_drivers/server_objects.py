@@ -43,7 +43,7 @@ class Driver(Protocol):
 class ServerEndpoint:
     """One port pair of the media server; implements MediaEndpoint."""
 
-    def __init__(self, driver: Driver, name: int, call_id: str, address: str, port: int) -> None:
+    def __init__(self, driver: Driver, name: int, call_id: str, address: str, port: int, *, ipv6: bool = False) -> None:
         self.name = name
         self.call_id = call_id
         self.address = address
@@ -55,7 +55,12 @@ class ServerEndpoint:
         self.configuration: protocol.ConfigureEndpoint | None = None
         self.closed = False
         self.lost = False
+        self._ipv6 = ipv6
         self._driver = driver
+
+    def reopening(self) -> protocol.OpenEndpoint:
+        """What a restarted server is told: the same ports again."""
+        return protocol.OpenEndpoint(self.name, self.port, self.call_id, self._ipv6)
 
     def configure(self, remote: RtpRemote) -> None:
         """Set the far end, now and after every restart of the server."""

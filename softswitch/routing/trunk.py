@@ -68,11 +68,12 @@ class Trunk:
     source_ports: tuple[Port, ...] = ()
 
     # Media. `codec_order`: whose preference our offers follow. `ptime_ms` and `max_ptime_ms` (0: none) are what we ask
-    # it to send; what we send ourselves is 20 ms.
+    # it to send; what it gets is what it asks for. `nat`: its RTP may come from elsewhere than its SDP says.
     codecs: tuple[Literal["PCMA", "PCMU"], ...] = ("PCMA", "PCMU")
     codec_order: Literal["caller", "trunk"] = "caller"
     ptime_ms: PacketTime = 20
     max_ptime_ms: MaxPacketTime = 0
+    nat: Flag = False
 
     max_calls: Count = 0
     calls_per_second: Count = 0

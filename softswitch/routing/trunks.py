@@ -124,6 +124,7 @@ def _target(dialplan: Dialplan, target: RouteTarget, callee: str, display: str) 
         codec_order=trunk.codec_order,
         ptime_ms=trunk.ptime_ms,
         max_ptime_ms=trunk.max_ptime_ms,
+        nat=trunk.nat,
     )
 
 

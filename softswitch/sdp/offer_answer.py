@@ -32,12 +32,13 @@ PAYLOAD_TYPES = {"PCMA": 8, "PCMU": 0}  # RFC 3551 6, table 4
 
 _PROTOCOL = "RTP/AVP"
 _BEFORE_FORMATS = f" {_PROTOCOL} ".encode()
+_OF_IPV6 = b"\r\nc=IN IP6 "
 _STATIC = {payload_type: Encoding(name, 8000) for name, payload_type in PAYLOAD_TYPES.items()}
 _TELEPHONE_EVENT = Encoding("TELEPHONE-EVENT", 8000)
 _EVENTS = "0-15"  # the sixteen DTMF keys
 _ENCODINGS = frozenset({*_STATIC.values(), _TELEPHONE_EVENT})
 _PAYLOAD_TYPE_TEXTS = frozenset(str(number) for number in range(128))
-_PTIMES_MS = frozenset({"10", "20", "30", "40", "50", "60"})
+_PTIMES_MS = {str(ptime): ptime for ptime in range(10, 61, 10)}
 
 # (send, receive) of each direction attribute, as its writer means it.
 _FLAGS = {"sendrecv": (True, True), "sendonly": (True, False), "recvonly": (False, True), "inactive": (False, False)}
@@ -65,6 +66,17 @@ class Offer(Struct, frozen=True, gc=False):
     description: Description
     codecs: tuple[str, ...]
     direction: str
+    connection: Connection | None = None  # of that stream
+
+    @property
+    def ipv6(self) -> bool:
+        """Whether that stream wants RTP at an IPv6 address: then only one of ours can reach it."""
+        return self.connection is not None and self.connection.family == "IP6"
+
+    def reaches(self, address: str) -> bool:
+        """Whether `address` has the family of that stream, or that is on hold and names no address."""
+        at = self.connection
+        return at is not None and (at.family == address_family(address) or at.unspecified)
 
 
 class Negotiated(Struct, frozen=True, gc=False):
@@ -79,6 +91,8 @@ class Negotiated(Struct, frozen=True, gc=False):
     sending: bool  # we may send towards it
     receiving: bool  # it may send towards us
     ptime_ms: int
+    rtcp_port: int = 0  # RFC 3605; 0: the port after that of RTP
+    rtcp_mux: bool = False  # RFC 5761: RTCP goes the way of RTP
 
     @property
     def far_direction(self) -> str:
@@ -119,7 +133,8 @@ def parse_offer(body: bytes) -> Offer:
         connection, codecs = _target(description, media), _codecs(media)
         if connection is not None and codecs:
             sends, receives = _FLAGS[description.direction_of(media)]
-            return Offer(description, codecs, _DIRECTION[sends, receives and not connection.unspecified])
+            direction = _DIRECTION[sends, receives and not connection.unspecified]
+            return Offer(description, codecs, direction, connection)
     return Offer(description, (), "inactive")
 
 
@@ -135,25 +150,28 @@ def answer(
     packets: PacketTimes = USUAL_PACKETS,
     codec: str | None = None,
 ) -> Answer | None:
-    """Answer `offer` with one stream at `address`:`port`; None where there is no common codec (488).
+    """Answer `offer` with one stream at `address`:`port`; None where there is no common codec or family (488).
 
     The first audio stream with a codec of ours is taken, every other m-line refused with port 0 (RFC 3264 6). The
     answer names one codec, the first of `codecs` that was offered (or `codec` alone), under the offer's payload types.
-    `direction` is what we want; the answer never takes more than the offer gives (6.1).
+    `direction` is what we want; the answer never takes more than the offer gives (6.1). RTCP goes by the port of RTP
+    where that was offered (RFC 5761 5.1.1).
     """
+    family = address_family(address)
     media = [_refused(line) for line in offer.description.media]
     for index, line in enumerate(offer.description.media):
-        agreed = _agree(offer.description, line, codecs if codec is None else (codec,), direction)
+        agreed = _agree(offer.description, line, codecs if codec is None else (codec,), direction, family)
         if agreed is not None:
             settled = _DIRECTION[agreed.sending, agreed.receiving]
             formats = {agreed.codec: agreed.payload_type}
-            media[index] = _audio(port, formats, agreed.telephone_event, packets, settled)
+            media[index] = _audio(port, formats, agreed.telephone_event, packets, settled, mux=agreed.rtcp_mux)
             return Answer(_describe(address, session_id, version, "".join(media)), agreed)
     return None
 
 
 def accept_answer(offer_body: bytes, answer_body: bytes) -> Negotiated | None:
-    """What our offer of one stream and the far end's answer agree on; None where it was refused or has no codec of it.
+    """What our offer of one stream and the far end's answer agree on; None where it was refused, or has no codec or
+    not the address family of it.
 
     Raises SipParseError where the answer is no SDP. M-lines beyond ours are passed over.
     """
@@ -163,7 +181,7 @@ def accept_answer(offer_body: bytes, answer_body: bytes) -> Negotiated | None:
     offered, direction = _offered(offer_body.partition(_BEFORE_FORMATS)[2])
     # The first format of the answer that we offered is the one to send with (RFC 3264 7).
     common = [name for name in _codecs(theirs.media[0]) if name in offered]
-    agreed = _agree(theirs, theirs.media[0], common, direction)
+    agreed = _agree(theirs, theirs.media[0], common, direction, "IP6" if _OF_IPV6 in offer_body else "IP4")
     if agreed is None:
         return None
     # What we send bears the answer's payload type, what they send the offer's (RFC 3264 6.1).
@@ -172,6 +190,7 @@ def accept_answer(offer_body: bytes, answer_body: bytes) -> Negotiated | None:
         agreed,
         telephone_event=None if events_in is None else agreed.telephone_event,
         telephone_event_in=events_in,
+        rtcp_mux=False,  # we never offer it
     )
 
 
@@ -183,15 +202,18 @@ def read_answer(offer_body: bytes, answer_body: bytes) -> Negotiated | None:
         return None
 
 
-def _agree(description: Description, media: Media, codecs: Iterable[str], direction: str) -> Negotiated | None:
+def _agree(
+    description: Description, media: Media, codecs: Iterable[str], direction: str, family: str
+) -> Negotiated | None:
     """What one m-line of theirs and our wish come to: the first of `codecs` that it names; None where unusable."""
     connection = _target(description, media)
     named = _payload_types(media)
     codec = next((name for name in codecs if name in named), None)
-    if connection is None or codec is None:
+    if connection is None or codec is None or not (connection.family == family or connection.unspecified):
         return None
     they_send, they_receive = _FLAGS[description.direction_of(media)]
     we_send, we_receive = _FLAGS[direction]
+    ptime_ms, rtcp_port, rtcp_mux = _wishes(media.attributes)
     return Negotiated(
         remote_address=connection.address,
         remote_port=media.port,
@@ -202,7 +224,9 @@ def _agree(description: Description, media: Media, codecs: Iterable[str], direct
         # 0.0.0.0 is hold as RFC 2543 knew it: nothing may be sent there (RFC 3264 8.4).
         sending=we_send and they_receive and not connection.unspecified,
         receiving=we_receive and they_send,
-        ptime_ms=_ptime_ms(media),
+        ptime_ms=ptime_ms,
+        rtcp_port=rtcp_port,
+        rtcp_mux=rtcp_mux,
     )
 
 
@@ -241,10 +265,16 @@ def _named(formats: tuple[str, ...], attributes: tuple[Attribute, ...]) -> Mappi
     return named
 
 
-def _ptime_ms(media: Media) -> int:
-    """The packet time that the far end asks for, 20 ms where it asks for none that we can keep."""
-    asked = next((value for name, value in media.attributes if name == "ptime"), None)
-    return int(asked) if asked in _PTIMES_MS else 20
+@lru_cache(256)
+def _wishes(attributes: tuple[Attribute, ...]) -> tuple[int, int, bool]:
+    """The packet time that the far end asks for (20 ms where it asks for none that we can keep; at most maxptime), the
+    port of its RTCP (RFC 3605; 0 where it tells none), and whether that may be RTP's (RFC 5761).
+    """
+    values = {name: value or "" for name, value in reversed(attributes)}
+    port = values.get("rtcp", "").partition(" ")[0]
+    usable = port.isdecimal() and port.isascii() and len(port) <= 5 and int(port) <= 65535
+    ptime_ms = min(_PTIMES_MS.get(values.get("ptime", ""), 20), _PTIMES_MS.get(values.get("maxptime", ""), 60))
+    return ptime_ms, int(port) if usable else 0, "rtcp-mux" in values
 
 
 def _refused(media: Media) -> str:
@@ -252,14 +282,23 @@ def _refused(media: Media) -> str:
     return f"m={media.media} 0 {media.protocol} {' '.join(media.formats)}\r\n"
 
 
-def _audio(port: int, codecs: Mapping[str, int], events: int | None, packets: PacketTimes, direction: str) -> str:
+def _audio(
+    port: int,
+    codecs: Mapping[str, int],
+    events: int | None,
+    packets: PacketTimes,
+    direction: str,
+    *,
+    mux: bool = False,
+) -> str:
     formats = " ".join([str(number) for number in codecs.values()])
     maps = "".join([f"a=rtpmap:{number} {name}/8000\r\n" for name, number in codecs.items()])
     if events is not None:
         formats += f" {events}"
         maps += f"a=rtpmap:{events} telephone-event/8000\r\na=fmtp:{events} {_EVENTS}\r\n"
     most = f"a=maxptime:{packets.maxptime}\r\n" if packets.maxptime else ""
-    return f"m=audio {port} {_PROTOCOL} {formats}\r\n{maps}a=ptime:{packets.ptime}\r\n{most}a={direction}\r\n"
+    rtcp = "a=rtcp-mux\r\n" if mux else ""
+    return f"m=audio {port} {_PROTOCOL} {formats}\r\n{maps}a=ptime:{packets.ptime}\r\n{most}{rtcp}a={direction}\r\n"
 
 
 def _describe(address: str, session_id: int, version: int, media: str) -> bytes:

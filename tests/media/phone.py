@@ -110,11 +110,11 @@ class Phone:
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
     @classmethod
-    def bind(cls, port: int = 0) -> Phone:
+    def bind(cls, port: int = 0, host: str = "127.0.0.1") -> Phone:
         """A phone on a free (or the given) loopback port, reading from the running loop on."""
-        bound = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
         bound.setblocking(False)
-        bound.bind(("127.0.0.1", port))
+        bound.bind((host, port))
         phone = cls(bound)
         asyncio.get_running_loop().add_reader(bound, phone._read)
         return phone
@@ -123,6 +123,11 @@ class Phone:
     def port(self) -> int:
         """The local port."""
         return int(self.bound.getsockname()[1])
+
+    @property
+    def host(self) -> str:
+        """The local address."""
+        return str(self.bound.getsockname()[0])
 
     def close(self) -> None:
         """Stop reading."""

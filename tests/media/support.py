@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 from media.engine import Settings
+from media.ports import SocketOptions
 from media.server import MediaServer, ServerSettings
 from softswitch.errors import MediaError
 from softswitch.interfaces import MediaEndpoint, RtpRemote
@@ -26,7 +27,7 @@ ATTEMPTS = 10
 def remote(phone: Phone, **changes: object) -> RtpRemote:
     """What a phone's SDP would say: PCMA, events as 101."""
     values: dict[str, object] = {"payload_type": 8, "telephone_event": 101, **changes}
-    return RtpRemote("127.0.0.1", phone.port, **values)  # type: ignore[arg-type]
+    return RtpRemote(phone.host, phone.port, **values)  # type: ignore[arg-type]
 
 
 async def obeyed(driver: ServerDriver, folder: Path) -> None:
@@ -46,10 +47,10 @@ class Room:
     folder: Path
     phones: list[Phone] = field(default_factory=list)
 
-    async def leg(self, **changes: object) -> tuple[Phone, MediaEndpoint]:
+    async def leg(self, *, call: str = "call", ipv6: bool = False, **changes: object) -> tuple[Phone, MediaEndpoint]:
         """A phone and the endpoint it talks to."""
-        endpoint = await self.driver.open_endpoint("call")
-        phone = Phone.bind()
+        endpoint = await self.driver.open_endpoint(call, ipv6=ipv6)
+        phone = Phone.bind(host="::1" if ipv6 else "127.0.0.1")
         phone.ssrc += len(self.phones)
         phone.target = (endpoint.address, endpoint.port)
         self.phones.append(phone)
@@ -72,10 +73,13 @@ async def room(
     io: str = "auto",
     nat: bool = False,
     grace_s: float = 0.0,
+    workers: int = 1,
+    dscp: int = 0,
 ) -> AsyncIterator[Room]:
     """A server and a driver for the length of a block."""
     with TemporaryDirectory() as name:
-        settings = Settings("127.0.0.1", first_port, first_port + 2 * pairs - 1, silence_s, io)
+        last, sockets = first_port + 2 * pairs - 1, SocketOptions(dscp)
+        settings = Settings("127.0.0.1", first_port, last, silence_s, io, bind6="::1", workers=workers, sockets=sockets)
         path = f"{name}/media.sock"
         server = MediaServer(ServerSettings(path, grace_s, settings))
         await server.start()

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from softswitch.errors import MediaError
 from softswitch.interfaces import RtpRemote
 from tests.media.phone import Packet, Phone, rtp, tone, wait_for_seconds, wait_until, wav
 from tests.media.support import room, run
@@ -124,8 +125,10 @@ def test_a_far_end_that_sends_too_fast_is_heard_at_the_highest_rate() -> None:
         async with room() as place:
             (anna, a), (bert, b) = await place.leg(), await place.leg()
             await place.connect(a, b)
-            for _ in range(800):
-                anna.send(anna.frame(alaw_silence()))
+            for _ in range(8):
+                for _ in range(100):
+                    anna.send(anna.frame(alaw_silence()))
+                await wait_for_seconds(0.005)
             await wait_for_seconds(0.3)
             a.close()
             statistics = await a.statistics
@@ -180,5 +183,59 @@ def test_reports_reach_the_far_end_on_the_port_it_named_or_on_that_of_its_rtp(mu
                 assert report[:2] == b"\x80\xc8"  # a sender report without blocks: nothing was received
                 assert report[-8:-4] == b"\x81\xcb\x00\x01"
                 assert report[-4:] == report[4:8]
+
+    run(story)
+
+
+@pytest.mark.parametrize("io", ["epoll", "auto"])
+def test_talk_crosses_from_ipv6_to_ipv4_and_back(io: str) -> None:
+    async def story() -> None:
+        async with room(io=io) as place:
+            (anna, a), (bert, b) = await place.leg(ipv6=True), await place.leg()
+            assert (a.address, b.address) == ("::1", "127.0.0.1")
+            await place.connect(a, b)
+            await asyncio.gather(anna.talk(tone(400, 0.2)), bert.talk(tone(900, 0.2)))
+            await bert.wait_for(lambda: bert.audio() == tone(400, 0.2))
+            await anna.wait_for(lambda: anna.audio() == tone(900, 0.2))
+            a.close()
+            assert (await a.statistics).packets_received == 10
+
+    run(story)
+
+
+@pytest.mark.parametrize("ipv6", [False, True])
+def test_what_is_sent_bears_its_mark(ipv6: bool) -> None:
+    """RFC 2474: DSCP stands in the upper six bits; EF is 46 (RFC 3246)."""
+
+    async def story() -> None:
+        async with room(dscp=46) as place:
+            family = socket.AF_INET6 if ipv6 else socket.AF_INET
+            with socket.socket(family, socket.SOCK_DGRAM) as far:
+                far.setblocking(False)
+                far.bind(("::1" if ipv6 else "127.0.0.1", 0))
+                if ipv6:
+                    far.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVTCLASS, 1)
+                else:
+                    far.setsockopt(socket.IPPROTO_IP, socket.IP_RECVTOS, 1)
+                a = await place.driver.open_endpoint("call", ipv6=ipv6)
+                host, port, *_ = far.getsockname()
+                a.configure(RtpRemote(host, port, 8, None))
+                await place.driver.play([a], [wav(place.folder / "a.wav", tone(700, 0.02))]).finished
+                _, ancillary, *_ = far.recvmsg(2048, 64)
+                assert [data[0] for _, _, data in ancillary] == [46 << 2]
+
+    run(story)
+
+
+def test_ports_that_have_run_out_are_told_and_counted() -> None:
+    async def story() -> None:
+        async with room(pairs=1) as place:
+            await place.leg()
+            with pytest.raises(MediaError, match=r"no free RTP port pair in 31000-31001 on 127\.0\.0\.1"):
+                await place.driver.open_endpoint("second")
+            async with asyncio.timeout(5):
+                while not place.driver.totals.ports_exhausted:
+                    await wait_for_seconds(0.05)
+            assert place.driver.totals.ports_free == 1  # that of IPv6
 
     run(story)

@@ -323,10 +323,10 @@ def test_a_server_that_is_back_is_told_everything_that_lives(tmp_path: Path) -> 
             server.drop()
             resumed = await server.heard(protocol.Hello)
             assert resumed == protocol.Hello()
-            assert await server.heard(protocol.OpenEndpoint) == protocol.OpenEndpoint(1, 20000)
+            assert await server.heard(protocol.OpenEndpoint) == protocol.OpenEndpoint(1, 20000, "call 20000")
             assert server.commands[:-1] == [
                 protocol.ConfigureEndpoint(1, "127.0.0.1", 4000, 8, 101),
-                protocol.OpenEndpoint(2, 20002),
+                protocol.OpenEndpoint(2, 20002, "call 20002"),
                 protocol.Connect(1, 2, digits=False),
                 protocol.Play(4, (1,), ("loop.wav",), loop=True),
             ]

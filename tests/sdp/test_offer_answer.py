@@ -173,8 +173,57 @@ def test_every_other_stream_is_refused_in_its_place() -> None:
 
 
 def test_an_offer_may_speak_of_itself_in_any_case_and_in_ipv6() -> None:
-    negotiated = taken(HEAD + b"m=AUDIO 4000 rtp/avp 8\r\nc=IN IP6 2001:db8::5\r\n")
-    assert negotiated.remote_address == "2001:db8::5"
+    offer = parse_offer(HEAD + b"m=AUDIO 4000 rtp/avp 8\r\nc=IN IP6 2001:db8::5\r\n")
+    answered = answer(offer, "2001:db8::1", 6000, session_id=7, version=3)
+    assert answered is not None
+    assert answered.negotiated.remote_address == "2001:db8::5"
+    assert lines(answered.body)[3] == "c=IN IP6 2001:db8::1"
+
+
+def test_only_an_address_of_its_own_family_reaches_a_stream_unless_it_is_on_hold_without_one() -> None:
+    six, held = (parse_offer(HEAD + AUDIO + line) for line in (b"c=IN IP6 2001:db8::5\r\n", b"c=IN IP4 0.0.0.0\r\n"))
+    assert (six.ipv6, held.ipv6, parse_offer(HEAD).ipv6) == (True, False, False)
+    assert (six.reaches("::1"), six.reaches("192.0.2.1"), held.reaches("::1")) == (True, False, True)
+    assert not parse_offer(HEAD).reaches("::1")
+    assert answer(six, "192.0.2.1", 6000, session_id=7, version=3) is None
+    assert answer(held, "::1", 6000, session_id=7, version=3) is not None
+    assert accept_answer(OURS, HEAD + AUDIO + b"c=IN IP6 2001:db8::5\r\n") is None
+
+
+@pytest.mark.parametrize(
+    ("attribute", "port"),
+    [
+        (b"a=rtcp:5005\r\n", 5005),
+        (b"a=rtcp:5005 IN IP4 10.0.0.9\r\n", 5005),
+        (b"a=rtcp:70000\r\n", 0),
+        (b"a=rtcp:123456\r\n", 0),
+        (b"a=rtcp\r\n", 0),
+        (b"a=rtcp:x\r\n", 0),
+        ("a=rtcp:\u0665\r\n".encode(), 0),
+        (b"", 0),
+    ],
+)
+def test_reports_may_be_wanted_at_a_port_of_their_own(attribute: bytes, port: int) -> None:
+    """RFC 3605 2.1."""
+    assert taken(HEAD + AUDIO + attribute).rtcp_port == port
+
+
+def test_reports_share_the_port_of_rtp_where_that_was_offered() -> None:
+    """RFC 5761 5.1.1: an answer has a=rtcp-mux only where the offer had it; ours never offer it."""
+    answered = take(HEAD + AUDIO + b"a=rtcp-mux\r\n")
+    assert answered is not None
+    assert answered.negotiated.rtcp_mux and "a=rtcp-mux" in lines(answered.body)
+    plain = take(HEAD + AUDIO)
+    assert plain is not None
+    assert not plain.negotiated.rtcp_mux and b"rtcp" not in plain.body + OURS
+    agreed = accept_answer(OURS, HEAD + AUDIO + b"a=rtcp-mux\r\n")
+    assert agreed is not None and not agreed.rtcp_mux
+
+
+@pytest.mark.parametrize(("asked", "ptime_ms"), [(b"a=maxptime:10\r\n", 10), (b"a=ptime:40\r\na=maxptime:30\r\n", 30)])
+def test_packets_are_never_longer_than_the_far_end_can_take(asked: bytes, ptime_ms: int) -> None:
+    """RFC 8866 6.5."""
+    assert taken(HEAD + AUDIO + asked).ptime_ms == ptime_ms
 
 
 @pytest.mark.parametrize(
@@ -257,7 +306,7 @@ def test_the_first_codec_of_the_answer_is_used() -> None:
 
 
 def test_events_that_we_did_not_offer_are_not_agreed() -> None:
-    agreed = accept_answer(local_offer("::1", 1, session_id=1, version=1, telephone_event=None), HEAD + AUDIO)
+    agreed = accept_answer(local_offer("192.0.2.1", 1, session_id=1, version=1, telephone_event=None), HEAD + AUDIO)
     assert agreed is not None
     assert (agreed.telephone_event, agreed.telephone_event_in) == (None, None)
 
@@ -273,7 +322,7 @@ def test_an_answer_that_refuses_our_stream_agrees_on_nothing(media: bytes) -> No
 def test_a_codec_that_we_did_not_offer_is_not_agreed() -> None:
     assert (
         accept_answer(
-            local_offer("::1", 1, session_id=1, version=1, codecs=["PCMA"]), HEAD + b"m=audio 1 RTP/AVP 0\r\n"
+            local_offer("192.0.2.1", 1, session_id=1, version=1, codecs=["PCMA"]), HEAD + b"m=audio 1 RTP/AVP 0\r\n"
         )
         is None
     )
@@ -297,7 +346,7 @@ def test_an_answer_of_more_streams_than_we_offered_is_taken_at_its_first() -> No
 def test_the_direction_of_our_offer_bounds_the_answer(
     offered: str, answered: str, sending: bool, receiving: bool
 ) -> None:
-    offer = local_offer("::1", 1, session_id=1, version=1, direction=offered)
+    offer = local_offer("192.0.2.1", 1, session_id=1, version=1, direction=offered)
     agreed = accept_answer(offer, HEAD + AUDIO + f"a={answered}\r\n".encode())
     assert agreed is not None
     assert (agreed.sending, agreed.receiving) == (sending, receiving)

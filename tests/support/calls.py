@@ -91,9 +91,10 @@ PROMPT_LENGTHS = {
 
 def sdp(host: str, port: int = 40000, *, codecs: str = "8 0 101", direction: str = "", version: int = 1) -> bytes:
     """A description of one audio stream."""
+    family = "IP6" if ":" in host else "IP4"
     lines = [
-        "v=0", f"o=- 77 {version} IN IP4 {host}", "s=-",
-        f"c=IN IP4 {host}", "t=0 0", f"m=audio {port} RTP/AVP {codecs}",
+        "v=0", f"o=- 77 {version} IN {family} {host}", "s=-",
+        f"c=IN {family} {host}", "t=0 0", f"m=audio {port} RTP/AVP {codecs}",
     ]  # fmt: skip
     lines += ["a=rtpmap:101 telephone-event/8000"] if "101" in codecs.split() else []
     lines += [f"a={direction}"] if direction else []

@@ -83,10 +83,10 @@ class Workers:
 
     # Playing and recording
 
-    def play(self, endpoints: tuple[int, ...], samples: bytes, loop: bool, mix: bool) -> int:
+    def play(self, endpoints: tuple[int, ...], *what: Any) -> int:
         """The handle of a new playback; those of `endpoints` that are gone are 0."""
         core = self._one(*endpoints)
-        return self._number(*endpoints) << SHIFT | core.play(tuple(one & OWN for one in endpoints), samples, loop, mix)
+        return self._number(*endpoints) << SHIFT | core.play(tuple(one & OWN for one in endpoints), *what)
 
     def stop_play(self, playback: int) -> None:
         """End a playback."""

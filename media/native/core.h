@@ -173,6 +173,7 @@ struct line {
 /* Samples on their way into packets of another length, in the far end's law. */
 struct packing {
     uint32_t start; /* timestamp of the first */
+    int64_t added_at;
     uint16_t filled;
     bool marker;
     /* The last gap: packets that have not come, by their numbers and ours. */

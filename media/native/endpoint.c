@@ -268,7 +268,7 @@ void endpoint_sweep(struct worker *worker, struct endpoint *endpoint)
         io_pause(worker->io, endpoint->slot, endpoint->paused = false);
     if (!endpoint->configured)
         return;
-    if (worker->now - endpoint->line.sent_at > UNFILLED_NS)
+    if (worker->now - endpoint->packing.added_at > UNFILLED_NS)
         packing_flush(worker, endpoint); /* nothing more comes to fill it */
     endpoint_sweep_silence(worker, endpoint);
     if (worker->now < endpoint->report_at)

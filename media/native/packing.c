@@ -42,6 +42,7 @@ void packing_add(struct worker *worker, struct endpoint *to, uint32_t at, bool m
     if (!packing->filled)
         packing->start = at;
     packing->marker |= marker;
+    packing->added_at = worker->now;
     while (count) {
         size_t room = (size_t)to->line.frame - packing->filled, part = count < room ? count : room;
         uint8_t *place = packing->samples + packing->filled;

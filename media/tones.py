@@ -11,7 +11,8 @@ import math
 from dataclasses import dataclass
 
 SCHEME = "tone:"
-NAMES = ("ringback", "busy", "congestion")
+RINGBACK = "ringback"
+NAMES = (RINGBACK, "busy", "congestion")
 SAMPLE_RATE = 8000
 LEVEL_DBM0 = -10.0  # E.180 7: of all frequencies together
 FULL_SCALE_DBM0 = 3.14  # G.711: a sine that just fills A-law

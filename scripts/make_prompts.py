@@ -57,9 +57,6 @@ LANGUAGES: dict[str, tuple[str, int, dict[str, str]]] = {
     ),
 }
 
-# Tones that every language shares: (words of the index, Hz, seconds on, seconds off). Ringing as in China.
-TONES = {"ringback": ("(450 Hz, 1 s on, 4 s off)", 450, 1.0, 4.0)}
-
 Samples: TypeAlias = NDArray[np.float64]
 
 
@@ -72,11 +69,7 @@ def main(directory: str = "prompts") -> None:
             audio = prepare(speak(words, voice, speed))
             (folder / f"{name}.wav").write_bytes(wav(encode_alaw(audio)))
             print(f"{language}/{name}.wav {len(audio) / RATE:.2f} s  {words}")
-        for name, (words, hertz, on_s, off_s) in TONES.items():
-            (folder / f"{name}.wav").write_bytes(wav(encode_alaw(tone(hertz, on_s, off_s))))
-            print(f"{language}/{name}.wav {on_s + off_s:.2f} s  {words}")
-        everything = prompts | {name: words for name, (words, *_) in TONES.items()}
-        (folder / "index.toml").write_text(index(everything), encoding="utf-8")
+        (folder / "index.toml").write_text(index(prompts), encoding="utf-8")
 
 
 def speak(words: str, voice: str, speed: int) -> Samples:
@@ -114,12 +107,6 @@ def prepare(samples: Samples) -> Samples:
     trimmed = samples[max(0, loud[0] - MARGIN) : loud[-1] + MARGIN]
     scaled = trimmed * (PEAK / np.max(np.abs(trimmed)))
     return np.concatenate([scaled, np.zeros(-len(scaled) % FRAME)])
-
-
-def tone(hertz: int, on_s: float, off_s: float) -> Samples:
-    """One period of a call progress tone, to be looped."""
-    sounding = np.sin(2 * np.pi * hertz * np.arange(round(on_s * RATE)) / RATE) * PEAK / 2
-    return np.concatenate([sounding, np.zeros(round(off_s * RATE))])
 
 
 def encode_alaw(samples: Samples) -> bytes:

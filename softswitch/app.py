@@ -43,7 +43,7 @@ from softswitch.interfaces import CdrSink, Prompt
 from softswitch.logs import configure_logging
 from softswitch.media_drivers.server import ServerDriver
 from softswitch.metrics import Metrics
-from softswitch.prompts import load_catalogue
+from softswitch.prompts import Prompts, load_catalogue
 from softswitch.retention import sweep
 from softswitch.routing.dialplan import Dialplan, load_dialplans
 from softswitch.routing.resolve import Resolver
@@ -80,7 +80,7 @@ class Switch:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.dialplan: Dialplan = self._load_dialplan()
-        self.prompts = load_catalogue(config.prompts.directory, config.prompts.language)
+        self.prompts = self._load_prompts()
         self.metrics = Metrics()
         self.registry = CallRegistry()
         self.admission = Admission(time.monotonic, int(config.limits.retry_after_s))
@@ -105,6 +105,10 @@ class Switch:
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
         self._http: _Operations | None = None
+
+    def _load_prompts(self) -> Prompts:
+        settings = self.config.prompts
+        return load_catalogue(settings.directory, settings.language, settings.tones)
 
     def _load_dialplan(self) -> Dialplan:
         """The dialplan; raises ConfigError also for a trunk that none of our listeners could reach."""
@@ -323,7 +327,7 @@ class Switch:
         """Read dialplans, prompts and certificates again; either all are new or all stay."""
         try:
             dialplan = self._load_dialplan()
-            prompts = load_catalogue(self.config.prompts.directory, self.config.prompts.language)
+            prompts = self._load_prompts()
             self.tls.reload()
         except ConfigError as error:
             self.metrics.reloads.labels("refused").inc()

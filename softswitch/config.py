@@ -276,6 +276,9 @@ class PromptSettings(Section):
     language: str = Field(
         default="zh-CN", description="language where a call names none or one that is missing", min_length=1
     )
+    tones: Literal["cn", "hk", "us", "uk", "eu"] = Field(
+        default="cn", description="whose ringback, busy and congestion tones callers hear"
+    )
 
 
 class RecordingSettings(Section):

@@ -356,9 +356,18 @@ class MediaDriver(Protocol):
         """Stop relaying between the two."""
 
     def play(
-        self, endpoints: Sequence[MediaEndpoint], files: Sequence[str], *, loop: bool = False, mix: bool = False
+        self,
+        endpoints: Sequence[MediaEndpoint],
+        files: Sequence[str],
+        *,
+        loop: bool = False,
+        mix: bool = False,
+        once: int = 0,
     ) -> Playback:
-        """Play WAV `files` in order to `endpoints`, begun on one tick. `mix`: over the talk, not in its place."""
+        """Play WAV `files` and tones in order to `endpoints`, begun on one tick.
+
+        `mix`: over the talk, which ducks, not in its place. A `loop` goes on behind the first `once` files.
+        """
 
     def record(self, path: str, left: MediaEndpoint, right: MediaEndpoint, *, stereo: bool = False) -> Recording:
         """Record the two (caller left) to a WAV file at `path`."""

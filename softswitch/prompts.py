@@ -1,4 +1,5 @@
-"""The prompt catalogue: `<directory>/<language>/index.toml` and the WAV files it names, all checked when loaded.
+"""The prompt catalogue: `<directory>/<language>/index.toml` and the WAV files it names, all checked when loaded; behind
+them the progress tones of a country, which are made (media/tones.py).
 
 Called by app.py and `softswitch check`; the call layer sees it as `interfaces.PromptCatalogue`. Plays nothing, and
 reads no file after loading.
@@ -13,10 +14,12 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from media.prompts import PromptError, load_prompt
+from media.tones import NAMES, RINGBACK, SCHEME, TONES
 from softswitch.errors import ConfigError
 from softswitch.interfaces import Prompt
 
 INDEX = "index.toml"
+TONE_S = 3.0  # how long busy and congestion are heard before the call ends
 
 
 class IndexEntry(BaseModel):
@@ -41,22 +44,29 @@ class Index(BaseModel):
 class Prompts:
     """Implements `interfaces.PromptCatalogue` over prompts that were loaded once."""
 
-    def __init__(self, prompts: dict[tuple[str, str], Prompt], default_language: str) -> None:
+    def __init__(
+        self, prompts: dict[tuple[str, str], Prompt], default_language: str, tones: dict[str, Prompt] | None = None
+    ) -> None:
         self._prompts = prompts
         self._default_language = default_language
+        self._tones = tones or {}
 
     def find(self, name: str, language: str) -> Prompt | None:
-        """The prompt in `language`, else in the default language, else None. `name` may end in `.wav`."""
+        """The prompt in `language`, in the default language, or the tone; else None. `name` may end in `.wav`."""
         name = name.removesuffix(".wav")
-        return self._prompts.get((language, name)) or self._prompts.get((self._default_language, name))
+        found = self._prompts.get((language, name)) or self._prompts.get((self._default_language, name))
+        return found or self._tones.get(name)
 
     def all(self) -> list[Prompt]:
         """Every prompt, by language and name."""
         return [self._prompts[key] for key in sorted(self._prompts)]
 
 
-def load_catalogue(directory: str, default_language: str) -> Prompts:
-    """Load and check every language under `directory`; raises ConfigError naming the file and what is wrong with it."""
+def load_catalogue(directory: str, default_language: str, country: str = "cn") -> Prompts:
+    """Load and check every language under `directory`, with the tones of `country`.
+
+    Raises ConfigError naming the file and what is wrong with it.
+    """
     root = Path(directory)
     try:
         folders = sorted(folder for folder in root.iterdir() if folder.is_dir() and not folder.name.startswith("."))
@@ -68,7 +78,14 @@ def load_catalogue(directory: str, default_language: str) -> Prompts:
     for folder in folders:
         for entry in _entries(folder / INDEX):
             prompts[folder.name, _key(entry)] = _prompt(folder, entry)
-    return Prompts(prompts, default_language)
+    return Prompts(prompts, default_language, {name: _tone(country, name) for name in NAMES})
+
+
+def _tone(country: str, name: str) -> Prompt:
+    seconds = "" if name == RINGBACK else f"/{TONE_S:g}"  # ringback is looped, the others tell that a call is over
+    path = f"{SCHEME}{country}/{name}{seconds}"
+    audio = load_prompt(path)
+    return Prompt(name, country, path, audio.duration_s, audio.sha256, words=f"({TONES[country][name]})")
 
 
 def _entries(index: Path) -> tuple[IndexEntry, ...]:

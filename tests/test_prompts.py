@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from media.prompts import load_prompt
+from media.tones import TONES
+from softswitch.config import PromptSettings
 from softswitch.errors import ConfigError
 from softswitch.prompts import load_catalogue
 
@@ -22,7 +24,6 @@ NAMES = {
     "last_minute",
     "powered_off",
     "announcement",
-    "ringback",
 }
 
 
@@ -52,6 +53,33 @@ def test_the_built_in_set_is_whole_short_and_approved(language: str) -> None:
         assert prompt.words
         assert 0.5 < prompt.duration_s < 6
         assert len(load_prompt(prompt.path).samples) % 160 == 0  # whole packets of 20 ms
+
+
+def test_the_countries_of_the_setting_are_those_there_are() -> None:
+    schema = PromptSettings.model_json_schema()
+    assert schema["properties"]["tones"]["enum"] == list(TONES)
+
+
+@pytest.mark.parametrize("country", TONES)
+def test_progress_tones_are_those_of_the_country_in_every_language(directory: Path, country: str) -> None:
+    catalogue = load_catalogue(str(directory), "zh-CN", country)
+    ringback, busy = catalogue.find("ringback", "en-US"), catalogue.find("busy", "zh-CN")
+    assert ringback is not None
+    assert busy is not None
+    assert (ringback.path, ringback.duration_s) == (f"tone:{country}/ringback", sum(TONES[country]["ringback"].cadence))
+    assert (busy.path, busy.approved) == (f"tone:{country}/busy/3", True)
+    assert 3 <= busy.duration_s < 4
+    assert ringback.words == f"({TONES[country]['ringback']})"
+
+
+def test_a_customers_own_ringback_stands_in_place_of_the_countrys(directory: Path) -> None:
+    shutil.copy(BUILT_IN / "en-US" / "connecting.wav", directory / "en-US" / "ringback.wav")
+    write(directory / "en-US", "ringback")
+    catalogue = load_catalogue(str(directory), "zh-CN")
+    own, made = catalogue.find("ringback", "en-US"), catalogue.find("ringback", "zh-CN")
+    assert own is not None
+    assert made is not None
+    assert (Path(own.path).name, made.path) == ("ringback.wav", "tone:cn/ringback")
 
 
 def test_a_prompt_is_found_by_name_with_or_without_wav(directory: Path) -> None:

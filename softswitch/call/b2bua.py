@@ -33,6 +33,8 @@ from softswitch.routing.trunk import Trunk
 from softswitch.sdp.offer_answer import PacketTimes
 from softswitch.sip.user_agent import ServerSession
 
+BUSY, CONGESTION = "busy", "congestion"  # made by media/tones.py
+LAST_NORMAL_CAUSE = 31  # Q.850: the classes above are those of networks without resources, services or sense
 TONE_GRACE_S = 3.0  # a tone may take this much longer than its length before the call ends without it
 SERVICE_FAULT = "service_fault"
 
@@ -184,7 +186,7 @@ def _ended(ended: CallEnded, a: InboundLeg, record: CallRecord) -> Failure:
 async def refuse(a: InboundLeg, rejected: CallRejected, record: CallRecord, services: CallServices) -> None:
     """The caller hears the rejection's tone, as early media or on the answered leg; the final status comes after it."""
     _closed_by_us(record, rejected.failure)
-    prompt = services.prompt(rejected.tone)
+    prompt = services.prompt(rejected.tone or _progress_tone(a, rejected.failure))
     if prompt is None or a.ended is not None:
         return
     with suppress(CallEnded, MediaError, CallRejected, TimeoutError):
@@ -192,6 +194,13 @@ async def refuse(a: InboundLeg, rejected: CallRejected, record: CallRecord, serv
             a.read_offer()  # not yet read where the store failed at the first moment
             if (a.answered or await a.early_media()) and a.endpoint is not None:
                 await services.media.play([a.endpoint], [prompt.path]).finished
+
+
+def _progress_tone(a: InboundLeg, failure: Failure) -> str | None:
+    """A caller who was answered gets no status any more: a tone tells whether the callee or a network is in the way."""
+    if not a.answered:
+        return None
+    return BUSY if failure.cause <= LAST_NORMAL_CAUSE else CONGESTION
 
 
 def _closed_by_us(record: CallRecord, failure: Failure) -> None:

@@ -250,12 +250,9 @@ class CallerHears:
             return
         first = self._prompt(self.route.treatment.connecting)
         ringback = self._prompt(self.route.treatment.ringback) or self._prompt(RINGBACK)
-        if first is not None:
-            played = self._play(first.path, loop=ringback is None)
-            if ringback is not None:
-                played.finished.add_done_callback(lambda _: self._ring_on(played, ringback.path))
-        elif ringback is not None:
-            self._play(ringback.path)
+        paths = [prompt.path for prompt in (first, ringback) if prompt is not None]
+        if paths:
+            self._play(*paths, once=len(paths) - 1)
 
     def stop(self) -> None:
         """Nothing of ours any more."""
@@ -281,13 +278,7 @@ class CallerHears:
     def _prompt(self, name: str | None) -> Prompt | None:
         return self.services.prompt(name, self.route.treatment.language)
 
-    def _play(self, path: str, *, loop: bool = True) -> Playback:
+    def _play(self, *paths: str, once: int = 0) -> None:
         if self.playback is None:
             assert self.a.endpoint is not None
-            self.playback = self.services.media.play([self.a.endpoint], [path], loop=loop)
-        return self.playback
-
-    def _ring_on(self, after: Playback, path: str) -> None:
-        if self.playback is after:
-            self.playback = None
-            self._play(path)
+            self.playback = self.services.media.play([self.a.endpoint], paths, loop=True, once=once)

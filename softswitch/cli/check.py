@@ -47,7 +47,9 @@ def findings(config_file: str | None) -> Iterator[Finding]:
     directory, catalogue = config.loaded.dialplan.directory, config.loaded.prompts
     dialplan = _look("dialplans", lambda: load_dialplans(directory), _dialplan)
     yield dialplan.finding
-    prompts = _look("prompts", lambda: load_catalogue(catalogue.directory, catalogue.language), _prompts)
+    prompts = _look(
+        "prompts", lambda: load_catalogue(catalogue.directory, catalogue.language, catalogue.tones), _prompts
+    )
     yield prompts.finding
     if dialplan.loaded is not None and prompts.loaded is not None:
         yield _tones(dialplan.loaded, prompts.loaded)

@@ -45,6 +45,7 @@ class Command:
     path: str = ""
     remote: RtpRemote | None = None
     call_id: str = ""
+    once: int = 0
 
 
 @dataclass(eq=False, slots=True)
@@ -272,7 +273,13 @@ class NullDriver:
             left.peer = right.peer = None
 
     def play(
-        self, endpoints: Sequence[MediaEndpoint], files: Sequence[str], *, loop: bool = False, mix: bool = False
+        self,
+        endpoints: Sequence[MediaEndpoint],
+        files: Sequence[str],
+        *,
+        loop: bool = False,
+        mix: bool = False,
+        once: int = 0,
     ) -> NullPlayback:
         """Play for the files' time, begun when the driver is up; a file that can't be played fails `finished`.
 
@@ -280,7 +287,7 @@ class NullDriver:
         """
         listeners = tuple(_own(endpoint) for endpoint in endpoints)
         names = tuple(files)
-        self.note("play", *listeners, files=names, loop=loop, mix=mix)
+        self.note("play", *listeners, files=names, loop=loop, mix=mix, once=once)
         try:
             playback = NullPlayback(self, listeners, names, loop=loop, mix=mix)
         except PromptError as error:
@@ -338,12 +345,13 @@ class NullDriver:
         path: str = "",
         remote: RtpRemote | None = None,
         call_id: str = "",
+        once: int = 0,
     ) -> None:
         """Append to `commands`."""
         if self._journal:
             now = self.loop.time()
             self.commands.append(
-                Command(verb, now, endpoints, files, loop, mix, digits, stereo, path, remote, call_id),
+                Command(verb, now, endpoints, files, loop, mix, digits, stereo, path, remote, call_id, once),
             )
 
     def _failed_playback(

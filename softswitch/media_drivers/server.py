@@ -143,11 +143,17 @@ class ServerDriver:
             self.send(protocol.Disconnect(left.name, right.name))
 
     def play(
-        self, endpoints: Sequence[MediaEndpoint], files: Sequence[str], *, loop: bool = False, mix: bool = False
+        self,
+        endpoints: Sequence[MediaEndpoint],
+        files: Sequence[str],
+        *,
+        loop: bool = False,
+        mix: bool = False,
+        once: int = 0,
     ) -> ServerPlayback:
         """Play `files`; one that can't be played fails `finished`. Begins when the server is back where it is away."""
         names = tuple(_own(endpoint).name for endpoint in endpoints)
-        playback = ServerPlayback(self, protocol.Play(next(self._ids), names, tuple(files), loop, mix))
+        playback = ServerPlayback(self, protocol.Play(next(self._ids), names, tuple(files), loop, mix, once))
         self.playbacks[playback.command.playback] = playback
         self.send(playback.command)
         return playback

@@ -10,7 +10,11 @@ from tests.support.calls import STRANGER, X_AXE, Lab, play, sdp
 
 
 def played(lab: Lab) -> list[tuple[str, bool]]:
-    return [(command.files[0], command.loop) for command in lab.media.commands if command.verb == "play"]
+    return [(" ".join(command.files), command.loop) for command in lab.media.commands if command.verb == "play"]
+
+
+def once(lab: Lab) -> list[int]:
+    return [command.once for command in lab.media.commands if command.verb == "play"]
 
 
 def test_ringing_is_passed_on_and_counted_once() -> None:
@@ -127,7 +131,7 @@ def test_a_caller_without_an_offer_gets_no_early_media() -> None:
 @pytest.mark.parametrize(
     ("missing", "heard"),
     [
-        (set(), [("enter_extension.wav", False), ("connecting.wav", False), ("ringback.wav", True)]),
+        (set(), [("enter_extension.wav", False), ("connecting.wav ringback.wav", True)]),
         ({"ringback"}, [("enter_extension.wav", False), ("connecting.wav", True)]),
         ({"connecting"}, [("enter_extension.wav", False), ("ringback.wav", True)]),
         ({"connecting", "ringback"}, [("enter_extension.wav", False)]),
@@ -145,6 +149,7 @@ def test_an_answered_caller_hears_connecting_then_our_ringback(
         invite = await lab.ring()
         await asyncio.sleep(10)
         assert played(lab) == heard
+        assert once(lab)[1:] == [0 if missing else 1] * (len(heard) - 1)
         lab.callee.send(lab.callee.response(invite, 180))
         await lab.pick_up(invite)
         await asyncio.sleep(1)
@@ -163,7 +168,7 @@ def test_an_answered_caller_hears_the_custom_ringback_after_connecting() -> None
         lab.media.endpoints[0].press("1234")
         await lab.ring()
         await asyncio.sleep(10)
-        assert played(lab)[1:] == [("connecting.wav", False), ("waiting.wav", True)]
+        assert played(lab)[1:] == [("connecting.wav waiting.wav", True)]
         lab.caller.send(lab.caller.request("BYE"))
         await lab.caller.receive_response(200)
 
@@ -180,7 +185,7 @@ def test_early_media_ends_the_connecting_tone() -> None:
         await asyncio.sleep(10)
         caller, callee = lab.endpoints()
         assert caller.playback is None and caller.peer is callee
-        assert played(lab)[1:] == [("connecting.wav", False)]
+        assert played(lab)[1:] == [("connecting.wav ringback.wav", True)]
         lab.caller.send(lab.caller.request("BYE"))
         await lab.caller.receive_response(200)
         cdr = await lab.cdr()
@@ -199,7 +204,7 @@ def test_hanging_up_under_the_connecting_tone_starts_no_other() -> None:
         await lab.caller.receive_response(200)
         cdr = await lab.cdr()
         await asyncio.sleep(10)
-        assert played(lab)[1:] == [("connecting.wav", False)]
+        assert played(lab)[1:] == [("connecting.wav ringback.wav", True)]
         assert cdr.failure == 7501
 
     play(story)

@@ -10,7 +10,7 @@ import pytest
 from softswitch.call.services import CallSettings
 from softswitch.errors import StoreError
 from softswitch.interfaces import Binding, CallbackRecord
-from softswitch.media_drivers.null import NullEndpoint
+from softswitch.media_drivers.null import NullDriver, NullEndpoint
 from softswitch.sip.message import SipRequest
 from tests.support.calls import EPOCH, STRANGER, SWITCH, X_AXE, A, B, Lab, play, sdp
 
@@ -141,8 +141,8 @@ def test_none_keyed_is_8033_after_three_questions() -> None:
         await asked(lab)
         bye = await lab.answer_bye(lab.caller)
         assert bye.headers.get("Reason") == 'Q.850;cause=1;text="no extension keyed"'
-        assert asyncio.get_running_loop().time() == pytest.approx(3 * (2 + 10), abs=0.01)
-        assert played(lab) == [("enter_extension",)] * 3
+        assert asyncio.get_running_loop().time() == pytest.approx(3 * (2 + 10) + 3, abs=0.01)
+        assert played(lab) == [("enter_extension",)] * 3 + [("busy",)]
         assert (await lab.cdr()).failure == 8033
 
     play(story)
@@ -343,9 +343,39 @@ def test_a_barred_number_behind_an_extension_is_not_asked_again() -> None:
         await lab.answer_bye(lab.caller)
         cdr = await lab.cdr()
         assert (cdr.failure, cdr.extension) == (8043, "1234")
-        assert len(played(lab)) == 1
+        assert played(lab) == [("enter_extension",), ("busy",)]
 
     play(story)
+
+
+@pytest.mark.parametrize("status", [486, 603])
+def test_a_caller_who_keyed_hears_busy_where_the_callee_is_in_the_way(status: int) -> None:
+    """ITU-T E.180: for three seconds, then the BYE."""
+
+    async def story(lab: Lab) -> None:
+        endpoint = await asked(lab)
+        endpoint.press("1234")
+        invite = await lab.callee.receive_request("INVITE")
+        lab.callee.send(lab.callee.response(invite, status))
+        told_at = asyncio.get_running_loop().time()
+        await lab.answer_bye(lab.caller)
+        assert asyncio.get_running_loop().time() - told_at == pytest.approx(3, abs=0.1)
+        assert played(lab)[-1] == ("busy",)
+
+    play(story)
+
+
+def test_a_caller_who_keyed_hears_congestion_where_a_resource_is_missing() -> None:
+    async def story(lab: Lab) -> None:
+        endpoint = await asked(lab)
+        endpoint.press("1234")
+        await lab.answer_bye(lab.caller)
+        assert played(lab)[-1] == ("congestion",)
+        assert (await lab.cdr()).failure == 7109
+
+    lab = Lab()
+    lab.media = NullDriver(pairs=1)  # none is left for the callee
+    play(story, lab)
 
 
 def test_the_number_of_tries_is_a_setting() -> None:

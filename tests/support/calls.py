@@ -84,6 +84,8 @@ PROMPT_LENGTHS = {
     "announcement": 1.5,
     "waiting": 4.0,
     "ringback": 5.0,
+    "busy": 3.0,
+    "congestion": 3.0,
     "callback_tone": 1.0,
     "unapproved": 1.0,
 }

@@ -325,9 +325,7 @@ class MediaEndpoint(Protocol):
     address: str
     port: int
     on_digit: Callable[[str], None] | None  # one key press (RFC 4733; in-band where that was not agreed)
-    on_silence: (
-        Callable[[bool], None] | None
-    )  # True: nothing received for the driver's silence time; False: RTP is back, or configure() began the time anew
+    on_silence: Callable[[bool], None] | None  # True: nothing for the silence time; False: RTP is back, or awaited anew
     silent: bool  # what on_silence told last, or would have told had anybody listened
     statistics: asyncio.Future[EndpointStatistics]  # resolves once, after close()
 
@@ -364,10 +362,7 @@ class MediaDriver(Protocol):
         mix: bool = False,
         once: int = 0,
     ) -> Playback:
-        """Play WAV `files` and tones in order to `endpoints`, begun on one tick.
-
-        `mix`: over the talk, which ducks, not in its place. A `loop` goes on behind the first `once` files.
-        """
+        """Play WAVs and tones in order, begun on one tick; `mix`: over the talk. A `loop` goes on behind `once` files."""
 
     def record(self, path: str, left: MediaEndpoint, right: MediaEndpoint, *, stereo: bool = False) -> Recording:
         """Record the two (caller left) to a WAV file at `path`."""

@@ -362,7 +362,7 @@ class MediaDriver(Protocol):
         mix: bool = False,
         once: int = 0,
     ) -> Playback:
-        """Play WAVs and tones in order, from one tick on; `mix`: over the talk. A `loop` goes on behind `once` files."""
+        """Play WAVs and tones in order, on one tick; `mix`: over the talk. A `loop` goes on behind `once` files."""
 
     def record(self, path: str, left: MediaEndpoint, right: MediaEndpoint, *, stereo: bool = False) -> Recording:
         """Record the two (caller left) to a WAV file at `path`."""

@@ -43,7 +43,11 @@ class Conversing(Protocol):
 
     @property
     def remote(self) -> Hop:
-        """The far end."""
+        """The far end, where its latest message came from."""
+
+    @property
+    def target(self) -> Hop:
+        """Where it wants our next request."""
 
 
 class Inside(Protocol):
@@ -171,4 +175,4 @@ def _is_with(host: str, data: bytes, core: Inside) -> bool:
     if transaction is not None:
         return transaction.path.hop.host == host
     session = None if is_response(data) else core.sessions.get(to_tag(data))
-    return session is not None and session.remote.host == host
+    return session is not None and host in (session.remote.host, session.target.host)

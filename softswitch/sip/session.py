@@ -106,6 +106,11 @@ class Session:
         return self._path.hop
 
     @property
+    def target(self) -> Hop:
+        """Where our next request inside the dialog goes."""
+        return self._path.hop if self.dialog is None else self.dialog.path.hop
+
+    @property
     def listener(self) -> SessionListener | None:
         """Who hears of events; what happened before it was set is delivered on setting it."""
         return self._listener

@@ -121,6 +121,16 @@ def test_requests_inside_a_dialog_from_elsewhere_are_dropped_even_if_all_tags_ar
     assert door.knock(request("BYE", **inside), PEER)
 
 
+def test_a_far_end_that_moved_may_speak_from_where_it_wants_our_requests() -> None:
+    """RFC 3261 12.2: a carrier's Contact may name another of its machines than the one that brought the call."""
+    door = Door()
+    session = door.bench.call(request(Contact="<sip:a@192.0.2.66>")).session
+    session.accept()
+    bye = request("BYE", Via=GUEST_VIA, To=f"<sip:100@10.0.0.1>;tag={session.local_tag}")
+    assert door.knock(bye, STRANGER)
+    assert not door.knock(bye, STRANGER._replace(host="192.0.2.67"))
+
+
 def test_responses_from_elsewhere_than_the_request_went_are_dropped() -> None:
     """18.1.2; a forged 200 would end in somebody else's media."""
     door = Door(others=False)

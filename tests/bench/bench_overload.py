@@ -2,7 +2,7 @@
 
 `python -m tests.bench.bench_overload [--quick]`. The sustained rate comes first: the last step of a rising stair in
 which every call was completed. Then SIPp offers 0.5 to 3 times as much; who is refused with 503 does not try again.
-SIPp and the switch share the machine, so at high rates the peers take processor time from the switch as well.
+The switch has a processor of its own, both SIPp share another. The curve is drawn into bench-output/overload.png.
 """
 
 from __future__ import annotations
@@ -10,16 +10,19 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from demo.switch_process import free_port
+from tests.bench.cpu import GENERATOR, SUBJECT, pin
+from tests.bench.curve import Point, draw
 from tests.bench.report import Figure, show
 from tests.bench.sipp_load import Stretch, place_calls
 from tests.bench.switches import DIALLED, Subject, our_switch
 
 BENCH = "overload"
+PICTURE = Path("bench-output") / "overload.png"
 EXPECTED_SHARE = 0.85  # of the best completed rate
 NEARLY_ALL = 0.99
 
@@ -34,6 +37,25 @@ class Plan:
     factors: tuple[float, ...] = (0.5, 1.0, 1.5, 2.0, 3.0)  # of the sustained rate
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One stretch of calls, how long they were offered, and the processor time that the switch took for them."""
+
+    load: Stretch
+    seconds: float
+    used_s: float  # tells an overload apart from a processor that others took away
+
+    @property
+    def words(self) -> str:
+        """How it went."""
+        load = self.load
+        share = f"{load.refused / load.calls:.0%} got 503, {load.failed} failed, {load.retransmissions} repeated"
+        busy = (
+            f"{100 * self.used_s / self.seconds:.0f}% CPU, {load.completed / max(self.used_s, 0.01):.0f} a CPU second"
+        )
+        return f"{share}, set-up {load.setup_ms:.0f} ms, {busy}"
+
+
 QUICK = Plan(step_s=4.0, stair_s=1.5, stair=(200, 400), factors=(1.5, 3.0))
 
 
@@ -43,9 +65,11 @@ def measure(plan: Plan) -> list[Figure]:
         tempfile.TemporaryDirectory(prefix="softswitch-bench-") as folder,
         our_switch(Path(folder), media=False) as subject,
     ):
+        pin(subject.pid, SUBJECT)
         sustained = _sustained(subject, plan, Path(folder))
-        steps = [(factor, _step(subject, sustained * factor, plan.step_s, Path(folder))) for factor in plan.factors]
-        return list(_figures(subject.name, sustained, steps, plan.step_s))
+        steps = [_step(subject, sustained * factor, plan.step_s, Path(folder)) for factor in plan.factors]
+    draw([_point(step) for step in steps], sustained, f"Overload of {subject.name}", PICTURE)
+    return list(_figures(subject.name, sustained, dict(zip(plan.factors, steps, strict=True))))
 
 
 def _sustained(subject: Subject, plan: Plan, folder: Path) -> float:
@@ -53,16 +77,16 @@ def _sustained(subject: Subject, plan: Plan, folder: Path) -> float:
     best = plan.stair[0]
     _step(subject, best / 2, 1.0, folder)  # warm
     for rate in plan.stair:
-        step = _step(subject, rate, plan.stair_s, folder)
-        if step.completed < NEARLY_ALL * step.calls:
+        load = _step(subject, rate, plan.stair_s, folder).load
+        if load.completed < NEARLY_ALL * load.calls:
             break
         best = rate
     return best
 
 
-def _step(subject: Subject, rate: float, seconds: float, folder: Path) -> Stretch:
+def _step(subject: Subject, rate: float, seconds: float, folder: Path) -> Step:
     before = subject.signalling_s()
-    step = place_calls(
+    load = place_calls(
         folder,
         dialled=DIALLED,
         switch_port=subject.port,
@@ -71,26 +95,29 @@ def _step(subject: Subject, rate: float, seconds: float, folder: Path) -> Stretc
         rate=rate,
         seconds=seconds,
         scenario="uac_or_503",
+        processors=GENERATOR,
     )
-    words = f"{step.completed} completed, {_words(step)}"
-    used = subject.signalling_s() - before  # tells an overload apart from a processor that others took away
-    print(f"overload: {step.calls} calls offered at {rate:g}/s: {words}, {used:.1f} s of CPU", file=sys.stderr)
+    step = Step(load, seconds, subject.signalling_s() - before)
+    print(
+        f"overload: {load.calls} calls offered at {rate:g}/s: {load.completed} completed, {step.words}", file=sys.stderr
+    )
     return step
 
 
-def _words(step: Stretch) -> str:
-    share = f"{step.refused / step.calls:.0%} got 503, {step.failed} failed"
-    return f"{share}, {step.retransmissions} repeated, set-up {step.setup_ms:.0f} ms"
+def _point(step: Step) -> Point:
+    load, seconds = step.load, step.seconds
+    return Point(load.rate, load.completed / seconds, load.refused / seconds, load.setup_ms, step.used_s / seconds)
 
 
-def _figures(name: str, sustained: float, steps: list[tuple[float, Stretch]], seconds: float) -> Iterator[Figure]:
-    yield Figure(BENCH, name, "sustained", sustained, "calls/s", None, "the base of the factors")
-    best = max(step.completed for _, step in steps)
-    for factor, step in steps:
-        good = step.completed >= min(EXPECTED_SHARE * best, NEARLY_ALL * step.calls)
-        figure = f"completed at {factor:g} × = {step.rate:g}/s offered"
-        yield Figure(BENCH, name, figure, step.completed / seconds, "calls/s", good, _words(step))
-    least = min(step.completed for factor, step in steps if factor > 1)
+def _figures(name: str, sustained: float, steps: Mapping[float, Step]) -> Iterator[Figure]:
+    yield Figure(BENCH, name, "sustained", sustained, "calls/s", None, f"the base of the factors; drawn in {PICTURE}")
+    best = max(step.load.completed for step in steps.values())
+    for factor, step in steps.items():
+        load = step.load
+        good = load.completed >= min(EXPECTED_SHARE * best, NEARLY_ALL * load.calls)
+        figure = f"completed at {factor:g} × = {load.rate:g}/s offered"
+        yield Figure(BENCH, name, figure, load.completed / step.seconds, "calls/s", good, step.words)
+    least = min(step.load.completed for factor, step in steps.items() if factor > 1)
     words = f"at least {EXPECTED_SHARE:.0%} expected"
     yield Figure(BENCH, name, "least beyond 1 ×, by the best", least / best, "", least >= EXPECTED_SHARE * best, words)
 

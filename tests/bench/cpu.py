@@ -6,7 +6,17 @@ import contextlib
 import os
 from pathlib import Path
 
+ALL = sorted(os.sched_getaffinity(0))
+GENERATOR, SUBJECT = ({ALL[0]}, {ALL[1]}) if len(ALL) > 1 else (set(ALL), set(ALL))  # who must not share a processor
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+
+
+def pin(pid: int, processors: set[int]) -> None:
+    """Let every thread of `pid`, and of what it has started, run on `processors` only."""
+    for process in (pid, *children(pid)):
+        for thread in Path(f"/proc/{process}/task").iterdir():
+            with contextlib.suppress(ProcessLookupError):
+                os.sched_setaffinity(int(thread.name), processors)
 
 
 def cpu_seconds(pid: int) -> float:

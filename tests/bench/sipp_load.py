@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.bench.cpu import pin
+
 SCENARIOS = Path(__file__).parent / "sipp"
 SETTLE_S = 1.3  # SIPp writes its counters once a second
 GRACE_S = 6.0  # calls that are not over by then are failed
@@ -54,14 +56,18 @@ def place_calls(
     rate: float,
     seconds: float,
     scenario: str = "uac",
+    processors: set[int] | None = None,
 ) -> Stretch:
-    """Offer `rate` calls a second for `seconds`; returns when the last is over. Raises RuntimeError without SIPp."""
+    """Offer `rate` calls a second for `seconds`; returns when the last is over. Raises RuntimeError without SIPp.
+
+    `processors`: where both SIPp run, None: anywhere.
+    """
     calls = round(rate * seconds)
     target = f"127.0.0.1:{switch_port}"
-    with _sipp(folder, "uas", callee_port, target):
+    with _sipp(folder, "uas", callee_port, target, processors=processors):
         time.sleep(0.3)
         load = ("-s", dialled, "-r", f"{rate:g}", "-m", str(calls), "-l", str(AT_ONCE))
-        with _sipp(folder, scenario, caller_port, target, *load) as caller:
+        with _sipp(folder, scenario, caller_port, target, *load, processors=processors) as caller:
             try:
                 caller.wait(seconds + GRACE_S)
             except subprocess.TimeoutExpired:
@@ -74,7 +80,9 @@ def place_calls(
 
 
 @contextmanager
-def _sipp(folder: Path, name: str, port: int, target: str, *options: str) -> Iterator[subprocess.Popen[bytes]]:
+def _sipp(
+    folder: Path, name: str, port: int, target: str, *options: str, processors: set[int] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     """A SIPp on `port` that counts into `<folder>/<name>.csv`; ended with the block."""
     program = shutil.which("sipp")
     if program is None:
@@ -98,6 +106,8 @@ def _sipp(folder: Path, name: str, port: int, target: str, *options: str) -> Ite
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
+    if processors is not None:
+        pin(process.pid, processors)
     try:
         yield process
     finally:

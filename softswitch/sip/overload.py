@@ -22,6 +22,7 @@ GROWTH = 0.5  # of the rate, a second in time
 MEMORY_S = 0.5  # over which the rate of those let in is measured
 AHEAD = 1.5  # times that rate is as far as a rate that means something can have grown
 BURST_S = 0.05  # calls of so many seconds may come in at once
+AT_ONCE = 200  # calls between two measurements: what came in one burst must not all come in before it is felt
 LEAST_RATE = 10.0  # calls a second: however late it is, so few never made it so (a machine that stood still did)
 
 
@@ -72,6 +73,8 @@ class Overload:
         if full or (limits.transactions and transactions >= limits.transactions):
             return "memory"
         if (self._far_too_late or self.rate < math.inf) and not self._take_token(now):
+            return "lag"
+        if self._let_in >= AT_ONCE and limits.lag_s:
             return "lag"
         self._let_in += 1
         return ""

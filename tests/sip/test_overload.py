@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import heapq
 import math
 
 import pytest
 
-from softswitch.sip.overload import IN_A_ROW, LEAST_RATE, Overload, OverloadLimits
+from softswitch.sip.overload import AT_ONCE, IN_A_ROW, LEAST_RATE, Overload, OverloadLimits
+from softswitch.sip.transport import DATAGRAMS_PER_WAKE
 
 TICK = 0.02
 
@@ -93,3 +95,65 @@ def test_a_limit_of_0_is_none() -> None:
 def test_retry_after_is_told() -> None:
     assert Overload().retry_after == "Retry-After: 5\r\n"
     assert Overload(OverloadLimits(retry_after_s=9)).retry_after == "Retry-After: 9\r\n"
+
+
+def test_a_burst_comes_in_only_as_far_as_can_be_felt() -> None:
+    overload = Overload()
+    second = Second(overload)
+    assert second.pass_(TICK, lag=0.0, calls_a_tick=1000) == AT_ONCE
+    assert second.pass_(TICK, lag=0.0, calls_a_tick=1000) == AT_ONCE
+
+
+REFUSAL_S = 30e-6
+# What a call costs the switch, step by step, and how long after the step before the next message comes.
+STEPS = ((0.45e-3, 0.001), (0.15e-3, 0.02), (0.30e-3, 0.0005), (0.15e-3, 0.1), (0.25e-3, 0.0005), (0.15e-3, 0.0))
+ANSWERED = 2  # the step after which the caller has its 200
+CAPACITY = 1 / sum(cost for cost, _ in STEPS)  # calls a second
+
+
+class Model:
+    """A switch in simulated time: one processor, a turn of the loop for all that has come, calls that are up first."""
+
+    def __init__(self, factor: float, seconds: float) -> None:
+        self.overload, self.now, self.end = Overload(), 0.0, seconds
+        self.waiting = [(call / (factor * CAPACITY), 0, 0.0) for call in range(round(factor * CAPACITY * seconds))]
+        self.setups: list[float] = []
+        self.completed = 0
+        due = 0.0
+        while self.now < seconds:
+            if self.now >= due:
+                self.overload.note_lag(self.now - due, self.now)
+                due = self.now + TICK
+            if not self.turn():
+                self.now = max(self.now, min(due, self.waiting[0][0] if self.waiting else due))
+
+    def turn(self) -> bool:
+        """All that has come by now; False where nothing has."""
+        come = []
+        while self.waiting and self.waiting[0][0] <= self.now and len(come) < DATAGRAMS_PER_WAKE:
+            come.append(heapq.heappop(self.waiting))
+        for at, step, began in sorted(come, key=lambda message: message[1] == 0):
+            self.take(at, step, began)
+        return bool(come)
+
+    def take(self, at: float, step: int, began: float) -> None:
+        if step == 0 and self.overload.reason(0, 0, self.now):
+            self.now += REFUSAL_S
+            return
+        cost, pause = STEPS[step]
+        self.now += cost
+        began = at if step == 0 else began
+        if step == ANSWERED:
+            self.setups.append(self.now - began)
+        if step + 1 < len(STEPS):
+            heapq.heappush(self.waiting, (self.now + pause, step + 1, began))
+        else:
+            self.completed += 1
+
+
+@pytest.mark.parametrize(("factor", "share"), [(0.9, 0.88), (1.5, 0.9), (3.0, 0.85), (10.0, 0.7)])
+def test_most_of_what_can_be_carried_is_completed_however_much_is_offered(factor: float, share: float) -> None:
+    """RFC 5390: no collapse. And a call is set up before its INVITE would be repeated (T1)."""
+    model = Model(factor, seconds=8.0)
+    assert model.completed >= share * CAPACITY * model.end
+    assert sum(model.setups) / len(model.setups) < 0.5

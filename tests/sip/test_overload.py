@@ -129,7 +129,7 @@ class Model:
 
     def turn(self) -> bool:
         """All that has come by now; False where nothing has."""
-        come = []
+        come: list[tuple[float, int, float]] = []
         while self.waiting and self.waiting[0][0] <= self.now and len(come) < DATAGRAMS_PER_WAKE:
             come.append(heapq.heappop(self.waiting))
         for at, step, began in sorted(come, key=lambda message: message[1] == 0):

@@ -35,7 +35,7 @@ class Child:
 
     def __enter__(self) -> Self:
         end_with_us = [program("setpriv", "util-linux"), "--pdeathsig", "TERM"]
-        with self._log.open("wb") as log:
+        with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [*end_with_us, *self._command],
                 stdin=subprocess.DEVNULL,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing
+from dataclasses import dataclass
 
 import pytest
 
@@ -49,14 +50,43 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
         yield Rig(network, switch, front, behind, tls)
 
 
+FAILED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Remember which tests failed, for `phones`."""
+    report = yield
+    item.stash[FAILED] = report.failed or item.stash.get(FAILED, False)
+    return report
+
+
+@dataclass(slots=True)
+class Phones:
+    """A's phone and B's, while they run."""
+
+    running: ExitStack
+    pair: tuple[Phone, Phone] | None = None
+
+
 @pytest.fixture(scope="session")
-def phones(rig: Rig) -> Iterator[tuple[Phone, Phone]]:
-    """A's phone and B's, which know nothing but UDP and the proxies."""
-    network = rig.network
-    with (
-        Phone(national(A), address=network.caller, sip_port=5060) as caller,
-        Phone("b", address=network.callee, sip_port=5060) as callee,
-    ):
-        caller.wait_for("ready")
-        callee.wait_for("ready")
-        yield caller, callee
+def phones_of_all_tests() -> Iterator[Phones]:
+    """Phones last from test to test."""
+    with ExitStack() as running:
+        yield Phones(running)
+
+
+@pytest.fixture
+def phones(rig: Rig, phones_of_all_tests: Phones, request: pytest.FixtureRequest) -> Iterator[tuple[Phone, Phone]]:
+    """A's phone and B's, which know nothing but UDP and the proxies; others after a test that failed."""
+    lasting = phones_of_all_tests
+    if lasting.pair is None:
+        a = Phone(national(A), address=rig.network.caller, sip_port=5060)
+        b = Phone("b", address=rig.network.callee, sip_port=5060)
+        lasting.pair = lasting.running.enter_context(a), lasting.running.enter_context(b)
+        for phone in lasting.pair:
+            phone.wait_for("ready")
+    yield lasting.pair
+    if request.node.stash.get(FAILED, False):
+        lasting.running.close()
+        lasting.pair = None

@@ -125,6 +125,21 @@ def bye_to_the_other(rig: Rig, phones: Phones, line: str, who: str) -> tuple[Cal
     return call, bye
 
 
+@pytest.mark.parametrize("who", ["caller", "callee"])
+@pytest.mark.parametrize("line", TRANSPORTS)
+def test_a_call_outlives_a_restart_of_both_proxies(rig: Rig, phones: Phones, line: str, who: str) -> None:
+    """Loose routes need no memory; the connections of TCP and TLS are opened anew (RFC 3261 18.1.1)."""
+    call = Call(rig, LINES[line], *phones)
+    call.connect()
+    rig.front.restart()
+    rig.behind.restart()
+    active, passive = phones if who == "caller" else phones[::-1]
+    hold_for_a_moment(active, passive)
+    active.hang_up()
+    cdr = call.over()
+    assert (cdr["ulFailReason"], cdr["ended_by"]) == (0, who)
+
+
 # A call that is not answered
 
 

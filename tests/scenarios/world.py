@@ -84,12 +84,17 @@ class Place:
     def caller_ip(self) -> str:
         """Where the caller's SIPp is."""
         network = self.network + 1 if self.scenario.call.stranger else self.network
-        return f"127.{network}.{self.index}.1"
+        return self._address(network, 1)
 
     @property
     def targets(self) -> list[str]:
         """Addresses of the route's targets, in its order."""
-        return [f"127.{self.network}.{self.index}.{2 + i}" for i in range(len(self.scenario.call.callees))]
+        return [self._address(self.network, 2 + i) for i in range(len(self.scenario.call.callees))]
+
+    def _address(self, network: int, host: int) -> str:
+        """One of the 32 addresses of this place; 250 places in a row, and then the next 32 of each."""
+        row, column = divmod(self.index - 1, 250)
+        return f"127.{network}.{column + 1}.{32 * row + host}"
 
     @property
     def at(self) -> list[tuple[str, int]]:

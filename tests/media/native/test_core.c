@@ -299,11 +299,18 @@ static void test_random_packets_and_commands_never_reach_out_of_bounds(void)
             play.play.loop = chance(2);
             worker_obey(&worker, &play);
         }
+        telephone_event_tick(&worker);
         playback_tick(&worker);
         recording_tick(&worker);
         worker_sweep(&worker);
         drain_writer();
         count_events(EVENT_CLOSED);
+        if (!chance(1000)) { /* the keys of the other side: not at all, as a tone, in longer packets, just so */
+            struct command configure = {.type = COMMAND_CONFIGURE, .handle = 1 << 16 | chance(2)};
+            configure.remote = remote_at(phone(configure.handle & 1), chance(2) ? PCMA : PCMU, chance(2) ? 101 : -1);
+            configure.remote.frame = (uint16_t)(80 * (1 + chance(6)));
+            worker_obey(&worker, &configure);
+        }
     }
     CHECK(worker.totals.packets_in > 100000 && worker.totals.packets_out > 10000);
     struct command stop = {.type = COMMAND_CLOSE_RECORDING, .handle = 1 << 16, .at = worker.now};

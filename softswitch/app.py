@@ -14,6 +14,7 @@ import gc
 import random
 import secrets
 import signal
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -277,6 +278,7 @@ class Switch:
             lambda: {one.name: one.full for one in self._trunk_reports()},
         )
         metrics.held(lambda: {**self.user_agent.held, "endpoints": len(self.media.endpoints)})
+        metrics.gauge("memory_blocks", "Memory blocks of Python objects", sys.getallocatedblocks)
         metrics.gauge("active_calls", "Calls that are up", lambda: len(self.registry))
         metrics.gauge("media_up", "1 while the media server is connected", lambda: float(self.media.up))
         metrics.gauge("draining", "1 while no new calls are taken", lambda: float(self.admission.draining))

@@ -21,6 +21,9 @@ class Inbox(Generic[T]):
         self._items: list[T] = []
         self._waiter: asyncio.Future[None] | None = None
 
+    def __len__(self) -> int:
+        return len(self._items)
+
     def put(self, item: T) -> None:
         """Put it behind the others."""
         self._items.append(item)

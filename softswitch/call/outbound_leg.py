@@ -17,6 +17,8 @@ from softswitch.sip.client_session import FORKS
 from softswitch.sip.message import SipResponse
 from softswitch.sip.user_agent import ClientSession
 
+MOST_WAITING = 32  # provisional responses that the story has not come to
+
 
 class OutboundLeg(Leg):
     """A callee's dialog: we are the UAC. Responses queue up in `responses` until the answer."""
@@ -60,8 +62,9 @@ class OutboundLeg(Leg):
         return True
 
     def on_provisional(self, response: SipResponse) -> None:
-        """1xx."""
-        self.responses.put(response)
+        """1xx; in a flood only the first are heard."""
+        if len(self.responses) < MOST_WAITING:
+            self.responses.put(response)
 
     def on_answered(self, response: SipResponse) -> None:
         """2xx: acknowledged at once, whatever becomes of the call."""

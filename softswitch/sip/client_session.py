@@ -17,7 +17,7 @@ from softswitch.sip.session import Guard, Pairs, Session, local_response
 from softswitch.sip.timing import NEVER
 from softswitch.sip.transaction import CLIENT, INVITE_CLIENT, Failure, Told, Transaction, ignore
 
-FORKS = 16  # branches of one call that may ring reliably at once
+FORKS = 16  # branches of one call that may ring reliably, or answer, at once
 
 
 class ClientSession(Session):
@@ -265,6 +265,8 @@ class ClientSession(Session):
             if ack:
                 core.send(ack, path, "ACK", 0, again=True)
             return
+        if len(self._forks) >= FORKS:
+            return  # nobody forks so often: a flood of 2xx must make us neither keep nor send more
         dialog = self._dialog_of(tag, response)
         path = dialog.path
         ack = self.compose_ack(dialog, self._cseq)

@@ -41,6 +41,7 @@ log = logging.getLogger(__name__)
 Pairs = Sequence[tuple[str, str]]
 Guard = Callable[[bytes], bytes]
 
+MOST_UNANSWERED = 8  # requests of the other side at once: a flood must not wait for us
 DEAD = (408, 481)  # an answer that says that the other side has no such dialog any more (RFC 3261 12.2.1.2)
 
 
@@ -224,7 +225,7 @@ class Session:
             self.prack_answered()
         elif self.ended:
             self.answer(transaction, reply, 481)
-        elif method != "INVITE" or self._may_reinvite(transaction, reply):
+        elif self._may_ask(method, transaction, reply):
             if method in REFRESHING:
                 self.dialog.refresh(request)
                 self.learn(request)
@@ -462,12 +463,14 @@ class Session:
         if not self._bye_sent:
             self.conclude()
 
-    def _may_reinvite(self, transaction: Transaction, reply: Reply) -> bool:
-        """Whether the other side's re-INVITE may go on; answers it where not (14.2)."""
-        if any(one.message.method == "INVITE" for one in self._unanswered) or not self.confirmed:
+    def _may_ask(self, method: str, transaction: Transaction, reply: Reply) -> bool:
+        """Whether the other side's request may go on; answers it where not (14.2, RFC 3311 5.2)."""
+        waiting = [one.message.method for one in self._unanswered]
+        again = method in REFRESHING and method in waiting
+        if again or len(waiting) >= MOST_UNANSWERED or (method == "INVITE" and not self.confirmed):
             self.answer(transaction, reply, 500, more="Retry-After: 5\r\n")
             return False
-        if any(one.method == "INVITE" for one in self._outgoing):
+        if method == "INVITE" and any(one.method == "INVITE" for one in self._outgoing):
             self.answer(transaction, reply, 491)
             return False
         return True

@@ -15,6 +15,7 @@ def test_what_was_put_comes_out_in_its_order() -> None:
         inbox: Inbox[int] = Inbox()
         inbox.put(1)
         inbox.put(2)
+        assert len(inbox) == 2
         assert [await inbox.get(), await inbox.get()] == [1, 2]
 
     run(story())

@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from softswitch.sip.message import SipRequest
+from softswitch.call.outbound_leg import MOST_WAITING, OutboundLeg
+from softswitch.sip.message import SipRequest, SipResponse, parse_message
 from tests.support.calls import Lab, play, sdp
 
 
@@ -94,3 +95,26 @@ def test_the_callees_invite_may_go_one_hop_less_far_than_the_callers(came: str, 
         await lab.refused(486)
 
     play(story)
+
+
+def test_a_flood_of_provisional_responses_does_not_pile_up() -> None:
+    async def story(lab: Lab) -> None:
+        lab.dial()
+        invite = await lab.callee.receive_request("INVITE")
+        await asyncio.sleep(0.1)
+        (record,) = lab.registry
+        assert isinstance(record.b, OutboundLeg)
+        for _ in range(1000):
+            record.b.on_provisional(parsed_response(lab.callee.response(invite, 180)))
+        assert len(record.b.responses) == MOST_WAITING
+        await lab.pick_up(invite)
+        await lab.caller_answered()
+        await lab.hang_up()
+
+    play(story)
+
+
+def parsed_response(response: SipResponse) -> SipResponse:
+    message = parse_message(response.encode())
+    assert isinstance(message, SipResponse)
+    return message

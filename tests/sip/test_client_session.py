@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from softswitch.sip.client_session import FORKS
 from softswitch.sip.message import SipRequest
 from tests.support.peer import OFFER, Peer
 from tests.support.recorder import PHONE, SWITCH, Recorder, Switch, play
@@ -299,6 +300,21 @@ def test_a_second_fork_that_answers_is_acked_and_byed_and_its_repetitions_acked(
         assert (await phone.receive_request("ACK")).to.tag == "fork"
         await phone.silence(5)
         assert recorder.events == ["answered 200"]
+        phone.send(phone.request("BYE"))
+        await phone.receive(200)
+
+    play(story)
+
+
+def test_a_flood_of_forks_that_answer_makes_us_neither_keep_nor_send_more() -> None:
+    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
+        _, invite = await answered(switch, phone)
+        for number in range(1000):
+            phone.send(phone.response(invite, 200, tag=f"fork-{number}"))
+        await asyncio.sleep(40)
+        told = phone.pending()
+        assert told.count("ACK") == FORKS
+        assert len(switch.agent.core.transactions) == 0
         phone.send(phone.request("BYE"))
         await phone.receive(200)
 

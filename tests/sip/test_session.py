@@ -10,7 +10,7 @@ import pytest
 from softswitch.errors import RemoteProtocolError
 from softswitch.sip.addresses import Hop
 from softswitch.sip.message import SipResponse
-from softswitch.sip.session import InDialogRequest, Session, local_response
+from softswitch.sip.session import MOST_UNANSWERED, InDialogRequest, Session, local_response
 from tests.support.peer import OFFER, Peer
 from tests.support.recorder import SWITCH, Recorder, Switch, hang_up, play, talk
 from tests.support.wire import Wire
@@ -110,6 +110,42 @@ def test_a_refused_reinvite_leaves_the_call_up() -> None:
         assert refused.reason == "No"
         phone.send(phone.ack(refused))
         assert not session.ended
+        await hang_up(phone)
+
+    play(story)
+
+
+def test_a_second_update_before_the_first_is_answered_gets_500_with_retry_after() -> None:
+    """RFC 3311 5.2."""
+
+    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
+        _, recorder = await talk(switch, phone)
+        phone.send(phone.request("UPDATE", body=OFFER))
+        asked = await recorder.until("UPDATE")
+        phone.send(phone.request("UPDATE", body=OFFER))
+        assert (await phone.receive_response(500)).headers.get("Retry-After") is not None
+        asked.respond(200)
+        await phone.receive(200)
+        await hang_up(phone)
+
+    play(story)
+
+
+def test_a_flood_of_requests_inside_a_dialog_does_not_pile_up() -> None:
+    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
+        _, recorder = await talk(switch, phone)
+        for _ in range(1000):
+            phone.send(phone.request("INFO", body=b"x"))
+        for _ in range(1000 - MOST_UNANSWERED):
+            await phone.receive(500)
+        assert recorder.events.count("INFO") == MOST_UNANSWERED
+        for asked in recorder.requests:
+            asked.respond(200)
+            await phone.receive(200)
+        phone.send(phone.request("INFO", body=b"x"))
+        await phone.silence(0.1)
+        recorder.requests[-1].respond(200)
+        await phone.receive(200)
         await hang_up(phone)
 
     play(story)

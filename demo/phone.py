@@ -43,6 +43,7 @@ class PhoneSettings:
     log: str = ""
     transport: str = "udp"  # or tcp, tls
     tls: Mapping[str, str] = field(default_factory=dict)  # PEM files: certificate, key, authorities
+    login: tuple[str, str] = ("", "")  # the name and password that it proves when it is asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +79,12 @@ class Phone:
         hear: Path | None = None,
         transport: str = "udp",
         tls: Mapping[str, str] | None = None,
+        login: tuple[str, str] = ("", ""),
     ) -> None:
         """`name` is the user part of its own URI, `speak` the WAV it says once media is there, `hear` what it keeps.
 
-        A phone of transport "tls" needs the PEM files `certificate`, `key` and `authorities` in `tls`.
+        A phone of transport "tls" needs the PEM files `certificate`, `key` and `authorities` in `tls`. `login` is the
+        name and the password that it proves to whoever asks.
         """
         self.name = name
         self.sip_port = sip_port or free_port(socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM)
@@ -97,6 +100,7 @@ class Phone:
             log=str(self.log or ""),
             transport=transport,
             tls=dict(tls or {}),
+            login=login,
         )
         self._complaints: TextIO | None = None
         self._process: subprocess.Popen[str] | None = None

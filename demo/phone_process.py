@@ -272,6 +272,8 @@ def _account_config(settings: PhoneSettings, transport: int) -> Any:
     config.natConfig.contactRewriteUse = config.natConfig.viaRewriteUse = config.natConfig.sdpNatRewriteUse = 0
     config.natConfig.contactUseSrcPort = 0  # by TCP and TLS it is reached where it listens
     config.sipConfig.transportId = transport  # else a Contact by TCP names any address of the machine
+    if settings.login[0]:
+        config.sipConfig.authCreds.append(pj.AuthCredInfo("digest", "*", settings.login[0], 0, settings.login[1]))
     config.mediaConfig.lockCodecEnabled = False
     media = config.mediaConfig.transportConfig
     media.boundAddress, media.port, media.portRange = settings.address, settings.rtp_port, RTP_PORTS

@@ -51,13 +51,19 @@ _NETSTRING = re.compile(rb"(\d+):")
 class Baresip:
     """`with Baresip(...) as phone:` is a phone at `address` until the block ends; TLS is on port 5061."""
 
-    def __init__(self, user: str, address: str, folder: Path, speak: Path, tls: Mapping[str, str]) -> None:
-        """`user` is who it is, `speak` the WAV it says; `tls` has the PEM files certificate, key and authorities."""
+    def __init__(
+        self, user: str, address: str, folder: Path, speak: Path, tls: Mapping[str, str], *, password: str = ""
+    ) -> None:
+        """`user` is who it is, `speak` the WAV it says; `tls` has the PEM files certificate, key and authorities.
+
+        `password` is what it proves as "member" when it is asked.
+        """
         self.address, self._folder = address, folder
         folder.mkdir()
         certificate = Path(tls["certificate"]).read_text("ascii") + Path(tls["key"]).read_text("ascii")
         (folder / "certificate.pem").write_text(certificate, encoding="ascii")
-        (folder / "accounts").write_text(f"<sip:{user}@{address}>;regint=0\n", encoding="ascii")
+        proof = f";auth_user=member;auth_pass={password}" if password else ""
+        (folder / "accounts").write_text(f"<sip:{user}@{address}>;regint=0{proof}\n", encoding="ascii")
         filled = CONFIGURATION.format(
             address=address,
             folder=folder,

@@ -44,6 +44,7 @@ LINES = {
     "silent": Line(6, ("behind-silent", "callee")),
     "forked": Line(7, ("behind-forked",)),
     "challenged": Line(8, ("behind-challenged",)),
+    "straight": Line(9, ("callee",)),
     "phone-udp": Line(11, ("phone-udp",)),
     "phone-tcp": Line(12, ("phone-tcp",)),
     "phone-tls": Line(13, ("phone-tls",)),
@@ -107,6 +108,16 @@ class Network:
         return self.at(f"5.{[*PORTS].index(transport) + 1}")
 
     @property
+    def member(self) -> str:
+        """A phone that must prove a password when it calls."""
+        return self.at("6.1")
+
+    @property
+    def old_member(self) -> str:
+        """One that knows no digest but MD5, and gives up where another is offered as well."""
+        return self.at("6.2")
+
+    @property
     def parties(self) -> tuple[str, str, str]:
         """Everybody who sends requests to proxies."""
         return self.caller, self.switch, self.callee
@@ -121,11 +132,10 @@ class Network:
         """Every trunk and every route."""
         behind = f'host = "{self.behind}"\n'
         account = 'username = "us"\npassword = "secret"\n'
-        phones = [
-            f"{self.at('3.0')}/24",
-            f"{self.at('5.0')}/24",
-            "127.0.0.1",
-        ]  # the last is where baresip connects from
+        # The last is where baresip connects from.
+        phones = [f"{self.at('3.0')}/24", f"{self.at('5.0')}/24", "127.0.0.1"]
+        old = self.old_member
+        proof = 'auth = "digest"\nauth_username = "member"\nauth_password = "secret"\n'
         trunks = {
             "front": f'host = "{self.front}"\nsources = ["{self.front}"]\n',
             "behind-udp": f"{behind}health_s = 3600\n",
@@ -137,6 +147,8 @@ class Network:
             "behind-forked": f"{behind}port = 5075\n",
             "behind-challenged": f"{behind}port = 5076\nregister = true\n{account}",
             "callee": f'host = "{self.callee}"\n',
+            "members": f'host = "{self.member}"\nsources = ["{self.member}"]\n{proof}',
+            "old-members": f'host = "{old}"\nsources = ["{old}"]\n{proof}auth_algorithms = ["MD5"]\n',
             "phones": f'host = "{self.at("3.1")}"\nsources = {json.dumps(phones)}\n',
         }
         for transport in PORTS:

@@ -26,6 +26,7 @@ from softswitch.call.inbound_leg import InboundLeg
 from softswitch.call.leak_guard import LeakGuard
 from softswitch.call.leg import Leg
 from softswitch.call.outbound_leg import OutboundLeg
+from softswitch.call.passed_headers import farewell
 from softswitch.call.services import CallServices
 from softswitch.errors import FAILURES, INTERNAL_FAULT, NORMAL, CallRejected, Failure, MediaError, StoreError
 from softswitch.interfaces import CallbackRecord, Mode, NeedExtension, Prompt, RecordingReport, Rejection, Route
@@ -164,7 +165,7 @@ async def accounted(a: InboundLeg, record: CallRecord, services: CallServices) -
         _closed_by_us(record, end)
         log.exception("call_crashed", call_id=record.call_id)
     finally:
-        a.hang_up(end, headers=retry_after)
+        a.hang_up(end, headers=[*retry_after, *farewell(record.b, a, record.get("destination"), record, services)])
         record.moment("ended_at")
         services.cdrs.close(record)
         _tell_end(record, services)

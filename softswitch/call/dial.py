@@ -29,7 +29,7 @@ from softswitch.call.identity import withholds
 from softswitch.call.inbound_leg import InboundLeg
 from softswitch.call.leak_guard import LeakGuard
 from softswitch.call.outbound_leg import OutboundLeg
-from softswitch.call.passed_headers import common, passed
+from softswitch.call.passed_headers import common, farewell, passed
 from softswitch.call.presentation import present
 from softswitch.call.services import CallServices
 from softswitch.errors import FAILURES, NORMAL, CallRejected, Failure
@@ -88,7 +88,7 @@ async def dial(route: Route, a: InboundLeg, record: CallRecord, services: CallSe
                 end = ended.failure
                 raise
             finally:
-                b.hang_up(_reason_for_callee(a, end))
+                b.hang_up(_reason_for_callee(a, end), headers=farewell(a, b, route.caller, record, services))
     raise CallRejected(failure, retry_after_s=retry_after_s)
 
 
@@ -180,7 +180,11 @@ def _invite(
     seen = present(target, services.settings.identity_host, withheld=withholds(invite))
     hidden = services.foreign(source, hop.host)
     extra = passed(
-        invite, common(services.trunk(record.trunk_in), target), [route.caller], hidden, call_id=record.call_id
+        invite,
+        common(services.trunk(record.trunk_in).pass_headers, target.pass_headers),
+        [route.caller],
+        hidden,
+        call_id=record.call_id,
     )
     assert isinstance(a.session.guard, LeakGuard)
     a.session.guard.protect(services.foreign(hop.host, source) | services.foreign(target.host, source))
@@ -240,7 +244,7 @@ class CallerHears:
     def take_headers(self, b: OutboundLeg, target: Target, response: SipResponse, record: CallRecord) -> None:
         """What of a callee's response may go on to the caller with ours."""
         session, services = self.a.session, self.services
-        names = common(services.trunk(record.trunk_in), target)
+        names = common(services.trunk(record.trunk_in).pass_headers, target.pass_headers)
         hidden = services.foreign(b.session.remote.host, session.source.host)
         session.passed = passed(response, names, [self.route.callee], hidden, call_id=record.call_id)
 

@@ -73,6 +73,7 @@ class Leg(Ending):
         self._sdp_version, self._sdp = 0, b""
         self._session: ServerSession | ClientSession | None = None
         self._hung_up = False
+        self.goodbye: SipRequest | None = None  # its BYE
         self.wish = "sendrecv"  # the direction the far end last asked for, as it writes it
         self._pending_offer: PendingOffer | None = None
         self._acknowledged: asyncio.Event | None = None  # made, and waited for, by `free_to_reinvite`
@@ -270,6 +271,7 @@ class Leg(Ending):
 
     def on_bye(self, request: SipRequest) -> None:
         """The far end hung up."""
+        self.goodbye = request
         self.cause = q850_cause(request) or NORMAL.cause
         self.end(NORMAL)
 

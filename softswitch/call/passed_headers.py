@@ -1,7 +1,8 @@
 """Headers that travel from one leg to the other: those that both trunks name, and that show nobody's number.
 
 RFC 7433 (User-to-User) and whatever a carrier calls its own. Called by `dial.py` with the INVITE and with what answers
-it. Everything else that a leg sends is written anew. The leak guard looks at these headers once more.
+it, and by whoever ends the other leg with the BYE. Everything else that a leg sends is written anew. The leak guard
+looks at these headers once more.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import structlog
 
+from softswitch.call.cdr import CallRecord
 from softswitch.call.identity import sender_names
 from softswitch.call.leak_guard import LeakGuard, national_digits
-from softswitch.interfaces import Target
-from softswitch.routing.trunk import Trunk
+from softswitch.call.leg import Leg
+from softswitch.call.services import CallServices
 from softswitch.sip.message import SipRequest, SipResponse
 from softswitch.sip.session import LeakRefused
 
@@ -30,10 +32,19 @@ log = structlog.get_logger(__name__)
 Pairs = list[tuple[str, str]]
 
 
-def common(trunk: Trunk, target: Target) -> tuple[str, ...]:
-    """The names that a call in by `trunk` and out by `target` lets pass: those that both name."""
-    theirs = {name.lower() for name in target.pass_headers}
-    return tuple(name for name in trunk.pass_headers if name.lower() in theirs)
+def common(ours: Sequence[str], theirs: Sequence[str]) -> tuple[str, ...]:
+    """The names that pass between two trunks: those that both name."""
+    named = {name.lower() for name in theirs}
+    return tuple(name for name in ours if name.lower() in named)
+
+
+def farewell(left: Leg | None, other: Leg, number: str, record: CallRecord, services: CallServices) -> Pairs:
+    """What of the BYE by which `left`, whose number is `number`, ended the call goes with ours to `other`."""
+    if left is None or left.goodbye is None or not other.started:
+        return []
+    trunks = [services.trunk(name).pass_headers for name in (record.trunk_in, record.trunk_out)]
+    hidden = services.foreign(left.session.remote.host, other.session.remote.host)
+    return passed(left.goodbye, common(*trunks), [number], hidden, call_id=record.call_id)
 
 
 def passed(

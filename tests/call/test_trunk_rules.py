@@ -80,6 +80,24 @@ def test_headers_that_both_trunks_name_pass_in_both_directions_and_no_others_do(
     play(story)
 
 
+@pytest.mark.parametrize("by_callee", [False, True])
+def test_headers_of_the_bye_that_ends_the_call_pass_too(by_callee: bool) -> None:
+    """RFC 7433 3: User-to-User may stand in a BYE."""
+
+    async def story(lab: Lab) -> None:
+        for name in ("in", "first"):
+            lab.set_trunk(name, pass_headers=(ORDER,))
+        await lab.establish()
+        one, other, number = (lab.callee, lab.caller, B) if by_callee else (lab.caller, lab.callee, A)
+        one.send(one.request("BYE", headers=[(ORDER, "done"), (ORDER, f"by {number}"), ("X-Else", "1")]))
+        await one.receive_response(200)
+        bye = await lab.answer_bye(other)
+        assert (bye.headers.all(ORDER), bye.headers.get("X-Else")) == (["done"], None)
+        assert lab.metrics.leaks == []
+
+    play(story)
+
+
 @pytest.mark.parametrize("naming", ["in", "first"])
 def test_a_header_that_one_trunk_alone_names_does_not_pass(naming: str) -> None:
     async def story(lab: Lab) -> None:

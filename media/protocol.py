@@ -181,7 +181,7 @@ class EndpointFailed(Message, frozen=True):
 
 class EndpointClosed(Message, frozen=True):
     """Final statistics of an endpoint. Times in ms. Dropped is what came from `strangers`, what was more than a port
-    takes (`excess`), and what nobody could use.
+    takes (`excess`), and what nobody could use. `reported`: the far end's RTCP told what `remote_…` say.
     """
 
     endpoint: int
@@ -195,6 +195,7 @@ class EndpointClosed(Message, frozen=True):
     round_trip_ms: float = 0.0
     strangers: int = 0
     excess: int = 0
+    reported: bool = False
 
 
 class Digit(Message, frozen=True):

@@ -1,18 +1,38 @@
 """The plug points: the frozen records that the parts exchange and the Protocols they meet each other through.
 
-Everyone may import this module; it imports nothing of the project. Times are UTC epoch seconds (float) unless a name
-says otherwise; phone numbers are E.164 text with a leading `+`.
+Everyone may import this module; it imports nothing of the project but its part about media. Times are UTC epoch
+seconds (float) unless a name says otherwise; phone numbers are E.164 text with a leading `+`.
 """
 
 from __future__ import annotations
 
-import asyncio
 import enum
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from msgspec import Struct
+
+from softswitch.media_interfaces import (
+    EndpointStatistics,
+    MediaDriver,
+    MediaEndpoint,
+    Playback,
+    PlayReport,
+    Recording,
+    RecordingReport,
+    RtpRemote,
+)
+
+__all__ = [  # what stands in `media_interfaces` is found here too
+    "EndpointStatistics",
+    "MediaDriver",
+    "MediaEndpoint",
+    "PlayReport",
+    "Playback",
+    "Recording",
+    "RecordingReport",
+    "RtpRemote",
+]
 
 # Numbers, bindings, pools: what stores hold and routing decides on
 
@@ -238,136 +258,6 @@ class Router(Protocol):
         """
 
 
-# Media
-
-
-@dataclass(frozen=True, slots=True)
-class RtpRemote:
-    """Where an endpoint sends to and what it may send and expect: the outcome of offer/answer for one leg."""
-
-    address: str
-    port: int
-    payload_type: int  # 8 PCMA, 0 PCMU
-    telephone_event: int | None  # RFC 4733 payload type, None where not negotiated
-    sending: bool = True  # we may send towards it
-    receiving: bool = True  # it may send towards us
-    ptime_ms: int = 20  # how long the packets last that it asked for, 10 to 60 in tens
-    telephone_event_in: int | None = None  # payload type it sends events with (the one we offered or answered)
-    rtcp_port: int = 0  # where it wants RTCP (RFC 3605), 0: the port after `port`
-    rtcp_mux: bool = False  # RFC 5761: RTCP goes the way of RTP
-    nat: bool = False  # it may send from elsewhere: the first whose packets keep coming is taken for it
-
-
-@dataclass(frozen=True, slots=True)
-class EndpointStatistics:
-    """RTP as one endpoint saw it. Times in ms; loss is of what the far end sent, `remote_*` of what its RTCP told."""
-
-    packets_received: int = 0
-    packets_sent: int = 0
-    packets_lost: int = 0
-    packets_dropped: int = 0  # from strangers, more than a port takes, garbage
-    jitter_ms: float = 0.0
-    remote_lost: int = 0
-    remote_jitter_ms: float = 0.0
-    round_trip_ms: float = 0.0
-    packets_from_strangers: int = 0
-    packets_excess: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class PlayReport:
-    """What one endpoint was played: proof for the CDR. Frames are 20 ms."""
-
-    frames: int
-    first_timestamp: int
-    last_timestamp: int
-    completed: bool
-    remote_lost: int = 0  # packets the endpoint's RTCP reported lost while it played
-
-
-@dataclass(frozen=True, slots=True)
-class RecordingReport:
-    """A closed recording. `truncated`: the disk did not keep up or failed; an empty `path`: there is no file at all."""
-
-    path: str
-    duration_s: float
-    bytes: int
-    sha256: str
-    truncated: bool = False
-
-
-class Playback(Protocol):
-    """Prompts playing to one or more endpoints."""
-
-    finished: asyncio.Future[
-        tuple[PlayReport, ...]
-    ]  # one report per endpoint, also when stopped or the endpoint closed
-
-    def stop(self) -> None:
-        """Stop playing now; synchronous and idempotent. `finished` still resolves."""
-
-
-class Recording(Protocol):
-    """A recording of two endpoints: first only what is played, with `voices()` also what they say."""
-
-    finished: asyncio.Future[RecordingReport]
-
-    def voices(self) -> None:
-        """From now on the parties' own voices are recorded too."""
-
-    def close(self) -> None:
-        """Finalise the file; synchronous and idempotent. `finished` resolves when it is complete."""
-
-
-class MediaEndpoint(Protocol):
-    """One RTP/RTCP port pair of one leg."""
-
-    address: str
-    port: int
-    on_digit: Callable[[str], None] | None  # one key press (RFC 4733; in-band where that was not agreed)
-    on_silence: Callable[[bool], None] | None  # True: nothing for the silence time; False: RTP is back, or awaited anew
-    silent: bool  # what on_silence told last, or would have told had anybody listened
-    statistics: asyncio.Future[EndpointStatistics]  # resolves once, after close()
-
-    def configure(self, remote: RtpRemote) -> None:
-        """Set or change the far end; synchronous."""
-
-    def close(self) -> None:
-        """Release the ports; synchronous and idempotent. Ends playing and recording on it."""
-
-
-class MediaDriver(Protocol):
-    """The media plane as the call layer sees it. Commands are synchronous and ordered; only opening waits.
-
-    Only endpoints of one call can be connected, played to and recorded together.
-    """
-
-    ipv6: bool  # whether there are ports of IPv6
-
-    async def open_endpoint(self, call_id: str, *, ipv6: bool = False) -> MediaEndpoint:
-        """A new port pair; raises MediaError where no port is free or the media server is away."""
-
-    def connect(self, a: MediaEndpoint, b: MediaEndpoint, *, digits: bool = True) -> None:
-        """Relay RTP between the two from now on (`digits`: also RFC 4733 events)."""
-
-    def disconnect(self, a: MediaEndpoint, b: MediaEndpoint) -> None:
-        """Stop relaying between the two."""
-
-    def play(
-        self,
-        endpoints: Sequence[MediaEndpoint],
-        files: Sequence[str],
-        *,
-        loop: bool = False,
-        mix: bool = False,
-        once: int = 0,
-    ) -> Playback:
-        """Play WAVs and tones in order, on one tick; `mix`: over the talk. A `loop` goes on behind `once` files."""
-
-    def record(self, path: str, left: MediaEndpoint, right: MediaEndpoint, *, stereo: bool = False) -> Recording:
-        """Record the two (caller left) to a WAV file at `path`."""
-
-
 # Prompts
 
 
@@ -406,7 +296,11 @@ class LegReport(Struct, frozen=True, gc=False):
     packets_sent: int = 0
     packets_lost: int = 0
     jitter_ms: float = 0.0
-    mos: float = 0.0  # ITU-T G.107, 0 where nothing was received
+    mos: float = 0.0  # ITU-T G.107, of what it sent us; 0 where nothing was received
+    round_trip_ms: float = 0.0  # by RTCP, as all `remote_…`, 0 where it sent none: between us and it
+    remote_lost: int = 0  # of what we sent it
+    remote_jitter_ms: float = 0.0
+    remote_mos: float = 0.0
     announcement_frames: int = 0
     announcement_first_timestamp: int = 0
     announcement_last_timestamp: int = 0
@@ -494,6 +388,9 @@ class CallMetrics(Protocol):
 
     def leak(self, what: str, where: str) -> None:
         """The leak guard hit."""
+
+    def quality(self, trunk: str, statistics: EndpointStatistics, mos: float) -> None:
+        """A leg by `trunk` that was heard is over."""
 
     def recorded(self, size: int) -> None:
         """A recording of `size` bytes was closed."""

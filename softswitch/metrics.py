@@ -16,9 +16,14 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
+from softswitch.interfaces import EndpointStatistics
+
 SipCounts = Mapping[tuple[str, str, int], int]
 SETUP_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60)
 STORE_BUCKETS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25)
+MOS_BUCKETS = (1.5, 2, 2.5, 3, 3.5, 3.8, 4, 4.2, 4.3, 4.4)
+LOSS_BUCKETS = (0, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
+DELAY_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 1)
 TALK_BUCKETS = (1, 5, 15, 30, 60, 120, 300, 600, 1800, 3600)
 
 
@@ -36,6 +41,13 @@ class Spread:
         """One more value: a tenth of what the library's histogram, made for threads, takes for it."""
         self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value
+
+
+def _note(spreads: dict[str, Spread], label: str, bounds: Sequence[float], value: float) -> None:
+    spread = spreads.get(label)
+    if spread is None:
+        spread = spreads[label] = Spread(bounds)
+    spread.note(value)
 
 
 class Metrics:
@@ -59,6 +71,10 @@ class Metrics:
         )
         self._recorded = Counter("softswitch_recording_bytes", "Bytes of closed recordings", registry=r)
         self._recordings = Counter("softswitch_recordings", "Closed recordings", registry=r)
+        self._mos = self._by_trunk("leg_mos", "MOS of what legs sent (ITU-T G.107)")
+        self._loss = self._by_trunk("leg_loss_ratio", "Share of the packets that legs sent and we did not get")
+        self._jitter = self._by_trunk("leg_jitter_seconds", "Jitter of what legs sent (RFC 3550 6.4.1)")
+        self._round_trip = self._by_trunk("leg_round_trip_seconds", "Round trip by RTCP, of legs that report")
         self._store: dict[str, Spread] = {}  # by operation
         text = "Store latency on the call path"
         r.register(_SpreadCollector("softswitch_store_seconds", text, self._store, "operation"))
@@ -71,6 +87,11 @@ class Metrics:
         spread = Spread(buckets)
         self.registry.register(_SpreadCollector(f"softswitch_{name}", text, {"": spread}))
         return spread
+
+    def _by_trunk(self, name: str, text: str) -> dict[str, Spread]:
+        spreads: dict[str, Spread] = {}
+        self.registry.register(_SpreadCollector(f"softswitch_{name}", text, spreads, "trunk"))
+        return spreads
 
     # CallMetrics
 
@@ -88,6 +109,15 @@ class Metrics:
     def setup_time(self, seconds: float) -> None:
         """From the caller's INVITE to its 200."""
         self._setup.note(max(0.0, seconds))
+
+    def quality(self, trunk: str, statistics: EndpointStatistics, mos: float) -> None:
+        """A leg by `trunk` that was heard is over."""
+        lost = max(0, statistics.packets_lost)
+        _note(self._mos, trunk, MOS_BUCKETS, mos)
+        _note(self._loss, trunk, LOSS_BUCKETS, lost / (statistics.packets_received + lost))
+        _note(self._jitter, trunk, DELAY_BUCKETS, statistics.jitter_ms / 1000)
+        if statistics.round_trip_ms:
+            _note(self._round_trip, trunk, DELAY_BUCKETS, statistics.round_trip_ms / 1000)
 
     def leak(self, what: str, where: str) -> None:
         """The leak guard hit."""

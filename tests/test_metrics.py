@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 from prometheus_client import generate_latest
 
+from softswitch.interfaces import EndpointStatistics
 from softswitch.metrics import Metrics
 
 
@@ -78,3 +80,16 @@ def test_trunks_and_their_proofs() -> None:
     assert values['softswitch_trunk_calls{trunk="a"}'] == 3
     assert values['softswitch_trunk_full_total{trunk="a"}'] == 7
     assert values['softswitch_digest_checks_total{trunk="a",verdict="wrong"}'] == 1
+
+
+def test_the_quality_of_legs_by_their_trunks() -> None:
+    metrics = Metrics()
+    metrics.quality("a", EndpointStatistics(99, 100, 1, jitter_ms=3.0, round_trip_ms=40.0), 4.25)
+    metrics.quality("a", EndpointStatistics(50, 50, -1), 4.41)  # one came twice, and no report
+    values = shown(metrics)
+    assert values['softswitch_leg_mos_bucket{le="4.3",trunk="a"}'] == 1
+    assert values['softswitch_leg_mos_sum{trunk="a"}'] == pytest.approx(8.66)
+    assert values['softswitch_leg_loss_ratio_bucket{le="0.0",trunk="a"}'] == 1
+    assert values['softswitch_leg_loss_ratio_bucket{le="0.01",trunk="a"}'] == 2
+    assert values['softswitch_leg_jitter_seconds_bucket{le="0.005",trunk="a"}'] == 2
+    assert values['softswitch_leg_round_trip_seconds_count{trunk="a"}'] == 1

@@ -104,6 +104,7 @@ struct statistics {
     struct drops drops;
     int64_t lost, remote_lost;
     double jitter_ms, remote_jitter_ms, round_trip_ms;
+    bool reported; /* the far end's RTCP tells `remote_…` */
 };
 
 struct play_report {
@@ -221,6 +222,7 @@ struct endpoint {
     int64_t report_at;  /* next RTCP report */
     int64_t remote_lost;
     double remote_jitter_ms, round_trip_ms;
+    bool reported;
     uint64_t cname, random;
     struct packing packing;
 };

@@ -100,6 +100,7 @@ static struct statistics endpoint_statistics(const struct endpoint *endpoint)
         .jitter_ms = receiver_jitter_ms(&endpoint->receiver),
         .remote_jitter_ms = endpoint->remote_jitter_ms,
         .round_trip_ms = endpoint->round_trip_ms,
+        .reported = endpoint->reported,
     };
 }
 

@@ -194,6 +194,7 @@ static void read_block(struct endpoint *endpoint, const uint8_t *p)
         return;
     endpoint->remote_lost = (int32_t)(read32(p + 4) << 8) >> 8;
     endpoint->remote_jitter_ms = read32(p + 12) / 8.0;
+    endpoint->reported = true;
     uint32_t sender_report = read32(p + 16);
     uint32_t round_trip = (uint32_t)(ntp_now() >> 16) - sender_report - read32(p + 20);
     if (sender_report && round_trip < 10 * 65536)

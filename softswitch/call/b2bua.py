@@ -27,9 +27,19 @@ from softswitch.call.leak_guard import LeakGuard
 from softswitch.call.leg import Leg
 from softswitch.call.outbound_leg import OutboundLeg
 from softswitch.call.passed_headers import farewell
+from softswitch.call.quality import mean_opinion_score
 from softswitch.call.services import CallServices
 from softswitch.errors import FAILURES, INTERNAL_FAULT, NORMAL, CallRejected, Failure, MediaError, StoreError
-from softswitch.interfaces import CallbackRecord, Mode, NeedExtension, Prompt, RecordingReport, Rejection, Route
+from softswitch.interfaces import (
+    CallbackRecord,
+    EndpointStatistics,
+    Mode,
+    NeedExtension,
+    Prompt,
+    RecordingReport,
+    Rejection,
+    Route,
+)
 from softswitch.routing.trunk import Trunk
 from softswitch.sdp.offer_answer import PacketTimes
 from softswitch.sip.user_agent import ServerSession
@@ -217,8 +227,17 @@ def _tell_end(record: CallRecord, services: CallServices) -> None:
     services.metrics.call_ended(mode or "none", record.get("direction", 2), str(code), talk_s)
     talked = None if talk_s is None else round(talk_s, 3)
     log.info("call_ended", call_id=record.call_id, failure=code, by=record.get("ended_by", ""), talk_s=talked)
+    for leg, trunk in ((record.a, record.trunk_in), (record.b, record.trunk_out)):
+        statistics = None if leg is None else leg.statistics()
+        if statistics is not None:
+            statistics.add_done_callback(functools.partial(_count_quality, services, trunk))
     if record.recording is not None:
         record.recording.add_done_callback(functools.partial(_count_recording, services))
+
+
+def _count_quality(services: CallServices, trunk: str, done: asyncio.Future[EndpointStatistics]) -> None:
+    if not done.cancelled() and done.result().packets_received:
+        services.metrics.quality(trunk, done.result(), mean_opinion_score(done.result()))
 
 
 def _count_recording(services: CallServices, done: asyncio.Future[RecordingReport]) -> None:

@@ -16,7 +16,7 @@ import structlog
 from msgspec import structs
 
 from softswitch.call.leg import Leg
-from softswitch.call.quality import mean_opinion_score
+from softswitch.call.quality import mean_opinion_score, remote_mean_opinion_score
 from softswitch.errors import Failure, StoreError
 from softswitch.interfaces import (
     Cdr,
@@ -168,6 +168,10 @@ def _leg_report(leg: Leg | None, trunk: str, played: PlayReport | None) -> LegRe
         packets_lost=statistics.packets_lost,
         jitter_ms=round(statistics.jitter_ms, 3),
         mos=mean_opinion_score(statistics),
+        round_trip_ms=round(statistics.round_trip_ms, 3),
+        remote_lost=statistics.remote_lost,
+        remote_jitter_ms=round(statistics.remote_jitter_ms, 3),
+        remote_mos=remote_mean_opinion_score(statistics),
     )
     if played is None:
         return report

@@ -128,6 +128,7 @@ class ServerEndpoint:
             event.round_trip_ms,
             event.strangers,
             event.excess,
+            event.reported,
         )
         _resolve(self.statistics, statistics)
 

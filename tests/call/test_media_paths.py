@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-from softswitch.interfaces import RtpRemote
+from softswitch.interfaces import EndpointStatistics, RtpRemote
 from tests.support.calls import CALLER, FIRST, SWITCH, X_AXE, Lab, play, sdp
 
 SIX = "2001:db8::9"
@@ -158,3 +158,21 @@ def test_a_callee_found_after_the_caller_was_answered_is_offered_what_the_caller
     lab = Lab()
     lab.set_trunk("in", codecs=("PCMA", "PCMU"))
     play(story, lab)
+
+
+def test_what_each_leg_heard_and_what_it_reported_is_in_the_cdr_and_the_metrics() -> None:
+    """RFC 3550 6.4.1 and ITU-T G.107."""
+
+    async def story(lab: Lab) -> None:
+        await up(lab, sdp(CALLER[0]))
+        a, b = lab.endpoints()
+        a.told_statistics = EndpointStatistics(990, 1000, 10, 0, 2.0, 50, 12.0, 80.0, reported=True)
+        b.told_statistics = EndpointStatistics(packets_sent=5)  # never heard
+        await lab.hang_up()
+        cdr = await lab.cdr()
+        assert (cdr.a.round_trip_ms, cdr.a.remote_lost, cdr.a.remote_jitter_ms) == (80.0, 50, 12.0)
+        assert cdr.a.mos > cdr.a.remote_mos > 2
+        assert (cdr.b.mos, cdr.b.remote_mos) == (0.0, 0.0)
+        assert lab.metrics.qualities == [("in", cdr.a.mos)]
+
+    play(story)

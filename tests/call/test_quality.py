@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from softswitch.call.quality import mean_opinion_score
+from softswitch.call.quality import mean_opinion_score, remote_mean_opinion_score
 from softswitch.interfaces import EndpointStatistics
 
 
@@ -51,3 +51,12 @@ def test_worse_is_never_better() -> None:
     ):
         assert all(a >= b for a, b in itertools.pairwise(scores))
         assert all(1.0 <= score <= 4.5 for score in scores)
+
+
+def test_what_the_far_end_hears_is_scored_by_its_own_reports() -> None:
+    told = EndpointStatistics(packets_sent=1000, remote_lost=50, remote_jitter_ms=12.0, reported=True)
+    assert remote_mean_opinion_score(told) == mos(received=950, lost=50, jitter_ms=12.0)
+    assert remote_mean_opinion_score(EndpointStatistics(packets_sent=1000)) == 0.0
+    assert remote_mean_opinion_score(EndpointStatistics(packets_sent=10, remote_lost=20, reported=True)) == 0.0
+    twice = EndpointStatistics(packets_sent=1000, remote_lost=-3, reported=True)
+    assert remote_mean_opinion_score(twice) == mos()

@@ -23,7 +23,7 @@ EVENTS: list[protocol.Event] = [
     protocol.Welcome(1, "127.0.0.1", 60.0),
     protocol.EndpointOpened(1, "127.0.0.1", 20000, resumed=True),
     protocol.EndpointFailed(1, "no port"),
-    protocol.EndpointClosed(1, 2, 3, 4, 5, 6.0, 7, 8.0, 9.0),
+    protocol.EndpointClosed(1, 2, 3, 4, 5, 6.0, 7, 8.0, 9.0, 10, 11, True),
     protocol.Digit(1, "#"),
     protocol.Silence(1, True),
     protocol.Played(3, (protocol.Report(10, 20, 30, True, 1),)),

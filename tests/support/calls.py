@@ -26,7 +26,17 @@ from softswitch.call.cdr import CdrWriter
 from softswitch.call.registry import CallRegistry
 from softswitch.call.services import CallServices, CallSettings
 from softswitch.errors import StoreError
-from softswitch.interfaces import App, Binding, Cdr, CdrSink, Mode, PrivateNumber, Prompt, Router
+from softswitch.interfaces import (
+    App,
+    Binding,
+    Cdr,
+    CdrSink,
+    EndpointStatistics,
+    Mode,
+    PrivateNumber,
+    Prompt,
+    Router,
+)
 from softswitch.media_drivers.null import NullDriver, NullEndpoint
 from softswitch.routing.dialplan import parse_dialplans
 from softswitch.routing.resolve import Resolver
@@ -161,6 +171,7 @@ class CountingMetrics:
     setups: list[float] = field(default_factory=list)
     leaks: list[tuple[str, str]] = field(default_factory=list)
     bytes: list[int] = field(default_factory=list)
+    qualities: list[tuple[str, float]] = field(default_factory=list)
 
     def call_ended(self, mode: str, direction: int, outcome: str, talk_s: float | None) -> None:
         """Count."""
@@ -177,6 +188,10 @@ class CountingMetrics:
     def leak(self, what: str, where: str) -> None:
         """Count."""
         self.leaks.append((what, where))
+
+    def quality(self, trunk: str, statistics: EndpointStatistics, mos: float) -> None:
+        """Count."""
+        self.qualities.append((trunk, mos))
 
     def recorded(self, size: int) -> None:
         """Count."""

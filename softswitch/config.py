@@ -134,6 +134,9 @@ class SipSettings(Section):
     )
     tls_certificate: str = Field(default="", description="PEM file of our certificate and those that vouch for it")
     tls_key: str = Field(default="", description="PEM file of its key; empty: it is in the file of the certificate")
+    tls_names: dict[str, str] = Field(
+        default={}, description="further certificates, by the domain that a caller asks for (SNI): PEM files with keys"
+    )
     tls_authorities: str = Field(
         default="", description="PEM file of the authorities that peers' certificates must be of; empty: the system's"
     )

@@ -68,7 +68,7 @@ def overload_limits(config: Config) -> OverloadLimits:
 
 def tls_files(sip: SipSettings) -> TlsFiles:
     """Our certificate, and whom we trust."""
-    return TlsFiles(sip.tls_certificate, sip.tls_key, sip.tls_authorities, sip.tls_clients)
+    return TlsFiles(sip.tls_certificate, sip.tls_key, sip.tls_authorities, sip.tls_clients, sip.tls_names)
 
 
 def transports(sip: SipSettings, tls: Tls, counts: Counter[str], welcome: Callable[[Hop], bool]) -> TransportFactory:

@@ -6,10 +6,11 @@ have; it opens none itself.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import ssl
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from softswitch.errors import ConfigError
@@ -42,13 +43,15 @@ def subject_names(certificate: Mapping[str, Any] | None) -> frozenset[str] | Non
 class TlsFiles:
     """PEM files: our certificate chain, its key, and whom we trust (empty: the system's authorities).
 
-    `clients`: whether those who connect to us must show a certificate of a trusted authority.
+    `clients`: whether those who connect to us must show a certificate of a trusted authority. `names`: further
+    certificates, each with its key in one file, by the domain that a caller asks for (RFC 6066 3).
     """
 
     certificate: str = ""
     key: str = ""
     authorities: str = ""
     clients: ClientCertificates = "none"
+    names: Mapping[str, str] = field(default_factory=dict)
 
 
 class Tls:
@@ -72,15 +75,19 @@ class Tls:
         client = self._context(ssl.PROTOCOL_TLS_CLIENT)
         if not files.certificate:
             return client, None
+        server = self._server("sip.tls_certificate", files.certificate, files.key)
+        _load(client, "sip.tls_certificate", files.certificate, files.key)  # a server may want to see it too
+        named = {name.lower(): self._server(f"sip.tls_names.{name}", file) for name, file in files.names.items()}
+        if named:
+            server.sni_callback = functools.partial(_choose, named)
+        return client, server
+
+    def _server(self, setting: str, certificate: str, key: str = "") -> ssl.SSLContext:
         server = self._context(ssl.PROTOCOL_TLS_SERVER)
         modes = {"none": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL, "required": ssl.CERT_REQUIRED}
-        server.verify_mode = modes[files.clients]
-        for context in (client, server):  # a server may want to see our certificate too
-            try:
-                context.load_cert_chain(files.certificate, files.key or None)
-            except OSError as error:  # also what OpenSSL says
-                raise ConfigError("sip.tls_certificate", f"can't use {files.certificate}: {error}") from error
-        return client, server
+        server.verify_mode = modes[self._files.clients]
+        _load(server, setting, certificate, key)
+        return server
 
     def _context(self, side: int) -> ssl.SSLContext:
         context = ssl.SSLContext(side)
@@ -94,3 +101,17 @@ class Tls:
         except OSError as error:
             raise ConfigError("sip.tls_authorities", f"can't use {self._files.authorities}: {error}") from error
         return context
+
+
+def _load(context: ssl.SSLContext, setting: str, certificate: str, key: str) -> None:
+    try:
+        context.load_cert_chain(certificate, key or None)
+    except OSError as error:  # also what OpenSSL says
+        raise ConfigError(setting, f"can't use {certificate}: {error}") from error
+
+
+def _choose(
+    named: Mapping[str, ssl.SSLContext], connection: ssl.SSLObject, name: str | None, context: ssl.SSLContext
+) -> None:
+    """Show the certificate of the name that was asked for; whoever asks for none, or for another, sees the first."""
+    connection.context = named.get((name or "").lower(), context)

@@ -135,6 +135,30 @@ def test_a_new_certificate_serves_new_connections_and_old_ones_stay(
     play(story, loop, files)
 
 
+@LOOPS
+@pytest.mark.parametrize(
+    ("asked", "shown"), [("b.example", "b"), ("B.Example", "b"), ("c.example", "own"), ("own.example", "own")]
+)
+def test_who_asks_for_a_domain_sees_its_certificate(
+    loop: Loop, authority: Authority, tmp_path: File, asked: str, shown: str
+) -> None:
+    """RFC 6066 3."""
+    own, other = authority.issue("own", "DNS:own.example"), authority.issue("b", "DNS:b.example")
+    both = tmp_path / "b.pem"
+    both.write_text(File(other.certificate).read_text() + File(other.key).read_text())
+
+    async def story(bench: Bench) -> None:
+        await bench.open(Listener(HOST, 0, "tls"))
+        context = ssl.create_default_context(cafile=authority.file)
+        context.check_hostname = False
+        _, writer = await bench.peer(ssl=context, server_hostname=asked)
+        assert writer.get_extra_info("peercert")["subject"][0][0][1] == shown
+        writer.write(MESSAGE)
+        await bench.until(lambda: len(bench.got) == 1)
+
+    play(story, loop, TlsFiles(own.certificate, own.key, names={"b.example": str(both)}))
+
+
 def test_tls_wants_a_certificate() -> None:
     async def story(bench: Bench) -> None:
         await bench.open()

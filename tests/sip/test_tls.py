@@ -44,6 +44,12 @@ def test_files_that_can_not_be_used_are_named(tmp_path: Path) -> None:
         Tls(TlsFiles(authorities=str(tmp_path / "nowhere")))
 
 
+def test_of_further_certificates_a_broken_one_is_named(tmp_path: Path) -> None:
+    own = Authority(tmp_path).issue("own", "IP:127.0.0.1")
+    with pytest.raises(ConfigError, match=r"sip\.tls_names\.b\.example: can't use nowhere"):
+        Tls(TlsFiles(own.certificate, own.key, names={"b.example": "nowhere"}))
+
+
 def test_a_reload_takes_new_files_and_a_broken_one_keeps_the_old(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     own, new = authority.issue("own", "IP:127.0.0.1"), authority.issue("new", "IP:127.0.0.1")

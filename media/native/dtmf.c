@@ -18,13 +18,16 @@
 #define LEAST_AMPLITUDE 1020.0f /* -27 dBm0 a tone: -25 must be taken, -29 (NTT) must not */
 #define HIGHER 2.0f        /* the high tone may be 6 dB above the low: 4 dB must be taken */
 #define LOWER 3.2f         /* the low one 10 dB above the high: 8 dB must be taken */
+#define LEAST_RESPONSE 0.25f /* of the window to the power of a tone that is 2.5 % off */
 #define PURITY 0.78f       /* the part of the power that the two tones must have */
 
 static const float frequencies[DTMF_TONES] = {697, 770, 852, 941, 1209, 1336, 1477, 1633};
 static const char keys[] = "123A456B789C*0#D";
 static const float weights[DTMF_WINDOW] = {0.125f, 0.375f, 0.375f, 0.125f};
 
-static float coefficients[DTMF_TONES];
+typedef float lanes __attribute__((vector_size(DTMF_TONES * sizeof(float))));
+
+static lanes coefficients;
 static struct phasor last_sample[DTMF_TONES], turns[DTMF_TONES]; /* e^-jw, and a block's turn e^-jwN */
 
 void dtmf_init(void)
@@ -42,18 +45,20 @@ static struct phasor product(struct phasor a, struct phasor b)
     return (struct phasor){a.re * b.re - a.im * b.im, a.re * b.im + a.im * b.re};
 }
 
-/* Goertzel's second-order filter, whose last two states give amplitude and phase at the block's end. */
-static struct phasor goertzel(const float *samples, int tone)
+/* Goertzel's second-order filters, all tones at once; their last two states give amplitude and phase at the block's end. */
+static void goertzel(const float *samples, struct phasor *tones)
 {
-    float newest = 0, older = 0, coefficient = coefficients[tone];
+    lanes newest = {0}, older = {0}, coefficient = coefficients;
     for (int i = 0; i < DTMF_BLOCK; i++) {
-        float next = samples[i] + coefficient * newest - older;
+        lanes next = samples[i] + coefficient * newest - older;
         older = newest;
         newest = next;
     }
-    const struct phasor *back = &last_sample[tone];
     const float scale = 2.0f / DTMF_BLOCK;
-    return (struct phasor){(newest - older * back->re) * scale, -older * back->im * scale};
+    for (int tone = 0; tone < DTMF_TONES; tone++) {
+        const struct phasor *back = &last_sample[tone];
+        tones[tone] = (struct phasor){(newest[tone] - older[tone] * back->re) * scale, -older[tone] * back->im * scale};
+    }
 }
 
 /* After a second every frequency has turned by whole circles: what has been rounded off is forgotten. */
@@ -79,9 +84,10 @@ static void dtmf_filter(struct dtmf *dtmf)
     for (int i = 0; i < DTMF_BLOCK; i++)
         block->power += dtmf->samples[i] * dtmf->samples[i];
     block->power /= DTMF_BLOCK;
+    goertzel(dtmf->samples, block->tones);
     for (int tone = 0; tone < DTMF_TONES; tone++) {
         dtmf->turned[tone] = product(dtmf->turned[tone], turns[tone]);
-        block->tones[tone] = product(goertzel(dtmf->samples, tone), dtmf->turned[tone]);
+        block->tones[tone] = product(block->tones[tone], dtmf->turned[tone]);
     }
     if (++dtmf->turns == TURNS)
         dtmf_turn_back(dtmf);
@@ -103,17 +109,17 @@ static float dtmf_window(const struct dtmf *dtmf, struct phasor *window)
     return power;
 }
 
+static float squared(struct phasor phasor)
+{
+    return phasor.re * phasor.re + phasor.im * phasor.im;
+}
+
 static int loudest(const struct phasor *window, int from)
 {
     int best = from;
-    float most = -1;
-    for (int tone = from; tone < from + DTMF_TONES / 2; tone++) {
-        float power = window[tone].re * window[tone].re + window[tone].im * window[tone].im;
-        if (power > most) {
-            most = power;
+    for (int tone = from + 1; tone < from + DTMF_TONES / 2; tone++)
+        if (squared(window[tone]) > squared(window[best]))
             best = tone;
-        }
-    }
     return best;
 }
 
@@ -135,6 +141,8 @@ static char dtmf_key(const struct dtmf *dtmf, const struct phasor *window, float
     if (power < LEAST_AMPLITUDE * LEAST_AMPLITUDE)
         return 0; /* two tones have that much at least */
     int row = loudest(window, 0), column = loudest(window, DTMF_TONES / 2);
+    if (squared(window[row]) + squared(window[column]) < LEAST_RESPONSE * 2 * PURITY * power)
+        return 0; /* speech, mostly: it is over here */
     float low = amplitude(window[row], dtmf->before[row], row);
     float high = amplitude(window[column], dtmf->before[column], column);
     if (low < LEAST_AMPLITUDE || high < LEAST_AMPLITUDE || high > HIGHER * low || low > LOWER * high)

@@ -224,20 +224,37 @@ void recording_prompt(struct worker *worker, const struct playback *playback, co
 
 /* To the writer */
 
+/* Samples that lie next to each other in the window. */
+static void mix_run(const uint8_t *const *codes, int count, uint8_t *out, int step, uint32_t samples)
+{
+    for (uint32_t i = 0; i < samples; i++, out += step) {
+        int sum = 0;
+        for (int layer = 0; layer < count; layer++)
+            sum += alaw_linear[codes[layer][i]];
+        *out = alaw_encode(sum);
+    }
+}
+
+/* What is often alone or with one other needs no loop within the loop. */
+static void mix_few(const uint8_t *const *codes, int count, uint8_t *out, int step, uint32_t samples)
+{
+    const uint8_t *one = count ? codes[0] : NULL, *other = count > 1 ? codes[1] : NULL;
+    for (uint32_t i = 0; i < samples; i++, out += step)
+        *out = !one ? ALAW_SILENCE : !other ? one[i] : alaw_encode(alaw_linear[one[i]] + alaw_linear[other[i]]);
+}
+
 static void mix_layers(const struct recording *recording, const enum layer *layers, int count, uint8_t *out, int step,
                        uint32_t samples)
 {
-    for (uint32_t i = 0; i < samples; i++, out += step) {
-        uint32_t place = (uint32_t)((recording->flushed + i) % RECORD_WINDOW);
-        if (count == 1) {
-            *out = recording->layers[layers[0]][place];
-            continue;
-        }
-        int sum = 0;
-        for (int layer = 0; layer < count; layer++)
-            sum += alaw_linear[recording->layers[layers[layer]][place]];
-        *out = count ? alaw_encode(sum) : ALAW_SILENCE;
+    uint32_t from = (uint32_t)(recording->flushed % RECORD_WINDOW);
+    uint32_t first = samples < RECORD_WINDOW - from ? samples : RECORD_WINDOW - from;
+    const uint8_t *before[LAYERS], *behind[LAYERS];
+    for (int i = 0; i < count; i++) {
+        before[i] = recording->layers[layers[i]] + from;
+        behind[i] = recording->layers[layers[i]];
     }
+    (count > 2 ? mix_run : mix_few)(before, count, out, step, first);
+    (count > 2 ? mix_run : mix_few)(behind, count, out + (size_t)first * (size_t)step, step, samples - first);
 }
 
 static void mix_channel(const struct recording *recording, const enum layer *candidates, int count, uint8_t *out,

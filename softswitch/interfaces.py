@@ -346,6 +346,7 @@ class Cdr(Struct, frozen=True, gc=False):
     recording: str = ""  # file
     recording_sha256: str = ""
     recording_s: float = 0.0
+    recording_truncated: bool = False
     user_data: str = ""
     a: LegReport = LegReport()
     b: LegReport = LegReport()

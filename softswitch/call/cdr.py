@@ -135,6 +135,7 @@ class CallRecord:
         recording = _result(self.recording)
         if recording is not None:
             fields.update(recording=recording.path, recording_sha256=recording.sha256, recording_s=recording.duration_s)
+            fields.update(recording_truncated=recording.truncated)
             if not recording.path:  # it could not begin
                 fields.update(record_started_at=None)
         a = _leg_report(self.a, self.trunk_in, reports[0] if reports else None)

@@ -421,5 +421,6 @@ def test_a_recording_that_could_not_begin_is_not_claimed() -> None:
         record.recording.set_result(RecordingReport("", 0.0, 0, "", truncated=True))
         cdr = record.snapshot()
         assert (cdr.recording, cdr.record_started_at, cdr.recording_sha256) == ("", None, "")
+        assert cdr.recording_truncated
 
     play(story)

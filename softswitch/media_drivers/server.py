@@ -50,7 +50,7 @@ class ServerDriver:
         self.endpoints: dict[int, ServerEndpoint] = {}
         self.playbacks: dict[int, ServerPlayback] = {}
         self.recordings: dict[int, ServerRecording] = {}
-        self.connections: dict[frozenset[int], protocol.Connect] = {}
+        self.connections: dict[int, protocol.Connect] = {}  # by either of the two endpoints
         self._socket = socket
         self._advertised = {False: advertised, True: advertised6}
         self._open_timeout_s = open_timeout_s
@@ -133,13 +133,15 @@ class ServerDriver:
         self.forget_connections(left.name)
         self.forget_connections(right.name)
         connect = protocol.Connect(left.name, right.name, digits)
-        self.connections[frozenset((left.name, right.name))] = connect
+        self.connections[left.name] = self.connections[right.name] = connect
         self.send(connect)
 
     def disconnect(self, a: MediaEndpoint, b: MediaEndpoint) -> None:
         """Stop relaying between the two."""
         left, right = _own(a), _own(b)
-        if self.connections.pop(frozenset((left.name, right.name)), None):
+        connect = self.connections.get(left.name)
+        if connect is not None and connect is self.connections.get(right.name):
+            self.forget_connections(left.name)
             self.send(protocol.Disconnect(left.name, right.name))
 
     def play(
@@ -175,8 +177,10 @@ class ServerDriver:
 
     def forget_connections(self, name: int) -> None:
         """Endpoint `name` is connected to nobody any more."""
-        for pair in [pair for pair in self.connections if name in pair]:
-            del self.connections[pair]
+        connect = self.connections.get(name)
+        if connect is not None:
+            for end in {connect.a, connect.b}:
+                del self.connections[end]
 
     # Connection
 
@@ -242,8 +246,9 @@ class ServerDriver:
                 self.send(endpoint.configuration)
             if endpoint.silent:  # a new server begins to wait anew
                 endpoint.tell_silence(False)
-        for connection in self.connections.values():
-            self.send(connection)
+        for name, connection in self.connections.items():
+            if name == connection.a:
+                self.send(connection)
         for playback in self.playbacks.values():
             self.send(playback.command)
         for recording in self.recordings.values():

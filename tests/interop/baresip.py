@@ -2,7 +2,8 @@
 
 Called by test_baresip.py. baresip's module ctrl_tcp takes commands and tells events as JSON in netstrings. The phone
 needs no sound card: it says a WAV, and what it hears is kept by its module sndfile. RTP and connections leave it by the
-address that the machine likes best, so its descriptions name that one (127.0.0.1) and not the phone's own.
+address that the machine likes best, so its descriptions name that one (127.0.0.1) and not the phone's own. They offer
+more than the switch takes: Opus, G.722, GSM and keys for SRTP, none of which may cost the call.
 """
 
 from __future__ import annotations
@@ -30,10 +31,15 @@ net_interface 127.0.0.1
 audio_source aufile,{speak}
 audio_player aubridge,nowhere
 audio_alert aubridge,alerts
+rtcp_mux yes
 ausrc_srate 8000
 auplay_srate 8000
 module_path /usr/lib/baresip/modules
+module opus.so
+module g722.so
+module gsm.so
 module g711.so
+module srtp.so
 module aufile.so
 module aubridge.so
 module sndfile.so
@@ -63,7 +69,7 @@ class Baresip:
         certificate = Path(tls["certificate"]).read_text("ascii") + Path(tls["key"]).read_text("ascii")
         (folder / "certificate.pem").write_text(certificate, encoding="ascii")
         proof = f";auth_user=member;auth_pass={password}" if password else ""
-        (folder / "accounts").write_text(f"<sip:{user}@{address}>;regint=0{proof}\n", encoding="ascii")
+        (folder / "accounts").write_text(f"<sip:{user}@{address}>;regint=0;mediaenc=srtp{proof}\n", encoding="ascii")
         filled = CONFIGURATION.format(
             address=address,
             folder=folder,

@@ -143,7 +143,7 @@ def test_a_call_outlives_a_restart_of_both_proxies(rig: Rig, phones: Phones, lin
 # A call that is not answered
 
 
-@pytest.mark.parametrize("line", TRANSPORTS)
+@pytest.mark.parametrize("line", [*TRANSPORTS, "strict"])
 def test_a_cancel_and_reliable_early_media_go_by_the_proxies(rig: Rig, phones: Phones, line: str) -> None:
     call = Call(rig, LINES[line], *phones)
     call.dial()

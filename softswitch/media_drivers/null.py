@@ -163,7 +163,8 @@ class NullPlayback:
             endpoint.playback = None
         now = self._driver.loop.time()
         started_at = now if self._started_at is None else self._started_at
-        frames = round((now - started_at) / FRAME_S)
+        played_s = self._duration_s if completed else now - started_at  # whenever the loop came to its end
+        frames = round(played_s / FRAME_S)
         first = round(started_at / FRAME_S) * SAMPLES_PER_FRAME & 0xFFFFFFFF
         last = (first + max(frames - 1, 0) * SAMPLES_PER_FRAME) & 0xFFFFFFFF
         self._reports[endpoint.port] = PlayReport(frames, first, last, completed)

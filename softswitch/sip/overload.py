@@ -18,9 +18,10 @@ from dataclasses import dataclass
 IN_A_ROW = 3  # measurements that must all be late: one long turn of the loop is no overload
 FAR_TOO_LATE = 4  # times the limit: hardly anybody comes in, whatever the rate
 CUT, CUT_EVERY_S = 0.9, 0.2  # of the rate, and how long each cut is given to show
-GROWTH = 0.5  # of the rate, a second in time
+GROWTH, ADDED = 0.5, 20.0  # of the rate, and calls a second on top of it, each second in time
 MEMORY_S = 0.5  # over which the rate of those let in is measured
 AHEAD = 1.5  # times that rate is as far as a rate that means something can have grown
+FIRST_CUT = 100.0  # calls a second: where fewer came in, it says nothing of how many could
 BURST_S = 0.05  # calls of so many seconds may come in at once
 AT_ONCE = 200  # calls between two measurements: what came in one burst must not all come in before it is felt
 LEAST_RATE = 10.0  # calls a second: however late it is, so few never made it so (a machine that stood still did)
@@ -62,7 +63,7 @@ class Overload:
             self._cut(now)
         else:
             self._let_in_rate += (let_in / max(passed, 1e-3) - self._let_in_rate) * passed / MEMORY_S
-            self.rate *= 1 + GROWTH * passed
+            self.rate += (GROWTH * self.rate + ADDED) * passed
 
     def reason(self, sessions: int, transactions: int, now: float) -> str:
         """Why no new call may come in now: `lag`, `calls` or `memory`; empty where one may, which counts as let in."""
@@ -90,7 +91,7 @@ class Overload:
     def _cut(self, now: float) -> None:
         if now - self._cut_at >= CUT_EVERY_S:
             self._cut_at = now
-            self.rate = max(LEAST_RATE, CUT * min(self.rate, AHEAD * self._let_in_rate))
+            self.rate = max(LEAST_RATE, CUT * min(self.rate, max(FIRST_CUT, AHEAD * self._let_in_rate)))
 
     def _take_token(self, now: float) -> bool:
         rate = LEAST_RATE if self._far_too_late else self.rate

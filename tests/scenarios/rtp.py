@@ -1,4 +1,4 @@
-"""A phone's RTP beside SIPp's signalling: hears prompts and voices, talks, and keys digits by RFC 4733.
+"""A phone's RTP beside SIPp's signalling: hears prompts and voices, talks, and keys digits by RFC 4733 or as tones.
 
 RFC 3550 section 5.1, RFC 4733 section 2. Called by runner.py, one for each side of a scenario. SIPp has no part
 in the media.
@@ -12,12 +12,14 @@ import struct
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from tests.media.phone import tones
 from tests.scenarios.world import SOUNDS
 
 PCMA, EVENTS = 8, 101
 FRAME_S = 0.02
 KEYED_AFTER_S = 0.3
 DIGITS = "0123456789*#"
+KEYPAD, ROWS, COLUMNS = "123456789*0#", (697, 770, 852, 941), (1209, 1336, 1477)
 PAUSE_S = 0.4  # the same sound after so much silence has begun anew
 
 Address = tuple[str, int]
@@ -26,11 +28,11 @@ Address = tuple[str, int]
 class Phone(asyncio.DatagramProtocol):
     """One RTP port. `heard` counts packets by what they sounded of, `order` tells each sound as it began."""
 
-    def __init__(self, voice: int, keys: Sequence[str] = ()) -> None:
+    def __init__(self, voice: int, keys: Sequence[str] = (), *, tones: bool = False) -> None:
         self.heard: dict[str, int] = {}
         self.order: list[str] = []
         self.port = 0
-        self._voice, self._keys = voice, list(keys)
+        self._voice, self._keys, self._tones = voice, list(keys), tones
         self._transport: asyncio.DatagramTransport | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._sequence, self._timestamp = 1, 1
@@ -80,7 +82,9 @@ class Phone(asyncio.DatagramProtocol):
     async def _key(self, digits: str, to: Address) -> None:
         """Each digit: 80 ms held, its end told three times (RFC 4733 2.5.1), 60 ms apart."""
         await asyncio.sleep(KEYED_AFTER_S)
-        for digit in digits:
+        for digit in digits if self._tones else "":
+            await self._tone(digit, to)
+        for digit in "" if self._tones else digits:
             start = self._timestamp
             for frame in range(1, 8):
                 self._event(digit, start, min(frame, 5) * 160, frame >= 5, frame == 1, to)
@@ -88,6 +92,15 @@ class Phone(asyncio.DatagramProtocol):
                     await asyncio.sleep(FRAME_S)
             await asyncio.sleep(3 * FRAME_S)
             self._timestamp += 8 * 160
+
+    async def _tone(self, digit: str, to: Address) -> None:
+        """80 ms of the digit's two frequencies (ITU-T Q.23) and 60 ms of silence."""
+        place = KEYPAD.index(digit)
+        sound = tones(ROWS[place // 3], COLUMNS[place % 3], 0.08) + b"\xd5" * 480
+        for at in range(0, len(sound), 160):
+            self._send(PCMA, at == 0, self._timestamp, sound[at : at + 160], to)
+            self._timestamp += 160
+            await asyncio.sleep(FRAME_S)
 
     def _event(self, digit: str, timestamp: int, duration: int, end: bool, first: bool, to: Address) -> None:
         payload = struct.pack("!BBH", DIGITS.index(digit), (0x80 if end else 0) | 10, duration)

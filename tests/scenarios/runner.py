@@ -103,7 +103,7 @@ class _Run:
         self._relays: dict[str, Relay] = {}
         media = place.scenario.media
         self._phones = {
-            "caller": Phone(VOICES["caller"], [place.filled(keys) for keys in media.keys]),
+            "caller": Phone(VOICES["caller"], [place.filled(keys) for keys in media.keys], tones=media.tones),
             "callee": Phone(VOICES["callee"]),
         }
         self._silent: list[asyncio.DatagramTransport] = []

@@ -93,6 +93,7 @@ class MediaPart:
 
     talk: bool = False
     keys: tuple[str, ...] = ()  # by RFC 4733, each at the next "enter_extension"
+    tones: bool = False  # by tones in the audio instead
     caller_hears: tuple[str, ...] = ()
     callee_hears: tuple[str, ...] = ()
     caller_hears_at_least: Mapping[str, int] = field(default_factory=dict)  # packets

@@ -68,7 +68,10 @@ class B2bua:
         session.allow_tcp(rules.large_by_tcp)
         a = _callers_leg(session, call_id, rules, services)
         record = CallRecord(call_id, services.wall_clock, services.settings.host_name, trunk, a=a)
-        record.note(caller=calling_text(session.invite, trusted=rules.trusted), callee=called_text(session.invite))
+        record.note(
+            caller=calling_text(session.invite, trusted=rules.trusted),
+            callee=called_text(session.invite, rules.dialled_in),
+        )
         with services.registry.listed(record), services.admission.counted() as counted:  # until the last tone is over
             async with accounted(a, record, services), hangup_scope(a):
                 counted.arrived(services.arrival_limits(trunk, session.source))
@@ -109,7 +112,8 @@ class B2bua:
         record.decided(route)
         record.state = "dialling"
         source = a.session.source.host
-        hosts = frozenset().union(*(services.foreign(target.host, source) for target in route.targets))
+        names = {name for target in route.targets for name in (target.host, target.domain) if name}
+        hosts = frozenset().union(*(services.foreign(name, source) for name in names))
         a.session.guard = LeakGuard([route.callee], hosts, services.metrics.leak)
         log.info("call_routed", call_id=record.call_id, mode=route.mode, x=route.x, callee=route.callee)
         return find_announcement(route.treatment, services)

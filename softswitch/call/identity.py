@@ -20,10 +20,16 @@ NAMING = (
 )
 
 
-def called_text(invite: SipRequest) -> str:
-    """The dialled user part with its `;ext=` or `;isub=`, from the Request-URI."""
+def called_text(invite: SipRequest, where: str = "request_uri") -> str:
+    """The dialled user part with its `;ext=` or `;isub=`: of the Request-URI, or of the header that stands in its place.
+
+    `where` is "request_uri", "to" or "p_called_party_id" (RFC 7315 4.2): who registers with a trunk may be called by
+    its Contact.
+    """
+    header = {"to": "To", "p_called_party_id": "P-Called-Party-ID"}.get(where)
     try:
-        uri = parse_uri(invite.uri)
+        address = invite.uri if header is None else parse_name_addr(invite.headers.get(header) or "").uri
+        uri = parse_uri(address)
     except SipParseError:
         return ""
     extra = "".join(f";{name}={uri.params[name]}" for name in EXTENSION_PARAMETERS if uri.params.get(name))

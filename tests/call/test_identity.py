@@ -29,6 +29,16 @@ def test_the_dialled_number_comes_from_the_request_uri(uri: str, called: str) ->
 
 
 @pytest.mark.parametrize(
+    ("where", "called"), [("request_uri", "us"), ("to", "17000000001"), ("p_called_party_id", "+8617000000002;ext=1")]
+)
+def test_a_trunk_that_calls_our_contact_writes_the_number_elsewhere(where: str, called: str) -> None:
+    """RFC 7315 4.2: P-Called-Party-ID holds what the registrar's retargeting took from the Request-URI."""
+    headers = [("To", "<sip:17000000001@h>"), ("P-Called-Party-ID", "<sip:+8617000000002@h;ext=1>")]
+    assert called_text(invite("sip:us@10.0.0.1", *headers), where) == called
+    assert called_text(invite("nonsense"), where) == ""
+
+
+@pytest.mark.parametrize(
     ("headers", "calling"),
     [
         ([("From", "<sip:1@h>;tag=x")], "1"),

@@ -30,6 +30,11 @@ def test_a_port_stands_in_the_request_uri_alone_and_ipv6_in_brackets() -> None:
     assert shown(port=0).request_uri == f"sip:{B}@10.0.0.21"  # DNS tells it
 
 
+def test_a_domain_stands_in_the_uris_where_calls_go_to_a_proxy_of_it() -> None:
+    seen = shown(domain="ims.example", port=5070)
+    assert (seen.request_uri, seen.to) == (f"sip:{B}@ims.example", f"<sip:{B}@ims.example>")
+
+
 def test_every_number_may_be_marked_as_a_telephone() -> None:
     """RFC 3261 19.1.1."""
     seen = shown(user_phone=True)

@@ -41,6 +41,11 @@ def test_its_uri_names_host_port_and_transport(hop: Hop, uri: str) -> None:
     assert Peer("p", hop, "sip:us@here", Agent()).uri == uri  # type: ignore[arg-type]
 
 
+def test_its_uri_is_of_the_domain_that_its_proxy_serves() -> None:
+    peer = Peer("p", Hop("tcp", "192.0.2.1", 5080), "sip:us@here", Agent(), domain="ims.example")  # type: ignore[arg-type]
+    assert peer.uri == "sip:ims.example"
+
+
 def test_its_certificate_must_name_what_the_trunk_says_where_that_is_not_its_host() -> None:
     """RFC 5922 7.2."""
     agent = Agent()

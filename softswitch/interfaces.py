@@ -181,7 +181,7 @@ class Target:
     ring_s: float = 60.0
     connect_s: float = 8.0  # no provisional within this time: next target
     large_by_tcp: bool = True  # requests too long for UDP go by TCP, where the switch has a TCP listener
-    domain: str = ""  # host of its URIs; empty: `host`
+    uri_host: str = ""  # host of its URIs; empty: `host`
     tls_name: str = ""  # that its certificate must name; empty: `host`
     to: str = ""  # user part of To; empty: that of the Request-URI
     from_user: str = ""  # user part of From; empty: `display`

@@ -21,7 +21,7 @@ NAMING = (
 
 
 def called_text(invite: SipRequest, where: str = "request_uri") -> str:
-    """The dialled user part with its `;ext=` or `;isub=`: of the Request-URI, or of the header that stands in its place.
+    """The dialled user part with its `;ext=` or `;isub=`: of the Request-URI, or of the header in its place.
 
     `where` is "request_uri", "to" or "p_called_party_id" (RFC 7315 4.2): who registers with a trunk may be called by
     its Contact.

@@ -29,8 +29,8 @@ class Presentation:
 def present(target: Target, own_host: str, *, withheld: bool) -> Presentation:
     """The call as `target` wants to read it; `withheld` tells that the caller asked for its number not to be shown."""
     phone = ";user=phone" if target.user_phone else ""
-    there, host = bracketed(target.domain or target.host), bracketed(target.from_host or own_host)
-    port = "" if target.domain or target.port in (0, 5060) else f":{target.port}"
+    there, host = bracketed(target.uri_host or target.host), bracketed(target.from_host or own_host)
+    port = "" if target.uri_host or target.port in (0, 5060) else f":{target.port}"
     shown = f"<sip:{target.display}@{host}{phone}>"
     hidden = target.privacy == "always" or (withheld and target.privacy == "caller")
     from_ = f"<sip:{escape(target.from_user, USER_SAFE)}@{host}>" if target.from_user else shown

@@ -41,7 +41,9 @@ def _read(target: Target, text: str) -> tuple[float, Target] | None:
     if not spoken or not _same_number(uri, target) or not allows(target.redirect_hosts, uri.host):
         return None
     port = uri.port or (DEFAULT_PORTS.get(transport, 5060) if is_numeric(uri.host) else 0)
-    return -_preference(contact), replace(target, host=uri.host, port=port, transport=transport, domain="", tls_name="")
+    return -_preference(contact), replace(
+        target, host=uri.host, port=port, transport=transport, uri_host="", tls_name=""
+    )
 
 
 def _same_number(uri: SipUri, target: Target) -> bool:

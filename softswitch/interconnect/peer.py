@@ -31,14 +31,14 @@ class Peer:
     account: Account | None = None
     series: Series = field(default_factory=Series)
     locating: Locating = AS_GIVEN
-    domain: str = ""  # host of its URI; empty: the hop's
+    uri_host: str = ""  # host of its URI; empty: the hop's
     tls_name: str = ""  # that its certificate must name; empty: the host
 
     @property
     def uri(self) -> str:
         """Its own URI, as Request-URI."""
-        if self.domain:
-            return f"sip:{bracketed(self.domain)}"
+        if self.uri_host:
+            return f"sip:{bracketed(self.uri_host)}"
         transport = "" if self.hop.transport in ("udp", "auto") else f";transport={self.hop.transport}"
         port = f":{self.hop.port}" if self.hop.port else ""
         return f"sip:{bracketed(self.hop.host)}{port}{transport}"

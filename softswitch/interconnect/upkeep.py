@@ -77,7 +77,7 @@ class Upkeep:
 
     def _peer(self, trunk: Trunk, own_host: str) -> Peer:
         account = account_of(trunk)
-        user, host = (trunk.username, trunk.domain or trunk.host) if trunk.register else ("softswitch", own_host)
+        user, host = (trunk.username, trunk.uri_host or trunk.host) if trunk.register else ("softswitch", own_host)
         hop = Hop(trunk.transport, trunk.host, trunk.port)
         identity = f"sip:{escape(user, USER_SAFE)}@{bracketed(host)}"
         return Peer(

@@ -62,7 +62,7 @@ class Trunk:
     port: Port = 0  # of an address: 5060, with TLS 5061; of a name: what DNS says
     transport: Literal["udp", "tcp", "tls", "auto"] = "udp"  # auto: what DNS says
     large_by_tcp: Flag = True
-    domain: MaybeHost = ""  # host of its URIs, where calls are sent to another (an SBC, a proxy) than they are for
+    uri_host: MaybeHost = ""  # host of its URIs, where calls are sent to another (an SBC, a proxy) than they are for
     tls_name: MaybeHost = ""  # that its certificate must name, in either direction; none: `host`
     redirect_hosts: tuple[Place, ...] = ()  # where a 3xx of it may send a call; none: it is refused
     sources: tuple[CheckedNetwork, ...] = ()
@@ -90,8 +90,8 @@ class Trunk:
     caller_id_prefix: MaybeDigits = ""
     user_phone: Flag = False
 
-    # Numbers from it: where it writes what is dialled; prefixes taken off, `number_add_in` put before what it dials, and
-    # the form to read them in.
+    # Numbers from it: where it writes what is dialled; prefixes taken off, `number_add_in` put before what it dials,
+    # and the form to read them in.
     dialled_in: Literal["request_uri", "to", "p_called_party_id"] = "request_uri"
     number_form_in: NumberForm | Literal["any"] = "any"
     number_prefix_in: MaybeDigits = ""

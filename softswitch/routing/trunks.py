@@ -112,7 +112,7 @@ def _target(dialplan: Dialplan, target: RouteTarget, callee: str, display: str) 
         ring_s=target.ring_s or trunk.ring_s,
         connect_s=trunk.connect_s,
         large_by_tcp=trunk.large_by_tcp,
-        domain=trunk.domain,
+        uri_host=trunk.uri_host,
         tls_name=trunk.tls_name,
         redirect_hosts=trunk.redirect_hosts,
         to="" if trunk.to_form == "as_dialled" else to_form(callee, trunk.to_form, rules),

@@ -31,7 +31,7 @@ def test_a_port_stands_in_the_request_uri_alone_and_ipv6_in_brackets() -> None:
 
 
 def test_a_domain_stands_in_the_uris_where_calls_go_to_a_proxy_of_it() -> None:
-    seen = shown(domain="ims.example", port=5070)
+    seen = shown(uri_host="ims.example", port=5070)
     assert (seen.request_uri, seen.to) == (f"sip:{B}@ims.example", f"<sip:{B}@ims.example>")
 
 

@@ -167,7 +167,7 @@ def test_each_trunk_is_asked_for_packets_of_its_own_length() -> None:
 def test_what_is_dialled_may_stand_in_to_and_a_trunk_may_be_a_proxy_of_its_domain() -> None:
     async def story(lab: Lab) -> None:
         lab.set_trunk("in", dialled_in="to")
-        lab.set_trunk("first", domain="ims.example", host="10.0.0.21")
+        lab.set_trunk("first", uri_host="ims.example", host="10.0.0.21")
         invite = lab.caller.invite("sip:us@10.0.0.1", from_=f"<sip:{A}@h>", to=f"<sip:{X_AXB}@h>", body=sdp("10.0.0.9"))
         lab.caller.send(invite, to=SWITCH)
         got = await lab.callee.receive_request("INVITE")

@@ -42,7 +42,7 @@ def test_its_uri_names_host_port_and_transport(hop: Hop, uri: str) -> None:
 
 
 def test_its_uri_is_of_the_domain_that_its_proxy_serves() -> None:
-    peer = Peer("p", Hop("tcp", "192.0.2.1", 5080), "sip:us@here", Agent(), domain="ims.example")  # type: ignore[arg-type]
+    peer = Peer("p", Hop("tcp", "192.0.2.1", 5080), "sip:us@here", Agent(), uri_host="ims.example")  # type: ignore[arg-type]
     assert peer.uri == "sip:ims.example"
 
 

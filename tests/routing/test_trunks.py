@@ -138,14 +138,14 @@ def test_every_wish_of_a_trunk_goes_with_the_target() -> None:
         'number_form = "national"\nnumber_strip = "0"\nnumber_prefix = "9"\nto_form = "e164"\n'
         'caller_id_form = "e164-digits"\ncaller_id_strip = "86"\ncaller_id_prefix = "0"\nuser_phone = true\n'
         'identity = "both"\nprivacy = "caller"\nfrom_user = "us"\nfrom_host = "carrier.example"\n'
-        'domain = "ims.example"\npass_headers = ["User-to-User"]\ntls_name = "sbc.example"\ncodec_order = "trunk"\n'
+        'uri_host = "ims.example"\npass_headers = ["User-to-User"]\ntls_name = "sbc.example"\ncodec_order = "trunk"\n'
         "ptime_ms = 30\nmax_ptime_ms = 60"
     )
     (target,) = select_targets(dialplan, dialplan.routes[0], FIXED_LINE, X, random.Random(1))
     assert (target.user, target.to, target.display) == ("975528880001", FIXED_LINE, "017000000001")
     assert (target.from_user, target.from_host, target.user_phone) == ("us", "carrier.example", True)
     assert (target.identity, target.privacy, target.pass_headers) == ("both", "caller", ("User-to-User",))
-    assert (target.domain, target.tls_name) == ("ims.example", "sbc.example")
+    assert (target.uri_host, target.tls_name) == ("ims.example", "sbc.example")
     assert (target.codec_order, target.ptime_ms, target.max_ptime_ms) == ("trunk", 30, 60)
 
 

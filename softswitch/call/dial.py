@@ -69,7 +69,9 @@ async def dial(route: Route, a: InboundLeg, record: CallRecord, services: CallSe
             end = NORMAL
             try:
                 with _trunk_taken(target, services):
-                    async with _until_it_hangs_up(b):
+                    # A BYE may overtake the 2xx that it follows (RFC 3261 15): somebody has taken the call, so nobody
+                    # else is rung.
+                    async with hangup_scope(b, meaning=GONE_UNHEARD):
                         await b.open_media()
                         _invite(a, b, target, hop, route, record, services)
                         record.moment("forward_at")
@@ -98,16 +100,6 @@ def _trunk_taken(target: Target, services: CallServices) -> Counted:
         return services.admission.admitted(services.limits_of(target.trunk))
     except CallRejected as full:
         raise _Refused(full.failure, go_on=True, retry_after_s=full.retry_after_s) from full
-
-
-@asynccontextmanager
-async def _until_it_hangs_up(b: OutboundLeg) -> AsyncIterator[None]:
-    """A BYE may overtake the 2xx that it follows (RFC 3261 15): somebody has taken the call, so nobody else is rung."""
-    try:
-        async with hangup_scope(b):
-            yield
-    except CallEnded:
-        raise CallEnded(b, GONE_UNHEARD) from None
 
 
 def _reason_for_callee(a: InboundLeg, end: Failure) -> Failure:

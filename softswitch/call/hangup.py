@@ -64,10 +64,11 @@ class hangup_scope:
     """Run the body until one of `watched` ends, then leave it with CallEnded.
 
     asyncio.timeout() with a hang-up in the place of the clock; the same rules of nesting and cancellation hold.
+    `meaning` is what the end means here, in the place of what it was.
     """
 
-    def __init__(self, *watched: Ending) -> None:
-        self._watched = watched
+    def __init__(self, *watched: Ending, meaning: Failure | None = None) -> None:
+        self._watched, self._meaning = watched, meaning
         self._first: Ending | None = None
         self._left = False  # a cancellation that was on its way already must not hit what comes after the block
 
@@ -101,7 +102,7 @@ class hangup_scope:
         if self._first is None or self._first.ended is None:
             return
         if self._task.uncancel() <= self._cancelling and exc_type is asyncio.CancelledError:
-            raise CallEnded(self._first, self._first.ended) from None
+            raise CallEnded(self._first, self._meaning or self._first.ended) from None
 
 
 def reason_headers(failure: Failure) -> list[tuple[str, str]]:

@@ -7,7 +7,7 @@ nothing of the other. What it sends is built from an allow-list; nothing is ever
 from __future__ import annotations
 
 import asyncio
-import secrets
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -69,7 +69,7 @@ class Leg(Ending):
         self.partner: Partner | None = None  # the other leg, while they talk
         self._digits_by = ""
         self._media = media
-        self._sdp_id = secrets.randbits(31)
+        self._sdp_id = random.getrandbits(31)
         self._sdp_version, self._sdp = 0, b""
         self._session: ServerSession | ClientSession | None = None
         self._hung_up = False

@@ -122,8 +122,8 @@ class SipCore:
         self.extensions = frozenset(supported)
         self._clock, self._on_output = clock, on_output
         self.local = LocalAddresses([Listener(*one) for one in local])
-        self._out: list[Datagram] = []
-        self._events: deque[NewCall | SessionEvent] = deque()
+        self.outgoing: list[Datagram] = []  # to be taken by `datagrams_to_send`
+        self.events: deque[NewCall | SessionEvent] = deque()  # to be taken by `next_event`
         self._heap: list[tuple[float, int, Timed]] = []
         self._serial = itertools.count()
         self._calls: dict[object, tuple[Merged, str]] = {}  # INVITE transaction: what a merged copy shares, our tag
@@ -134,9 +134,12 @@ class SipCore:
     def receive_datagram(
         self, data: bytes, source: Hop | tuple[str, int], now: float, listener: int = 0, connection: int = 0
     ) -> None:
-        """A datagram, or a message of a stream, has come. Whatever it holds, nothing is raised."""
+        """A datagram, or a message of a stream, has come: see `receive`."""
+        self.receive(data, Path(source if isinstance(source, Hop) else Hop("udp", *source), listener, connection), now)
+
+    def receive(self, data: bytes, path: Path, now: float) -> None:
+        """A message has come by `path`. Whatever it holds, nothing is raised."""
         self.now = now
-        path = Path(source if isinstance(source, Hop) else Hop("udp", *source), listener, connection)
         try:
             message = parse_message(data)
         except UnacceptableRequest as error:
@@ -158,17 +161,12 @@ class SipCore:
 
     def datagrams_to_send(self) -> list[Datagram]:
         """What is to be sent now, in order; to be called until empty."""
-        out, self._out = self._out, []
+        out, self.outgoing = self.outgoing, []
         return out
 
     def next_event(self) -> NewCall | SessionEvent | None:
         """The next thing to tell the call layer."""
-        return self._events.popleft() if self._events else None
-
-    @property
-    def has_events(self) -> bool:
-        """Whether `next_event` has something."""
-        return bool(self._events)
+        return self.events.popleft() if self.events else None
 
     def next_deadline(self) -> float | None:
         """When `handle_timers` is to be called next, or a little before; None where nothing waits."""
@@ -289,7 +287,7 @@ class SipCore:
         self.counts[key] += 1
         if again:
             self.retransmissions[key] += 1
-        self._out.append(Datagram(data, path, sender))
+        self.outgoing.append(Datagram(data, path, sender))
 
     def arm(self, timed: Timed) -> None:
         """Note the deadline, unless an earlier note will look at it anyway."""
@@ -326,7 +324,7 @@ class SipCore:
 
     def emit(self, session: Listening, name: str, argument: object) -> None:
         """Queue an event."""
-        self._events.append(SessionEvent(session, name, argument))
+        self.events.append(SessionEvent(session, name, argument))
 
     def close(self, session: Listening) -> None:
         """The session is over."""
@@ -442,7 +440,7 @@ class SipCore:
             self._calls[key] = shared, session.local_tag
             self._merged.add(shared)
             self.sessions[session.local_tag] = session
-            self._events.append(NewCall(session))
+            self.events.append(NewCall(session))
 
     def _has_come_back(self, request: SipRequest) -> bool:
         """Whether it is an INVITE of ours, to the same user still (16.3)."""

@@ -6,11 +6,10 @@ RFC 3261 18. Called by the user agent. It moves messages and looks into one only
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import socket
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from softswitch.sip.addresses import Hop, Listener
@@ -147,18 +146,25 @@ class SocketTransport:
 
     def _read(self, sock: socket.socket, listener: int) -> None:
         """Pass on what has come: first what belongs to calls that are there, then what begins new ones."""
-        for data, source in sorted(_waiting(sock), key=_begins_call):  # stable: else as they came
+        arrived = _waiting(sock)
+        if len(arrived) > 1:
+            arrived.sort(key=_begins_call)  # stable: else as they came
+        for data, source in arrived:
             if not self._sockets:
                 return  # closed by what it received
             self._receive(data, source, listener)
 
 
-def _waiting(sock: socket.socket) -> Iterator[tuple[bytes, Hop]]:
+def _waiting(sock: socket.socket) -> list[tuple[bytes, Hop]]:
     """What the system holds for us, up to a limit; it ends also at the ICMP error of an earlier send."""
-    with contextlib.suppress(OSError):
-        for _ in range(DATAGRAMS_PER_WAKE):
+    arrived: list[tuple[bytes, Hop]] = []
+    try:
+        while len(arrived) < DATAGRAMS_PER_WAKE:
             data, address = sock.recvfrom(LARGEST_DATAGRAM)
-            yield data, Hop("udp", address[0], address[1])
+            arrived.append((data, Hop("udp", address[0], address[1])))
+    except OSError:
+        return arrived
+    return arrived
 
 
 def _begins_call(arrived: tuple[bytes, Hop]) -> bool:
@@ -173,16 +179,16 @@ class Alarm:
 
     def __init__(self, ring: Callable[[], None]) -> None:
         self._ring = ring
-        self._at = NEVER
+        self.at = NEVER
         self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
 
-    def set(self, at: float | None) -> None:
-        """Ring at `at` (loop time); None leaves it as it is."""
-        if at is None or at >= self._at:
+    def set(self, at: float) -> None:
+        """Ring at `at` (loop time), unless it will ring before."""
+        if at >= self.at:
             return
         self.cancel()
-        self._at = at
+        self.at = at
         self._timer = self._loop.call_at(at, self._go)
 
     def cancel(self) -> None:
@@ -190,8 +196,8 @@ class Alarm:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._at = NEVER
+        self.at = NEVER
 
     def _go(self) -> None:
-        self._timer, self._at = None, NEVER
+        self._timer, self.at = None, NEVER
         self._ring()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from softswitch.sip.addresses import Hop, Listener, Path
@@ -60,6 +60,13 @@ class Tap(Protocol):
         """Called within the event loop: keep it short."""
 
 
+def _words() -> Iterator[str]:
+    """Unguessable words; the system is asked for many at a time."""
+    while True:
+        page = secrets.token_hex(5000)
+        yield from [page[start : start + 20] for start in range(0, len(page), 20)]
+
+
 def _accept(request: SipRequest, source: Hop) -> int:
     return 200
 
@@ -81,7 +88,7 @@ class UserAgent:
         advertised_host: str | None = None,
         timing: Timing | None = None,
         transport_factory: TransportFactory = open_transport,
-        tokens: Callable[[], str] = lambda: secrets.token_hex(10),
+        tokens: Callable[[], str] | None = None,
         drain_s: float = 5.0,
         strangers: Strangers | None = None,
         overload: Overload | None = None,
@@ -94,7 +101,8 @@ class UserAgent:
         self.authenticate: Authenticate = lambda request, source, now: None
         self.addresses_of: AddressesOf = unknown
         self._product, self._supported, self._advertised_host = product, supported, advertised_host
-        self._timing, self._transport_factory, self._tokens, self._drain_s = timing, transport_factory, tokens, drain_s
+        self._timing, self._transport_factory, self._drain_s = timing, transport_factory, drain_s
+        self._tokens = tokens or _words().__next__
         self.tap: Tap | None = None
         self.entrance = Entrance(self._accepts, strangers=strangers, overload=overload)
         self._lag_timer: asyncio.TimerHandle | None = None
@@ -305,10 +313,11 @@ class UserAgent:
         core, loop = self._core, self._loop
         if core is not None and loop is not None:
             now = loop.time()
-            if self.entrance.admits(data, Path(source, listener, connection), now, core):
+            path = Path(source, listener, connection)
+            if self.entrance.admits(data, path, now, core):
                 if self.tap is not None:
                     self.tap(data, source, listener, received=True)
-                core.receive_datagram(data, source, now, listener, connection)
+                core.receive(data, path, now)
             self._drain()
 
     def _lost(self, datagram: Datagram) -> None:
@@ -331,7 +340,8 @@ class UserAgent:
         if core is None:
             return
         self._send(core)
-        while (event := core.next_event()) is not None:
+        while core.events:
+            event = core.events.popleft()
             self._dispatching = True
             try:
                 if isinstance(event, NewCall):
@@ -340,7 +350,8 @@ class UserAgent:
                     event.session.deliver(event.name, event.argument)
             finally:
                 self._dispatching = False
-            self._send(core)
+            if core.outgoing:
+                self._send(core)
         self._settle(core)
 
     def _flush(self) -> None:
@@ -348,9 +359,10 @@ class UserAgent:
         core, loop = self._core, self._loop
         if core is None or loop is None:
             return
-        self._send(core)
+        if core.outgoing:
+            self._send(core)
         if not self._dispatching:
-            if core.has_events and not self._dispatch_soon:
+            if core.events and not self._dispatch_soon:
                 self._dispatch_soon = True
                 loop.call_soon(self._drain)
             self._settle(core)
@@ -359,8 +371,8 @@ class UserAgent:
         transport, loop = self._transport, self._loop
         assert transport is not None
         assert loop is not None
-        while datagrams := core.datagrams_to_send():
-            for datagram in datagrams:
+        while core.outgoing:
+            for datagram in core.datagrams_to_send():
                 if self.tap is not None:
                     self.tap(datagram.data, datagram.path.hop, datagram.path.listener, received=False)
                 try:
@@ -371,7 +383,9 @@ class UserAgent:
 
     def _settle(self, core: SipCore) -> None:
         assert self._alarm is not None
-        self._alarm.set(core.next_deadline())
+        deadline = core.next_deadline()
+        if deadline is not None and deadline < self._alarm.at:
+            self._alarm.set(deadline)
         if self._quiet is not None and not core.sessions and not self._quiet.done():
             self._quiet.set_result(None)
 

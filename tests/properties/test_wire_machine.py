@@ -267,7 +267,7 @@ class RandomWire(RuleBasedStateMachine):
             for side, other in (self.sides, self.sides[::-1]):
                 side.pump()
                 self.flights += [(other, one.data, side.address) for one in side.core.datagrams_to_send()]
-            if not any(side.core.has_events for side in self.sides):
+            if not any(side.core.events for side in self.sides):
                 break
         del self.flights[PATIENCE:]
 

@@ -150,7 +150,7 @@ def test_what_can_not_be_taken_is_refused_and_forgotten(text: str, status: int) 
     assert answer.status == status
     assert not bench.core.transactions
     assert not bench.core.sessions
-    assert not bench.core.has_events
+    assert not bench.core.events
 
 
 def test_405_names_the_methods_allowed() -> None:
@@ -170,7 +170,7 @@ def test_an_unsupported_extension_is_named() -> None:
     (answer,) = bench.receive(request("INVITE", Require="timer, 100rel"))
     assert (answer.status, answer.headers.all("Unsupported")) == (420, ["100rel"])
     assert bench.receive(request("INVITE", Require="timer")) == []
-    assert bench.core.has_events
+    assert bench.core.events
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_an_unsupported_extension_is_named() -> None:
 def test_what_can_not_be_answered_is_dropped(data: bytes) -> None:
     bench = Bench()
     assert bench.receive(data) == []
-    assert not bench.core.has_events
+    assert not bench.core.events
 
 
 @given(st.binary(max_size=200))
@@ -223,7 +223,7 @@ def test_unknown_sources_get_403_or_silence() -> None:
         assert bench.receive(text) == []
     bench.core.accept_source = lambda source: source.host == "10.0.0.9"
     assert bench.receive(invite) == []
-    assert bench.core.has_events
+    assert bench.core.events
 
 
 def test_a_draining_endpoint_takes_no_new_call() -> None:
@@ -324,7 +324,7 @@ def test_a_response_can_not_reach_a_server_transaction() -> None:
     bench.core.transactions["z9hG4bK1", "INVITE"] = next(iter(bench.core.transactions.values()))
     answer = re.sub("INVITE sip.*SIP/2.0", "SIP/2.0 200 OK", request())
     assert bench.receive(answer) == []
-    assert not bench.core.has_events
+    assert not bench.core.events
 
 
 def test_requests_of_two_hosts_with_the_same_branch_are_two() -> None:
@@ -341,7 +341,7 @@ def test_an_rfc_2543_peer_without_branches_is_matched_by_its_headers() -> None:
     via = "SIP/2.0/UDP 10.0.0.9:5060"
     session = bench.call(request(Via=via)).session
     assert bench.receive(request(Via=via)) == []
-    assert not bench.core.has_events
+    assert not bench.core.events
     session.reject(486)
     (refused,) = bench.responses()
     bench.receive(request("ACK", Via=via, To=str(refused.headers.get("To")), CSeq="1 ACK"))

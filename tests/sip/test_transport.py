@@ -210,7 +210,6 @@ def test_the_alarm_rings_at_the_earliest_time_set() -> None:
         loop = asyncio.get_running_loop()
         rung: list[float] = []
         alarm = Alarm(lambda: rung.append(loop.time()))
-        alarm.set(None)
         alarm.set(5.0)
         alarm.set(3.0)
         alarm.set(4.0)

@@ -34,7 +34,12 @@ MAY_IMPORT = {
     "softswitch.config": set(),
     "media": set(),
 }
-EVERYONES = {"softswitch.interfaces", "softswitch.media_interfaces", "softswitch.errors"}
+EVERYONES = {
+    "softswitch.interfaces",
+    "softswitch.media_interfaces",
+    "softswitch.moments",
+    "softswitch.errors",
+}
 COMPOSITION = ("softswitch/app.py", "softswitch/parts.py", "softswitch/cli", "softswitch/__main__.py")
 
 SANS_IO = ("softswitch/sip", "softswitch/sdp", "softswitch/routing")

@@ -140,7 +140,8 @@ class CallRecord:
                 fields.update(record_started_at=None)
         a = _leg_report(self.a, self.trunk_in, reports[0] if reports else None)
         b = _leg_report(self.b, self.trunk_out, reports[1] if len(reports) > 1 else None)
-        known: dict[str, Any] = {name: round(v, 3) if type(v) is float else v for name, v in fields.items()}  # ms
+        # Times to the millisecond.
+        known: dict[str, Any] = {k: int(v * 1000 + 0.5) / 1000 if type(v) is float else v for k, v in fields.items()}
         return Cdr(self.call_id, a=a, b=b, **known)
 
 

@@ -5,10 +5,10 @@ Called by the CDR sinks and by pushes. Pure. What never came to be is left out, 
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import PurePath
 
 from softswitch.interfaces import Cdr, Mode
+from softswitch.moments import to_second
 
 SERVICE_TYPES = {Mode.AX: "003", Mode.AXB: "004", Mode.AXE: "005"}  # section 12
 
@@ -50,7 +50,7 @@ def fee_info(cdr: Cdr) -> dict[str, str | int]:
 
 def utc_time(moment: float | None) -> str | None:
     """UTC `yyyy-MM-dd HH:mm:ss`, None where the moment never came."""
-    return None if moment is None else datetime.fromtimestamp(moment, UTC).isoformat(" ", "seconds")[:19]
+    return None if moment is None else to_second(moment).replace("T", " ")
 
 
 def _recording(cdr: Cdr) -> dict[str, str | int | None]:

@@ -7,7 +7,6 @@ the next line goes to a new one. Never rewrites what is written, never waits for
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from msgspec.structs import fields
 from softswitch.cdr_sinks.fee_info import fee_info
 from softswitch.errors import StoreError
 from softswitch.interfaces import Cdr
+from softswitch.moments import to_millisecond
 
 # Members of Cdr that FeeInfo tells word for word; `sip_status` and all times come again, with more in them.
 _IN_FEE_INFO = {
@@ -102,6 +102,4 @@ def record(cdr: Cdr) -> dict[str, Any]:
 
 def _iso(moment: float | None) -> str | None:
     """ISO 8601, UTC, milliseconds."""
-    if moment is None:
-        return None
-    return datetime.fromtimestamp(round(moment, 3), UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+    return None if moment is None else to_millisecond(moment)

@@ -121,7 +121,7 @@ USUAL_NAMES = {
         *("Retry-After", "P-Charging-Vector", "P-Access-Network-Info", "Min-Expires", "Subscription-State"),
     )
 } | _COMPACT
-USUAL_NAMES["Call-Id"] = "Call-ID"
+USUAL_NAMES |= {"Call-Id": "Call-ID", "Remote-Party-ID": "Remote-Party-Id"}
 
 _URI = r"[A-Za-z][A-Za-z0-9+.\-]*+:"
 # Control characters, space and DEL never stand in a URI; without <> a comma, "?" or ";" ends it (RFC 3261 20.10).

@@ -8,7 +8,6 @@ Text is UTF-8 with surrogateescape, so that bytes of any other encoding survive 
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -35,7 +34,6 @@ _SINGLE_HEADERS = ("From", "To", "Call-ID", "CSeq", "Max-Forwards")
 _VERSION = "SIP/2.0"
 _ANY_VERSION = re.compile(r"SIP/[0-9]+\.[0-9]+", re.IGNORECASE)
 _STATUS_LINE = re.compile(r"SIP/2\.0 ([1-6][0-9][0-9])(?: (.*))?", re.IGNORECASE | re.DOTALL)
-_FIELD = re.compile(r"\r\n([^:\r\n]++):[ \t]*+([^\r\n]*+)")
 _FOLD = re.compile(r"\r\n[ \t]++")
 _CALL_ID = re.compile(r"[^\x00-\x20\x7f]+")
 
@@ -49,49 +47,48 @@ class UnacceptableRequest(SipParseError):
         self.status = status
 
 
-class _Typed(dict[str, Any]):
-    """The parsed values of a message's headers by canonical name, each made on first use.
-
-    `texts` holds the first field of each name. Raises SipParseError where one is malformed, or mandatory and missing.
-    """
-
-    __slots__ = ("texts",)
-
-    def __init__(self, pairs: list[tuple[str, str]]) -> None:
-        self.texts = dict(reversed(pairs))
-
-    def __missing__(self, name: str) -> Any:
-        text = self.texts.get(name)
-        if text is None and name in _MANDATORY:
-            raise SipParseError(f"{name}: missing")
-        value = self[name] = None if text is None else _PARSERS[name](text)
-        return value
-
-
 class Headers:
     """An ordered multi-map of header fields on canonical names; Content-Length is no part of it (`encode` writes it).
 
-    Every method takes a name in any spelling. Values are text without line breaks. `typed` holds those that SIP itself
-    reads as they were parsed, until a field of that name changes.
+    Every method but `read` takes a name in any spelling. Values are text without line breaks.
     """
 
-    __slots__ = ("_pairs", "typed")
+    __slots__ = ("_pairs", "_texts", "known")
 
     def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
         self._pairs = [(canonical_name(name), value) for name, value in pairs]
-        self.typed = _Typed(self._pairs)
+        self._texts = dict(reversed(self._pairs))  # the first field of each name
+        self.known: dict[str, Any] = {}  # what `read` has parsed, until a field of that name changes
 
     def get(self, name: str) -> str | None:
         """The value of the first field of this name."""
-        return self.typed.texts.get(USUAL_NAMES.get(name) or canonical_name(name))
+        return self._texts.get(USUAL_NAMES.get(name) or canonical_name(name))
 
     def all(self, name: str) -> list[str]:
         """Every value of this name; those of a list header split at their commas (RFC 3261 7.3.1)."""
         name = USUAL_NAMES.get(name) or canonical_name(name)
-        if name not in self.typed.texts:
+        if name not in self._texts:
             return []
         values = [value for known, value in self._pairs if known == name]
         return [element for value in values for element in split_commas(value)] if name in LIST_HEADERS else values
+
+    def read(self, name: str) -> Any:
+        """The first field of a header that SIP itself reads, parsed; None where there is none. `name` is canonical.
+
+        Raises SipParseError where it is malformed, or missing and mandatory.
+        """
+        text = self._texts.get(name)
+        if text is None:
+            if name in _MANDATORY:
+                raise SipParseError(f"{name}: missing")
+            return None
+        if "," in text and name in LIST_HEADERS:
+            text = next(iter(split_commas(text)), "")
+        try:
+            value = self.known[name] = _PARSERS[name](text)
+        except SipParseError as error:
+            raise (SipParseError(f"{name}: {error}") if _PARSERS[name] is parse_name_addr else error) from None
+        return value
 
     def add(self, name: str, value: str) -> None:
         """Put a field behind all others."""
@@ -125,12 +122,12 @@ class Headers:
     @property
     def repeated(self) -> bool:
         """Whether any name stands more than once."""
-        return len(self._pairs) > len(self.typed.texts)
+        return len(self._pairs) > len(self._texts)
 
     def _become(self, pairs: list[tuple[str, str]], changed: str) -> None:
         self._pairs = pairs
-        self.typed.texts = dict(reversed(pairs))
-        self.typed.pop(changed, None)
+        self._texts = dict(reversed(pairs))
+        self.known.pop(changed, None)
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and self.get(name) is not None
@@ -163,49 +160,56 @@ class SipMessage:
     @property
     def via(self) -> Via:
         """The topmost Via."""
-        via: Via = self.headers.typed["Via"]
+        headers = self.headers
+        via: Via = headers.known.get("Via") or headers.read("Via")
         return via
 
     @property
     def from_(self) -> NameAddr:
         """From."""
-        from_: NameAddr = self.headers.typed["From"]
+        headers = self.headers
+        from_: NameAddr = headers.known.get("From") or headers.read("From")
         return from_
 
     @property
     def to(self) -> NameAddr:
         """To."""
-        to: NameAddr = self.headers.typed["To"]
+        headers = self.headers
+        to: NameAddr = headers.known.get("To") or headers.read("To")
         return to
 
     @property
     def cseq(self) -> CSeq:
         """CSeq."""
-        cseq: CSeq = self.headers.typed["CSeq"]
+        headers = self.headers
+        cseq: CSeq = headers.known.get("CSeq") or headers.read("CSeq")
         return cseq
 
     @property
     def call_id(self) -> str:
         """Call-ID."""
-        call_id: str = self.headers.typed["Call-ID"]
+        headers = self.headers
+        call_id: str = headers.known.get("Call-ID") or headers.read("Call-ID")
         return call_id
 
     @property
     def contact(self) -> NameAddr | None:
         """The first Contact, None where there is none; `*` raises SipParseError."""
-        contact: NameAddr | None = self.headers.typed["Contact"]
+        headers = self.headers
+        contact: NameAddr | None = headers.known.get("Contact") or headers.read("Contact")
         return contact
 
     @property
     def max_forwards(self) -> int | None:
         """Max-Forwards, None where there is none."""
-        number: int | None = self.headers.typed["Max-Forwards"]
+        headers = self.headers
+        number: int | None = headers.known.get("Max-Forwards") or headers.read("Max-Forwards")
         return number
 
     @property
     def content_type(self) -> str:
         """The media type in lower case without parameters, empty where there is none."""
-        return self.headers.typed["Content-Type"] or ""
+        return self.headers.read("Content-Type") or ""
 
 
 @dataclass(slots=True)
@@ -251,8 +255,11 @@ def parse_message(data: bytes) -> SipRequest | SipResponse:
     text = head.decode("utf-8", "surrogateescape")
     if "\r\n " in text or "\r\n\t" in text:
         text = " ".join(part.rstrip(LWS) for part in _FOLD.split(text))
-    start = text.partition("\r\n")[0]
-    headers, lengths = _parse_fields(text)
+    start, *lines = text.split("\r\n")
+    # A lone CR or LF would be a line break to some other implementation: never let one in.
+    if text.count("\r") != len(lines) or text.count("\n") != len(lines):
+        raise SipParseError("expected CRLF at the end of each line, got a lone CR or LF")
+    headers, lengths = _parse_fields(lines)
     if start[:4].upper() == "SIP/":
         status, reason = _parse_status_line(start)
         return SipResponse(status, reason, headers, _cut_body(body, lengths))
@@ -270,8 +277,9 @@ def validate(message: SipRequest | SipResponse) -> None:
         for name in _SINGLE_HEADERS:
             if names.count(name) > 1:
                 raise SipParseError(f"{name}: stands more than once")
-    _ = message.via.rport, message.from_, message.to, message.call_id, message.max_forwards
-    method = message.cseq.method
+    read = message.headers.read
+    _ = read("Via").rport, read("From"), read("To"), read("Call-ID"), read("Max-Forwards")
+    method: str = read("CSeq").method
     if isinstance(message, SipResponse):
         return
     if method != message.method:
@@ -312,31 +320,28 @@ def make_response(
     return SipResponse(status, REASONS.get(status, "") if reason is None else reason, answer, body)
 
 
-def _parse_fields(text: str) -> tuple[Headers, list[str]]:
-    """The header fields behind the start line and, apart, the values of Content-Length."""
-    fields = _FIELD.findall(text)
-    # A lone CR or LF would be a line break to some other implementation: never let one in.
-    if not len(fields) == text.count("\r") == text.count("\n"):
-        raise _broken_line(text)
-    pairs = [(USUAL_NAMES.get(name) or canonical_name(name), value.rstrip(LWS)) for name, value in fields]
-    lengths = [value for name, value in pairs if name == "Content-Length"]
-    return _headers_of([pair for pair in pairs if pair[0] != "Content-Length"] if lengths else pairs), lengths
-
-
-def _broken_line(text: str) -> SipParseError:
-    """What is wrong with a header block whose lines are not all header fields."""
-    lines = text.split("\r\n")[1:]
-    if text.count("\r") != len(lines) or text.count("\n") != len(lines):
-        return SipParseError("expected CRLF at the end of each line, got a lone CR or LF")
-    line = next(line for line in lines if line[:1] == ":" or ":" not in line)
-    return SipParseError(f"expected a header field, got {line[:60]!r}")
+def _parse_fields(lines: list[str]) -> tuple[Headers, list[str]]:
+    """The header fields and, apart, the values of Content-Length."""
+    pairs: list[tuple[str, str]] = []
+    lengths: list[str] = []
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if not colon:
+            raise SipParseError(f"expected a header field, got {line[:60]!r}")
+        known = USUAL_NAMES.get(name) or canonical_name(name)
+        if known == "Content-Length":
+            lengths.append(value.strip(LWS))
+        else:
+            pairs.append((known, value.strip(LWS)))
+    return _headers_of(pairs), lengths
 
 
 def _headers_of(pairs: list[tuple[str, str]]) -> Headers:
     """Of canonical names."""
     headers = Headers.__new__(Headers)
     headers._pairs = pairs
-    headers.typed = _Typed(pairs)
+    headers._texts = dict(reversed(pairs))
+    headers.known = {}
     return headers
 
 
@@ -373,25 +378,6 @@ def _cut_body(body: bytes, lengths: list[str]) -> bytes:
     return body[:length]
 
 
-def _parse_first_via(text: str) -> Via:
-    return parse_via(_first_element(text))
-
-
-def _parse_first_contact(text: str) -> NameAddr:
-    return _parse_address("Contact", _first_element(text))
-
-
-def _parse_address(name: str, text: str) -> NameAddr:
-    try:
-        return parse_name_addr(text)
-    except SipParseError as error:
-        raise SipParseError(f"{name}: {error}") from None
-
-
-def _first_element(text: str) -> str:
-    return next(iter(split_commas(text)), "") if "," in text else text
-
-
 def _parse_call_id(text: str) -> str:
     if _CALL_ID.fullmatch(text) is None:
         raise SipParseError(f"Call-ID: expected one word, got {text[:60]!r}")
@@ -408,12 +394,12 @@ def _parse_media_type(text: str) -> str:
 
 _MANDATORY = frozenset({"Via", "From", "To", "Call-ID", "CSeq"})
 _PARSERS: dict[str, Callable[[str], Any]] = {
-    "Via": _parse_first_via,
-    "From": functools.partial(_parse_address, "From"),
-    "To": functools.partial(_parse_address, "To"),
+    "Via": parse_via,
+    "From": parse_name_addr,
+    "To": parse_name_addr,
     "Call-ID": _parse_call_id,
     "CSeq": parse_cseq,
-    "Contact": _parse_first_contact,
+    "Contact": parse_name_addr,
     "Max-Forwards": _parse_max_forwards,
     "Content-Type": _parse_media_type,
 }

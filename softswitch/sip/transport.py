@@ -6,6 +6,7 @@ RFC 3261 18. Called by the user agent. It moves messages and looks into one only
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 from collections import Counter

@@ -51,6 +51,16 @@ class Passed:
         """The method of its transaction."""
         return self.header("CSeq")[0].split()[1]
 
+    @property
+    def call_id(self) -> str:
+        """Its Call-ID."""
+        return self.header("Call-ID")[0]
+
+    @property
+    def within_dialog(self) -> bool:
+        """Whether it has a To tag, as later requests and most responses do."""
+        return ";tag=" in self.header("To")[0]
+
     def header(self, name: str) -> list[str]:
         """The values of a header, one for each line of it."""
         return header_values(self.text, name)

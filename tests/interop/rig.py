@@ -1,7 +1,7 @@
 """The switch between two Kamailios, and the calls that phones place through all three.
 
-Called by conftest.py and test_kamailio.py. A call's own messages are told from those of others by what the proxies had
-seen before it, for calls follow one another.
+Called by conftest.py and test_kamailio.py. Calls follow one another; a call's own messages are those with a Call-ID that
+began at a proxy after it was made, for a busy machine may bring a retransmission of the call before it.
 """
 
 from __future__ import annotations
@@ -80,7 +80,8 @@ class Call:
     def saw(self, proxy: Kamailio, *, source: str = "") -> list[Passed]:
         """Messages of this call that came to a proxy (from `source` alone, if it is given)."""
         passed = proxy.passed()[self._front_before if proxy is self.rig.front else self._behind_before :]
-        return [one for one in passed if source in ("", one.source)]
+        ours = {one.call_id for one in passed if one.name == "INVITE" and not one.within_dialog}
+        return [one for one in passed if one.call_id in ours and source in ("", one.source)]
 
     def proxy_before(self, phone: str) -> Kamailio:
         """The proxy between the switch and the phone at an address."""
@@ -88,9 +89,7 @@ class Call:
 
     def later_requests(self, proxy: Kamailio, source: str) -> list[Passed]:
         """Those of them that are requests within the dialog."""
-        return [
-            one for one in self.saw(proxy, source=source) if not one.name.isdigit() and ";tag=" in one.header("To")[0]
-        ]
+        return [one for one in self.saw(proxy, source=source) if not one.name.isdigit() and one.within_dialog]
 
     def wait_to_pass(self, proxy: Kamailio, name: str, source: str, *, method: str = "") -> Passed:
         """The latest message `name` (method, or status of `method`) that came to `proxy` from `source`."""

@@ -1,7 +1,7 @@
 """The switch between two Kamailios, and the calls that phones place through all three.
 
-Called by conftest.py and test_kamailio.py. Calls follow one another; a call's own messages are those with a Call-ID that
-began at a proxy after it was made, for a busy machine may bring a retransmission of the call before it.
+Called by conftest.py and test_kamailio.py. Calls follow one another; a call's own messages are those of Call-IDs that
+began at a proxy since it was made, for a busy machine may bring a retransmission of the call before it.
 """
 
 from __future__ import annotations

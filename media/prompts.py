@@ -50,6 +50,11 @@ def load_prompt(path: str | Path) -> PromptAudio:
             data = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         raise PromptError(f"{path}: {error.strerror}") from error
+    return read_prompt(path, data)
+
+
+def read_prompt(path: str | Path, data: bytes) -> PromptAudio:
+    """The audio in `data`, the content of the file at `path`; raises PromptError with the precise reason."""
     if len(data) > MAX_FILE_BYTES:
         raise PromptError(f"{path}: larger than {MAX_FILE_BYTES} bytes")
     samples = _alaw_samples(path, data)

@@ -10,6 +10,7 @@ import contextlib
 import itertools
 from collections.abc import Callable, Iterable
 
+from media.prompts import PromptError, read_prompt
 from softswitch.errors import SipParseError
 from softswitch.sdp.description import parse_description
 from softswitch.sdp.offer_answer import accept_answer, answer, local_offer, parse_offer
@@ -39,6 +40,11 @@ CREDENTIALS = (
     b'Digest realm="softswitch", nonce="1", algorithm=SHA-256, qop="auth,auth-int", opaque="o", stale=TRUE',
     b'Digest username="us", realm="softswitch", nonce="1.salt.00", uri="sip:x", response="0a", qop=auth, nc=00000001, '
     b'cnonce="c", algorithm=MD5',
+)
+_FORM = b"fmt \x12\0\0\0\x06\0\x01\0\x40\x1f\0\0\x40\x1f\0\0\x01\0\x08\0\0\0"
+WAVS = tuple(
+    b"RIFF\x80\0\0\0WAVE" + chunks + b"data\x10\0\0\0" + bytes(range(16))
+    for chunks in (_FORM, _FORM + b"fact\x04\0\0\0\x10\0\0\0", b"LIST\x03\0\0\0abc\0" + _FORM, b"")
 )
 _ACCOUNT = Account("us", "secret")
 _PROTECTED = Protected(_ACCOUNT, "softswitch")
@@ -138,12 +144,22 @@ def digest(data: bytes) -> None:
         assert outcome.status in (401, 403)
 
 
+def wav(data: bytes) -> None:
+    """A prompt is whole audio out of its file, or refused with the reason; nothing else."""
+    with contextlib.suppress(PromptError):
+        audio = read_prompt("prompt.wav", data)
+        assert audio.samples
+        assert audio.samples in data
+        assert audio.duration_s == len(audio.samples) / 8000
+
+
 TARGETS: dict[str, tuple[Target, tuple[bytes, ...]]] = {
     "message": (message, MESSAGES),
     "values": (values, VALUES),
     "digest": (digest, (*CREDENTIALS, *VALUES)),
     "sdp": (sdp, BODIES),
     "framing": (framing, (*MESSAGES, b"\r\n\r\n".join(MESSAGES))),
+    "wav": (wav, WAVS),
     "core": (core, (*MESSAGES, b"\n--\n".join(MESSAGES[:4]))),
 }
 

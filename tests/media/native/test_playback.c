@@ -1,0 +1,151 @@
+/* Prompts under virtual time: when they begin, how exactly they go on, what of a list is heard, how talk ducks. */
+#include "steps.h"
+
+static uint8_t samples[8][1000];
+static struct piece pieces[8];
+static uint32_t a, b;
+
+static void pair(bool joined)
+{
+    start();
+    a = open_endpoint(0, PCMA, 101);
+    b = open_endpoint(1, PCMA, 101);
+    if (joined)
+        join(a, b);
+}
+
+static void play(uint16_t piece_count, uint16_t once, bool loop, bool mix)
+{
+    struct command play = {.type = COMMAND_PLAY, .handle = 1 << 16};
+    play.play.pieces = pieces;
+    play.play.piece_count = piece_count;
+    play.play.once = once;
+    play.play.loop = loop;
+    play.play.mix = mix;
+    play.play.count = 2;
+    play.play.listeners[0] = a;
+    play.play.listeners[1] = b;
+    worker_obey(&worker, &play);
+}
+
+static void random_pieces(uint16_t count)
+{
+    for (uint16_t i = 0; i < count; i++) {
+        pieces[i] = (struct piece){samples[i], 1 + chance(sizeof samples[i])};
+        for (size_t n = 0; n < pieces[i].length; n++)
+            samples[i][n] = (uint8_t)chance(256);
+    }
+}
+
+static void tick(void)
+{
+    playback_tick(&worker);
+    worker.now += TICK_NS;
+}
+
+static void test_a_prompt_begins_for_all_in_the_tick_that_it_was_asked_for(void)
+{
+    pair(false);
+    random_pieces(1);
+    play(1, 0, false, false);
+    tick();
+    CHECK(sent_count == 2 && sent[0].slot != sent[1].slot);
+    finish();
+}
+
+/* Ten minutes: not a tick late or early in all, whatever the phase of the ticks. */
+static void test_frames_go_out_every_20_ms_and_do_not_drift(void)
+{
+    pair(false);
+    random_pieces(1);
+    worker.now += 1234567;
+    int64_t started_at = worker.now;
+    play(1, 0, true, false);
+    for (uint32_t frame = 0; frame < 30000; frame++) {
+        while (sent_count == 0)
+            tick();
+        int64_t late = worker.now - TICK_NS - (started_at + frame * FRAME_NS);
+        CHECK(sent_count == 2 && late >= 0 && late < TICK_NS);
+        sent_count = 0;
+    }
+    finish();
+}
+
+static void test_a_list_of_any_lengths_is_heard_without_a_seam_and_its_end_again_and_again(void)
+{
+    for (int round = 0; round < 50; round++) {
+        uint16_t count = (uint16_t)(1 + chance(8)), once = (uint16_t)chance(count);
+        pair(false);
+        random_pieces(count);
+        play(count, once, true, false);
+        while (sent_count < 200)
+            tick();
+        uint16_t piece = 0;
+        size_t position = 0;
+        for (uint32_t n = 0; n < 100 * FRAME_SAMPLES; n++) {
+            uint32_t packet = 2 * (n / FRAME_SAMPLES);
+            CHECK(sent[packet].data[RTP_HEADER + n % FRAME_SAMPLES] == samples[piece][position]);
+            if (++position == pieces[piece].length) {
+                position = 0;
+                piece = (uint16_t)(piece + 1 == count ? once : piece + 1);
+            }
+        }
+        finish();
+    }
+}
+
+static void test_what_does_not_loop_ends_in_silence_and_is_told_complete(void)
+{
+    pair(false);
+    pieces[0] = (struct piece){samples[0], 170};
+    memset(samples[0], 0x2A, sizeof samples[0]);
+    play(1, 0, false, false);
+    for (int i = 0; i < 40; i++)
+        tick();
+    CHECK(sent_count == 4 && sent[2].data[RTP_HEADER + 9] == 0x2A && sent[2].data[RTP_HEADER + 10] == ALAW_SILENCE);
+    const struct event *event = ring_peek(&worker.events);
+    CHECK(event && event->type == EVENT_PLAYED && event->played.reports[0].completed && event->played.reports[1].frames == 2);
+    finish();
+}
+
+/* Talk at a steady level below a silent prompt: 0 dB, down within a frame to -12 dB, up within the last. */
+static void test_talk_ducks_by_12_db_and_comes_back_without_a_step(void)
+{
+    static uint8_t quiet[10 * FRAME_SAMPLES];
+    pair(true);
+    memset(quiet, ALAW_SILENCE, sizeof quiet);
+    pieces[0] = (struct piece){quiet, sizeof quiet};
+    uint8_t loud = alaw_encode(16000);
+    uint8_t voice[FRAME_SAMPLES];
+    memset(voice, loud, sizeof voice);
+    for (uint16_t index = 0; index < 20; index++) {
+        if (index == 3)
+            play(1, 0, false, true);
+        give(0, PCMA, index, index * FRAME_SAMPLES, voice, sizeof voice);
+        for (int i = 0; i < 10; i++)
+            tick();
+    }
+    int level[FRAME_SAMPLES * 24], count = 0;
+    for (uint32_t i = 0; i < sent_count; i++)
+        for (uint32_t n = 0; sent[i].slot == 1 && n < FRAME_SAMPLES; n++)
+            level[count++] = alaw_linear[sent[i].data[RTP_HEADER + n]];
+    int least = level[0];
+    for (int n = 1; n < count; n++) {
+        CHECK(abs(level[n] - level[n - 1]) <= 1100); /* a step of A-law at that level is 1024 */
+        least = level[n] < least ? level[n] : least;
+    }
+    CHECK(level[0] == alaw_linear[loud] && level[count - 1] == level[0]);
+    CHECK(least >= level[0] / 4 - 200 && least <= level[0] / 4 + 200);
+    finish();
+}
+
+int main(void)
+{
+    test_a_prompt_begins_for_all_in_the_tick_that_it_was_asked_for();
+    test_frames_go_out_every_20_ms_and_do_not_drift();
+    test_a_list_of_any_lengths_is_heard_without_a_seam_and_its_end_again_and_again();
+    test_what_does_not_loop_ends_in_silence_and_is_told_complete();
+    test_talk_ducks_by_12_db_and_comes_back_without_a_step();
+    puts("ok");
+    return 0;
+}

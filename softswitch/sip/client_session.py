@@ -241,6 +241,7 @@ class ClientSession(Session):
         """The first 2xx makes the dialog (13.2.2.4)."""
         self._final = response.status
         self.deadline = NEVER
+        self._more, self._body = "", b""  # no INVITE will need them again
         self.learn(response)
         self.dialog = self._dialog_of(tag, response)
         if self.hung_up:

@@ -268,6 +268,7 @@ class Transaction:
         """2xx to INVITE: stay for 64*T1 to pass on further 2xx (RFC 6026 8.4)."""
         self.resend_at = NEVER
         self._linger(Input.TIMER_M, now, self._core.timing.timeout)
+        self.data = b""  # is never sent again: of calls that are over by then it would be the most that is kept
         self.pass_up(message, now)
 
     def fail(self, message: SipResponse | SipRequest | None, now: float) -> None:

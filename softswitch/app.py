@@ -237,14 +237,14 @@ class Switch:
         if recovered:
             log.warning("cdrs_recovered", count=recovered)
         self.user_agent.accept_source = self._accept_source
-        proof = self.user_agent.authenticate = Proof(
+        self.user_agent.authenticate = self._proof = Proof(
             lambda hop: self.trunk(self.trunk_of(hop)),
             Challenger(secrets.token_bytes(32), lambda: secrets.token_hex(8)),
             lambda trunk, verdict: self.metrics.digest.labels(trunk, verdict).inc(),
             ban=lambda source: self.user_agent.shut_out(source, "password"),
             ban_after=self.config.sip.digest_ban_after,
         )
-        self.user_agent.entrance.unproved = proof.unproved
+        self._doubt_who_owes_a_password()
         try:
             self.sip_addresses = await self.user_agent.start(self.listeners, self._handle, on_options=self._on_options)
         except OSError as error:
@@ -257,6 +257,11 @@ class Switch:
         await self._serve_operations()
         bound = zip(self.listeners, self.sip_addresses, strict=True)
         log.info("started", sip=[f"{one.transport}:{bracketed(host)}:{port}" for one, (host, port) in bound])
+
+    def _doubt_who_owes_a_password(self) -> None:
+        """The entrance asks of every message that comes, so only where some trunk must prove anything."""
+        proving = any(trunk.auth == "digest" for trunk in self.dialplan.trunks.values())
+        self.user_agent.entrance.unproved = self._proof.unproved if proving else None
 
     def _measure(self) -> None:
         metrics = self.metrics
@@ -338,6 +343,7 @@ class Switch:
         self.dialplan, self.prompts = dialplan, prompts
         self.locator.follow(_places(dialplan))
         if self.sip_addresses:  # else `start` will
+            self._doubt_who_owes_a_password()
             self.upkeep.follow(dialplan.trunks, self._own_host())
         self.metrics.reloads.labels("done").inc()
         log.info("reloaded", trunks=len(dialplan.trunks))

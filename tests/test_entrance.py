@@ -41,10 +41,12 @@ def test_a_flood_of_a_stranger_gets_silence_and_a_ban_while_calls_go_on(tmp_path
 def test_who_guesses_passwords_at_a_trunks_address_is_banned_until_the_operator_lifts_it(tmp_path: Path) -> None:
     async def story(switch: Switch, phone: Phone) -> None:
         file = tmp_path / "dialplans" / "20-phone.toml"
+        assert switch.user_agent.entrance.unproved is None
         digest = 'auth = "digest"\nauth_username = "phone"\nauth_password = "its own"\nmax_calls = 3\n'
         file.write_text(file.read_text().replace("sources", f"{digest}sources"))
         switch.reload()
         address = switch.sip_addresses[0]
+        assert switch.user_agent.entrance.unproved is not None
         for _ in range(2):
             phone.outcome = asyncio.get_running_loop().create_future()
             phone.call(address, account=Account("phone", "guessed"))

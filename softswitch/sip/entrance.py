@@ -78,7 +78,7 @@ class Entrance:
         """`accept_source`: True for a trunk; of strangers False gets 403, None nothing. None bounds no strangers."""
         self.counts: Counter[str] = Counter()
         self.strangers, self.overload = strangers, overload
-        self.unproved: Callable[[Hop, float], bool] = lambda hop, now: False  # of a trunk: it owes us a password
+        self.unproved: Callable[[Hop, float], bool] | None = None  # whether a trunk owes us a password; None: none does
         self._accept_source = accept_source
         self._logged: dict[str, tuple[float, int]] = {}  # reason -> when, and how many there were by then
 
@@ -106,7 +106,7 @@ class Entrance:
     def _doubt(self, data: bytes, hop: Hop, now: float, core: Inside, strangers: Strangers) -> str:
         """Why a message from a trunk's address is not looked at, calls that are up apart; empty where it is."""
         banned = strangers.is_shut_out(hop.host, now)
-        if not banned and not self.unproved(hop, now):
+        if not banned and (self.unproved is None or not self.unproved(hop, now)):
             return ""
         if not excess(data) and _is_with(hop.host, data, core):
             return ""

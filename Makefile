@@ -25,6 +25,7 @@ check: $(VENV)/ready  ## format, lint, types, C warnings, architecture
 fuzz: $(VENV)/ready  ## coverage-guided fuzzing of the parsers and the SIP core, FUZZ_SECONDS for each target
 	$(BIN)/pip install -q --disable-pip-version-check atheris==3.0.0
 	$(BIN)/python -m tests.fuzz $(FUZZ_SECONDS)
+	$(BIN)/python -m tests.media.native.fuzz $(FUZZ_SECONDS)
 
 bench: $(VENV)/ready  ## figures against peers measured in the same run
 	$(BIN)/pip install -q --disable-pip-version-check -r requirements-bench.lock

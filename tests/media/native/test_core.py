@@ -31,17 +31,33 @@ FLAGS = (
 )  # steps.h has more than each needs
 SMALL = ("-DMAX_PLAYBACKS=4096", "-DMAX_RECORDINGS=64")  # as many as the tests use: big pools are slow to check
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
-ALONE = {"test_writer": (), "test_dtmf": (str(NATIVE / "g711.c"),)}  # they include the one file that they test
+THREADS = ("-fsanitize=thread",)
+ALONE = {"test_writer": (), "test_ring": (), "test_dtmf": (str(NATIVE / "g711.c"),)}  # they include what they test
 PROGRAMS = sorted(path.stem for path in HERE.glob("test_*.c"))
 
 
 @pytest.mark.skipif(not shutil.which("cc"), reason="no C compiler")
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_the_native_core_keeps_its_promises_under_the_sanitizers(program: str, tmp_path: Path) -> None:
-    target = str(tmp_path / program)
-    linked = ALONE.get(program, LINKED)
-    subprocess.run(
-        ["cc", *FLAGS, *SMALL, *SANITIZERS, "-o", target, str(HERE / f"{program}.c"), *linked, "-lm"], check=True
-    )
+    target = build(program, tmp_path, THREADS if program == "test_ring" else SANITIZERS)
     finished = subprocess.run([target], capture_output=True, text=True, check=False)
+    assert (finished.returncode, finished.stdout, finished.stderr) == (0, "ok\n", "")
+
+
+def build(program: str, folder: Path, sanitizers: tuple[str, ...]) -> str:
+    """The program's path."""
+    target, source, linked = str(folder / program), str(HERE / f"{program}.c"), ALONE.get(program, LINKED)
+    subprocess.run(["cc", *FLAGS, *SMALL, *sanitizers, "-o", target, source, *linked, "-lm"], check=True)
+    return target
+
+
+@pytest.mark.skipif(not shutil.which("cc"), reason="no C compiler")
+def test_no_story_of_packets_and_mutation_of_one_breaks_the_core(tmp_path: Path) -> None:
+    from tests.media.native.fuzz import seeds
+
+    files = [tmp_path / f"seed{index}" for index in range(len(seeds()))]
+    for file, seed in zip(files, seeds(), strict=True):
+        file.write_bytes(seed)
+    target = build("fuzz_packets", tmp_path, SANITIZERS)
+    finished = subprocess.run([target, *files], capture_output=True, text=True, check=False)
     assert (finished.returncode, finished.stdout, finished.stderr) == (0, "ok\n", "")

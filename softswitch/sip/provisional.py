@@ -74,7 +74,7 @@ class ReliableProvisionals:
     )
 
     def __init__(
-        self, core: Endpoint, invite: SipRequest, transaction: Transaction, send: Send, missed: Callable[[], None]
+        self, core: Endpoint, invite: SipRequest, transaction: Transaction, send: Send, missed: Callable[[], object]
     ) -> None:
         """`send` sends a response (status, further header lines, body) and says whether it left; `missed`: no PRACK."""
         self.deadline = self.armed = NEVER
@@ -125,7 +125,7 @@ class ReliableProvisionals:
         """The final response is out: nothing more is sent or repeated, and nobody is told."""
         self._queue.clear()
         self.deadline, self._described = NEVER, False
-        self._send, self._missed = _unsent, _untold
+        self._send = self._missed = _nothing
 
     def wake(self, now: float) -> None:
         """Repeat it, each time after twice the time, or give up after 64*T1."""
@@ -152,9 +152,5 @@ class ReliableProvisionals:
         self.deadline = NEVER
 
 
-def _unsent(status: int, more: str, body: bytes) -> bool:
+def _nothing(*_: object) -> bool:
     return False
-
-
-def _untold() -> None:
-    pass

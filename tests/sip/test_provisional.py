@@ -289,6 +289,17 @@ def test_a_provisional_response_withheld_by_the_guard_is_not_waited_for() -> Non
     play(story, **ON)
 
 
+def test_once_the_final_response_is_out_nothing_more_is_sent() -> None:
+    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
+        session, _ = await called(switch, phone)
+        await answered(phone, session)
+        session._provisionals.put(183, "", OFFER)
+        assert not session._provisionals.holds_answer
+        assert phone.pending() == []
+
+    play(story, **ON)
+
+
 # As UAC
 
 

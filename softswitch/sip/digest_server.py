@@ -11,7 +11,7 @@ import hmac
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from softswitch.sip.digest import FIELDS, Account, Challenge, Credentials, is_digest, parse_credentials, proves
 from softswitch.sip.message import SipRequest
@@ -19,6 +19,7 @@ from softswitch.sip.message import SipRequest
 Verdict = Literal["accepted", "challenged", "stale", "wrong", "locked"]
 
 ASKS, ANSWERS = FIELDS[401]
+WINDOW = 64  # counts of a nonce that may come out of order
 REMEMBERED = 4096  # nonces in use, and sources that guessed wrong
 FREE_GUESSES = 3  # wrong passwords of a source before it has to wait
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 300.0  # doubled with each further one
@@ -44,6 +45,30 @@ class Outcome:
     guesses: int = 0  # how many wrong ones there are of this source by now, no right one between them
 
 
+class _Uses(NamedTuple):
+    """The highest count that a nonce was used with, and which of those before: bit 0 is the highest itself."""
+
+    highest: int = 0
+    seen: int = 0
+
+    def lacks(self, count: int) -> bool:
+        """Of a count not above the highest: whether it is known not to have been used."""
+        behind = self.highest - count
+        return behind < WINDOW and not self.seen >> behind & 1
+
+    def with_(self, count: int) -> _Uses:
+        """The same with one more use; 0 uses the nonce up."""
+        if not count:
+            return _Uses(1 << 32, 1)
+        if count <= self.highest:
+            return _Uses(self.highest, self.seen | 1 << (self.highest - count))
+        step = min(count - self.highest, WINDOW)
+        return _Uses(count, (self.seen << step | 1) & ((1 << WINDOW) - 1))
+
+
+_UNUSED = _Uses()
+
+
 class Nonces:
     """Nonces that tell their age and whom they were made for, signed; and how often the live ones were used.
 
@@ -53,7 +78,7 @@ class Nonces:
 
     def __init__(self, secret: bytes, lifetime_s: float, room: int = REMEMBERED) -> None:
         self._secret, self._lifetime_s, self._room = secret, lifetime_s, room
-        self._used: OrderedDict[str, tuple[float, int]] = OrderedDict()  # nonce: made at, highest count
+        self._used: OrderedDict[str, tuple[float, _Uses]] = OrderedDict()  # nonce: made at, counts that were used
         self._forgotten = float("-inf")  # unused nonces made up to here may have been used
 
     def make(self, salt: str, audience: str, now: float) -> str:
@@ -70,12 +95,15 @@ class Nonces:
         return now - self._lifetime_s <= _made_at(nonce) <= now
 
     def use(self, nonce: str, count: int) -> bool:
-        """Take a fresh nonce for the `count`-th time (0: the only time); False where that is not new."""
-        made_at, used = self._used.pop(nonce, (_made_at(nonce), 0))
-        if not used and made_at <= self._forgotten:
+        """Take a fresh nonce for the `count`-th time (0: the only time); False where that is not new.
+
+        Counts may overtake each other on the way by as many as WINDOW, as calls that begin at once do over UDP.
+        """
+        made_at, uses = self._used.pop(nonce, (_made_at(nonce), _UNUSED))
+        if uses is _UNUSED and made_at <= self._forgotten:
             return False
-        new = used < (count or 1)
-        self._used[nonce] = made_at, max(used, count or 1 << 32)
+        new = uses.highest < count or (uses is _UNUSED if not count else uses.lacks(count))
+        self._used[nonce] = made_at, uses.with_(count) if new else uses
         if len(self._used) > self._room:
             _, (forgotten, _) = self._used.popitem(last=False)
             self._forgotten = max(self._forgotten, forgotten)

@@ -11,6 +11,7 @@ from softswitch.sip.digest import Account, Challenge, Credentials, answer, parse
 from softswitch.sip.digest_server import (
     FORGOTTEN_AFTER_S,
     LONGEST_WAIT_S,
+    WINDOW,
     Challenger,
     Guesses,
     Nonces,
@@ -78,7 +79,25 @@ def test_a_nonce_serves_again_with_a_rising_count_and_never_with_one_that_was_us
     assert desk.ask(proof(challenge)).verdict == "accepted"
     assert desk.ask(proof(challenge)).verdict == "stale"
     assert desk.ask(proof(challenge, count=3)).verdict == "accepted"
-    assert desk.ask(proof(challenge, count=2)).verdict == "stale"
+    assert desk.ask(proof(challenge, count=3)).verdict == "stale"
+
+
+def test_counts_that_overtook_each_other_are_taken_once_each_as_far_back_as_is_remembered() -> None:
+    """RFC 7616 3.3 leaves to the server how strict it is; over UDP calls that begin at once come in any order."""
+    desk = Desk()
+    challenge = desk.challenges()[0]
+    order = [5, 3, 4, 1, 2, 5, 3, 1, WINDOW + 10, 10, 11, 11, 9, WINDOW * 5, WINDOW * 3, WINDOW * 4 + 1]
+    taken = [desk.ask(proof(challenge, count=count)).verdict == "accepted" for count in order]
+    expected = [True] * 5 + [False] * 3 + [True, False, True, False, False, True, False, True]
+    assert taken == expected
+
+
+def test_a_count_as_high_as_can_be_written_costs_nothing() -> None:
+    desk = Desk()
+    challenge = desk.challenges()[0]
+    assert [desk.ask(proof(challenge, count=count)).verdict for count in (1, 0xFFFFFFFF, 0xFFFFFFFE)] == [
+        "accepted"
+    ] * 3
 
 
 def test_without_qop_a_nonce_serves_once() -> None:

@@ -164,6 +164,34 @@ static void test_an_event_goes_out_in_the_packet_time_of_the_other_side(void)
     finish();
 }
 
+/* Talk that goes on below the key, lost and late packets of either, every packet time: still one line without a gap. */
+static void test_keys_amid_talk_in_other_packets_leave_one_line(void)
+{
+    for (uint16_t frame = 80; frame <= 480; frame = (uint16_t)(frame + 80)) {
+        call(96, frame);
+        for (int key = 0; key < 20; key++) {
+            uint32_t began = timestamp;
+            talk(1 + chance(7), 0x55);
+            for (uint16_t part = 1; part <= 6; part++) {
+                uint32_t now = timestamp;
+                timestamp = began;
+                event_packet((uint8_t)(key % 16), (uint16_t)(part * FRAME_SAMPLES), part > 3);
+                timestamp = now;
+                if (chance(2))
+                    talk(1, 0x55);
+            }
+            pass_time(100);
+        }
+        pass_time(300);
+        check_one_line();
+        uint32_t ends = 0;
+        for (uint32_t i = 0; (i = find(96, i)) < sent_count; i++)
+            ends += sent_end(i);
+        CHECK(ends == 60 && worker.keys.count == 0);
+        finish();
+    }
+}
+
 static void test_a_press_whose_end_is_lost_ends_all_the_same(void)
 {
     call(96, FRAME_SAMPLES);
@@ -342,6 +370,7 @@ int main(void)
     test_an_event_that_fits_is_passed_on_bit_by_bit();
     test_an_event_of_another_payload_type_is_made_anew_with_its_duration();
     test_an_event_goes_out_in_the_packet_time_of_the_other_side();
+    test_keys_amid_talk_in_other_packets_leave_one_line();
     test_a_press_whose_end_is_lost_ends_all_the_same();
     test_the_next_press_ends_the_one_before_it();
     test_a_press_beyond_65535_samples_goes_on_in_a_segment();

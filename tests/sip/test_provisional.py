@@ -274,6 +274,17 @@ def test_an_offer_in_a_prack_is_answered_by_the_call_layer_before_the_200_of_the
     play(story, **ON)
 
 
+def test_after_the_final_response_nothing_more_is_sent() -> None:
+    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
+        session, _ = await called(switch, phone)
+        session.reject(486)
+        phone.send(phone.ack(await phone.receive_response(486)))
+        session._provisionals.put(183, "", OFFER)  # whoever comes too late
+        await phone.silence(1)
+
+    play(story, **ON)
+
+
 def test_a_provisional_response_withheld_by_the_guard_is_not_waited_for() -> None:
     def guard(data: bytes) -> bytes:
         if b"SECRET" in data:

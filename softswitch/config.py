@@ -149,6 +149,9 @@ class SipSettings(Section):
     connections: int = Field(default=1000, description="accepted TCP and TLS connections at once", ge=1)
     connections_per_source: int = Field(default=100, description="of these from one address", ge=1)
     connection_idle_s: Seconds = Field(default=900, description="seconds without traffic that close a connection")
+    keep_alive_s: float = Field(
+        default=100, description="seconds without traffic, then connections of ours get CRLF CRLF; 0: never", ge=0
+    )
     connection_message_s: Seconds = Field(
         default=10, description="seconds that a message (and the TLS handshake) may take from first to last byte"
     )

@@ -78,6 +78,7 @@ def transports(sip: SipSettings, tls: Tls, counts: Counter[str], welcome: Callab
         per_source=sip.connections_per_source,
         idle_s=sip.connection_idle_s,
         message_s=sip.connection_message_s,
+        keep_alive_s=sip.keep_alive_s,
     )
     return functools.partial(open_transport, tls=tls, limits=limits, counts=counts, welcome=welcome)
 

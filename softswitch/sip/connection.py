@@ -57,6 +57,9 @@ class Connection(asyncio.Protocol):
         self.queue: list[Outgoing] = []
         self.sent: deque[Outgoing] = deque(maxlen=SENT_LIMIT)
         self.last_used = 0.0
+        self.pinged = 0.0  # when our latest keep-alive went
+        self.unanswered = False  # nothing has come since
+        self._answers_pings = False
         self.begun = NEVER  # when the message began that has not ended yet
         self.closing = False
         self._owner = owner
@@ -86,6 +89,16 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
         elif self._transport is not None:
             self._transport.close()
+
+    def ping(self, now: float) -> None:
+        """A keep-alive of ours (RFC 5626 3.5.1), so that a dead connection is found before a call needs it."""
+        if self._transport is not None:
+            self._transport.write(PING)
+            self.pinged, self.unanswered = now, True
+
+    def is_dead(self, now: float, patience_s: float) -> bool:
+        """Whether a peer that answers keep-alives has left one unanswered; not everybody does (RFC 5626 4.4.1)."""
+        return self._answers_pings and self.unanswered and now - self.pinged > patience_s
 
     @property
     def usable(self) -> bool:
@@ -123,6 +136,8 @@ class Connection(asyncio.Protocol):
         """Cut messages out of the stream and pass them on."""
         assert self._transport is not None
         self.last_used = self._loop.time()
+        if self.unanswered:
+            data = self._answered(data)
         try:
             for message in self._framer.feed(data):
                 self.begun = NEVER
@@ -138,6 +153,14 @@ class Connection(asyncio.Protocol):
         if not self._framer.unfinished:
             return
         self.begun = min(self.begun, self.last_used)
+
+    def _answered(self, data: bytes) -> bytes:
+        """Whatever has come shows that the peer lives; the answer to our keep-alive is taken off."""
+        self.unanswered = False
+        if not data.startswith(PONG) or data.startswith(PING):
+            return data
+        self._answers_pings = True
+        return data[len(PONG) :]
 
     def pause_writing(self) -> None:
         """The peer does not read."""

@@ -21,6 +21,7 @@ from softswitch.sip.tls import Tls
 
 log = logging.getLogger(__name__)
 
+PONG_S = 10.0  # for the answer to a keep-alive (RFC 5626 4.4.1)
 SWEEP_S = 1.0  # how often time limits are looked at
 BACKLOG = 1024
 ACCEPTS_PER_WAKE = 64  # then timers and tasks get their turn
@@ -37,6 +38,7 @@ class StreamLimits:
     idle_s: float = 900.0  # without a message or keep-alive
     message_s: float = 10.0  # from a message's first byte to its last, for the first message and the TLS handshake
     connect_s: float = 4.0
+    keep_alive_s: float = 0.0  # without a message, then those that we opened get a keep-alive; 0: never
 
 
 class StreamTransport:
@@ -110,7 +112,7 @@ class StreamTransport:
             self._sweeping.cancel()
 
     def sweep(self, now: float) -> None:
-        """Close what is idle, and what lets us wait for the rest of a message."""
+        """Close what is idle or dead, and what lets us wait for the rest of a message; keep the others alive."""
         limits = self._limits
         for connection in list(self._connections.values()):
             if now - connection.begun > limits.message_s:
@@ -123,6 +125,15 @@ class StreamTransport:
             elif now - connection.last_used > limits.idle_s:
                 self.count("idle")
                 connection.close("idle")
+            elif connection.is_dead(now, PONG_S):
+                self.count("silent")
+                connection.close("a keep-alive was not answered", at_once=True)
+            elif self._needs_ping(connection, now):
+                connection.ping(now)
+
+    def _needs_ping(self, connection: Connection, now: float) -> bool:
+        every_s, quiet_s = self._limits.keep_alive_s, now - max(connection.last_used, connection.pinged)
+        return not connection.accepted and 0 < every_s <= quiet_s
 
     # For connections
 

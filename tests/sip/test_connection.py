@@ -10,7 +10,7 @@ import pytest
 from softswitch.sip.addresses import Hop, Path
 from softswitch.sip.connection import QUEUE_LIMIT, Connection
 from softswitch.sip.core import Datagram
-from softswitch.sip.framing import PONG
+from softswitch.sip.framing import PING, PONG
 from tests.support.virtual_time import run
 
 MESSAGE = b"OPTIONS sip:a@b SIP/2.0\r\nContent-Length: 0\r\n\r\n"
@@ -123,6 +123,34 @@ def test_pings_are_answered_and_messages_passed_on() -> None:
         connection.connection_made(pipe)
         connection.data_received(b"\r\n\r\n" + MESSAGE)
         assert (pipe.written, notes.got) == ([PONG], [MESSAGE])
+
+    play(story)
+
+
+def test_a_peer_that_answers_keep_alives_is_dead_when_it_stops() -> None:
+    """RFC 5626 4.4.1; who never answers one is only old-fashioned."""
+
+    def story(connection: Connection, pipe: Pipe, notes: Notes) -> None:
+        connection.ping(1.0)  # not open yet
+        connection.connection_made(pipe)
+        connection.ping(2.0)
+        assert pipe.written == [PING]
+        assert not connection.is_dead(100.0, 10.0)
+        connection.data_received(MESSAGE)
+        connection.ping(3.0)
+        connection.data_received(PONG)
+        assert not connection.is_dead(100.0, 10.0)
+        connection.ping(4.0)
+        assert connection.is_dead(14.1, 10.0) and not connection.is_dead(14.0, 10.0)
+        connection.data_received(MESSAGE)  # alive, whatever it says
+        assert not connection.is_dead(100.0, 10.0)
+        for _ in range(3):
+            connection.ping(5.0)
+            connection.data_received(PONG + MESSAGE)
+        assert pipe.written == [PING] * 6  # two answers are not a keep-alive
+        connection.ping(6.0)
+        connection.data_received(PING)
+        assert pipe.written[-1] == PONG
 
     play(story)
 

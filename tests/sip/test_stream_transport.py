@@ -257,6 +257,44 @@ def test_requests_to_one_target_share_a_connection_from_the_listeners_address(lo
 
 
 @LOOPS
+def test_connections_of_ours_are_kept_alive_and_given_up_when_dead(loop: Loop) -> None:
+    """RFC 5626 3.5.1, 4.4.1."""
+
+    async def story(bench: Bench) -> None:
+        transport = await bench.open(Listener(HOST, 0, "tcp"))
+        heard = bytearray()
+        answering = True
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            bench.writers.append(writer)
+            while data := await reader.read(1000):
+                heard.extend(data)
+                if answering and data == b"\r\n\r\n":
+                    writer.write(b"\r\n")
+
+        server = await asyncio.start_server(answer, HOST, 0)
+        bench.send(MESSAGE, Path(Hop("tcp", *server.sockets[0].getsockname()[:2])))
+        await bench.until(lambda: heard == MESSAGE)
+        now = asyncio.get_running_loop().time()
+        (connection,) = transport.streams._connections.values()
+        transport.streams.sweep(now + 29)
+        transport.streams.sweep(now + 31)
+        transport.streams.sweep(now + 32)  # not again so soon
+        await bench.until(lambda: heard == MESSAGE + b"\r\n\r\n" and not connection.unanswered)
+        answering = False
+        transport.streams.sweep(now + 62)
+        await bench.until(lambda: heard == MESSAGE + b"\r\n\r\n" * 2)
+        transport.streams.sweep(now + 71)
+        assert transport.streams.open == 1
+        transport.streams.sweep(now + 73)
+        await bench.until(lambda: not transport.streams.open)
+        assert bench.counts == {"opened": 1, "silent": 1}
+        server.close()
+
+    play(story, loop, keep_alive_s=30.0)
+
+
+@LOOPS
 def test_what_can_not_be_connected_to_is_told(loop: Loop) -> None:
     async def story(bench: Bench) -> None:
         await bench.open(Listener("0.0.0.0", 0, "tcp"), Listener(HOST, 0))

@@ -44,6 +44,7 @@ class PhoneSettings:
     transport: str = "udp"  # or tcp, tls
     tls: Mapping[str, str] = field(default_factory=dict)  # PEM files: certificate, key, authorities
     login: tuple[str, str] = ("", "")  # the name and password that it proves when it is asked
+    reliable: bool = False  # whether it asks for PRACK where the caller knows it
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +81,13 @@ class Phone:
         transport: str = "udp",
         tls: Mapping[str, str] | None = None,
         login: tuple[str, str] = ("", ""),
+        reliable: bool = False,
     ) -> None:
         """`name` is the user part of its own URI, `speak` the WAV it says once media is there, `hear` what it keeps.
 
         A phone of transport "tls" needs the PEM files `certificate`, `key` and `authorities` in `tls`. `login` is the
-        name and the password that it proves to whoever asks.
+        name and the password that it proves to whoever asks. What a `reliable` phone says before its answer is repeated
+        until PRACK (RFC 3262).
         """
         self.name = name
         self.sip_port = sip_port or free_port(socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM)
@@ -101,6 +104,7 @@ class Phone:
             transport=transport,
             tls=dict(tls or {}),
             login=login,
+            reliable=reliable,
         )
         self._complaints: TextIO | None = None
         self._process: subprocess.Popen[str] | None = None

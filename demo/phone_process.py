@@ -274,6 +274,7 @@ def _account_config(settings: PhoneSettings, transport: int) -> Any:
     config.sipConfig.transportId = transport  # else a Contact by TCP names any address of the machine
     if settings.login[0]:
         config.sipConfig.authCreds.append(pj.AuthCredInfo("digest", "*", settings.login[0], 0, settings.login[1]))
+    config.callConfig.prackUse = pj.PJSUA_100REL_OPTIONAL if settings.reliable else pj.PJSUA_100REL_NOT_USED
     config.mediaConfig.lockCodecEnabled = False
     media = config.mediaConfig.transportConfig
     media.boundAddress, media.port, media.portRange = settings.address, settings.rtp_port, RTP_PORTS

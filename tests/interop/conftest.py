@@ -82,7 +82,7 @@ def phones(rig: Rig, phones_of_all_tests: Phones, request: pytest.FixtureRequest
     lasting = phones_of_all_tests
     if lasting.pair is None:
         a = Phone(national(A), address=rig.network.caller, sip_port=5060)
-        b = Phone("b", address=rig.network.callee, sip_port=5060)
+        b = Phone("b", address=rig.network.callee, sip_port=5060, reliable=True)
         lasting.pair = lasting.running.enter_context(a), lasting.running.enter_context(b)
         for phone in lasting.pair:
             phone.wait_for("ready")

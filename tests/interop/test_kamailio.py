@@ -81,7 +81,7 @@ def must_come(rig: Rig, who: str) -> dict[tuple[str, str], set[str]]:
         ("front", network.switch): set() if by_caller else everything,
         ("front", network.callee): set(),
         ("behind", network.callee): set() if by_caller else everything,
-        ("behind", network.switch): everything if by_caller else {"ACK"},
+        ("behind", network.switch): {"PRACK", *everything} if by_caller else {"PRACK", "ACK"},  # B's 180 is reliable
         ("behind", network.caller): set(),
     }
 
@@ -150,7 +150,11 @@ def test_a_cancel_and_reliable_early_media_go_by_the_proxies(rig: Rig, phones: P
     call.callee.wait_for("incoming")
     call.callee.answer(183)
     call.caller.wait_for("media", hearing=True)
-    assert call.wait_to_pass(rig.front, "PRACK", rig.network.caller).header("Route")  # RFC 3262
+    for proxy, source in ((rig.behind, rig.network.switch), (rig.front, rig.network.caller)):
+        assert call.wait_to_pass(proxy, "PRACK", source).header("Route")  # RFC 3262, each leg by itself
+        call.wait_to_pass(
+            proxy, "200", rig.network.callee if proxy is rig.behind else rig.network.switch, method="PRACK"
+        )
     call.caller.hang_up()
     assert call.caller.wait_for("disconnected")["status"] == 487
     call.callee.wait_for("disconnected")

@@ -22,17 +22,16 @@ from softswitch.sip.transaction import Machine, Told, Transaction
 Guarded = Callable[[bytes], bytes | None]
 Renewed = Callable[[Transaction, int, str], None]  # new transaction, its CSeq number, its credentials as header lines
 
-
-def unnoted(transaction: Transaction, cseq: int, credentials: str) -> None:
-    """Nothing follows that would need to know of the new transaction."""
-
-
 MOST_CHALLENGES = 5  # of one request: proxies on the way, a nonce that grew old
 MOST_REALMS = 4  # of one peer that are answered before they ask
 REMEMBERED = 1024  # peers
 
 Peer = tuple[str, int, str]  # host, port, our name there
 Key = tuple[str, str]  # header that answers, and realm
+
+
+def unnoted(transaction: Transaction, cseq: int, credentials: str) -> None:
+    """Nothing follows that would need to know of the new transaction."""
 
 
 class Proved(NamedTuple):

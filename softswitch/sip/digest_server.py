@@ -56,7 +56,7 @@ class _Uses(NamedTuple):
         behind = self.highest - count
         return behind < WINDOW and not self.seen >> behind & 1
 
-    def with_(self, count: int) -> _Uses:
+    def plus(self, count: int) -> _Uses:
         """The same with one more use; 0 uses the nonce up."""
         if not count:
             return _Uses(1 << 32, 1)
@@ -103,7 +103,7 @@ class Nonces:
         if uses is _UNUSED and made_at <= self._forgotten:
             return False
         new = uses.highest < count or (uses is _UNUSED if not count else uses.lacks(count))
-        self._used[nonce] = made_at, uses.with_(count) if new else uses
+        self._used[nonce] = made_at, uses.plus(count) if new else uses
         if len(self._used) > self._room:
             _, (forgotten, _) = self._used.popitem(last=False)
             self._forgotten = max(self._forgotten, forgotten)

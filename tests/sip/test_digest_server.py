@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from softswitch.errors import SipParseError
 from softswitch.sip.digest import Account, Challenge, Credentials, answer, parse_challenge
@@ -90,6 +92,16 @@ def test_counts_that_overtook_each_other_are_taken_once_each_as_far_back_as_is_r
     taken = [desk.ask(proof(challenge, count=count)).verdict == "accepted" for count in order]
     expected = [True] * 5 + [False] * 3 + [True, False, True, False, False, True, False, True]
     assert taken == expected
+
+
+@given(st.lists(st.integers(0, WINDOW * 3), max_size=60))
+def test_no_count_is_ever_taken_twice(counts: list[int]) -> None:
+    nonces = Nonces(b"secret", 60.0)
+    nonce = nonces.make("salt", "audience", 0.0)
+    taken = [count for count in counts if nonces.use(nonce, count)]
+    assert len(set(taken)) == len(taken)
+    assert counts[:1] == taken[:1]
+    assert 0 not in taken[1:], "who uses it without a count uses it up"
 
 
 def test_a_count_as_high_as_can_be_written_costs_nothing() -> None:

@@ -135,7 +135,7 @@ class Dialplan:
         """The treatment of a mode on a route that names `name`, without gaps."""
         return self.treatments.get((mode, name), BUILT_IN_TREATMENT)
 
-    def trunk_of(self, source_ip: str, source_port: int, transport: str = "tls") -> Trunk | None:
+    def trunk_of(self, source_ip: str, source_port: int, transport: str) -> Trunk | None:
         """The trunk that sends from this address and port by this transport, None for a stranger."""
         return trunk_at(self.sources, source_ip, source_port, transport)
 

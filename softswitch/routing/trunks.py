@@ -47,7 +47,7 @@ def sources_of(trunks: Iterable[Trunk]) -> tuple[Source, ...]:
     return tuple(sorted(sources, key=lambda source: (-source.network.prefixlen, source.port is None)))
 
 
-def trunk_at(sources: Sequence[Source], source_ip: str, source_port: int, transport: str = "tls") -> Trunk | None:
+def trunk_at(sources: Sequence[Source], source_ip: str, source_port: int, transport: str) -> Trunk | None:
     """The trunk that sends from this address, None for a stranger (or for what is no address).
 
     Who claims to be a TLS trunk by any other `transport` is a stranger: there addresses may be forged and words read.

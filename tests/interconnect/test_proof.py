@@ -40,7 +40,7 @@ THEM = Account("them", "secret")
 def guarded(switch: Switch, *, ban_after: int = 0) -> Counter[tuple[str, str]]:
     counts: Counter[tuple[str, str]] = Counter()
     switch.agent.authenticate = Proof(
-        lambda hop: TRUNKS.trunk_of(hop.host, hop.port) or NO_TRUNK,
+        lambda hop: TRUNKS.trunk_of(hop.host, hop.port, hop.transport) or NO_TRUNK,
         Challenger(b"secret", lambda: "salt"),
         lambda trunk, verdict: counts.update([(trunk, verdict)]),
         ban=lambda source: counts.update([("ban", source)]),

@@ -30,8 +30,8 @@ def test_the_shipped_dialplans_make_a_loopback_laboratory() -> None:
     assert route is not None
     assert [target.trunk for target in route.targets] == ["lab"]
     assert (dialplan.trunks["lab"].host, dialplan.trunks["lab"].port) == ("127.0.0.1", 5090)
-    assert dialplan.trunk_of("127.0.0.1", 40000) is dialplan.trunks["lab"]
-    assert dialplan.trunk_of("127.0.0.2", 40000) is None
+    assert dialplan.trunk_of("127.0.0.1", 40000, "udp") is dialplan.trunks["lab"]
+    assert dialplan.trunk_of("127.0.0.2", 40000, "udp") is None
 
 
 def test_what_the_example_comments_out_is_valid_too() -> None:
@@ -213,7 +213,7 @@ def test_tables_that_stand_in_two_files_are_told_apart_by_file() -> None:
 def test_two_trunks_may_share_an_address_if_their_ports_differ() -> None:
     first = TRUNK + 'sources = ["192.0.2.1"]\nsource_ports = [5060]\n'
     dialplan = plan(first + first.replace("lab", "two").replace("5060", "5070"))
-    found = dialplan.trunk_of("192.0.2.1", 5070)
+    found = dialplan.trunk_of("192.0.2.1", 5070, "udp")
     assert found is not None
     assert (found.name, found.number_form) == ("two", NumberForm.E164)
 

@@ -128,9 +128,9 @@ def test_the_narrowest_source_tells_the_trunk(ip: str, port: int, name: str | No
         )
     )
     dialplan = plan(text)
-    found = trunk_at(sources_of(dialplan.trunks.values()), ip, port)
+    found = trunk_at(sources_of(dialplan.trunks.values()), ip, port, "udp")
     assert (found.name if found else None) == name
-    assert dialplan.trunk_of(ip, port) == found
+    assert dialplan.trunk_of(ip, port, "udp") == found
 
 
 def test_every_wish_of_a_trunk_goes_with_the_target() -> None:

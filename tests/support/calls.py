@@ -280,7 +280,7 @@ class Lab:
 
     def trunk_of(self, hop: Hop) -> str:
         """By the dialplan's sources."""
-        trunk = self.dialplan.trunk_of(hop.host, hop.port)
+        trunk = self.dialplan.trunk_of(hop.host, hop.port, hop.transport)
         return "" if trunk is None else trunk.name
 
     def trunk(self, name: str) -> Trunk:

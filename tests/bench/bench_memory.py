@@ -1,7 +1,7 @@
 """Memory of an established call: the switch before, and with thousands of calls that are up and idle.
 
 `python -m tests.bench.bench_memory [--calls 5000]`. The phones are our own user agent, in another process than the
-switch. Memory (PSS) is read after warm-up calls have come and gone, and again when every transaction of the idle calls
+switch. Private memory is read after warm-up calls have come and gone, and again when every transaction of the idle calls
 is over (64*T1 after the last). Without media the figure is signalling, routing and CDR; with the media server its
 process is told apart.
 """
@@ -79,7 +79,7 @@ async def _blocks(subject: Subject) -> float:
 
 def _taken(subject: Subject) -> tuple[int, int]:
     """KB of the signalling process and of its media server."""
-    return memory_of(subject.pid).proportional, sum(memory_of(pid).proportional for pid in subject.media_pids())
+    return memory_of(subject.pid).own, sum(memory_of(pid).own for pid in subject.media_pids())
 
 
 async def _up(subject: Subject, calls: int) -> Exchange:

@@ -1,7 +1,7 @@
 """A hundred thousand short calls: memory is flat after warm-up, and when they are over nothing is left of them.
 
 `python -m tests.bench.bench_soak [--calls 100000] [--rate 200] [--null]`. SIPp calls SIPp through the switch and its
-media server. Memory (PSS) of both is read every few seconds; the slope is a least-squares line. A pause of a busy
+media server. Memory (private) of both is read every few seconds; the slope is a least-squares line. A pause of a busy
 machine lets calls pile up and memory with them, so objects are counted too: before the calls and when all is over.
 """
 
@@ -96,7 +96,7 @@ def _samples(subject: Subject, placed: Future[Stretch], calls: int, rate: float)
     while not placed.done():
         now = time.monotonic()
         own, servers = memory_of(subject.pid), [memory_of(pid) for pid in subject.media_pids()]
-        sample = Sample((now - began) * rate, own.proportional, sum(one.proportional for one in servers))
+        sample = Sample((now - began) * rate, own.own, sum(one.own for one in servers))
         if sample.calls > SETTLED * calls:
             yield sample
         if now - told >= TELL_EVERY_S:

@@ -10,7 +10,10 @@ _LINE = re.compile(r"^(Rss|Pss|Private_Dirty): +(\d+) kB$", re.M)
 
 
 class Memory(NamedTuple):
-    """KB of one process: resident, its share of what is shared (PSS), and what nobody else has."""
+    """KB of one process: resident, its share of what is shared (PSS), and what nobody else has.
+
+    PSS changes when other processes that use the same libraries begin and end.
+    """
 
     resident: int
     proportional: int

@@ -1,8 +1,8 @@
 """Memory of an established call: the switch before, and with thousands of calls that are up and idle.
 
 `python -m tests.bench.bench_memory [--calls 5000]`. The phones are our own user agent, in another process than the
-switch. Private memory is read after warm-up calls have come and gone, and again when every transaction of the idle calls
-is over (64*T1 after the last). Without media the figure is signalling, routing and CDR; with the media server its
+switch. Private memory is read after warm-up calls have come and gone, and again when every transaction of the idle
+calls is over (64*T1 after the last). Without media the figure is signalling, routing and CDR; with the media server its
 process is told apart.
 """
 

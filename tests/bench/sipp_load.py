@@ -22,6 +22,7 @@ SCENARIOS = Path(__file__).parent / "sipp"
 SETTLE_S = 1.3  # SIPp writes its counters once a second
 GRACE_S = 6.0  # calls that are not over by then are failed
 AT_ONCE = 20000
+CALLS_FAILED = 1  # SIPp's exit code where it did its work; 0 where no call failed either
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,8 @@ def place_calls(
     scenario: str = "uac",
     processors: set[int] | None = None,
 ) -> Stretch:
-    """Offer `rate` calls a second for `seconds`; returns when the last is over. Raises RuntimeError without SIPp.
+    """Offer `rate` calls a second for `seconds`; returns when the last is over. Raises RuntimeError where SIPp is
+    missing or does not work.
 
     `processors`: where both SIPp run, None: anywhere.
     """
@@ -69,10 +71,13 @@ def place_calls(
         load = ("-s", dialled, "-r", f"{rate:g}", "-m", str(calls), "-l", str(AT_ONCE))
         with _sipp(folder, scenario, caller_port, target, *load, processors=processors) as caller:
             try:
-                caller.wait(seconds + GRACE_S)
+                code = caller.wait(seconds + GRACE_S)
             except subprocess.TimeoutExpired:
+                code = 0
                 time.sleep(SETTLE_S)
         time.sleep(SETTLE_S)
+    if code > CALLS_FAILED:
+        raise RuntimeError(f"SIPp could not place calls: exit code {code}")
     refused = _counter(folder, scenario, "GenericCounter1(C)")
     completed = _counter(folder, scenario, "SuccessfulCall(C)") - refused
     repeated = sum(_counter(folder, name, "Retransmissions(C)") for name in (scenario, "uas"))

@@ -88,7 +88,8 @@ class Entrance:
         if not accepted and self.strangers is not None:
             return self._admits_stranger(data, path, now, core, self.strangers, silent=accepted is None)
         if self.strangers is not None and (why := self._doubt(data, path.hop, now, core, self.strangers)):
-            return self._turn_away(why, data, path, now, core)
+            told = why == "unproved" and path.connection  # it would not send again, and its address is no forgery
+            return self._turn_away(why, data, path, now, core, 503 if told else 0, "Retry-After: 1\r\n" if told else "")
         if len(data) <= KEEP_ALIVE or ends_refusal(data):
             return False
         if (status := excess(data)) != 0:

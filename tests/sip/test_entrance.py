@@ -281,8 +281,13 @@ def test_who_owes_a_password_is_looked_at_no_oftener_than_a_stranger_but_in_its_
 
     assert [door.knock(new(number), PEER) for number in range(4)] == [True, True, False, False]
     assert door.entrance.counts == {"unproved": 2}
+    assert door.bench.responses() == []
     bye = request("BYE", To=f"<sip:100@10.0.0.1>;tag={session.local_tag}", Via="SIP/2.0/UDP 10.0.0.9;branch=z9hG4bKbye")
     assert door.knock(bye, PEER)
+    by_tcp = Path(PEER._replace(transport="tcp"), 0, 7)
+    assert not door.entrance.admits(new(3).encode(), by_tcp, door.now, door.core)
+    (refused,) = door.bench.responses()
+    assert (refused.status, refused.headers.get("Retry-After")) == (503, "1")
     door.now = 5.0
     assert all(door.knock(new(number), PEER) for number in range(4, 9))
     assert door.entrance.strangers is not None

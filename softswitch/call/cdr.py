@@ -36,7 +36,6 @@ from softswitch.interfaces import (
 REPORTS_WITHIN_S = 2.0  # how long a finished call waits for the media's last figures
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0  # before the store is offered again what it has refused
 UNSTORED_AT_MOST = 10_000  # records; more than these are given up for the store
-NOTHING = EndpointStatistics()
 CRASHED = Failure(8040, 500, 41, "the switch stopped while the call was up")
 
 log = structlog.get_logger(__name__)
@@ -65,7 +64,7 @@ class CallRecord:
     def note(self, **fields: Any) -> None:
         """Fill fields of the CDR."""
         for name, value in fields.items():
-            self.known[name] = _text(value) if type(value) is str and not value.isascii() else value
+            self.known[name] = _text(value) if type(value) is str else value
 
     def moment(self, name: str) -> None:
         """Fill a time of the CDR, the first time it happens."""
@@ -147,7 +146,7 @@ class CallRecord:
 
 def _text(value: str) -> str:
     """Without what stands for bytes that were no UTF-8 (lone surrogates): no store and no file takes it."""
-    return value.encode(errors="replace").decode()
+    return value if value.isascii() else value.encode(errors="replace").decode()
 
 
 def _result(future: asyncio.Future[Any] | None) -> Any:
@@ -158,32 +157,39 @@ def _result(future: asyncio.Future[Any] | None) -> Any:
 def _leg_report(leg: Leg | None, trunk: str, played: PlayReport | None) -> LegReport:
     if leg is None:
         return LegReport(trunk=trunk)
-    statistics: EndpointStatistics = _result(leg.statistics()) or NOTHING
-    report = LegReport(
+    statistics: EndpointStatistics | None = _result(leg.statistics())
+    return LegReport(
         trunk=trunk,
         sip_call_id=_text(leg.session.sip_call_id) if leg.started else "",
         codec=leg.negotiated.codec if leg.negotiated else "",
         sip_status=leg.sip_status,
         cause=leg.cause,
-        packets_received=statistics.packets_received,
-        packets_sent=statistics.packets_sent,
-        packets_lost=statistics.packets_lost,
-        jitter_ms=round(statistics.jitter_ms, 3),
-        mos=mean_opinion_score(statistics),
-        round_trip_ms=round(statistics.round_trip_ms, 3),
-        remote_lost=statistics.remote_lost,
-        remote_jitter_ms=round(statistics.remote_jitter_ms, 3),
-        remote_mos=remote_mean_opinion_score(statistics),
+        **({} if statistics is None else _figures(statistics)),
+        **({} if played is None else _played(played)),
     )
-    if played is None:
-        return report
-    return structs.replace(
-        report,
-        announcement_frames=played.frames,
-        announcement_first_timestamp=played.first_timestamp,
-        announcement_last_timestamp=played.last_timestamp,
-        announcement_remote_lost=played.remote_lost,
-    )
+
+
+def _figures(statistics: EndpointStatistics) -> dict[str, Any]:
+    return {
+        "packets_received": statistics.packets_received,
+        "packets_sent": statistics.packets_sent,
+        "packets_lost": statistics.packets_lost,
+        "jitter_ms": round(statistics.jitter_ms, 3),
+        "mos": mean_opinion_score(statistics),
+        "round_trip_ms": round(statistics.round_trip_ms, 3),
+        "remote_lost": statistics.remote_lost,
+        "remote_jitter_ms": round(statistics.remote_jitter_ms, 3),
+        "remote_mos": remote_mean_opinion_score(statistics),
+    }
+
+
+def _played(played: PlayReport) -> dict[str, Any]:
+    return {
+        "announcement_frames": played.frames,
+        "announcement_first_timestamp": played.first_timestamp,
+        "announcement_last_timestamp": played.last_timestamp,
+        "announcement_remote_lost": played.remote_lost,
+    }
 
 
 class CdrWriter:

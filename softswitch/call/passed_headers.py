@@ -34,6 +34,8 @@ Pairs = list[tuple[str, str]]
 
 def common(ours: Sequence[str], theirs: Sequence[str]) -> tuple[str, ...]:
     """The names that pass between two trunks: those that both name."""
+    if not ours or not theirs:  # nearly always
+        return ()
     named = {name.lower() for name in theirs}
     return tuple(name for name in ours if name.lower() in named)
 

@@ -195,10 +195,10 @@ class Transaction:
 
     def respond(self, status: int, data: bytes, now: float) -> None:
         """Server: the user answers with the encoded response `data`. Ignored where a final response was sent before."""
-        edge = self.machine.table.get((self.state, kind_of(status)))
-        if edge is not None:
+        what = kind_of(status)
+        if (self.state, what) in self.machine.table:
             self.data, self.status = data, status
-            self.step(kind_of(status), None, now)
+            self.step(what, None, now)
 
     def wake(self, now: float) -> None:
         """A timer has run out."""

@@ -440,6 +440,8 @@ static struct PyModuleDef native_module = {
 
 PyMODINIT_FUNC PyInit__native(void)
 {
+    g711_init(); /* before there is any thread that reads the tables */
+    dtmf_init();
     PyObject *module = PyModule_Create(&native_module);
     if (module && (PyType_Ready(&core_type) < 0 || PyModule_AddObjectRef(module, "Core", (PyObject *)&core_type) < 0))
         Py_CLEAR(module);

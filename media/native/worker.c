@@ -223,15 +223,14 @@ static bool worker_pools(struct worker *worker)
     worker->playing.slot = calloc(MAX_PLAYBACKS, sizeof(uint32_t));
     worker->recording.slot = calloc(MAX_RECORDINGS, sizeof(uint32_t));
     return worker->endpoints && worker->playbacks && worker->recordings && worker->dtmf && worker->open.slot
-           && worker->keys.slot && worker->playing.slot && worker->recording.slot && ring_create(&worker->commands, COMMANDS, sizeof(struct command))
+           && worker->keys.slot && worker->playing.slot && worker->recording.slot
+           && ring_create(&worker->commands, COMMANDS, sizeof(struct command))
            && ring_create(&worker->events, EVENTS, sizeof(struct event));
 }
 
 bool worker_start(struct worker *worker, uint32_t capacity, int64_t silence_ns, int64_t packet_ns, int event_fd,
                   const char *io)
 {
-    g711_init();
-    dtmf_init();
     worker->capacity = capacity;
     worker->silence_ns = silence_ns;
     worker->packet_ns = packet_ns;

@@ -32,14 +32,20 @@ FLAGS = (
 SMALL = ("-DMAX_PLAYBACKS=4096", "-DMAX_RECORDINGS=64")  # as many as the tests use: big pools are slow to check
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 THREADS = ("-fsanitize=thread",)
-ALONE = {"test_writer": (), "test_ring": (), "test_dtmf": (str(NATIVE / "g711.c"),)}  # they include what they test
+WHOLE = (*LINKED, *(str(NATIVE / name) for name in ("worker.c", "io.c", "io_epoll.c", "io_uring.c")))
+ALONE = {  # they include what they test, or fake nothing
+    "test_writer": (),
+    "test_ring": (),
+    "test_dtmf": (str(NATIVE / "g711.c"),),
+    "test_threads": WHOLE,
+}
 PROGRAMS = sorted(path.stem for path in HERE.glob("test_*.c"))
 
 
 @pytest.mark.skipif(not shutil.which("cc"), reason="no C compiler")
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_the_native_core_keeps_its_promises_under_the_sanitizers(program: str, tmp_path: Path) -> None:
-    target = build(program, tmp_path, THREADS if program == "test_ring" else SANITIZERS)
+    target = build(program, tmp_path, THREADS if program in ("test_ring", "test_threads") else SANITIZERS)
     finished = subprocess.run([target], capture_output=True, text=True, check=False)
     assert (finished.returncode, finished.stdout, finished.stderr) == (0, "ok\n", "")
 

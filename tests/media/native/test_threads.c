@@ -1,0 +1,151 @@
+/* Two workers with their writers on real sockets and files under the thread sanitizer: nothing is shared but the rings. */
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "../../../media/native/core.h"
+
+#define WORKERS 2
+#define ROUNDS 5
+#define FRAMES 25
+
+#define CHECK(condition)                                                      \
+    do {                                                                      \
+        if (!(condition)) {                                                   \
+            fprintf(stderr, "%s:%d: %s\n", __func__, __LINE__, #condition);   \
+            exit(1);                                                          \
+        }                                                                     \
+    } while (0)
+
+static struct worker workers[WORKERS];
+static uint8_t prompt[800];
+static const struct piece piece = {prompt, sizeof prompt};
+static uint32_t closed, recorded, played;
+
+static union address local(uint16_t port)
+{
+    union address address = {.v4 = {.sin_family = AF_INET, .sin_port = port, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)}};
+    return address;
+}
+
+static int bound(uint16_t *port)
+{
+    union address address = local(0);
+    socklen_t length = sizeof address.v4;
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+    CHECK(fd >= 0 && bind(fd, (struct sockaddr *)&address.v4, length) == 0);
+    CHECK(getsockname(fd, (struct sockaddr *)&address.v4, &length) == 0);
+    *port = address.v4.sin_port;
+    return fd;
+}
+
+struct phone {
+    int fd;
+    uint16_t port, target;
+    uint32_t handle;
+};
+
+static struct phone open_phone(struct worker *worker, uint32_t handle, int event)
+{
+    struct phone phone = {.handle = handle};
+    uint16_t ignored;
+    phone.fd = bound(&phone.port);
+    struct command open = {.type = COMMAND_OPEN, .handle = handle};
+    open.open.rtp_fd = bound(&phone.target);
+    open.open.rtcp_fd = bound(&ignored);
+    open.open.ssrc = handle;
+    CHECK(worker_command(worker, &open));
+    struct command configure = {.type = COMMAND_CONFIGURE, .handle = handle};
+    configure.remote = (struct remote){.address = local(phone.port), .payload_type = PCMA, .event_out = (int16_t)event,
+                                       .event_in = (int16_t)event, .frame = FRAME_SAMPLES, .sending = true,
+                                       .receiving = true};
+    CHECK(worker_command(worker, &configure));
+    return phone;
+}
+
+static void talk(const struct phone *phone, uint16_t index, uint8_t type)
+{
+    uint8_t packet[RTP_HEADER + FRAME_SAMPLES] = {0};
+    union address to = local(phone->target);
+    rtp_write(packet, false, type, index, index * FRAME_SAMPLES, phone->handle + 1000);
+    size_t length = type == PCMA ? sizeof packet : RTP_HEADER + 4;
+    CHECK(sendto(phone->fd, packet, length, 0, (struct sockaddr *)&to.v4, sizeof to.v4) == (ssize_t)length);
+}
+
+static void drain(void)
+{
+    for (int i = 0; i < WORKERS; i++) {
+        struct ring *rings[] = {&workers[i].events, &workers[i].writer.events};
+        for (int ring = 0; ring < 2; ring++) {
+            const struct event *event;
+            while ((event = ring_peek(rings[ring]))) {
+                closed += event->type == EVENT_CLOSED;
+                recorded += event->type == EVENT_RECORDED && event->recorded.samples > 0 && !event->recorded.truncated;
+                played += event->type == EVENT_PLAYED;
+                ring_pop(rings[ring]);
+            }
+        }
+    }
+}
+
+/* One call: announced, recorded, talked and keyed in, closed from one end. */
+static void call(struct worker *worker, uint32_t generation)
+{
+    char path[] = "/tmp/threadsXXXXXX";
+    struct phone a = open_phone(worker, generation << 16, 101), b = open_phone(worker, generation << 16 | 1, -1);
+    struct command record = {.type = COMMAND_RECORD, .handle = generation << 16};
+    record.record.fd = mkstemp(path);
+    CHECK(record.record.fd >= 0 && unlink(path) == 0);
+    record.record.left = a.handle;
+    record.record.right = b.handle;
+    record.record.voices = true;
+    CHECK(worker_command(worker, &record));
+    struct command connect = {.type = COMMAND_CONNECT, .handle = a.handle};
+    connect.connect.other = b.handle;
+    connect.connect.digits = true;
+    CHECK(worker_command(worker, &connect));
+    struct command play = {.type = COMMAND_PLAY, .handle = generation << 16};
+    play.play.pieces = &piece;
+    play.play.piece_count = 1;
+    play.play.mix = generation % 2;
+    play.play.count = 2;
+    play.play.listeners[0] = a.handle;
+    play.play.listeners[1] = b.handle;
+    CHECK(worker_command(worker, &play));
+    for (uint16_t index = 0; index < FRAMES; index++) {
+        talk(&a, index, index % 10 == 9 ? 101 : PCMA);
+        talk(&b, index, PCMA);
+        drain();
+        usleep(10000);
+    }
+    struct command stop = {.type = COMMAND_CLOSE, .handle = a.handle};
+    CHECK(worker_command(worker, &stop));
+    stop.handle = b.handle;
+    CHECK(worker_command(worker, &stop));
+    close(a.fd);
+    close(b.fd);
+}
+
+int main(void)
+{
+    int event_fd = eventfd(0, EFD_NONBLOCK);
+    g711_init();
+    dtmf_init();
+    for (int i = 0; i < WORKERS; i++)
+        CHECK(worker_start(&workers[i], 16, SECOND_NS, SECOND_NS / 500, event_fd, "epoll"));
+    for (uint32_t round = 1; round <= ROUNDS; round++)
+        for (int i = 0; i < WORKERS; i++)
+            call(&workers[i], round);
+    while (recorded < WORKERS * ROUNDS || closed < 2 * WORKERS * ROUNDS || played < WORKERS * ROUNDS) {
+        drain();
+        usleep(1000);
+    }
+    for (int i = 0; i < WORKERS; i++)
+        worker_stop(&workers[i]);
+    close(event_fd);
+    puts("ok");
+    return 0;
+}

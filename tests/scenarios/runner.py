@@ -192,6 +192,7 @@ class _Run:
             keys["a"] = place.number("a")
         else:
             keys["callee"] = place.number(call.callee)
+            keys["domain"] = place.domain
             keys["other"] = place.targets[number % len(place.targets)]  # the target after this one
         return Sipp(
             name,

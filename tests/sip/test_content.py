@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from softswitch.errors import SipParseError
 from softswitch.sip.content import description
@@ -57,6 +59,13 @@ def test_a_part_that_must_be_understood_is_not_passed_over() -> None:
     assert several((TYPED, SDP), (f"{SIGNAL}; handling=required", ISUP)) is None
     assert several((SIGNAL, ISUP)) is None
     assert several((f"{SIGNAL}; handling=optional", ISUP)) == b""
+
+
+@given(body=st.binary(max_size=300), kind=st.sampled_from(["multipart/mixed; boundary=cut", "text/plain", ""]))
+def test_no_body_does_harm(body: bytes, kind: str) -> None:
+    for cut in (body, b"--cut\r\n" + body.replace(b"\xff", b"\r\n--cut") + b"--cut--"):
+        found = described(cut, Content_Type=kind)
+        assert found is None or found == cut or found in cut
 
 
 def test_parts_that_can_not_be_found_are_none() -> None:

@@ -88,7 +88,8 @@ _OURS_ALONE = re.compile(
     "party-id|replaces|reply-to|require|retry-after|route|rseq|security-client|security-server|security-"
     "verify|server|service-route|session-expires|session-id|subject|subscription-state|supported|target-"
     "dialog|timestamp|to|trigger-consent|unsupported|user-agent|via|warning|www-authenticate"
-    "|(?:content|geolocation|p|proxy|sip)-.*|geolocation",
+    "|encryption|flow-timer|permission-missing|refer-sub|reject-contact|request-disposition|suppress-if-match"
+    "|(?:accept|content|geolocation|p|policy|proxy|sip)-.*|accept|geolocation",
     re.IGNORECASE,
 )
 

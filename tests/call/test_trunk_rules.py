@@ -8,7 +8,7 @@ import pytest
 
 from softswitch.call.presentation import ANONYMOUS
 from softswitch.routing.fields import passed_header
-from softswitch.sip.message import SipRequest
+from softswitch.sip.message import SipRequest, parse_message
 from tests.support.calls import STRANGER, SWITCH, X_AXB, A, B, Lab, play, sdp
 
 ASSERTED = ("P-Asserted-Identity", f"<sip:{A}@10.0.0.9>")
@@ -174,5 +174,22 @@ def test_what_is_dialled_may_stand_in_to_and_a_trunk_may_be_a_proxy_of_its_domai
         assert got.uri == f"sip:{B}@ims.example"
         lab.callee.send(lab.callee.response(got, 486))
         await lab.refused(486)
+
+    play(story)
+
+
+def test_no_header_that_we_write_ourselves_may_be_named_as_one_to_pass() -> None:
+    async def story(lab: Lab) -> None:
+        lab.set_trunk("first", identity="both", privacy="always")
+        await lab.establish()
+        await lab.hang_up()
+        lab.dial("+8617000009999")
+        await lab.refused(404)
+        ours = [one.data for one in lab.wire.trace if one.source == SWITCH]
+        names = {name for data in ours for name, _ in parse_message(data).headers.items()}
+        assert {"Via", "Privacy", "P-Asserted-Identity", "User-Agent", "Server", "Reason", "P-Early-Media"} <= names
+        for name in names:
+            with pytest.raises(ValueError, match="expected"):
+                passed_header(name)
 
     play(story)

@@ -81,7 +81,10 @@ def test_a_password_that_is_not_there_is_an_error(value: object) -> None:
         fields.secret(value)
 
 
-@pytest.mark.parametrize("name", ["From", "p-asserted-identity", "Diversion", "Content-Type", "Call-ID", "X Order", ""])
+@pytest.mark.parametrize(
+    "name",
+    ["From", "p-asserted-identity", "Diversion", "Content-Type", "Call-ID", "Accept", "Policy-Contact", "X Order", ""],
+)
 def test_headers_that_say_who_somebody_is_or_that_sip_needs_are_never_passed_on(name: str) -> None:
     with pytest.raises(ValueError, match="expected"):
         fields.passed_header(name)

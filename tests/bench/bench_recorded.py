@@ -101,7 +101,7 @@ async def _place_all(exchange: Exchange, switch: SwitchProcess, calls: int) -> N
 async def _talk(load: str, exchange: Exchange, seconds: float) -> dict[str, Any]:
     """RTP both ways in every call; what the load generator counted."""
     print(f"recorded: {seconds:g} s of talk …", file=sys.stderr)
-    lines = "".join(f"{local} {target}\n" for local, target in exchange.streams())
+    lines = "".join(f"{local} {target} 8\n" for local, target in exchange.streams())  # PCMA
     generator = await asyncio.create_subprocess_exec(
         load, str(seconds), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
     )

@@ -277,8 +277,37 @@ static void test_a_flooded_port_is_not_read_until_the_next_sweep(void)
     finish();
 }
 
+/* 24 hours between clocks that are 100 ppm apart: one line without a seam, nothing counted as lost, no memory taken. */
+static void test_a_day_of_talk_is_one_line(void)
+{
+    start();
+    join(open_endpoint(0, PCMA, 101), open_endpoint(1, PCMU, 101));
+    static uint8_t packet[RTP_HEADER + FRAME_SAMPLES];
+    union address from = phone(0);
+    uint16_t sequence = 0;
+    uint32_t timestamp = 0, relayed = 0;
+    for (uint32_t i = 0; i < 24 * 3600 * 50; i++, worker.now += FRAME_NS + FRAME_NS / 10000) {
+        rtp_write(packet, false, PCMA, (uint16_t)(i + 65000), 160 * i + 0xFFFF0000u, 7);
+        endpoint_receive(&worker, 0, false, packet, sizeof packet, &from);
+        const struct sent *last = &sent[(sent_count - 1) % SENT];
+        CHECK(!last->rtcp && (!i || (uint16_t)(read16(last->data + 2) - sequence) == 1));
+        CHECK(!i || read32(last->data + 4) - timestamp == FRAME_SAMPLES);
+        sequence = read16(last->data + 2);
+        timestamp = read32(last->data + 4);
+        relayed++;
+        if (i % 250 == 0)
+            worker_sweep(&worker);
+        if (i % 5000 == 0)
+            count_events(EVENT_TOTALS);
+    }
+    CHECK(relayed == worker.endpoints[1].line.packets && receiver_lost(&worker.endpoints[0].receiver) == 0);
+    CHECK(receiver_jitter_ms(&worker.endpoints[0].receiver) < 1 && worker.totals.events_lost == 0);
+    finish();
+}
+
 int main(void)
 {
+    test_a_day_of_talk_is_one_line();
     test_behind_nat_packets_without_a_line_move_nobody();
     test_behind_nat_interleaved_sources_are_told_apart();
     test_live_talk_is_not_taken_over_by_any_flood();

@@ -16,6 +16,7 @@ from softswitch.sip.addresses import Hop
 from softswitch.sip.digest import Account
 from softswitch.sip.digest_server import Challenger, Protected
 from softswitch.sip.message import SipRequest
+from softswitch.sip.strangers import network_of
 
 BELIEVED_S = 3600.0  # since the last right password
 REMEMBERED = 4096  # addresses
@@ -46,10 +47,11 @@ class Proof:
         if trunk.auth != "digest":
             return None
         protected = Protected(Account(*trunk.proves), trunk.realm, trunk.auth_algorithms)
-        outcome = self._challenger.judge(request, source.host, protected, now)
+        network = network_of(source.host)  # of IPv6 one attacker has more addresses than anybody can remember
+        outcome = self._challenger.judge(request, network, protected, now)
         self._count(trunk.name, outcome.verdict)
         if outcome.verdict == "accepted":
-            self._remember(source.host, now)
+            self._remember(network, now)
         if outcome.verdict == "wrong":
             log.warning("digest_wrong", trunk=trunk.name, source=source.host, guesses=outcome.guesses)
         if 0 < self._ban_after <= outcome.guesses:
@@ -62,10 +64,10 @@ class Proof:
         """Whether it has yet to show, for the first time or anew, that it is the trunk and nobody else."""
         if self._trunk_at(source).auth != "digest":
             return False
-        return now - self._proved.get(source.host, -BELIEVED_S) >= BELIEVED_S
+        return now - self._proved.get(network_of(source.host), -BELIEVED_S) >= BELIEVED_S
 
-    def _remember(self, host: str, now: float) -> None:
-        self._proved[host] = now
-        self._proved.move_to_end(host)
+    def _remember(self, network: str, now: float) -> None:
+        self._proved[network] = now
+        self._proved.move_to_end(network)
         if len(self._proved) > REMEMBERED:
             self._proved.popitem(last=False)

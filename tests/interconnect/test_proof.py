@@ -164,3 +164,19 @@ def test_a_trunk_is_believed_for_an_hour_after_each_right_password(monkeypatch: 
     assert proof.unproved(phone, 3610.0)
     assert judge(proof, other, 20.0) == 0
     assert proof.unproved(phone, 21.0), "only so many are remembered"
+
+
+def test_all_addresses_of_an_ipv6_network_guess_as_one() -> None:
+    """Who has one of them has 2**64."""
+    banned: list[str] = []
+    proof = Proof(
+        lambda hop: TRUNKS.trunks["proving"],
+        Challenger(b"secret", lambda: "salt"),
+        lambda trunk, verdict: None,
+        ban=banned.append,
+        ban_after=3,
+    )
+    for number in range(3):
+        judge(proof, Hop("udp", f"2001:db8::{number}", 5060), float(number), Account("them", "wrong"))
+    assert banned == ["2001:db8::2"]
+    assert judge(proof, Hop("udp", "2001:db8::9", 5060), 2.5) == 403, "it has to wait"

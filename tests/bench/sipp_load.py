@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from demo.switch_process import free_port
 from tests.bench.cpu import pin
 
 SCENARIOS = Path(__file__).parent / "sipp"
@@ -101,6 +102,8 @@ def _sipp(
         "127.0.0.1",
         "-p",
         str(port),
+        "-mp",
+        str(free_port()),  # unused, but without one that is free it does not start
         "-nostdin",
         "-buff_size",
         "4194304",

@@ -53,8 +53,10 @@ def test_two_user_agents_call_talk_and_hang_up() -> None:
         session.acknowledge()
         info = await session.request("OPTIONS")
         assert info.status == 200
+        assert callee.held == {"transactions": 2, "sessions": 1, "tasks": 1}
         session.hang_up()
         await asyncio.sleep(40)
+        assert callee.held == {"transactions": 0, "sessions": 0, "tasks": 0}
         labels = ["INVITE", "100", "180", "200", "ACK", "OPTIONS", "200", "BYE", "200"]
         assert wire.labels() == labels
         assert callee.counts["in", "INVITE", 0] == 1

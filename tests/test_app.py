@@ -8,6 +8,7 @@ import signal
 import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 import msgspec
@@ -52,6 +53,8 @@ class Phone:
 
     def __init__(self) -> None:
         self.user_agent = UserAgent()
+        self.offer = self.answer = OFFER
+        self.offered = self.answered = b""  # by the switch
         self.outcome: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.ended = asyncio.Event()
         self.session: ClientSession | None = None
@@ -63,7 +66,8 @@ class Phone:
 
     async def _answer(self, session: ServerSession) -> None:
         session.listener = self
-        session.accept(body=OFFER)
+        self.offered = session.invite.body
+        session.accept(body=self.answer)
         await asyncio.Event().wait()
 
     def call(self, switch: tuple[str, int], dialled: str = X, caller: str = A, account: Account | None = None) -> None:
@@ -74,7 +78,7 @@ class Phone:
             request_uri=f"sip:{dialled}@{host}:{port}",
             from_=f"<sip:{caller}@{host}>",
             to=f"<sip:{dialled}@{host}>",
-            body=OFFER,
+            body=self.offer,
             account=account,
         )
         self.session.listener = self
@@ -88,6 +92,7 @@ class Phone:
         """200."""
         assert self.session is not None
         self.session.acknowledge()
+        self.answered = response.body
         self.outcome.set_result(response.status)
 
     def on_refused(self, response: SipResponse) -> None:
@@ -151,15 +156,19 @@ def seed(folder: Path) -> None:
 
 
 def run(
-    folder: Path, story: Callable[[Switch, Phone], Awaitable[None]], **sections: dict[str, object]
-) -> list[dict[str, object]]:
+    folder: Path,
+    story: Callable[[Switch, Phone], Awaitable[None]],
+    *,
+    plan: str = TRUNK,
+    **sections: dict[str, object],
+) -> list[dict[str, Any]]:
     """Run `story` against a started switch and a phone; returns the CDR lines."""
 
     async def whole() -> None:
         phone = Phone()
         port = await phone.start()
         settings = config(folder, **sections)
-        (folder / "dialplans" / "20-phone.toml").write_text(TRUNK.format(port=port))
+        (folder / "dialplans" / "20-phone.toml").write_text(plan.format(port=port))
         switch = Switch(settings)
         await switch.start()
         try:

@@ -45,11 +45,12 @@ class InboundLeg(Leg):
 
     @property
     def codec_wishes(self) -> tuple[str, ...]:
-        """Our codecs, those the caller offered first: what the callee should be offered, to spare a conversion."""
-        if self._offer is None:
-            return self.codecs
-        offered = self._offer.codecs
-        return tuple(sorted(self.codecs, key=lambda codec: codec not in offered))
+        """Our codecs, the one that the caller speaks already first, then those it offered: what the callee should be
+        offered, to spare a conversion.
+        """
+        offered = () if self._offer is None else self._offer.codecs
+        spoken = "" if self.negotiated is None else self.negotiated.codec
+        return tuple(sorted(self.codecs, key=lambda codec: (codec != spoken, codec not in offered)))
 
     def read_offer(self) -> None:
         """Parse the INVITE's offer, if it has one; raises CallRejected (400, 488) before anybody is bothered."""

@@ -16,7 +16,7 @@ from tests.interop.world import A, Line, Network, national
 from tests.support.leaks import shows
 from tests.support.switch import RunningSwitch
 
-SETTLE_S = 5.0
+SETTLE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,16 @@ class Rig:
     def acks(self) -> int:
         """How many ACKs the switch received so far."""
         return int(self.switch.metric("softswitch_sip_messages_total", direction="in", method="ACK"))
+
+    def cdr(self, line: Line, before: int) -> dict[str, Any]:
+        """The first record through the X of a line after so many records of all lines, once it is written."""
+
+        def look() -> dict[str, Any] | None:
+            return next((cdr for cdr in self.switch.cdrs()[before:] if cdr["bindNum"] == line.x), None)
+
+        found = wait_until(look, SETTLE_S)
+        assert found, f"no CDR of a call through {line.x}\n{self.switch.log_tail()}"
+        return found
 
 
 class Call:
@@ -75,7 +85,7 @@ class Call:
 
     def cdr(self) -> dict[str, Any]:
         """The record of this call."""
-        return self.rig.switch.wait_for_cdrs(self._cdrs_before + 1)[self._cdrs_before]
+        return self.rig.cdr(self.line, self._cdrs_before)
 
     def saw(self, proxy: Kamailio, *, source: str = "") -> list[Passed]:
         """Messages of this call that came to a proxy (from `source` alone, if it is given)."""

@@ -55,7 +55,7 @@ class Pair:
 
     def cdr(self) -> dict[str, Any]:
         """The record of their call."""
-        return self._rig.switch.wait_for_cdrs(self._cdrs_before + 1)[self._cdrs_before]
+        return self._rig.cdr(self.line, self._cdrs_before)
 
 
 @contextmanager

@@ -251,7 +251,7 @@ def test_its_registrar_takes_a_registration(rig: Rig) -> None:
 
 
 def test_nothing_is_left_and_nobody_complained(rig: Rig) -> None:
-    assert json.loads(rig.switch.http("/calls")) == []
+    assert wait_until(lambda: json.loads(rig.switch.http("/calls")) == [], SETTLE_S)
     assert "call_crashed" not in rig.switch.log_file.read_text(encoding="utf-8")
     assert rig.switch.metric("softswitch_leak_guard_hits_total") == 0
     assert rig.front.complaints() == rig.behind.complaints() == []

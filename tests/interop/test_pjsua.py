@@ -41,7 +41,7 @@ def test_a_call_with_sound_both_ways(rig: Rig, tmp_path: Path, out: str, back: s
         for one in (caller, callee):
             one.wait_for("disconnected")
     assert not any(hears(heard[side], SAID[side]) for side in heard)
-    cdr = rig.switch.wait_for_cdrs(before + 1)[before]
+    cdr = rig.cdr(line, before)
     assert (cdr["ulFailReason"], cdr["ended_by"]) == (0, who)
     assert (cdr["a"]["trunk"], cdr["b"]["trunk"]) == ("phones", f"phone-{back}")
 

@@ -43,8 +43,11 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     places = {"switch": network.switch, "callee": network.callee, "rival": network.rival, "nobody": network.nobody}
     with closing(lock), ExitStack() as running:
         front, behind = (
-            running.enter_context(Kamailio(name, address, folder / name, places | tls))
-            for name, address in (("front", network.front), ("behind", network.behind))
+            running.enter_context(Kamailio(name, address, folder / name, {**places, **tls, "other": other}))
+            for name, address, other in (
+                ("front", network.front, network.behind),
+                ("behind", network.behind, network.front),
+            )
         )
         running.enter_context(switch)
         yield Rig(network, switch, front, behind, tls)

@@ -92,9 +92,29 @@ def test_a_loose_route_stands_in_front_of_the_remote_target(rig: Rig, phones: Ph
     call, bye = bye_to_the_other(rig, phones, line, who)
     other = rig.network.callee if who == "caller" else rig.network.caller
     routes = bye.header("Route")
+    assert bye.transport == line  # that of the first route
     assert f"@{other}:5060" in bye.uri
     assert len(routes) == (1 if line == "udp" else 2)  # a change of transport is recorded twice
     assert all(f"<sip:{call.proxy_before(other).address}" in route and ";lr" in route for route in routes)
+
+
+@pytest.mark.parametrize("who", ["caller", "callee"])
+def test_two_proxies_in_a_row_are_passed_in_their_order(rig: Rig, phones: Phones, who: str) -> None:
+    """RFC 3261 12.1.2: the caller's side of a dialog turns the Record-Route fields round."""
+    call, network = Call(rig, LINES["chained"], *phones), rig.network
+    call.connect()
+    (phones[0] if who == "caller" else phones[1]).hang_up()
+    assert call.over()["ended_by"] == who
+    if who == "callee":
+        call.wait_to_pass(rig.front, "BYE", network.callee)
+        call.wait_to_pass(rig.behind, "BYE", network.front)
+    else:
+        bye = call.wait_to_pass(rig.behind, "BYE", network.switch)
+        first, second = bye.header("Route")
+        assert first.startswith(f"<sip:{network.behind}:5077;")
+        assert second.startswith(f"<sip:{network.front};")
+        call.wait_to_pass(rig.front, "BYE", network.behind)
+    assert call.leaks() == []
 
 
 @pytest.mark.parametrize("who", ["caller", "callee"])

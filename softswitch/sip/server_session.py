@@ -9,6 +9,7 @@ from softswitch.sip.addresses import Hop, Path
 from softswitch.sip.compose import Reply, header_lines
 from softswitch.sip.dialog import Dialog
 from softswitch.sip.endpoint import Endpoint
+from softswitch.sip.invite_expiry import InviteExpiry, expires_s
 from softswitch.sip.message import SipRequest
 from softswitch.sip.provisional import ReliableProvisionals
 from softswitch.sip.session import Pairs, Session
@@ -26,6 +27,7 @@ class ServerSession(Session):
 
     __slots__ = (
         "_answer_due",
+        "_expiry",
         "_final",
         "_goodbye",
         "_provisionals",
@@ -49,6 +51,8 @@ class ServerSession(Session):
         self._final = 0  # status of our final response
         self._goodbye = ""  # header lines for a BYE that waits for the ACK
         self._provisionals = ReliableProvisionals(core, invite, transaction, self._send_provisional, self._missed_prack)
+        seconds = expires_s(invite)
+        self._expiry = InviteExpiry(core, seconds, self._expire_invite) if seconds else None
         self._answer_due: tuple[Pairs, bytes] | None = None  # what `accept` was given, while a PRACK is awaited
         transaction.tell = self._told
         self.learn(invite)
@@ -172,6 +176,10 @@ class ServerSession(Session):
         self.core.emit(self, "on_cancelled", cancel)
         self._respond(487)
 
+    def _expire_invite(self) -> None:
+        """The caller does not want to wait any longer: as if it had sent a CANCEL (13.3.1)."""
+        self._cancel(self.invite)
+
     def _send_provisional(self, status: int, more: str, body: bytes) -> bool:
         return self._respond(status, more=more, body=body) > 0
 
@@ -190,6 +198,8 @@ class ServerSession(Session):
         if status >= 200:
             self._final = sent or 500
             self._provisionals.stop()
+            if self._expiry is not None:
+                self._expiry.stop()
             self._follow(status)
         core.finish()
         return sent

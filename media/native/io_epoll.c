@@ -37,6 +37,16 @@ static void epoll_prepare(struct epoll_io *self)
     }
 }
 
+static void epoll_destroy(struct io *io)
+{
+    struct epoll_io *self = (struct epoll_io *)io;
+    if (self->epoll_fd >= 0)
+        close(self->epoll_fd);
+    free(self->fds);
+    free(self->read_at);
+    free(self);
+}
+
 static struct io *epoll_create_io(uint32_t capacity, int wake_fd)
 {
     struct epoll_io *self = calloc(1, sizeof *self);
@@ -48,18 +58,11 @@ static struct io *epoll_create_io(uint32_t capacity, int wake_fd)
     self->read_at = calloc(capacity, sizeof *self->read_at);
     epoll_prepare(self);
     struct epoll_event event = {.events = EPOLLIN, .data.u64 = UINT64_MAX};
-    if (self->epoll_fd < 0 || !self->fds || !self->read_at || epoll_ctl(self->epoll_fd, EPOLL_CTL_ADD, wake_fd, &event) < 0)
+    if (self->epoll_fd < 0 || !self->fds || !self->read_at || epoll_ctl(self->epoll_fd, EPOLL_CTL_ADD, wake_fd, &event) < 0) {
+        epoll_destroy(&self->io);
         return NULL;
+    }
     return &self->io;
-}
-
-static void epoll_destroy(struct io *io)
-{
-    struct epoll_io *self = (struct epoll_io *)io;
-    close(self->epoll_fd);
-    free(self->fds);
-    free(self->read_at);
-    free(self);
 }
 
 static bool epoll_open(struct io *io, uint32_t slot, int rtp_fd, int rtcp_fd)

@@ -228,6 +228,25 @@ static bool worker_pools(struct worker *worker)
            && ring_create(&worker->events, EVENTS, sizeof(struct event));
 }
 
+/* As far as it was made; no thread runs any more. */
+static void worker_free(struct worker *worker)
+{
+    if (worker->io)
+        io_destroy(worker->io);
+    if (worker->wake_fd >= 0)
+        close(worker->wake_fd);
+    ring_destroy(&worker->commands);
+    ring_destroy(&worker->events);
+    free(worker->endpoints);
+    free(worker->playbacks);
+    free(worker->recordings);
+    free(worker->dtmf);
+    free(worker->open.slot);
+    free(worker->keys.slot);
+    free(worker->playing.slot);
+    free(worker->recording.slot);
+}
+
 bool worker_start(struct worker *worker, uint32_t capacity, int64_t silence_ns, int64_t packet_ns, int event_fd,
                   const char *io)
 {
@@ -236,11 +255,14 @@ bool worker_start(struct worker *worker, uint32_t capacity, int64_t silence_ns, 
     worker->packet_ns = packet_ns;
     worker->event_fd = event_fd;
     worker->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (worker->wake_fd < 0 || !worker_pools(worker))
-        return false;
-    worker->io = io_create(capacity, worker->wake_fd, io);
-    return worker->io && writer_start(&worker->writer, event_fd)
-           && pthread_create(&worker->thread, NULL, worker_run, worker) == 0;
+    if (worker->wake_fd >= 0 && worker_pools(worker) && (worker->io = io_create(capacity, worker->wake_fd, io))
+        && writer_start(&worker->writer, event_fd)) {
+        if (pthread_create(&worker->thread, NULL, worker_run, worker) == 0)
+            return true;
+        writer_stop(&worker->writer);
+    }
+    worker_free(worker);
+    return false;
 }
 
 /* RTP comes before whatever else wants the processor; false where we may not say so (CAP_SYS_NICE). */
@@ -259,16 +281,5 @@ void worker_stop(struct worker *worker)
     eventfd_write(worker->wake_fd, 1);
     pthread_join(worker->thread, NULL);
     writer_stop(&worker->writer);
-    io_destroy(worker->io);
-    close(worker->wake_fd);
-    ring_destroy(&worker->commands);
-    ring_destroy(&worker->events);
-    free(worker->endpoints);
-    free(worker->playbacks);
-    free(worker->recordings);
-    free(worker->dtmf);
-    free(worker->open.slot);
-    free(worker->keys.slot);
-    free(worker->playing.slot);
-    free(worker->recording.slot);
+    worker_free(worker);
 }

@@ -157,15 +157,26 @@ static void *writer_run(void *argument)
     }
 }
 
+static void writer_free(struct writer *writer)
+{
+    if (writer->wake_fd >= 0)
+        close(writer->wake_fd);
+    ring_destroy(&writer->requests);
+    ring_destroy(&writer->events);
+    free(writer->files);
+}
+
 bool writer_start(struct writer *writer, int event_fd)
 {
     writer->event_fd = event_fd;
     writer->wake_fd = eventfd(0, EFD_CLOEXEC);
     writer->files = calloc(MAX_RECORDINGS, sizeof *writer->files);
-    return writer->wake_fd >= 0 && writer->files
-           && ring_create(&writer->requests, REQUESTS, sizeof(struct write_request))
-           && ring_create(&writer->events, 2 * MAX_RECORDINGS, sizeof(struct event))
-           && pthread_create(&writer->thread, NULL, writer_run, writer) == 0;
+    if (writer->wake_fd >= 0 && writer->files && ring_create(&writer->requests, REQUESTS, sizeof(struct write_request))
+        && ring_create(&writer->events, 2 * MAX_RECORDINGS, sizeof(struct event))
+        && pthread_create(&writer->thread, NULL, writer_run, writer) == 0)
+        return true;
+    writer_free(writer);
+    return false;
 }
 
 void writer_wake(struct writer *writer)
@@ -188,8 +199,5 @@ void writer_stop(struct writer *writer)
     ring_commit(&writer->requests);
     eventfd_write(writer->wake_fd, 1);
     pthread_join(writer->thread, NULL);
-    close(writer->wake_fd);
-    ring_destroy(&writer->requests);
-    ring_destroy(&writer->events);
-    free(writer->files);
+    writer_free(writer);
 }

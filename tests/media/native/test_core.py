@@ -38,7 +38,9 @@ ALONE = {  # they include what they test, or fake nothing
     "test_ring": (),
     "test_dtmf": (str(NATIVE / "g711.c"),),
     "test_threads": WHOLE,
+    "test_allocation": WHOLE,
 }
+DEFINED = {"test_allocation": ("-Dcalloc=failing_calloc",)}
 PROGRAMS = sorted(path.stem for path in HERE.glob("test_*.c"))
 
 
@@ -53,7 +55,8 @@ def test_the_native_core_keeps_its_promises_under_the_sanitizers(program: str, t
 def build(program: str, folder: Path, sanitizers: tuple[str, ...]) -> str:
     """The program's path."""
     target, source, linked = str(folder / program), str(HERE / f"{program}.c"), ALONE.get(program, LINKED)
-    subprocess.run(["cc", *FLAGS, *SMALL, *sanitizers, "-o", target, source, *linked, "-lm"], check=True)
+    flags = [*FLAGS, *SMALL, *sanitizers, *DEFINED.get(program, ())]
+    subprocess.run(["cc", *flags, "-o", target, source, *linked, "-lm"], check=True)
     return target
 
 

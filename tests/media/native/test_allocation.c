@@ -1,0 +1,66 @@
+/* The core where memory runs out: whichever allocation fails, it starts or says that it can't, and keeps nothing.
+ *
+ * Compiled by tests/media/native/test_core.py with `calloc` replaced by failing_calloc(), under the address sanitizer,
+ * which tells of every leak. Nothing else of the core allocates.
+ */
+#include <dirent.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "../../../media/native/core.h"
+
+static int left; /* allocations until one fails; 0: none does any more */
+
+void *failing_calloc(size_t count, size_t size)
+{
+    if (left && !--left)
+        return NULL;
+    void *memory = malloc(count * size);
+    return memory ? memset(memory, 0, count * size) : NULL;
+}
+
+static int descriptors(void)
+{
+    int count = 0;
+    DIR *folder = opendir("/proc/self/fd");
+    while (folder && readdir(folder))
+        count++;
+    closedir(folder);
+    return count;
+}
+
+/* True: it came to the failing allocation. */
+static bool try_to_start(int failing, const char *io, int *started)
+{
+    static struct worker worker;
+    memset(&worker, 0, sizeof worker);
+    int event_fd = eventfd(0, EFD_NONBLOCK);
+    left = failing;
+    bool up = worker_start(&worker, 16, SECOND_NS, SECOND_NS / 500, event_fd, io);
+    bool failed = !left;
+    left = 0;
+    *started += up;
+    if (up)
+        worker_stop(&worker);
+    close(event_fd);
+    return failed;
+}
+
+int main(void)
+{
+    const char *const kinds[] = {"epoll", "auto"};
+    int before = descriptors();
+    for (size_t kind = 0; kind < 2; kind++) {
+        int failing = 1, started = 0;
+        while (try_to_start(failing, kinds[kind], &started))
+            failing++;
+        if (failing < 10 || started < 1 || descriptors() != before) {
+            fprintf(stderr, "%s: %d allocations, started %d times\n", kinds[kind], failing - 1, started);
+            return 1;
+        }
+    }
+    puts("ok");
+    return 0;
+}

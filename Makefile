@@ -22,7 +22,7 @@ check: $(VENV)/ready  ## format, lint, types, C warnings, architecture
 	$(CC) -std=gnu11 -O2 -Wall -Wextra -Werror -fsyntax-only $$($(BIN)/python3-config --includes 2>/dev/null || $(BIN)/python -c "import sysconfig; print('-I' + sysconfig.get_path('include'))") media/native/*.c
 	$(BIN)/python -m pytest -q tests/test_architecture.py
 
-fuzz: $(VENV)/ready  ## coverage-guided fuzzing of the parsers and the SIP core, FUZZ_SECONDS for each target
+fuzz: $(VENV)/ready  ## coverage-guided fuzzing of the parsers, the SIP core and (with clang) the packet path, FUZZ_SECONDS for each
 	$(BIN)/pip install -q --disable-pip-version-check atheris==3.0.0
 	$(BIN)/python -m tests.fuzz $(FUZZ_SECONDS)
 	$(BIN)/python -m tests.media.native.fuzz $(FUZZ_SECONDS)

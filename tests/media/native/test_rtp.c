@@ -277,6 +277,26 @@ static void test_a_flooded_port_is_not_read_until_the_next_sweep(void)
     finish();
 }
 
+/* RFC 3389: comfort noise, which nobody agreed on, and the pause behind it are a pause to the other side, without loss. */
+static void test_a_pause_with_comfort_noise_is_a_pause_in_time_only(void)
+{
+    start();
+    join(open_endpoint(0, PCMA, 101), open_endpoint(1, PCMA, 101));
+    uint8_t noise[1] = {60}, voice[FRAME_SAMPLES] = {0};
+    give(0, PCMA, 10, 1000, voice, sizeof voice);
+    for (uint16_t i = 1; i < 50; i++) {
+        worker.now += SECOND_NS / 5;
+        give(0, COMFORT_NOISE, (uint16_t)(10 + i), 1000 + 1600u * i, noise, sizeof noise);
+    }
+    worker.now += SECOND_NS / 5;
+    give(0, PCMA, 60, 1000 + 1600 * 50, voice, sizeof voice);
+    give(0, PCMA, 60, 1000 + 1600 * 50, voice, sizeof voice); /* twice: the far end knows it by its number */
+    CHECK(sent_count == 3 && (uint16_t)(sent_sequence(1) - sent_sequence(0)) == 1);
+    CHECK(sent_timestamp(1) - sent_timestamp(0) == 1600 * 50 && sent_sequence(2) == sent_sequence(1));
+    CHECK(receiver_lost(&worker.endpoints[0].receiver) == -1 && !worker.endpoints[0].silent);
+    finish();
+}
+
 /* 24 hours between clocks that are 100 ppm apart: one line without a seam, nothing counted as lost, no memory taken. */
 static void test_a_day_of_talk_is_one_line(void)
 {
@@ -307,6 +327,7 @@ static void test_a_day_of_talk_is_one_line(void)
 
 int main(void)
 {
+    test_a_pause_with_comfort_noise_is_a_pause_in_time_only();
     test_a_day_of_talk_is_one_line();
     test_behind_nat_packets_without_a_line_move_nobody();
     test_behind_nat_interleaved_sources_are_told_apart();

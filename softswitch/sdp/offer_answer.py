@@ -260,7 +260,8 @@ def _named(formats: tuple[str, ...], attributes: tuple[Attribute, ...]) -> Mappi
     named: dict[str, int] = {}
     for payload_type in (int(text) for text in formats if text in _PAYLOAD_TYPE_TEXTS):
         encoding = encodings.get(payload_type)
-        if encoding in _ENCODINGS:
+        # G.711 counts under its static number alone: RFC 3551 6 gives it one, and media knows it by that.
+        if encoding in _ENCODINGS and PAYLOAD_TYPES.get(encoding.name, payload_type) == payload_type:
             named.setdefault(encoding.name, payload_type)
     return named
 

@@ -119,11 +119,10 @@ def test_an_offer_without_events_gets_none() -> None:
     assert answered.negotiated.telephone_event_in is None
 
 
-def test_g711_under_a_dynamic_payload_type_is_answered_under_it() -> None:
-    answered = take(HEAD + b"m=audio 4000 RTP/AVP 100 99\r\na=rtpmap:100 opus/48000/2\r\na=rtpmap:99 pcma/8000/1\r\n")
-    assert answered is not None
-    assert (answered.negotiated.codec, answered.negotiated.payload_type) == ("PCMA", 99)
-    assert "a=rtpmap:99 PCMA/8000" in lines(answered.body)
+def test_g711_counts_under_its_static_payload_type_alone() -> None:
+    formats = b"a=rtpmap:99 PCMA/8000\r\na=rtpmap:0 pcmu/8000/1\r\n"
+    assert taken(HEAD + b"m=audio 4000 RTP/AVP 99 0\r\n" + formats).payload_type == 0
+    assert take(HEAD + b"m=audio 4000 RTP/AVP 99\r\n" + formats) is None
 
 
 def test_a_static_payload_type_that_is_mapped_to_something_else_is_not_g711() -> None:

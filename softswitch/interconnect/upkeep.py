@@ -81,7 +81,14 @@ class Upkeep:
         hop = Hop(trunk.transport, trunk.host, trunk.port)
         identity = f"sip:{escape(user, USER_SAFE)}@{bracketed(host)}"
         return Peer(
-            trunk.name, hop, identity, self._user_agent, account, locating=self._locating, tls_name=trunk.tls_name
+            trunk.name,
+            hop,
+            identity,
+            self._user_agent,
+            account,
+            locating=self._locating,
+            uri_host=trunk.uri_host,
+            tls_name=trunk.tls_name,
         )
 
     def _spawn(self, name: str, story: Coroutine[Any, Any, None]) -> None:

@@ -28,7 +28,9 @@ def description(message: SipRequest | SipResponse) -> bytes | None:
         return _sole(fields, message.body)
     _, _, params = fields["content-type"].partition(";")
     boundary = split_params(f";{params}").get("boundary")
-    return None if not boundary else _one_of(_parts(message.body, boundary.strip('"').encode()))
+    return (
+        None if not boundary else _one_of(_parts(message.body, boundary.strip('"').encode("utf-8", "surrogateescape")))
+    )
 
 
 def _sole(fields: Fields, body: bytes) -> bytes | None:

@@ -6,6 +6,7 @@ have; it opens none itself.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import ipaddress
 import ssl
@@ -35,7 +36,8 @@ def subject_names(certificate: Mapping[str, Any] | None) -> frozenset[str] | Non
         elif kind == "DNS":
             names.add(str(value).lower())
         elif kind == "IP Address":
-            names.add(str(ipaddress.ip_address(str(value).strip())))
+            with contextlib.suppress(ValueError):  # "<invalid>": neither four bytes nor sixteen
+                names.add(str(ipaddress.ip_address(str(value).strip())))
     return frozenset(names)
 
 

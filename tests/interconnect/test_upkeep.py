@@ -66,6 +66,21 @@ def test_identities_are_written_as_uris_allow() -> None:
     play(story)
 
 
+def test_a_trunk_whose_proxy_serves_another_domain_reads_that_domain_in_what_it_gets() -> None:
+    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
+        upkeep = Upkeep(switch.agent, lambda: 1.0)
+        upkeep.follow(trunks(one=f'{REGISTERED}\n{CHECKED}\nuri_host = "ims.example"'), "10.0.0.1")
+        options, register = await phone.receive_request("OPTIONS"), await phone.receive_request("REGISTER")
+        assert (options.uri, options.to.uri) == ("sip:ims.example", "sip:ims.example")
+        assert (register.uri, register.to.uri) == ("sip:ims.example", "sip:user@ims.example")  # RFC 3261 10.2
+        phone.send(phone.response(options, 200))
+        phone.send(phone.response(register, 403))
+        await asyncio.sleep(0.001)
+        await upkeep.stop()
+
+    play(story)
+
+
 def test_accounts_are_those_of_trunks_with_a_username() -> None:
     found = trunks(one='username = "us"\npassword = "secret"', two="")
     assert account_of(found["one"]) == Account("us", "secret")

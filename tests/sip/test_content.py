@@ -73,3 +73,10 @@ def test_parts_that_can_not_be_found_are_none() -> None:
     assert described(SDP, Content_Type="multipart/mixed; boundary=cut") is None
     with pytest.raises(SipParseError):
         described(SDP, Content_Type="multipart/mixed; bound ary=cut")
+
+
+def test_a_boundary_that_is_no_utf_8_is_taken_byte_by_byte() -> None:
+    boundary = b"\xff".decode("utf-8", "surrogateescape")
+    body = b"--\xff\r\n\r\n" + SDP + b"\r\n--\xff--"
+    assert described(body, Content_Type=f'multipart/mixed; boundary="{boundary}"') == SDP
+    assert described(SDP, Content_Type=f'multipart/mixed; boundary="{boundary}"') is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 
 from softswitch.sip.core import SipCore
@@ -30,6 +32,29 @@ def test_an_invite_that_has_expired_is_as_cancelled() -> None:
     event = bench.core.next_event()
     assert event is not None
     assert (event.session, getattr(event, "name", "")) == (session, "on_cancelled")
+
+
+def test_long_ones_are_exact() -> None:
+    bench = Bench()
+    bench.call(request(Expires="100"))
+    bench.pass_time(99.9)
+    assert bench.responses() == []
+    bench.pass_time(100.0)
+    (answer,) = bench.responses()
+    assert answer.status == 487
+
+
+def test_nothing_is_kept_of_a_call_that_is_over_however_long_its_invite_was_to_live() -> None:
+    bench = Bench()
+    for number in range(20):
+        fields = {"Call-ID": f"c{number}", "Via": f"SIP/2.0/UDP 10.0.0.9:5060;branch=z9hG4bK-{number};rport"}
+        session = bench.call(request(Expires="4294967295", **fields)).session
+        if number:
+            session.hang_up()
+    bench.pass_time(100.0)
+    del session
+    gc.collect()
+    assert sum(type(one) is InviteExpiry for one in gc.get_objects()) == 1  # of the one that still rings
 
 
 def test_an_answer_in_time_is_not_taken_back() -> None:

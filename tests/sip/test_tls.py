@@ -82,3 +82,5 @@ def test_a_certificate_is_for_the_names_of_its_subject_alternatives_alone() -> N
     assert subject_names(certificate) == names
     assert subject_names({"subject": ()}) == frozenset()
     assert subject_names({}) is None and subject_names(None) is None
+    strange = {"subjectAltName": (("IP Address", "<invalid>"), ("DNS", "sip.example"))}  # five bytes, as ssl tells it
+    assert subject_names(strange) == frozenset({"sip.example"})

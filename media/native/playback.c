@@ -80,7 +80,7 @@ static void listener_start(struct worker *worker, struct playback *playback, str
     listener->queue_head = listener->queue_tail = 0;
     listener->gain = FULL_GAIN;
     listener->endpoint = NONE;
-    if (!endpoint)
+    if (!endpoint || endpoint->playback == playback->slot) /* gone, or named twice */
         return;
     playback_leave(worker, endpoint);
     listener->endpoint = endpoint->slot;

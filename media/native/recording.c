@@ -88,7 +88,7 @@ void recording_start(struct worker *worker, const struct command *command)
     for (uint8_t side = 0; side < 2; side++) {
         struct endpoint *endpoint = endpoint_of(worker, side ? command->record.right : command->record.left);
         recording->endpoints[side] = NONE;
-        if (!endpoint)
+        if (!endpoint || endpoint->recording == recording->slot) /* gone, or named twice */
             continue;
         recording_leave(worker, endpoint);
         recording->endpoints[side] = endpoint->slot;

@@ -19,6 +19,7 @@ from tests.media.phone import key, rtp
 SECONDS = 20
 WORK = Path("build/fuzz/packets")
 RTCP, ELSEWHERE, WHOLE, COMMAND, OTHER_SIDE = 2, 4, 8, 0x80, 0x40
+PLAY, RECORD, CLOSE_RECORDING, REOPEN = 3, 5, 6, 7
 
 
 def record(what: int, data: bytes = b"", *, passed_ms: int = 20) -> bytes:
@@ -29,6 +30,11 @@ def record(what: int, data: bytes = b"", *, passed_ms: int = 20) -> bytes:
 def agreement(flags: int, *, side: int = 0) -> bytes:
     """Another one of side 0 or 1: see command() in fuzz_packets.c."""
     return record(COMMAND | (OTHER_SIDE if side else 0), bytes([flags]))
+
+
+def command(what: int, how: int, *, side: int = 0) -> bytes:
+    """Any other: see command() in fuzz_packets.c."""
+    return record(COMMAND | what | (OTHER_SIDE if side else 0), bytes([how]))
 
 
 def sender_report(ssrc: int, of: int) -> bytes:
@@ -62,9 +68,13 @@ def seeds() -> list[bytes]:
     ]
     elsewhere = [agreement(64 | 2), *(record(ELSEWHERE, voice) for _ in range(5)), record(0, voice, passed_ms=255)]
     mux = [agreement(128 | 2), record(WHOLE, sender_report(7, 100)), record(WHOLE, rtp(1, 160, voice))]
+    played = [command(PLAY, 1 | 8 * 2 | 2 * (number % 2)) + one for number, one in enumerate(talk)]
+    recorded = [command(RECORD, 4 | 64), *talk, *played, command(CLOSE_RECORDING, 0), command(REOPEN, 0), *talk]
     whole = [*talk, *presses, *reports, *malformed, *elsewhere, *mux]
     mixed = [one for pair in zip(lengths, talk, strict=False) for one in pair]
-    return [b"".join(story) for story in (talk, presses + talk, reports, mixed, malformed, elsewhere, mux, whole)]
+    return [
+        b"".join(story) for story in (talk, presses + talk, reports, mixed, malformed, elsewhere, mux, recorded, whole)
+    ]
 
 
 def main() -> int:

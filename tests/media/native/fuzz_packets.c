@@ -8,7 +8,38 @@
 
 #define RUNS 1000
 
-enum { SLOT = 1, RTCP = 2, ELSEWHERE = 4, WHOLE = 8, COMMAND = 0x80 };
+enum { SLOT = 1, RTCP = 2, ELSEWHERE = 4, WHOLE = 8, STUCK = 16, COMMAND = 0x80 };
+
+static const uint8_t prompt[] = {1, 2, 3, 4, 5, 6, 7};
+static const struct piece pieces[] = {{prompt, 7}, {prompt, 1}, {prompt, 3}};
+
+/* One playback at a time, to either, both or one twice; what the other slots play is not looked for. */
+static void play(uint8_t how)
+{
+    struct command command = {.type = COMMAND_PLAY, .handle = 1u << 16};
+    command.play.pieces = pieces;
+    command.play.piece_count = 3;
+    command.play.once = how >> 2 & 1;
+    command.play.loop = how & 1;
+    command.play.mix = how & 2;
+    command.play.count = 2;
+    command.play.listeners[0] = how & 8 ? 0 : 1u << 16 | (how >> 4 & 1);
+    command.play.listeners[1] = how & 32 ? 0 : 1u << 16 | (how >> 6 & 1);
+    if (!worker.playbacks[0].handle)
+        worker_obey(&worker, &command);
+}
+
+static void record(uint8_t how)
+{
+    struct command command = {.type = COMMAND_RECORD, .handle = 1u << 16 | (how & 1), .at = worker.now};
+    command.record.left = how & 8 ? 0 : 1u << 16 | (how >> 4 & 1);
+    command.record.right = how & 32 ? 0 : 1u << 16 | (how >> 6 & 1);
+    command.record.stereo = how & 2;
+    command.record.voices = how & 4;
+    command.record.elapsed = how & 128 ? 1234567 * SAMPLE_NS : 0;
+    if (!worker.recordings[how & 1].handle)
+        worker_obey(&worker, &command);
+}
 
 static void command(uint8_t what, uint32_t slot, const uint8_t *data, size_t length)
 {
@@ -30,7 +61,22 @@ static void command(uint8_t what, uint32_t slot, const uint8_t *data, size_t len
         command.type = COMMAND_DISCONNECT;
         command.connect.other = 1u << 16 | !slot;
         break;
-    default: return;
+    case 3: play(first); return;
+    case 4:
+        command.type = COMMAND_STOP_PLAY;
+        command.handle = 1u << 16;
+        break;
+    case 5: record(first); return;
+    case 6:
+        command.type = first & 2 ? COMMAND_VOICES : COMMAND_CLOSE_RECORDING;
+        command.handle = 1u << 16 | (first & 1);
+        command.at = worker.now;
+        break;
+    case 7:
+        command.type = COMMAND_CLOSE;
+        worker_obey(&worker, &command);
+        open_endpoint(slot, PCMA, 101);
+        return;
     }
     worker_obey(&worker, &command);
 }
@@ -57,6 +103,29 @@ static void check_sent(void)
     sent_count = 0;
 }
 
+static void tick(bool stuck)
+{
+    telephone_event_tick(&worker);
+    playback_tick(&worker);
+    recording_tick(&worker);
+    worker_sweep(&worker);
+    if (!stuck) /* else the disk stands still */
+        drain_writer();
+}
+
+/* Nothing of the story is left. */
+static void check_over(void)
+{
+    drain_writer();
+    worker.now += SECOND_NS;
+    recording_tick(&worker);
+    drain_writer();
+    worker.now += SECOND_NS;
+    recording_tick(&worker);
+    drain_writer();
+    CHECK(!worker.open.count && !worker.playing.count && !worker.recording.count && !worker.keys.count);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static bool started; /* the pools are made once: they take longer than a story */
@@ -73,8 +142,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             command(what, what >> 6 & SLOT, data + 3, length);
         else
             packet(what, what & SLOT, data + 3, length, number);
-        playback_tick(&worker);
-        worker_sweep(&worker);
+        tick(what & STUCK);
         count_events(EVENT_CLOSED);
         data += 3 + length;
         size -= 3 + length;
@@ -82,6 +150,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     worker_obey(&worker, &(struct command){.type = COMMAND_CLOSE, .handle = a});
     worker_obey(&worker, &(struct command){.type = COMMAND_CLOSE, .handle = b});
     count_events(EVENT_CLOSED);
+    check_over();
     check_sent();
     return 0;
 }

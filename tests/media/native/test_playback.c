@@ -139,6 +139,19 @@ static void test_talk_ducks_by_12_db_and_comes_back_without_a_step(void)
     finish();
 }
 
+static void test_who_is_named_twice_hears_the_prompt_once(void)
+{
+    pair(true);
+    random_pieces(1);
+    b = a;
+    play(1, 0, false, false);
+    tick();
+    CHECK(sent_count == 1 && worker.playing.count == 1);
+    worker_obey(&worker, &(struct command){.type = COMMAND_CLOSE, .handle = a});
+    CHECK(worker.playing.count == 0 && count_events(EVENT_PLAYED) == 1);
+    finish();
+}
+
 int main(void)
 {
     test_a_prompt_begins_for_all_in_the_tick_that_it_was_asked_for();
@@ -146,6 +159,7 @@ int main(void)
     test_a_list_of_any_lengths_is_heard_without_a_seam_and_its_end_again_and_again();
     test_what_does_not_loop_ends_in_silence_and_is_told_complete();
     test_talk_ducks_by_12_db_and_comes_back_without_a_step();
+    test_who_is_named_twice_hears_the_prompt_once();
     puts("ok");
     return 0;
 }

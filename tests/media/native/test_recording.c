@@ -249,6 +249,19 @@ static void test_a_speaker_who_pauses_is_silent_and_not_concealed(void)
     finish();
 }
 
+static void test_a_recording_of_one_side_twice_ends_at_once_and_harms_nobody(void)
+{
+    start();
+    struct command record = {.type = COMMAND_RECORD, .handle = 1 << 16, .at = worker.now};
+    record.record.left = record.record.right = open_endpoint(0, PCMA, 101);
+    worker_obey(&worker, &record);
+    worker.now += FRAME_NS;
+    recording_tick(&worker);
+    CHECK(worker.recording.count == 0 && worker.endpoints[0].recording == NONE);
+    drain_writer();
+    finish();
+}
+
 int main(void)
 {
     test_both_sides_stay_together_for_ten_minutes_with_100_ppm_between_them();
@@ -258,6 +271,7 @@ int main(void)
     test_a_long_loss_fades_to_silence_within_60_ms();
     test_a_key_press_is_not_concealed();
     test_a_speaker_who_pauses_is_silent_and_not_concealed();
+    test_a_recording_of_one_side_twice_ends_at_once_and_harms_nobody();
     puts("ok");
     return 0;
 }

@@ -58,8 +58,8 @@ void receiver_update(struct receiver *receiver, const struct rtp *rtp, bool even
         return;
     uint32_t transit = (uint32_t)(now / SAMPLE_NS) - rtp->timestamp;
     if (receiver->received > 1) {
-        int32_t change = (int32_t)(transit - receiver->transit);
-        receiver->jitter_q4 += (uint32_t)(change < 0 ? -change : change) - ((receiver->jitter_q4 + 8) >> 4);
+        uint32_t change = transit - receiver->transit;
+        receiver->jitter_q4 += (change >> 31 ? 0 - change : change) - ((receiver->jitter_q4 + 8) >> 4);
     }
     receiver->transit = transit;
 }
@@ -72,6 +72,12 @@ static uint64_t ntp_now(void)
     clock_gettime(CLOCK_REALTIME, &time);
     uint64_t fraction = ((uint64_t)time.tv_nsec << 32) / (uint64_t)SECOND_NS;
     return ((uint64_t)(uint32_t)(time.tv_sec + NTP_EPOCH) << 32) | fraction;
+}
+
+/* Units of RFC 3550 6.4.1 (DLSR): 65536ths of a second. */
+static uint32_t short_time(int64_t ns)
+{
+    return (uint32_t)(ns / SECOND_NS * 65536 + ns % SECOND_NS * 65536 / SECOND_NS);
 }
 
 static void build_block(struct receiver *receiver, uint8_t *p, int64_t now)
@@ -88,7 +94,7 @@ static void build_block(struct receiver *receiver, uint8_t *p, int64_t now)
     write32(p + 8, receiver->highest - 0x10000u);
     write32(p + 12, receiver->jitter_q4 >> 4);
     write32(p + 16, receiver->sender_report);
-    write32(p + 20, receiver->sender_report ? (uint32_t)((now - receiver->sender_report_at) * 65536 / SECOND_NS) : 0);
+    write32(p + 20, receiver->sender_report ? short_time(now - receiver->sender_report_at) : 0);
 }
 
 static size_t build_sender_info(const struct line *line, uint8_t *p, int64_t now)

@@ -7,6 +7,7 @@
 
 #define COMMANDS 65536
 #define EVENTS 65536
+#define ENDS 49152 /* of them for what is told once of each: 32768 endpoints, 8192 playbacks, 8192 recordings */
 #define SWEEP_NS (SECOND_NS / 10)
 
 int64_t clock_ns(void)
@@ -29,9 +30,18 @@ uint32_t slots_remove(struct slots *slots, uint32_t listed)
 
 /* Events */
 
+/* A flood of keys that nobody reads must not cost the end of anything: its slot and port would never come back. */
+static bool event_has_room(struct worker *worker, enum event_type type)
+{
+    bool once = type == EVENT_CLOSED || type == EVENT_PLAYED || type == EVENT_TRUNCATED;
+    uint32_t used = atomic_load_explicit(&worker->events.tail, memory_order_relaxed)
+                    - atomic_load_explicit(&worker->events.head, memory_order_acquire);
+    return once || used < EVENTS - ENDS;
+}
+
 struct event *worker_event(struct worker *worker, enum event_type type, uint32_t handle)
 {
-    struct event *event = ring_reserve(&worker->events);
+    struct event *event = event_has_room(worker, type) ? ring_reserve(&worker->events) : NULL;
     if (!event) {
         worker->totals.events_lost++;
         return NULL;

@@ -247,6 +247,51 @@ static void test_a_disk_that_stands_still_truncates_and_delays_nothing(void)
     finish();
 }
 
+/* Nobody reads events for a while, as a far end presses keys at 500 a second: what has ended must be told all the same. */
+static void test_the_end_of_a_call_is_told_however_many_keys_wait_to_be_read(void)
+{
+    static const uint8_t sample = ALAW_SILENCE;
+    static const struct piece piece = {&sample, 1};
+    start();
+    uint32_t handle = open_endpoint(0, PCMA, 101);
+    struct command play = {.type = COMMAND_PLAY, .handle = 1 << 16};
+    play.play.pieces = &piece;
+    play.play.piece_count = play.play.count = 1;
+    play.play.listeners[0] = handle;
+    worker_obey(&worker, &play);
+    for (uint32_t key = 0; key < 70000; key++, worker.now += FRAME_NS)
+        give(0, 101, (uint16_t)key, 160 * key, (const uint8_t[]){key % 10, 10, 0, 160}, 4);
+    CHECK(worker.totals.events_lost > 0);
+    worker_obey(&worker, &(struct command){.type = COMMAND_CLOSE, .handle = handle});
+    uint32_t closed = 0, played = 0;
+    for (const struct event *event; (event = ring_peek(&worker.events)); ring_pop(&worker.events)) {
+        closed += event->type == EVENT_CLOSED;
+        played += event->type == EVENT_PLAYED;
+    }
+    CHECK(closed == 1 && played == 1);
+    finish();
+}
+
+/* RFC 3550 A.8 and 6.4.1 at the edges of what the numbers hold. */
+static void test_no_timestamp_and_no_call_is_too_long_for_the_reports(void)
+{
+    start();
+    uint32_t handle = open_endpoint(0, PCMA, 101);
+    uint8_t report[28] = {0x80, 200, 0, 6, 0, 0, 0, 7, 0, 0, 0, 1};
+    union address from = rtcp_of(phone(0));
+    endpoint_receive(&worker, 0, true, report, sizeof report, &from);
+    give(0, PCMA, 1, 160, report, sizeof report);
+    give(0, PCMA, 2, 160 + 0x80000000u, report, sizeof report); /* half of all timestamps further */
+    CHECK(worker.endpoints[0].receiver.jitter_q4 == 0x80000000u);
+    endpoint_receive(&worker, 0, true, report, sizeof report, &from);
+    worker.now += 48 * 3600 * SECOND_NS;
+    sent_count = 0;
+    rtcp_report(&worker, &worker.endpoints[0]);
+    CHECK(sent_count == 1 && read32(sent[0].data + 28) == (uint32_t)(48 * 3600 * 65536LL));
+    worker_obey(&worker, &(struct command){.type = COMMAND_CLOSE, .handle = handle});
+    finish();
+}
+
 static void mutate(uint8_t *packet, size_t length)
 {
     for (uint32_t changes = chance(4); changes && length; changes--)
@@ -334,6 +379,8 @@ int main(void)
     test_reports_tell_each_side_what_the_other_received();
     test_prompts_catch_up_without_a_burst();
     test_a_disk_that_stands_still_truncates_and_delays_nothing();
+    test_the_end_of_a_call_is_told_however_many_keys_wait_to_be_read();
+    test_no_timestamp_and_no_call_is_too_long_for_the_reports();
     test_random_packets_and_commands_never_reach_out_of_bounds();
     puts("ok");
     return 0;

@@ -14,10 +14,11 @@ static unsigned long long drops_sum(const struct drops *drops)
 static PyObject *statistics_tuple(const struct event *event)
 {
     const struct statistics *s = &event->statistics;
-    return Py_BuildValue("(iIKKLKdLddKK)", event->type, event->handle, (unsigned long long)s->received,
+    return Py_BuildValue("(iIKKLKdLddKKO)", event->type, event->handle, (unsigned long long)s->received,
                          (unsigned long long)s->sent, (long long)s->lost, drops_sum(&s->drops), s->jitter_ms,
                          (long long)s->remote_lost, s->remote_jitter_ms, s->round_trip_ms,
-                         (unsigned long long)s->drops.strangers, (unsigned long long)s->drops.excess);
+                         (unsigned long long)s->drops.strangers, (unsigned long long)s->drops.excess,
+                         s->reported ? Py_True : Py_False);
 }
 
 static PyObject *played_tuple(const struct event *event)

@@ -352,6 +352,7 @@ def test_loss_and_jitter_and_the_far_ends_reports_are_in_the_statistics() -> Non
             a.close()
             statistics = await a.statistics
             assert (statistics.packets_received, statistics.packets_lost) == (27, 3)
+            assert statistics.reported
             assert (statistics.remote_lost, statistics.remote_jitter_ms) == (4, 10.0)
             assert 5 < statistics.jitter_ms < 20
 

@@ -58,7 +58,8 @@ class Leg(Ending):
     partner: Partner | None = None  # the other leg, while they talk
     goodbye: SipRequest | None = None  # its BYE
     _pending_offer: PendingOffer | None = None
-    _acknowledged: asyncio.Event | None = None  # made, and waited for, by `free_to_reinvite`
+    _refreshing = False  # by a re-INVITE of ours, of which the other leg knows nothing
+    _free: asyncio.Event | None = None  # made, and waited for, by `free_to_reinvite`
 
     def __init__(self, call_id: str, media: MediaDriver, codecs: Sequence[str]) -> None:
         super().__init__()
@@ -219,19 +220,25 @@ class Leg(Ending):
         if self.session.invite_under_way:
             return
         offered = self.offer_sdp()
-        pending = self.session.request("INVITE", body=offered)
+        pending, self._refreshing = self.session.request("INVITE", body=offered), True
         pending.add_done_callback(lambda done: self._refreshed(offered, done.result()))
 
     def _refreshed(self, offered: bytes, response: SipResponse) -> None:
+        self._refreshing = False
+        self._set_free()
         negotiated = read_answer(offered, response.body) if response.status < 300 else None
         if negotiated is not None and not self._hung_up:
             self.apply(negotiated)
 
     async def free_to_reinvite(self) -> None:
-        """Return when every 2xx of ours has its ACK: before that no INVITE may be sent (RFC 3261 14.1)."""
-        while self.session.unacknowledged:
-            self._acknowledged = asyncio.Event()
-            await self._acknowledged.wait()
+        """Return when every 2xx of ours has its ACK and our INVITE its answer: before that none may be sent (14.1)."""
+        while self.session.unacknowledged or self._refreshing:
+            self._free = asyncio.Event()
+            await self._free.wait()
+
+    def _set_free(self) -> None:
+        if self._free is not None:
+            self._free.set()
 
     # What the session tells (SessionListener)
 
@@ -249,8 +256,7 @@ class Leg(Ending):
 
     def on_acknowledged(self, request: SipRequest) -> None:
         """The ACK of a 2xx of ours; it brings the answer where that 2xx made the offer."""
-        if self._acknowledged is not None:
-            self._acknowledged.set()
+        self._set_free()
         offer = self._pending_offer
         if offer is None or offer.cseq != request.cseq.number:
             return

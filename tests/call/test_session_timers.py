@@ -221,3 +221,34 @@ def test_before_there_is_a_callee_the_callers_leg_refreshes_itself(outcome: str)
             await lab.caller.receive(200, ignoring=(200,))
 
     play(story, timed())
+
+
+def test_a_hold_waits_for_a_refresh_that_began_while_the_callee_rang() -> None:
+    """RFC 3261 14.1: one INVITE at a time; the caller of an AXE call is answered long before the callee is."""
+
+    async def story(lab: Lab) -> None:
+        lab.change(lab.axe, announcement=None)
+        for phone in (lab.caller, lab.callee):
+            phone.patience = 100
+        lab.dial(X_AXE, by=STRANGER, headers=ours("caller", 90))
+        await lab.caller_answered()
+        await asyncio.sleep(3)
+        for digit in b"1234":
+            lab.caller.send(lab.caller.request("INFO", body=bytes([digit]), content_type="application/dtmf"))
+            await lab.caller.receive_response(200)
+        invite = await lab.ring()
+        refresh = await lab.caller.receive_request("INVITE")
+        lab.caller.send(lab.caller.response(refresh, 100))
+        await lab.pick_up(invite)
+        await asyncio.sleep(1)
+        pair = Pair(lab, "callee")
+        pair.ask("sendonly")
+        await asyncio.sleep(3)
+        lab.caller.send(lab.caller.response(refresh, 200, body=sdp("10.0.0.9", 41000, version=2)))
+        await lab.caller.receive("ACK")
+        await pair.tell("sendonly")
+        await pair.answered()
+        await lab.hang_up()
+        assert (await lab.cdr()).failure == 0
+
+    play(story, timed())

@@ -58,9 +58,10 @@ def withholds(invite: SipRequest) -> bool:
 
 
 def sender_names(message: SipRequest | SipResponse) -> list[str]:
-    """Every user part by which a message names its sender, or whom the call was diverted from."""
+    """Every display name and user part by which a message names its sender, or whom the call was diverted from."""
     names = NAMING if isinstance(message, SipRequest) else NAMING[1:]  # From of a response is ours
-    return [user for name in names for value in message.headers.all(name) if (user := _user(value))]
+    values = [value for name in names for value in message.headers.all(name)]
+    return [text for value in values for text in (_display(value), _user(value)) if text]
 
 
 def _is_callers(value: str) -> bool:
@@ -71,6 +72,11 @@ def _is_callers(value: str) -> bool:
 def _params(value: str) -> dict[str, str | None]:
     address = _name_addr(value)
     return {} if address is None else dict(address.params)
+
+
+def _display(value: str) -> str:
+    address = _name_addr(value)
+    return "" if address is None else address.display
 
 
 def _user(value: str) -> str:

@@ -130,7 +130,7 @@ class Trace:
     @contextmanager
     def call_of(self, leg: str) -> Iterator[None]:
         """What is sent from within the block belongs to the call whose caller's leg has this SIP Call-ID."""
-        token = _caller_leg.set(leg)
+        token = _caller_leg.set(leg.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))  # as `note` names it
         try:
             yield
         finally:

@@ -90,3 +90,5 @@ def test_every_name_that_a_message_gives_its_sender_is_found() -> None:
     fields = [("From", "<sip:1@h>"), ("Contact", "<sip:2@h>"), ("Diversion", "<tel:3>, <sip:4@h>"), ("Reply-To", "x")]
     assert sender_names(invite("sip:x@h", *fields)) == ["1", "2", "3", "4"]
     assert sender_names(SipResponse(200, "OK", Headers(fields))) == ["2", "3", "4"]
+    hidden = ("From", '"13812345678" <sip:anonymous@anonymous.invalid>;tag=1')
+    assert sender_names(invite("sip:x@h", hidden)) == ["13812345678", "anonymous"]

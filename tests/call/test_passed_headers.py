@@ -67,6 +67,7 @@ def test_what_shows_the_callers_number_or_address_is_dropped_however_it_is_writt
 @pytest.mark.parametrize("name", ["P-Asserted-Identity", "Remote-Party-ID", "Diversion", "Contact", "Referred-By"])
 def test_any_other_number_that_the_message_calls_its_sender_by_is_guarded_too(name: str) -> None:
     assert through((name, f"<sip:{OTHER}@h>"), ("X-Order", "75588880001")) == []
+    assert through((name, f'"{OTHER}" <sip:anonymous@anonymous.invalid>'), ("X-Order", "75588880001")) == []
 
 
 def test_of_a_response_from_is_the_other_side_and_says_nothing_of_the_callee() -> None:

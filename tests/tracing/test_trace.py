@@ -102,6 +102,17 @@ def test_a_callees_number_brings_the_callers_leg_from_there_on() -> None:
     assert (call.legs, [one.leg for one in call.messages]) == (["a", "b"], ["b", "a"])
 
 
+def test_a_call_id_that_is_no_utf_8_is_one_leg_whoever_names_it() -> None:
+    """Ours hold lone surrogates for such bytes, which neither JSON nor HEP takes."""
+    watched = Watched()
+    watched.trace.want(Wanted("number", "13900002345"))
+    with watched.trace.call_of(b"\xffa".decode("utf-8", "surrogateescape")):
+        watched.goes(invite("b", "+8613900002345"))
+    watched.goes(text("SIP/2.0 180 Ringing", "CUT").replace(b"CUT", b"\xffa"), A)
+    (call,) = watched.trace.calls()
+    assert (call.legs, [one.leg for one in call.messages]) == (["\ufffda", "b"], ["b", "\ufffda"])
+
+
 def test_a_trunk_is_meant_in_either_direction() -> None:
     watched = Watched()
     watched.trace.want(Wanted("trunk", "carrier"))

@@ -196,14 +196,22 @@ class Engine:
         except PortsExhausted as error:
             self.ports_exhausted += 1
             return protocol.EndpointFailed(command.endpoint, str(error))
-        handle = self._open_native(command.call, rtp, rtcp)
+        try:
+            handle = self._open_native(command.call, rtp, rtcp)
+        except RuntimeError as error:  # more ports than a worker has room for, or its ring is full
+            pool.give_back(port)
+            return protocol.EndpointFailed(command.endpoint, str(error))
         self._endpoints.add(_Endpoint(session, command.endpoint, handle, port, command.ipv6))
         return protocol.EndpointOpened(command.endpoint, pool.address, port)
 
     def _open_native(self, call: str, rtp: socket.socket, rtcp: socket.socket) -> int:
         random = secrets.randbits
         numbers = random(32) | 1, random(15), random(31), random(64)
-        return self._core.open(call, rtp.detach(), rtcp.detach(), *numbers)
+        with rtp, rtcp:  # closed where the core refuses, else the core's
+            handle = self._core.open(call, rtp.fileno(), rtcp.fileno(), *numbers)
+            rtp.detach()
+            rtcp.detach()
+        return handle
 
     def _take_over(self, session: Session, name: int, endpoint: _Endpoint) -> protocol.Event:
         for recording in self._recordings:
@@ -288,7 +296,7 @@ class Engine:
         left, right = (self._endpoints.handle_or_none(session, name) for name in (command.left, command.right))
         try:
             file = open_recording(command.path, stereo=command.stereo, resume=command.elapsed_s > 0)
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: a path with a NUL
             session.deliver(protocol.Recorded(command.recording, truncated=True, error=f"{command.path}: {error}"))
             return
         elapsed = round(command.elapsed_s * 1e9)

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from typing import Annotated
 
 import msgspec
 
 VERSION = 1
 MAX_FRAME = 1 << 20
+LONGEST_RECORDING_S = 268_000.0  # 74 h, for which a WAV file in stereo has room
 _LENGTH = struct.Struct(">I")
 
 
@@ -118,7 +120,7 @@ class Record(Message, frozen=True):
     right: int
     stereo: bool = False
     voices: bool = False
-    elapsed_s: float = 0.0
+    elapsed_s: Annotated[float, msgspec.Meta(ge=0, le=LONGEST_RECORDING_S)] = 0.0
 
 
 class Voices(Message, frozen=True):

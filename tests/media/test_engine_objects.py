@@ -107,6 +107,31 @@ def test_a_recording_that_the_core_refuses_says_so_and_leaves_no_file_open(
     core.stop()
 
 
+def test_a_port_that_the_core_has_no_room_for_is_free_and_closed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, core = scripted_engine(monkeypatch)
+    core.refuses = "open"
+    refused = protocol.EndpointFailed(1, "the command ring is full")
+    for _ in range(20):  # the engine has ports for five
+        assert engine.open_endpoint(Listener(), protocol.OpenEndpoint(1)) == refused
+    core.refuses = ""
+    assert isinstance(engine.open_endpoint(Listener(), protocol.OpenEndpoint(1, 31908)), protocol.EndpointOpened)
+    for descriptor in core.told.pop()[1:3]:
+        assert isinstance(descriptor, int)
+        os.close(descriptor)
+    core.stop()
+
+
+def test_a_recording_without_a_possible_path_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    engine, core = scripted_engine(monkeypatch)
+    session = Listener()
+    engine.record(session, protocol.Record(7, f"{tmp_path}/\0.wav", 1, 2))
+    (event,) = session.events
+    assert isinstance(event, protocol.Recorded)
+    assert event.truncated
+    assert "null" in event.error
+    core.stop()
+
+
 def test_a_hash_that_is_not_finished_when_the_engine_stops_is_given_up(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

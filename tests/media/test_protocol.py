@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from media import protocol
@@ -44,6 +46,13 @@ def test_commands_come_out_as_they_went_in(command: protocol.Command) -> None:
 def test_events_come_out_as_they_went_in(event: protocol.Event) -> None:
     (body,) = protocol.FrameBuffer().feed(protocol.encode(event))
     assert protocol.decode_event(body) == event
+
+
+@pytest.mark.parametrize("elapsed_s", [-1.0, math.nan, math.inf, 1e300])
+def test_a_recording_goes_on_after_no_time_that_is_impossible(elapsed_s: float) -> None:
+    (body,) = protocol.FrameBuffer().feed(protocol.encode(protocol.Record(1, "call.wav", 1, 2, elapsed_s=elapsed_s)))
+    with pytest.raises(protocol.ProtocolError, match="elapsed_s"):
+        protocol.decode_command(body)
 
 
 def test_frames_are_found_however_the_stream_is_cut() -> None:

@@ -203,8 +203,14 @@ class ServerDriver:
         frames = protocol.FrameBuffer()
         while data := await reader.read(READ_SIZE):
             for body in frames.feed(data):
-                event = protocol.decode_event(body)
-                self._dispatch[type(event)](event)
+                self._hear(protocol.decode_event(body))
+
+    def _hear(self, event: protocol.Event) -> None:
+        """What one call makes of its event must not part all others from their media."""
+        try:
+            self._dispatch[type(event)](event)
+        except Exception:
+            log.exception("media event failed", kind=type(event).__name__)
 
     def _lost(self) -> None:
         if not self.up:

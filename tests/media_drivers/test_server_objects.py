@@ -12,6 +12,7 @@ from media import protocol
 from softswitch.errors import MediaError
 from softswitch.interfaces import EndpointStatistics, RecordingReport, RtpRemote
 from softswitch.media_drivers.server_objects import ServerEndpoint, ServerPlayback, ServerRecording
+from tests.media_drivers.scripted_server import scripted
 
 REMOTE = RtpRemote("127.0.0.1", 4000, 8, 101, telephone_event_in=102)
 
@@ -213,3 +214,23 @@ async def _a_loop_stopped_while_the_server_is_away_is_over() -> None:
 
 def test_a_loop_stopped_while_the_server_is_away_is_over() -> None:
     asyncio.run(_a_loop_stopped_while_the_server_is_away_is_over())
+
+
+def _choke(digit: str) -> None:
+    raise KeyError(digit)
+
+
+def test_a_call_that_chokes_on_a_digit_parts_nobody_from_the_server(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with scripted(tmp_path) as (server, driver):
+            a, b = await server.opened(driver, 4000), await server.opened(driver, 4002)
+            told: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+            a.on_digit = _choke
+            b.on_digit = told.set_result
+            server.say(protocol.Digit(1, "#"), protocol.Digit(2, "5"))
+            assert await asyncio.wait_for(told, 5) == "5"
+            assert driver.up
+
+    with capture_logs() as logs:
+        asyncio.run(story())
+    assert [log["event"] for log in logs] == ["media event failed"]

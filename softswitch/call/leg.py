@@ -162,7 +162,7 @@ class Leg(Ending):
             codecs=self.codecs,
             direction=direction,
             packets=self.packets,
-            codec=codec if codec in offer.codecs else None,
+            codec=codec if codec in offer.codecs and codec in self.codecs else None,
         )
         assert made is not None, "a common codec was seen before"
         self._sdp_version += 1

@@ -135,6 +135,19 @@ def test_a_callee_may_speak_a_codec_that_the_callers_trunk_does_not_take() -> No
     play(story)
 
 
+def test_what_the_callee_speaks_is_not_answered_where_the_callers_trunk_does_not_take_it() -> None:
+    async def story(lab: Lab) -> None:
+        lab.set_trunk("in", codecs=("PCMA",))
+        lab.set_trunk("first", codecs=("PCMU",))
+        lab.dial(body=sdp("10.0.0.9", codecs="0 8"))
+        await lab.pick_up(await lab.ring(), body=sdp("10.0.0.21", 41000, codecs="0"))
+        ok = await lab.caller_answered()
+        assert b" RTP/AVP 8\r\n" in ok.body
+        await lab.hang_up()
+
+    play(story)
+
+
 def test_what_a_trunk_may_not_speak_is_refused_before_anybody_is_rung() -> None:
     async def story(lab: Lab) -> None:
         lab.set_trunk("in", codecs=("PCMU",))

@@ -18,6 +18,7 @@ from softswitch.sip.locating import is_numeric
 from softswitch.sip.message import SipResponse
 from softswitch.sip.uri import SipUri, parse_uri
 
+MOST_PLACES = 8  # of one response: a call must not be tried all day, nor be a scan of somebody's ports
 FOLLOWED = (300, 301, 302)  # 305 and 380 name no other place of the same service
 
 
@@ -26,7 +27,7 @@ def redirected(target: Target, response: SipResponse) -> list[Target]:
     if response.status not in FOLLOWED or not target.redirect_hosts:
         return []
     found = [one for text in response.headers.all("Contact") if (one := _read(target, text)) is not None]
-    return [there for _, there in sorted(found, key=lambda one: one[0])]  # stable: equals as they stand
+    return [there for _, there in sorted(found, key=lambda one: one[0])][:MOST_PLACES]  # stable: equals as they stand
 
 
 def _read(target: Target, text: str) -> tuple[float, Target] | None:

@@ -56,6 +56,11 @@ def test_the_order_is_that_of_q_and_then_of_the_header() -> None:
     assert [host for host, _, _ in found] == ["10.0.0.32", "10.0.0.33", "10.0.0.31", "10.0.0.30"]
 
 
+def test_of_very_many_places_the_best_are_followed() -> None:
+    found = places(*(f"<sip:10.0.0.30:{port}>;q=0.{port % 100:02}" for port in range(5000, 5100)))
+    assert [port for _, port, _ in found] == [*range(5099, 5091, -1)]
+
+
 def test_the_transport_is_the_trunks_unless_the_contact_says_so_and_tls_is_never_left() -> None:
     assert places("<sip:10.0.0.30;transport=TCP>") == [("10.0.0.30", 5060, "tcp")]
     assert places("<sips:10.0.0.30>") == [("10.0.0.30", 5061, "tls")]

@@ -214,6 +214,11 @@ class Engine:
         return handle
 
     def _take_over(self, session: Session, name: int, endpoint: _Endpoint) -> protocol.Event:
+        """With its ports and numbering only: who is back says anew what is to be heard, for it may have changed."""
+        for playback in self._playbacks:
+            if playback.session is endpoint.session:
+                self._core.stop_play(playback.handle)
+        self._core.disconnect(endpoint.handle, endpoint.handle)
         for recording in self._recordings:
             if endpoint.handle in (recording.left, recording.right):
                 self._core.close_recording(recording.handle)

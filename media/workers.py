@@ -74,7 +74,7 @@ class Workers:
         self._one(a, b).connect(a & OWN, b & OWN, digits)
 
     def disconnect(self, a: int, b: int) -> None:
-        """Stop relaying between two of one call."""
+        """Stop relaying between two of one call; from itself: between an endpoint and whomever it has."""
         self._one(a, b).disconnect(a & OWN, b & OWN)
 
     def close(self, endpoint: int) -> None:

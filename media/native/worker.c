@@ -98,7 +98,7 @@ static void command_disconnect(struct worker *worker, const struct command *comm
 {
     struct endpoint *a = endpoint_of(worker, command->handle);
     struct endpoint *b = endpoint_of(worker, command->connect.other);
-    if (a && b && a->peer == b->slot)
+    if (a && b && (a == b || a->peer == b->slot)) /* from itself: from whomever it has */
         endpoint_disconnect(worker, a);
 }
 

@@ -172,6 +172,31 @@ def test_a_controller_that_comes_back_goes_on_with_its_ports_and_its_recording()
     run(story)
 
 
+def test_what_ended_while_the_controller_was_away_is_not_taken_over() -> None:
+    async def story() -> None:
+        async with room(grace_s=60.0) as place:
+            (anna, a), (bert, b), (carl, c) = [await place.leg() for _ in range(3)]
+            await place.connect(a, b)
+            ringing = place.driver.play([c], [wav(place.folder / "ring.wav", tone(425, 1.0))], loop=True)
+            await carl.wait_for(lambda: len(carl.heard) > 2)
+            assert place.driver._writer
+            place.driver._writer.close()
+            async with asyncio.timeout(5):
+                while place.driver.up:
+                    await wait_for_seconds(0.002)
+                place.driver.disconnect(a, b)
+                ringing.stop()
+                while not place.driver.up:
+                    await wait_for_seconds(0.002)
+            await obeyed(place.driver, place.folder)
+            await wait_for_seconds(0.05)  # what was sent before has arrived
+            carl.heard.clear()
+            await anna.talk(tone(400, 0.2))
+            assert (bert.heard, carl.heard) == ([], [])
+
+    run(story)
+
+
 def test_what_a_controller_left_is_released_after_the_grace_time_and_nobody_elses() -> None:
     async def story() -> None:
         async with room(grace_s=0.05) as place:

@@ -224,6 +224,7 @@ static void uring_arm(struct uring_io *self, uint32_t slot, uint32_t rtcp)
 static bool uring_open(struct io *io, uint32_t slot, int rtp_fd, int rtcp_fd)
 {
     struct uring_io *self = (struct uring_io *)io;
+    uring_enable(self); /* before that a full queue can't be submitted */
     self->generations[slot] = (self->generations[slot] + 1) & 0x7FFFFFFF;
     self->fds[slot][0] = rtp_fd;
     self->fds[slot][1] = rtcp_fd;

@@ -36,6 +36,7 @@ WHOLE = (*LINKED, *(str(NATIVE / name) for name in ("worker.c", "io.c", "io_epol
 ALONE = {  # they include what they test, or fake nothing
     "test_writer": (),
     "test_ring": (),
+    "test_io": tuple(str(NATIVE / name) for name in ("io.c", "io_epoll.c", "io_uring.c")),
     "test_dtmf": (str(NATIVE / "g711.c"),),
     "test_threads": WHOLE,
     "test_allocation": WHOLE,

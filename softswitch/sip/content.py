@@ -6,6 +6,7 @@ that what lies behind it sees descriptions only. It does not read the descriptio
 
 from __future__ import annotations
 
+from softswitch.errors import SipParseError
 from softswitch.sip.grammar import split_params
 from softswitch.sip.message import SipRequest, SipResponse
 
@@ -18,7 +19,10 @@ Fields = dict[str, str]  # header fields of a body or a part, by name in lower c
 
 
 def description(message: SipRequest | SipResponse) -> bytes | None:
-    """What the body describes: b"" for nothing, or nothing that must be understood; None for what we can't take."""
+    """What the body describes: b"" for nothing, or nothing that must be understood; None for what we can't take.
+
+    Raises SipParseError for a Content-Type that can't be read.
+    """
     if not message.body:
         return b""
     if message.content_type == SDP and "Content-Encoding" not in message.headers:
@@ -31,6 +35,14 @@ def description(message: SipRequest | SipResponse) -> bytes | None:
     return (
         None if not boundary else _one_of(_parts(message.body, boundary.strip('"').encode("utf-8", "surrogateescape")))
     )
+
+
+def readable(message: SipRequest | SipResponse) -> bytes:
+    """The same of what nobody may refuse, an ACK or a response; b"" also for what we can't take or can't read."""
+    try:
+        return description(message) or b""
+    except SipParseError:
+        return b""
 
 
 def _sole(fields: Fields, body: bytes) -> bytes | None:

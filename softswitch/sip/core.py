@@ -19,7 +19,7 @@ from softswitch.sip.acceptance import not_allowed, server_key, stateless_tag, un
 from softswitch.sip.addresses import DEFAULT_PORTS, LARGEST_BY_UDP, Hop, Listener, LocalAddresses, Path
 from softswitch.sip.client_session import ClientSession
 from softswitch.sip.compose import Reply, header_lines
-from softswitch.sip.content import DESCRIBING, description
+from softswitch.sip.content import DESCRIBING, readable
 from softswitch.sip.dialog import is_address
 from softswitch.sip.digest import Account
 from softswitch.sip.digest_client import KnownNonces
@@ -340,7 +340,7 @@ class SipCore:
         if transaction.state in ANSWERED and response.status >= 200:
             self.retransmissions["in", folded(transaction.method), folded_status(response.status)] += 1
         if response.body and transaction.method in DESCRIBING:
-            response.body = description(response) or b""
+            response.body = readable(response)
         transaction.receive_response(response, self.now)
 
     # Requests
@@ -359,7 +359,7 @@ class SipCore:
             session = None
         if request.method == "ACK":
             if session is not None:
-                request.body = description(request) or b""
+                request.body = readable(request)
                 session.receive_ack(request)
         elif request.method == "CANCEL":
             self._receive_cancel(request, transaction, path)

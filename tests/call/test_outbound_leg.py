@@ -118,3 +118,35 @@ def parsed_response(response: SipResponse) -> SipResponse:
     message = parse_message(response.encode())
     assert isinstance(message, SipResponse)
     return message
+
+
+def test_an_answer_of_which_nothing_can_be_read_is_acknowledged_and_ended() -> None:
+    """RFC 3261 13.2.2.4: every 2xx gets its ACK."""
+
+    async def story(lab: Lab) -> None:
+        lab.dial()
+        ok = lab.callee.response(await lab.ring(), 200, body=sdp("10.0.0.21", 41000))
+        ok.headers.set("Content-Type", "multipart/mixed; bound ary=cut")
+        lab.callee.send(ok)
+        await lab.callee.receive("ACK")
+        await lab.answer_bye(lab.callee)
+        lab.second.send(lab.second.response(await lab.ring(lab.second), 486))
+        await lab.second.receive("ACK")
+        await lab.refused(486)
+
+    play(story)
+
+
+def test_an_ack_of_which_nothing_can_be_read_is_one() -> None:
+    async def story(lab: Lab) -> None:
+        lab.dial()
+        await lab.pick_up(await lab.ring())
+        ok = await lab.caller.receive_response(200, ignoring=(100, 180))
+        ack = lab.caller.ack(ok, body=b"--cut--")
+        ack.headers.set("Content-Type", "multipart/mixed; bound ary=cut")
+        lab.caller.send(ack)
+        await asyncio.sleep(40)  # 64*T1 are over
+        await lab.hang_up()
+        assert (await lab.cdr()).failure == 0
+
+    play(story)

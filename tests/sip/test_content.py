@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from softswitch.errors import SipParseError
-from softswitch.sip.content import description
-from softswitch.sip.message import Headers, SipRequest
+from softswitch.sip.content import description, readable
+from softswitch.sip.message import Headers, SipRequest, SipResponse
 
 SDP = b"v=0\r\n"
 ISUP = b"\x01\x10\x00"
@@ -73,6 +73,14 @@ def test_parts_that_can_not_be_found_are_none() -> None:
     assert described(SDP, Content_Type="multipart/mixed; boundary=cut") is None
     with pytest.raises(SipParseError):
         described(SDP, Content_Type="multipart/mixed; bound ary=cut")
+
+
+def test_what_nobody_may_refuse_counts_as_empty_where_it_can_not_be_read() -> None:
+    """An ACK, or a 2xx, which must have its ACK (RFC 3261 13.2.2.4)."""
+    for kind in ("multipart/mixed; bound ary=cut", "text/plain"):
+        headers = Headers([("Content-Type", kind)])
+        assert readable(SipResponse(200, "OK", headers, SDP)) == b""
+    assert readable(SipRequest("ACK", "sip:100@10.0.0.1", Headers(), SDP)) == SDP
 
 
 def test_a_boundary_that_is_no_utf_8_is_taken_byte_by_byte() -> None:

@@ -344,7 +344,10 @@ class Engine:
 
     def _read_events(self) -> None:
         for kind, *rest in self._core.events():
-            self._dispatch[kind](*rest)
+            try:
+                self._dispatch[kind](*rest)
+            except Exception:  # those behind it free ports
+                log.exception("event %d of the core came to nothing", kind)
 
     def _closed(self, handle: int, *figures: Any) -> None:
         endpoint = self._endpoints.remove(handle)

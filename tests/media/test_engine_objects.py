@@ -61,6 +61,23 @@ def test_what_is_told_of_a_recording_that_waits_for_its_file_is_told_when_it_beg
     core.stop()
 
 
+def test_an_event_that_comes_to_nothing_costs_none_of_those_behind_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine, core = scripted_engine(monkeypatch)
+    session, path = Listener(), str(tmp_path / "call.wav")
+    for name in (1, 2):
+        engine.record(session, protocol.Record(name, path, 5, 6))
+    engine.voices(session, 2)
+    core.refuses = "voices"
+    core.happen(_native.RECORDED, 1, 8000, 8058, False)
+    core.happen(_native.TRUNCATED, len(core.told) + 1, 0)
+    engine._read_events()
+    assert session.events == [protocol.Truncated(2, "the disk does not keep up")]
+    assert "the command ring is full" in caplog.text
+    core.stop()
+
+
 def test_events_are_awaited_with_the_payload_type_we_offered_else_with_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
     engine, core = scripted_engine(monkeypatch)
     session = Listener()

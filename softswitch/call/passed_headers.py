@@ -25,6 +25,8 @@ LONGEST = 1024  # bytes of one value
 MOST = 2048  # of all together
 _HEX = re.compile(r"[0-9A-Fa-f]{8,}")
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{10,}={0,2}")
+_ADDRESS = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}|(?<=\[)[0-9A-Fa-f:.]+(?=\])")
+_MEDIA_ADDRESS = re.compile(rb"(?m)^c=IN IP[46] ([0-9A-Fa-f:.]+)")
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 log = structlog.get_logger(__name__)
@@ -46,6 +48,8 @@ def farewell(left: Leg | None, other: Leg, number: str, record: CallRecord, serv
         return []
     trunks = [services.trunk(name).pass_headers for name in (record.trunk_in, record.trunk_out)]
     hidden = services.foreign(left.session.remote.host, other.session.remote.host)
+    if left.negotiated is not None:  # reports of its media may name its end (X-RTP-Stat)
+        hidden |= services.foreign(left.negotiated.remote_address, other.session.remote.host)
     return passed(left.goodbye, common(*trunks), [number], hidden, call_id=record.call_id)
 
 
@@ -59,12 +63,13 @@ def passed(
 ) -> Pairs:
     """The headers of `message` called `names` without those that show a number or address of its sender.
 
-    `numbers` (E.164) are what the switch knows of the sender; what the message itself calls it counts as well.
+    `numbers` (E.164) and `addresses` are what the switch knows of the sender; what the message itself calls it, and
+    where it says that it is, counts as well.
     """
     if not any(name in message.headers for name in names):  # nearly always
         return []
     told = [name for name in sender_names(message) if national_digits(name) is not None]
-    guard = LeakGuard([*numbers, *told], addresses)
+    guard = LeakGuard([*numbers, *told], [*addresses, *_own_addresses(message)])
     found: Pairs = []
     room = MOST
     for name in names:
@@ -75,6 +80,13 @@ def passed(
             else:
                 log.warning("header_withheld", call_id=call_id, header=name, characters=len(value))
     return found
+
+
+def _own_addresses(message: SipRequest | SipResponse) -> set[str]:
+    """Where its sender is reached: for the next request, for responses, for media."""
+    names = ("Contact", "Via") if isinstance(message, SipRequest) else ("Contact",)  # Via of a response is ours
+    text = " ".join([value for name in names for value in message.headers.all(name)])
+    return {*_ADDRESS.findall(text), *[one.decode() for one in _MEDIA_ADDRESS.findall(message.body)]}
 
 
 def _clean(value: str, guard: LeakGuard) -> bool:

@@ -70,6 +70,18 @@ def test_any_other_number_that_the_message_calls_its_sender_by_is_guarded_too(na
     assert through((name, f'"{OTHER}" <sip:anonymous@anonymous.invalid>'), ("X-Order", "75588880001")) == []
 
 
+@pytest.mark.parametrize("address", ["192.168.1.77", "2001:db8::77"])
+def test_an_address_that_the_message_says_its_sender_is_at_is_guarded_too(address: str) -> None:
+    host = f"[{address}]" if ":" in address else address
+    value = ("X-Order", f"RTP at {address}")
+    assert through(value) == [value]
+    assert through(("Contact", f"<sip:x@{host}:5062>"), value) == []
+    assert through(("Via", f"SIP/2.0/UDP {host};branch=z9hG4bK1"), value) == []
+    family = "IP6" if ":" in address else "IP4"
+    described = SipResponse(200, "OK", Headers([value]), f"v=0\r\nc=IN {family} {address}\r\n".encode())
+    assert passed(described, NAMES, [B], []) == []
+
+
 def test_of_a_response_from_is_the_other_side_and_says_nothing_of_the_callee() -> None:
     answer = SipResponse(200, "OK", Headers([("From", f"<sip:{X}@h>;tag=1"), ("X-Order", f"for {X}")]))
     assert passed(answer, NAMES, [B], []) == [("X-Order", f"for {X}")]

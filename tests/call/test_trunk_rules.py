@@ -98,6 +98,21 @@ def test_headers_of_the_bye_that_ends_the_call_pass_too(by_callee: bool) -> None
     play(story)
 
 
+def test_reports_of_media_in_a_bye_do_not_pass_with_the_address_of_the_media() -> None:
+    async def story(lab: Lab) -> None:
+        for name in ("in", "first"):
+            lab.set_trunk(name, pass_headers=("X-RTP-Stat",))
+        lab.dial(body=sdp("10.99.0.9"))
+        await lab.pick_up(await lab.ring())
+        await lab.caller_answered()
+        reports = [("X-RTP-Stat", "PS=50;IP=10.99.0.9:40000"), ("X-RTP-Stat", "PR=50;PL=0")]
+        lab.caller.send(lab.caller.request("BYE", headers=reports))
+        await lab.caller.receive_response(200)
+        assert (await lab.answer_bye(lab.callee)).headers.all("X-RTP-Stat") == ["PR=50;PL=0"]
+
+    play(story)
+
+
 @pytest.mark.parametrize("naming", ["in", "first"])
 def test_a_header_that_one_trunk_alone_names_does_not_pass(naming: str) -> None:
     async def story(lab: Lab) -> None:

@@ -79,7 +79,7 @@ def axe_extension(stage: Stage) -> Scene:
         scene.a.wait_for("answered")
         time.sleep(_spoken(stage, "enter_extension") + 0.3)
         scene.a.send_digits(EXTENSION)
-        scene.b.wait_for("incoming", 15.0)
+        scene.b.wait_for("incoming")
         time.sleep(_spoken(stage, "connecting") + 0.5)
         scene.b.answer(200)
         scene.b.wait_for("media", hearing=True)
@@ -107,7 +107,7 @@ def unknown_caller(stage: Stage) -> Scene:
     caller = stage.cast.stranger
     with stage.call("4-unknown-caller", caller, None) as scene:
         scene.a.call(stage.uri(AXB_X))
-        ended = scene.a.wait_for("disconnected", 15.0)
+        ended = scene.a.wait_for("disconnected")
     evidence = scene.evidence()
     refused = Check("C is refused with 404", ended["status"] == 404, f"{ended['status']} {ended['reason']}")
     found = (

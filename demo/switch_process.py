@@ -127,7 +127,7 @@ class SwitchProcess:
             [sys.executable, "-m", "softswitch", *arguments, "--config", str(self.config)],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=180,
             check=False,
         )
         if done.returncode:
@@ -149,7 +149,7 @@ class SwitchProcess:
     ) -> None:
         self.stop()
 
-    def start(self, timeout_s: float = 20.0) -> None:
+    def start(self, timeout_s: float = 60.0) -> None:
         """Start serving and return once the switch says that it is ready."""
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
@@ -165,7 +165,7 @@ class SwitchProcess:
             self.stop()
             raise SwitchFailed(f"the switch {what}\n{self.log_tail()}")
 
-    def stop(self, timeout_s: float = 10.0) -> int:
+    def stop(self, timeout_s: float = 60.0) -> int:
         """Ask the switch to end (SIGTERM) and return its exit status; one that does not end in time is killed."""
         process, self._process = self._process, None
         if process is None:
@@ -221,7 +221,7 @@ class SwitchProcess:
         whole_lines = self.cdr_file.read_text(encoding="utf-8").rpartition("\n")[0]
         return [json.loads(line) for line in whole_lines.splitlines()]
 
-    def wait_for_cdrs(self, count: int, timeout_s: float = 10.0) -> list[dict[str, Any]]:
+    def wait_for_cdrs(self, count: int, timeout_s: float = 60.0) -> list[dict[str, Any]]:
         """All records once there are at least `count`."""
         if not wait_until(lambda: len(self.cdrs()) >= count, timeout_s):
             raise SwitchFailed(f"{count} CDRs expected, {len(self.cdrs())} written\n{self.log_tail()}")

@@ -1,16 +1,77 @@
-"""How Hypothesis plays in this project.
+"""How Hypothesis plays in this project, and how tests in real time hold on a machine that stands still.
 
 `make test` draws the same examples each time: a red run is the fault of the change, and two runs tell the same. New
 examples are looked for with `HYPOTHESIS_PROFILE=explore` (and by `make fuzz`). A busy machine is slow at any moment, so
 no example has a deadline; what hangs is ended by the test's own bounds.
+
+Tests of the switch with other programs go by the clock on the wall. One that failed while the machine stood still
+(tests/support/stalls.py) is told again from the start, with a new switch, new proxies and new phones, at most ATTEMPTS
+times; the end of the run names it. Where the machine went on, the first failure counts, and so does a switch that does
+not end clean.
 """
 
 from __future__ import annotations
 
 import os
 
+import pytest
+import pytest_timeout
+from _pytest.runner import runtestprotocol
 from hypothesis import settings
+
+from tests.support.stalls import StallWatch
 
 settings.register_profile("steady", deadline=None, derandomize=True)
 settings.register_profile("explore", deadline=None, max_examples=1000, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
+
+IN_REAL_TIME = ("interop", "phones", "real_time")  # markers
+ATTEMPTS = 3
+TOLD_AGAIN = pytest.StashKey[list[str]]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+    """Run a test in real time, again if need be; all others are left to pytest."""
+    if not any(item.get_closest_marker(name) for name in IN_REAL_TIME):
+        return None
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    for report in _told(item, nextitem):
+        item.ihook.pytest_runtest_logreport(report=report)
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    return True
+
+
+def _told(item: pytest.Item, nextitem: pytest.Item | None) -> list[pytest.TestReport]:
+    """The reports of the first attempt that passed or failed by itself, or of the last."""
+    for _ in range(ATTEMPTS - 1):
+        with StallWatch() as watch:
+            reports = runtestprotocol(item, log=False, nextitem=nextitem)
+        failed = [report for report in reports if report.failed]
+        if not failed or not watch.stood_still or not _ended_clean(item):
+            return reports
+        words = failed[0].longreprtext.strip().splitlines()[-1:]
+        item.config.stash.setdefault(TOLD_AGAIN, []).append(f"{item.nodeid}: {''.join(words)}")
+        _start_timeout_anew(item)
+    return runtestprotocol(item, log=False, nextitem=nextitem)
+
+
+def _ended_clean(item: pytest.Item) -> bool:
+    """End what lives longer than a test: what comes next starts anew. False where something could not end well."""
+    try:
+        item.session._setupstate.teardown_exact(None)
+    except Exception:
+        return False
+    return True
+
+
+def _start_timeout_anew(item: pytest.Item) -> None:
+    """Each attempt has the whole time."""
+    item.ihook.pytest_timeout_cancel_timer(item=item)
+    item.ihook.pytest_timeout_set_timer(item=item, settings=pytest_timeout._get_item_settings(item))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Name what was told again: now and then is the machine's fault, always the same one is not."""
+    for line in config.stash.get(TOLD_AGAIN, []):
+        terminalreporter.write_line(f"told again, for the machine stood still: {line}")

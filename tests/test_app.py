@@ -33,6 +33,7 @@ from softswitch.stores.provisioning import open_provisioning
 from softswitch.stores.sqlite import open_sqlite
 from softswitch.tracing.trace import Wanted
 
+pytestmark = pytest.mark.real_time
 ROOT = Path(__file__).resolve().parent.parent
 X, A, B = "+8617000000001", "+8613800000001", "+8613900000002"
 OFFER = local_offer("127.0.0.1", 40000, session_id=1, version=1)
@@ -172,7 +173,7 @@ def run(
         switch = Switch(settings)
         await switch.start()
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 await story(switch, phone)
         finally:
             await phone.user_agent.stop()

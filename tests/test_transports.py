@@ -27,6 +27,7 @@ from tests.support.certificates import Authority
 from tests.support.recorder import Recorder
 from tests.test_app import ROOT, A, B, X, seed
 
+pytestmark = pytest.mark.real_time
 OFFER = local_offer("127.0.0.1", 40000, session_id=1, version=1)
 TRUNK = """
 [[trunk]]
@@ -71,18 +72,18 @@ class Phone:
             **{"body": OFFER, **over},
         )
         recorder = Recorder(session)
-        await recorder.until("answered 200", 10)
+        await recorder.until("answered 200", 60)
         session.acknowledge()
         called, ended = await self.rung.get()
-        await ended.until("ACK", 10)
+        await ended.until("ACK", 60)
         session.hang_up()
-        await ended.until("BYE", 10)
+        await ended.until("BYE", 60)
         return called
 
 
 def run(folder: Path, story: Story, transport: str, host: str = "127.0.0.1", files: TlsFiles | None = None) -> None:
     async def whole() -> None:
-        async with started(folder, transport, host, files) as (switch, phone), asyncio.timeout(20):
+        async with started(folder, transport, host, files) as (switch, phone), asyncio.timeout(60):
             await story(switch, phone)
 
     seed(folder)
@@ -173,7 +174,7 @@ def test_certificates_must_name_the_trunk_in_both_directions(tmp_path: Path) -> 
         session = phone.user_agent.invite(
             Hop("tls", host, port), request_uri=f"sip:{X}@h", from_=f"<sip:{A}@h>", to=f"<sip:{X}@h>", body=OFFER
         )
-        await Recorder(session).until("refused 503", 10)
+        await Recorder(session).until("refused 503", 60)
         assert switch.connections["misnamed"] >= 1
         rename(switch, "sbc.example")
         await one_call(switch, phone)

@@ -18,6 +18,7 @@ from tests.media.phone import Packet, alaw, loudness, tone, wait_for_seconds, wa
 from tests.media.phone import Phone as RtpPhone
 from tests.test_app import TRUNK, Phone, run
 
+pytestmark = pytest.mark.real_time
 PCMU, PCMA = 0, 8
 
 

@@ -22,7 +22,7 @@ REGISTRAR, TRUNK = Path(__file__).with_name("registrar.xml"), Path(__file__).wit
 CALLER = SCENARIOS / "answered_caller_hangs_up" / "uac.xml"
 A, B, X = "+8613800002345", "+8613900002345", "+8617000002345"
 
-pytestmark = pytest.mark.sipp
+pytestmark = [pytest.mark.sipp, pytest.mark.real_time]
 
 
 def plan(registrar: str) -> str:
@@ -34,7 +34,7 @@ def plan(registrar: str) -> str:
 
 def comes_to(switch: RunningSwitch, metric: str, value: float) -> bool:
     """Whether the metric has this value within a time that is long for any machine."""
-    return bool(wait_until(lambda: switch.metric(metric) == value or None, 20))
+    return bool(wait_until(lambda: switch.metric(metric) == value or None, 60))
 
 
 def test_the_switch_registers_with_proof_and_for_long_enough_and_says_goodbye(tmp_path: Path) -> None:
@@ -46,7 +46,7 @@ def test_the_switch_registers_with_proof_and_for_long_enough_and_says_goodbye(tm
         await registrar.answer()
         with RunningSwitch(tmp_path / "switch", dialplan=plan(host)) as switch:
             assert await asyncio.to_thread(comes_to, switch, "softswitch_trunk_registered", 1)
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             await registrar.wait()
 
     started = time.monotonic()
@@ -61,7 +61,7 @@ def test_the_switch_registers_with_proof_and_for_long_enough_and_says_goodbye(tm
     assert len({message.header("Call-ID") for message in asked}) == 1
     assert [message.header("CSeq") for message in asked] == [f"{n} REGISTER" for n in range(1, 6)]
     assert asked[0].header("Contact").startswith("<sip:us@127.0.0.1:")
-    assert time.monotonic() - started < 60
+    assert time.monotonic() - started < 180
     log = (tmp_path / "switch").rglob("*.log")
     assert all("secret" not in file.read_text(encoding="utf-8") for file in log)
 

@@ -21,7 +21,7 @@ from tests.interop.child import Child, ProgramFailed
 from tests.support.programs import program
 
 CONTROL_PORT = 4444
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 
 CONFIGURATION = """\
 sip_listen {address}:5060

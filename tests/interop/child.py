@@ -17,7 +17,7 @@ from typing import Self, TypeVar
 from demo.switch_process import wait_until
 from tests.support.programs import program
 
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 
 T = TypeVar("T")
 

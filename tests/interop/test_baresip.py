@@ -19,7 +19,7 @@ from tests.support.leaks import shows
 
 pytestmark = pytest.mark.interop
 
-PATIENCE_S = 15.0
+PATIENCE_S = 60.0
 GIVEN_UP, BUSY = (7501, 7502), 8102  # failure codes of the CDR
 
 

@@ -58,7 +58,7 @@ def test_a_wrong_extension_is_told_and_asked_for_again(stage: Stage) -> None:
         scene.a.wait_for("media", hearing=True)
         scene.a.send_digits("9999", after=0.5)
         scene.a.send_digits(EXTENSION, after=5.5)
-        scene.b.wait_for("incoming", 12.0)
+        scene.b.wait_for("incoming")
         scene.b.answer(200)
         scene.b.wait_for("media", hearing=True)
         scene.a.hang_up(after=2.0)

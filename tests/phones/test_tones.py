@@ -66,7 +66,7 @@ def test_a_caller_who_keyed_an_extension_hears_connecting_and_then_ringing_while
         scene.b.wait_for("incoming")
         scene.b.answer(180)
         scene.b.hang_up(486, after=6.0)
-        scene.a.wait_for("disconnected", 12.0)
+        scene.a.wait_for("disconnected")
     evidence = scene.evidence()
     must(checks.heard_prompt(evidence.caller, "connecting", stage.prompt("connecting")))
     connected = listen_for(evidence.caller.heard, stage.prompt("connecting"))
@@ -80,7 +80,7 @@ def test_a_caller_who_keyed_an_extension_hears_connecting_and_then_ringing_while
 def test_the_last_minute_is_mixed_over_the_talk_and_an_unrecorded_call_ends_on_time(stage: Stage) -> None:
     with stage.call("maximum", stage.cast.driver, stage.cast.guest) as scene:
         scene.connect(SHORT_X)
-        scene.a.wait_for("disconnected", 12.0)
+        scene.a.wait_for("disconnected")
         scene.b.wait_for("disconnected")
     evidence = scene.evidence()
     assert evidence.recording is None

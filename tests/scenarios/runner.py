@@ -23,8 +23,8 @@ from tests.scenarios.world import EXTENSION, PORT, RELAY_PORT, VOICES, Place
 from tests.support.certificates import Certificate
 
 AT_ONCE = 8
-CALLEE_PATIENCE_S = 8.0  # after the caller's end: CANCEL and BYE of the other leg may still be on their way
-CDR_PATIENCE_S = 5.0
+CALLEE_PATIENCE_S = 30.0  # after the caller's end: CANCEL and BYE of the other leg may still be on their way
+CDR_PATIENCE_S = 30.0
 
 
 @dataclass(slots=True)

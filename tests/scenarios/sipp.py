@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tests.support.programs import program
 
-TIMEOUT_S = 40
+TIMEOUT_S = 120
 
 _ENTRY = re.compile(r"^-{20,} ([^\n]*)\n\w+ message (sent|received) [^\n]*\n\n", re.M)
 
@@ -96,7 +96,7 @@ class Sipp:
     async def answer(self) -> None:
         """Start as a callee; returns when the port is open."""
         await self._start([])
-        deadline = asyncio.get_running_loop().time() + 10
+        deadline = asyncio.get_running_loop().time() + 60
         while (
             not port_is_open(*self.address, self.transport)
             and self._process is not None

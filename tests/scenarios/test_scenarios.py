@@ -15,7 +15,7 @@ from tests.scenarios.sipp import TracedMessage, messages
 from tests.support.leaks import shows
 
 # The whole batch runs in the first test that asks for it.
-pytestmark = [pytest.mark.sipp, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.sipp, pytest.mark.timeout(900)]
 
 ANY = 1_000_000  # packets: more than any scenario has
 CLOCK_TOLERANCE_S = 0.05  # SIPp notes a message a little after it came or before it went

@@ -1,0 +1,66 @@
+"""Whether the machine stood still while something was tested: a failure then proves nothing about the switch.
+
+Called by tests/conftest.py and the scenarios. Three signs, each of which may be missing on a machine: a thread that
+wakes late (the whole machine was halted), processors that the host lent to others (steal, proc(5)), and tasks that
+waited for a processor (pressure stall information). It looks at the whole machine, for the switch, its media server and
+the phones are processes of their own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+LATE_S = 0.1  # later than any phone or test may be told something
+WAITED_SHARE = 0.05  # of the time that was watched
+PERIOD_S = 0.02
+
+
+class StallWatch:
+    """`with StallWatch() as watch:` watches until the block ends; then `watch.stood_still` tells."""
+
+    def __init__(self) -> None:
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="stall watch", daemon=True)
+        self._latest_s = self._lasted_s = self._waited_s = 0.0
+
+    def __enter__(self) -> Self:
+        self._began_at, self._waited_before_s = time.monotonic(), waited_for_processors_s()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        self._thread.join()
+        self._lasted_s = time.monotonic() - self._began_at
+        self._waited_s = waited_for_processors_s() - self._waited_before_s
+
+    @property
+    def stood_still(self) -> bool:
+        """Whether the machine was halted for a moment, or busy with others for a good part of the time."""
+        return self._latest_s > LATE_S or self._waited_s > max(LATE_S, WAITED_SHARE * self._lasted_s)
+
+    def _watch(self) -> None:
+        due = time.monotonic() + PERIOD_S
+        while not self._over.wait(PERIOD_S):
+            self._latest_s = max(self._latest_s, time.monotonic() - due)
+            due = time.monotonic() + PERIOD_S
+
+
+def waited_for_processors_s(proc: Path = Path("/proc")) -> float:
+    """Seconds since the start of the machine in which the host had taken processors, or tasks waited for one."""
+    seconds = 0.0
+    with contextlib.suppress(OSError, IndexError):
+        seconds += int((proc / "stat").read_text().split(None, 9)[8]) / os.sysconf("SC_CLK_TCK")
+    with contextlib.suppress(OSError):  # a kernel without CONFIG_PSI
+        total = re.search(r"^some .*\btotal=(\d+)", (proc / "pressure" / "cpu").read_text(), re.M)
+        seconds += int(total[1]) / 1e6 if total else 0.0
+    return seconds

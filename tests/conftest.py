@@ -6,20 +6,21 @@ no example has a deadline; what hangs is ended by the test's own bounds.
 
 Tests of the switch with other programs go by the clock on the wall. One that failed while the machine stood still
 (tests/support/stalls.py) is told again from the start, with a new switch, new proxies and new phones, at most ATTEMPTS
-times; the end of the run names it. Where the machine went on, the first failure counts, and so does a switch that does
-not end clean.
+times; the end of the run names it. The first failure counts where the machine went on, where a number was shown to whom
+it may not (Inexcusable), and where the switch did not end clean.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Generator
 
 import pytest
 import pytest_timeout
 from _pytest.runner import runtestprotocol
 from hypothesis import settings
 
-from tests.support.stalls import StallWatch
+from tests.support.stalls import Inexcusable, StallWatch
 
 settings.register_profile("steady", deadline=None, derandomize=True)
 settings.register_profile("explore", deadline=None, max_examples=1000, print_blob=True)
@@ -28,6 +29,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 IN_REAL_TIME = ("interop", "phones", "real_time")  # markers
 ATTEMPTS = 3
 TOLD_AGAIN = pytest.StashKey[list[str]]()
+FINAL = pytest.StashKey[bool]()
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -48,12 +50,23 @@ def _told(item: pytest.Item, nextitem: pytest.Item | None) -> list[pytest.TestRe
         with StallWatch() as watch:
             reports = runtestprotocol(item, log=False, nextitem=nextitem)
         failed = [report for report in reports if report.failed]
-        if not failed or not watch.stood_still or not _ended_clean(item):
+        if not failed or item.stash.get(FINAL, False) or not watch.stood_still or not _ended_clean(item):
             return reports
         words = failed[0].longreprtext.strip().splitlines()[-1:]
         item.config.stash.setdefault(TOLD_AGAIN, []).append(f"{item.nodeid}: {''.join(words)}")
         _start_timeout_anew(item)
     return runtestprotocol(item, log=False, nextitem=nextitem)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Remember what no stall excuses."""
+    report = yield
+    if call.excinfo is not None and call.excinfo.errisinstance(Inexcusable):
+        item.stash[FINAL] = True
+    return report
 
 
 def _ended_clean(item: pytest.Item) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,16 +36,30 @@ from tests.support.switch import RunningSwitch
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The outcomes, and the switch, which still runs."""
+    """The outcomes, those that `switch` was not asked for among them, and the switch, which still runs."""
 
     outcomes: dict[str, Outcome]
+    of_this_switch: frozenset[str]
     switch: RunningSwitch
+
+
+OUTCOMES = pytest.StashKey[dict[str, Outcome]]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Forget the outcome of a scenario that failed: if it is told again (tests/conftest.py), then it alone."""
+    report = yield
+    if report.failed and hasattr(item, "callspec"):
+        item.session.stash.get(OUTCOMES, {}).pop(item.callspec.params["name"], None)
+    return report
 
 
 @pytest.fixture(scope="session")
 def batch(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Batch]:
-    """Run the scenarios whose tests were selected."""
+    """Run the scenarios whose tests were selected and whose outcome is not known."""
     program("sipp", "sip-tester")
+    outcomes = request.session.stash.setdefault(OUTCOMES, {})
     wanted = {
         item.callspec.params["name"]
         for item in request.session.items
@@ -83,9 +97,12 @@ def batch(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
         switch = RunningSwitch(folder / "switch", dialplan=dialplan(places), settings=settled)
         bind_all(database, places)
         held.enter_context(switch)
-        wanted_places = [place for place in places if place.scenario.name in wanted]
+        wanted_places = [place for place in places if place.scenario.name in wanted - outcomes.keys()]
         site = Site(reached, database, folder, theirs, authority.file)
-        yield Batch(asyncio.run(run_all(wanted_places, site)), switch)
+        told = asyncio.run(run_all(wanted_places, site))
+        outcomes |= told
+        yield Batch(outcomes, frozenset(told), switch)
+        assert "call_crashed" not in switch.log_file.read_text(encoding="utf-8")
 
 
 def settings(

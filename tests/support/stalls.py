@@ -22,6 +22,10 @@ WAITED_SHARE = 0.05  # of the time that was watched
 PERIOD_S = 0.02
 
 
+class Inexcusable(AssertionError):
+    """What may not happen however slow the machine is: a failure that is never told again."""
+
+
 class StallWatch:
     """`with StallWatch() as watch:` watches until the block ends; then `watch.stood_still` tells."""
 

@@ -1,0 +1,91 @@
+"""What is told again and what is not: tests/conftest.py in a run of its own, on a machine that seems to stand still."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.stalls import StallWatch, waited_for_processors_s
+
+ROOT = Path(__file__).resolve().parent.parent
+STORIES = """
+import os, signal, time
+import pytest
+from tests.support.stalls import Inexcusable
+BEGUN = []
+
+@pytest.fixture(scope="session", autouse=True)
+def switch():
+    BEGUN.append("switch")
+    yield
+
+def stall():
+    if not os.fork():
+        time.sleep(0.3)
+        os.kill(os.getppid(), signal.SIGCONT)
+        os._exit(0)
+    os.kill(os.getpid(), signal.SIGSTOP)
+    os.wait()
+
+@pytest.mark.real_time
+def test_unlucky():
+    BEGUN.append("unlucky")
+    if BEGUN.count("unlucky") < 2:
+        stall()
+        pytest.fail("no answer")
+    assert BEGUN.count("switch") == 2
+
+@pytest.mark.real_time
+def test_wrong():
+    BEGUN.append("wrong")
+    stall()
+    assert BEGUN.count("wrong") == 4, "wrong three times"
+
+@pytest.mark.real_time
+def test_leak():
+    BEGUN.append("leak")
+    stall()
+    if BEGUN.count("leak") < 2:
+        raise Inexcusable("a number was shown")
+
+def test_of_virtual_time():
+    BEGUN.append("virtual")
+    stall()
+    assert BEGUN.count("virtual") == 2
+"""
+
+
+def test_what_stood_still_is_told_again_and_what_is_wrong_stays_wrong(tmp_path: Path) -> None:
+    stories = tmp_path / "test_stories.py"
+    stories.write_text(STORIES)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "tests.conftest"]
+    options = ["-c", str(ROOT / "pyproject.toml"), "--rootdir", str(tmp_path), str(stories)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    told = subprocess.run([*command, *options], capture_output=True, text=True, env=environment, check=False).stdout
+    failed = [line.split()[1].rpartition(":")[2] for line in told.splitlines() if line.startswith("FAILED")]
+    assert failed == ["test_wrong", "test_leak", "test_of_virtual_time"], told
+    again = [line for line in told.splitlines() if line.startswith("told again")]
+    assert ["test_unlucky" in again[0], *("test_wrong" in line for line in again[1:])] == [True] * 3
+
+
+def test_a_watch_tells_a_machine_that_stood_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited = iter([10.0, 10.0, 10.0, 12.0])
+    monkeypatch.setattr("tests.support.stalls.waited_for_processors_s", lambda: next(waited))
+    monkeypatch.setattr("tests.support.stalls.LATE_S", 1.0)
+    for still in (False, True):
+        with StallWatch() as watch:
+            pass
+        assert watch.stood_still is still
+
+
+def test_what_the_kernel_does_not_tell_counts_nothing(tmp_path: Path) -> None:
+    assert waited_for_processors_s(tmp_path) == 0
+    (tmp_path / "stat").write_text("cpu  1 2 3 4 5 6 7 300 0 0\ncpu0 1 2 3 4 5 6 7 300 0 0\n")
+    assert waited_for_processors_s(tmp_path) == 300 / os.sysconf("SC_CLK_TCK")
+    (tmp_path / "pressure").mkdir()
+    (tmp_path / "pressure" / "cpu").write_text("some avg10=1.00 avg60=1.00 avg300=1.00 total=2500000\nfull total=9\n")
+    assert waited_for_processors_s(tmp_path) == 2.5 + 300 / os.sysconf("SC_CLK_TCK")

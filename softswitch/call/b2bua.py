@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import functools
 import secrets
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
 import structlog
@@ -124,10 +124,9 @@ class B2bua:
         record.note(answered_at=services.wall_clock() - ago, cause=0)
         record.state = "answered"
         if route.mode is Mode.AX and route.direction == 1:
-            with _or_unstored(record):
-                await services.store.consume_temporary_callee(route.binding.id, route.callee)
-        with _or_unstored(record):
-            await services.cdrs.open(record)  # a crash from here on must not lose that it was answered
+            await _or_unstored(services.store.consume_temporary_callee(route.binding.id, route.callee), record)
+        # A crash from here on must not lose that it was answered.
+        await _or_unstored(services.cdrs.open(record), record)
 
 
 def _callers_leg(session: ServerSession, call_id: str, trunk: Trunk, services: CallServices) -> InboundLeg:
@@ -138,11 +137,10 @@ def _callers_leg(session: ServerSession, call_id: str, trunk: Trunk, services: C
     return a
 
 
-@contextmanager
-def _or_unstored(record: CallRecord) -> Iterator[None]:
+async def _or_unstored(write: Awaitable[None], record: CallRecord) -> None:
     """Two people are about to talk: what the store refuses now is no reason to part them."""
     try:
-        yield
+        await write
     except StoreError as error:
         log.error("answer_not_stored", call_id=record.call_id, error=str(error))
 

@@ -64,7 +64,7 @@ class CallRecord:
     def note(self, **fields: Any) -> None:
         """Fill fields of the CDR."""
         for name, value in fields.items():
-            self.known[name] = _text(value) if type(value) is str else value
+            self.known[name] = value if type(value) is not str or value.isascii() else _text(value)
 
     def moment(self, name: str) -> None:
         """Fill a time of the CDR, the first time it happens."""

@@ -7,6 +7,7 @@ the next line goes to a new one. Never rewrites what is written, never waits for
 from __future__ import annotations
 
 import os
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ _IN_FEE_INFO = {
     "host",
 }
 _OWN = [field.name for field in fields(Cdr) if field.name not in _IN_FEE_INFO]
+_own = attrgetter(*_OWN)
 _TIMES = [name for name in _OWN if name.endswith("_at") or name in ("announcement_from", "announcement_to")]
 
 
@@ -95,11 +97,9 @@ class JsonLines:
 
 def record(cdr: Cdr) -> dict[str, Any]:
     """What one line says."""
-    own = {name: getattr(cdr, name) for name in _OWN}
-    own |= {name: _iso(own[name]) for name in _TIMES}
-    return {**fee_info(cdr), **own}
-
-
-def _iso(moment: float | None) -> str | None:
-    """ISO 8601, UTC, milliseconds."""
-    return None if moment is None else to_millisecond(moment)
+    line: dict[str, Any] = dict(fee_info(cdr))
+    line.update(zip(_OWN, _own(cdr), strict=True))
+    for name in _TIMES:
+        if (moment := line[name]) is not None:
+            line[name] = to_millisecond(moment)
+    return line

@@ -103,10 +103,12 @@ def normalise(text: str, rules: NumberRules, form: NumberForm | None = None) -> 
     """
     user, parameters = _take_apart(text)
     written, _, keyed = user.partition(",")
+    number = _e164(written.translate(_SEPARATORS), parameters.get("phone-context", ""), rules, form)
+    if not keyed and not parameters:
+        return Dialled(number)
     extension = _digits(keyed.replace(",", "").rstrip("#"))
     for name in ("ext", "isub"):
         extension = extension or _digits(parameters.get(name, ""))
-    number = _e164(written.translate(_SEPARATORS), parameters.get("phone-context", ""), rules, form)
     return Dialled(number, extension or None)
 
 
@@ -162,7 +164,9 @@ def _take_apart(text: str) -> tuple[str, dict[str, str]]:
         if "@" not in text and scheme[1].lower() != "tel":
             return "", {}
         text = text[scheme.end() :]
-    text = unquote(_HOST.sub("", text, count=1).partition("?")[0]) if not text.isdigit() else text
+    if text.isdigit():
+        return text, {}
+    text = unquote(_HOST.sub("", text, count=1).partition("?")[0])
     user, *pairs = text.split(";")
     parts = (pair.partition("=") for pair in pairs)
     return user.strip(), {name.strip().lower(): value.strip() for name, _, value in parts}
@@ -187,10 +191,8 @@ def _e164(written: str, context: str, rules: NumberRules, form: NumberForm | Non
     if area and area != rules.plan.country_code and not digits.startswith(area):
         return _with_country(area + digits, rules)
     if form is None:
-        digits = _guess_country(digits, rules)
-    elif form is NumberForm.NATIONAL:
-        digits = rules.plan.country_code + digits
-    return _with_country(digits, rules)
+        return _guess_country(digits, rules)
+    return _with_country(rules.plan.country_code + digits if form is NumberForm.NATIONAL else digits, rules)
 
 
 def _with_country(digits: str, rules: NumberRules) -> str:
@@ -203,7 +205,7 @@ def _with_country(digits: str, rules: NumberRules) -> str:
 
 
 def _guess_country(digits: str, rules: NumberRules) -> str:
-    """Digits without any sign of their country: put the own code before them unless it is there already.
+    """E.164 of digits without any sign of their country: the own code is put before them unless it is there already.
 
     Whole numbers are looked for before numbers with an extension behind them, else `8617000000001` and one digit more
     would pass for something national.
@@ -211,13 +213,13 @@ def _guess_country(digits: str, rules: NumberRules) -> str:
     code = rules.plan.country_code
     rest = digits.removeprefix(code) if digits.startswith(code) else ""
     if plain := _plain(digits, rules):
-        return code + plain
+        return f"+{code}{plain}"
     if rest and (_plain(rest, rules) or rules.national_class(rest, more=True)):
-        return digits
+        return _with_country(digits, rules)
     national = digits.removeprefix(rules.plan.national_prefix)
-    if rules.national_class(national, more=True):
-        return code + national
-    return digits if rest else code + national
+    if rest and not rules.national_class(national, more=True):
+        return _with_country(digits, rules)
+    return _with_country(code + national, rules)
 
 
 def _before_extension(national: str, rules: NumberRules) -> str:

@@ -98,9 +98,9 @@ def join_params(params: Mapping[str, str | None]) -> str:
 def parse_number(text: str, *, name: str, largest: int) -> int:
     """A decimal number of at most `largest`; raises SipParseError that names the field `name`."""
     # Length first: int() of a hostile number of thousands of digits raises, and isdigit() alone takes other scripts.
-    if not (text.isascii() and text.isdigit() and len(text) <= 10) or int(text) > largest:
-        raise SipParseError(f"{name}: expected a number of at most {largest}, got {text[:40]!r}")
-    return int(text)
+    if len(text) <= 10 and text.isascii() and text.isdigit() and (number := int(text)) <= largest:
+        return number
+    raise SipParseError(f"{name}: expected a number of at most {largest}, got {text[:40]!r}")
 
 
 def unbracket(host: str) -> str:

@@ -131,10 +131,6 @@ class Switch:
         """PromptCatalogue: by whatever catalogue is loaded now."""
         return self.prompts.find(name, language)
 
-    def trunk_of(self, hop: Hop) -> str:
-        """Name of the trunk that sends from `hop`."""
-        return self.whereabouts.trunk_of(hop)
-
     def limits_of(self, name: str) -> list[Limit]:
         """The limits of a trunk."""
         trunk = self.trunk(name)
@@ -153,7 +149,7 @@ class Switch:
         return self.dialplan.trunks.get(name, NO_TRUNK)
 
     def _accept_source(self, hop: Hop) -> bool | None:
-        if self.trunk_of(hop):
+        if self.whereabouts.trunk_of(hop):
             return True
         return False if self.config.sip.unknown_source == "refuse" else None
 
@@ -210,7 +206,7 @@ class Switch:
             registry=self.registry,
             metrics=self.metrics,
             wall_clock=time.time,
-            trunk_of=self.trunk_of,
+            trunk_of=self.whereabouts.trunk_of,
             limits_of=self.limits_of,
             account_of=self.account_of,
             trunk=self.trunk,
@@ -238,7 +234,7 @@ class Switch:
             log.warning("cdrs_recovered", count=recovered)
         self.user_agent.accept_source = self._accept_source
         self.user_agent.authenticate = self._proof = Proof(
-            lambda hop: self.trunk(self.trunk_of(hop)),
+            lambda hop: self.trunk(self.whereabouts.trunk_of(hop)),
             Challenger(secrets.token_bytes(32), lambda: secrets.token_hex(8)),
             lambda trunk, verdict: self.metrics.digest.labels(trunk, verdict).inc(),
             ban=lambda source: self.user_agent.shut_out(source, "password"),

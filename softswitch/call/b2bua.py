@@ -20,7 +20,7 @@ from softswitch.call.bridge import bridge, find_announcement
 from softswitch.call.cdr import CallRecord
 from softswitch.call.dial import dial
 from softswitch.call.extension import collect_extension
-from softswitch.call.hangup import CallEnded, given_up, hangup_scope
+from softswitch.call.hangup import CallEnded, given_up, hangup_scope, with_cause
 from softswitch.call.identity import called_text, calling_text
 from softswitch.call.inbound_leg import InboundLeg
 from softswitch.call.leak_guard import LeakGuard
@@ -192,8 +192,7 @@ def _ended(ended: CallEnded, a: InboundLeg, record: CallRecord) -> Failure:
     record.ended(ended.who.name, failure)
     if not answered:
         record.failed(failure)
-    cause = ended.who.cause if isinstance(ended.who, Leg) else 0
-    return replace(failure, cause=cause) if cause else failure
+    return with_cause(failure, ended.who.cause) if isinstance(ended.who, Leg) else failure
 
 
 async def refuse(a: InboundLeg, rejected: CallRejected, record: CallRecord, services: CallServices) -> None:

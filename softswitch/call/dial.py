@@ -18,12 +18,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from softswitch.call.admission import Counted
 from softswitch.call.cdr import CallRecord
 from softswitch.call.early_media import SUPPORTED, may_be_heard
-from softswitch.call.hangup import CallEnded, hangup_scope, refusal
+from softswitch.call.hangup import CallEnded, hangup_scope, refusal, with_cause
 from softswitch.call.hunt import Hunt
 from softswitch.call.identity import withholds
 from softswitch.call.inbound_leg import InboundLeg
@@ -105,7 +105,7 @@ def _trunk_taken(target: Target, services: CallServices) -> Counted:
 def _reason_for_callee(a: InboundLeg, end: Failure) -> Failure:
     """What the callee's CANCEL or BYE says: how the caller's leg ended, where that ended the call."""
     failure = a.ended
-    return end if failure is None else replace(failure, cause=a.cause or failure.cause)
+    return end if failure is None else with_cause(failure, a.cause)
 
 
 def _callees_leg(a: InboundLeg, target: Target, hop: Hop, call_id: str, services: CallServices) -> OutboundLeg:

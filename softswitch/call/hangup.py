@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from types import TracebackType
 
 from softswitch.errors import FAILURES, NORMAL, Failure, SoftswitchError
@@ -103,6 +104,11 @@ class hangup_scope:
             return
         if self._task.uncancel() <= self._cancelling and exc_type is asyncio.CancelledError:
             raise CallEnded(self._first, self._meaning or self._first.ended) from None
+
+
+def with_cause(failure: Failure, cause: int) -> Failure:
+    """`failure` with the Q.850 cause that the far end gave; 0: it gave none."""
+    return failure if cause in (0, failure.cause) else replace(failure, cause=cause)
 
 
 def reason_headers(failure: Failure) -> list[tuple[str, str]]:

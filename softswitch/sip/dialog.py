@@ -97,8 +97,9 @@ class Dialog:
 
     def allow_tcp(self, allowed: bool) -> None:
         """Whether requests too long for UDP may go by TCP."""
-        self._origin = self._origin._replace(large_by_tcp=allowed)
-        self._path = self._path._replace(large_by_tcp=allowed)
+        if allowed != self._origin.large_by_tcp:
+            self._origin = self._origin._replace(large_by_tcp=allowed)
+            self._path = self._path._replace(large_by_tcp=allowed)
 
     def update(self, response: SipResponse) -> None:
         """UAC: take target and route set anew from a further response, which counts until the 2xx (13.2.2.4)."""

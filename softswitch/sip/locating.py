@@ -11,6 +11,7 @@ import ipaddress
 import itertools
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 from softswitch.sip.addresses import DEFAULT_PORTS, Hop
@@ -89,6 +90,7 @@ class AsGiven:
         """Nothing is remembered."""
 
 
+@lru_cache(1024)
 def is_numeric(host: str) -> bool:
     """Whether `host` is an address and DNS need not be asked."""
     try:
@@ -274,7 +276,7 @@ class PenaltyBox:
 
     def last(self, hops: Iterable[Hop]) -> list[Hop]:
         """The hops, those in the box behind the others, else in their order."""
-        return sorted(hops, key=self.holds)
+        return sorted(hops, key=self.holds) if self._failures else list(hops)
 
     def __len__(self) -> int:
         return sum(self.holds(hop) for hop in self._failures)

@@ -136,16 +136,20 @@ class Locator:
 
     async def locate(self, wanted: Hop) -> Sequence[Hop]:
         """See `Locating`. Waits only where nothing is known, and never for long."""
-        try:
-            async with asyncio.timeout(self._first_call_s):
-                hops, _ = await self._look_up(wanted)
-        except TimeoutError:
-            self.counts["late"] += 1
-            log.warning("DNS is too slow: a call to %s does not wait longer", wanted.host)
-            return []
+        if is_numeric(wanted.host):  # nothing to ask, nothing to wait for
+            hops = self.known(wanted)
+        else:
+            try:
+                async with asyncio.timeout(self._first_call_s):
+                    hops, _ = await self._look_up(wanted)
+            except TimeoutError:
+                self.counts["late"] += 1
+                log.warning("DNS is too slow: a call to %s does not wait longer", wanted.host)
+                return []
+            hops = self.penalties.last(hops)
         if not hops:
             self.counts["unknown"] += 1
-        return self.penalties.last(hops)
+        return hops
 
     def known(self, wanted: Hop) -> list[Hop]:
         """What is known now, best first, without waiting; what is not is asked for, to be known the next time."""

@@ -339,7 +339,8 @@ class UserAgent:
         core = self._core
         if core is None:
             return
-        self._send(core)
+        if core.outgoing:
+            self._send(core)
         while core.events:
             event = core.events.popleft()
             self._dispatching = True
@@ -350,7 +351,8 @@ class UserAgent:
                     event.session.deliver(event.name, event.argument)
             finally:
                 self._dispatching = False
-        self._send(core)
+        if core.outgoing:
+            self._send(core)
         self._settle(core)
 
     def _flush(self) -> None:

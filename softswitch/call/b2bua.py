@@ -80,6 +80,7 @@ class B2bua:
                 route = await self._decide(a, record)
                 if isinstance(route, NeedExtension):
                     route = await collect_extension(a, route, record, services)
+                    record.decided(route)
                 counted.admitted(services.route_limits(route))
                 await self._connect(a, route, record)
 
@@ -109,7 +110,6 @@ class B2bua:
     def _prepare(self, a: InboundLeg, route: Route, record: CallRecord) -> Prompt | None:
         """From here on the callee is known: guard the caller's leg, find the announcement before anybody is rung."""
         services = self._services
-        record.decided(route)
         record.state = "dialling"
         source = a.session.source.host
         names = {name for target in route.targets for name in (target.host, target.uri_host) if name}

@@ -237,6 +237,9 @@ class CallerHears:
         """What of a callee's response may go on to the caller with ours."""
         session, services = self.a.session, self.services
         names = common(services.trunk(record.trunk_in).pass_headers, target.pass_headers)
+        if not names:  # nearly always
+            session.passed = []
+            return
         hidden = services.foreign(b.session.remote.host, session.source.host)
         session.passed = passed(response, names, [self.route.callee], hidden, call_id=record.call_id)
 

@@ -66,7 +66,7 @@ def passed(
     `numbers` (E.164) and `addresses` are what the switch knows of the sender; what the message itself calls it, and
     where it says that it is, counts as well.
     """
-    if not any(name in message.headers for name in names):  # nearly always
+    if not names or not any(name in message.headers for name in names):  # nearly always
         return []
     told = [name for name in sender_names(message) if national_digits(name) is not None]
     guard = LeakGuard([*numbers, *told], [*addresses, *_own_addresses(message)])

@@ -351,8 +351,7 @@ class UserAgent:
                     event.session.deliver(event.name, event.argument)
             finally:
                 self._dispatching = False
-        if core.outgoing:
-            self._send(core)
+        self._send(core)
         self._settle(core)
 
     def _flush(self) -> None:

@@ -26,10 +26,8 @@ from softswitch.sip.headers import (
     parse_name_addr,
     parse_via,
 )
-from softswitch.sip.labels import REASONS
 from softswitch.sip.uri import parse_uri, scheme_of
 
-_DIALOG_CREATING = frozenset({"INVITE", "SUBSCRIBE", "REFER"})
 _SINGLE_HEADERS = ("From", "To", "Call-ID", "CSeq", "Max-Forwards")
 _VERSION = "SIP/2.0"
 _ANY_VERSION = re.compile(r"SIP/[0-9]+\.[0-9]+", re.IGNORECASE)
@@ -289,37 +287,6 @@ def validate(message: SipRequest | SipResponse) -> None:
         raise SipParseError(f"Request-URI: expected no headers, got {message.uri[:60]!r}")
 
 
-def make_response(
-    request: SipRequest,
-    status: int,
-    reason: str | None = None,
-    *,
-    to_tag: str | None = None,
-    headers: Iterable[tuple[str, str]] = (),
-    body: bytes = b"",
-    content_type: str = "application/sdp",
-) -> SipResponse:
-    """The response to `request`: Via, From, To, Call-ID and CSeq are its own (RFC 3261 8.2.6.2).
-
-    `to_tag` goes on To where it has no tag yet; Record-Route is copied into 101-299 of requests that create a dialog
-    (12.1.1), Timestamp into 100 (8.2.6.1). Headers that the request lacks are left out, malformed ones copied as they
-    are.
-    """
-    copied = {"Via", "From", "To", "Call-ID", "CSeq"}
-    if status == 100:
-        copied.add("Timestamp")
-    elif status < 300 and request.method in _DIALOG_CREATING:
-        copied.add("Record-Route")
-    answer = _headers_of([pair for pair in request.headers if pair[0] in copied])
-    if to_tag is not None and _lacks_tag(request):
-        answer.set("To", f"{answer.get('To')};tag={to_tag}")
-    for name, value in headers:
-        answer.add(name, value)
-    if body:
-        answer.set("Content-Type", content_type)
-    return SipResponse(status, REASONS.get(status, "") if reason is None else reason, answer, body)
-
-
 def _parse_fields(lines: list[str]) -> tuple[Headers, list[str]]:
     """The header fields and, apart, the values of Content-Length."""
     pairs: list[tuple[str, str]] = []
@@ -403,13 +370,6 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "Max-Forwards": _parse_max_forwards,
     "Content-Type": _parse_media_type,
 }
-
-
-def _lacks_tag(request: SipRequest) -> bool:
-    try:
-        return request.to.tag is None
-    except SipParseError:
-        return False
 
 
 def _encode(start: str, message: SipRequest | SipResponse) -> bytes:

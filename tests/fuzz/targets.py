@@ -22,9 +22,10 @@ from softswitch.sip.endpoint import PendingResponse
 from softswitch.sip.framing import PING, Framer
 from softswitch.sip.grammar import split_commas, split_params
 from softswitch.sip.headers import parse_cseq, parse_name_addr, parse_via
-from softswitch.sip.message import Headers, SipRequest, SipResponse, make_response, parse_message, validate
+from softswitch.sip.message import Headers, SipRequest, SipResponse, parse_message, validate
 from softswitch.sip.uri import parse_uri
 from tests.sip.torture import rfc4475_invalid, rfc4475_semantics, rfc4475_valid, rfc5118
+from tests.support.responses import make_response
 from tests.support.sdp import written
 
 Target = Callable[[bytes], None]

@@ -14,11 +14,11 @@ from softswitch.sip.message import (
     Headers,
     SipRequest,
     SipResponse,
-    make_response,
     parse_message,
     validate,
 )
 from softswitch.sip.uri import SipUri, parse_uri, same_uri
+from tests.support.responses import make_response
 
 TOKENS = st.text("abcXYZ019-.!%*_+`'~", min_size=1, max_size=12)
 # Any text a header can hold: no line breaks, no lone surrogates (those come from bytes, tried below).

@@ -10,9 +10,10 @@ from softswitch.sip.addresses import Hop, Listener, Path
 from softswitch.sip.client_session import ClientSession
 from softswitch.sip.core import Datagram, NewCall, SipCore
 from softswitch.sip.endpoint import PendingResponse
-from softswitch.sip.message import SipRequest, SipResponse, make_response, parse_message
+from softswitch.sip.message import SipRequest, SipResponse, parse_message
 from softswitch.sip.server_session import ServerSession
 from tests.support.recorder import Recorder
+from tests.support.responses import make_response
 
 TCP, TLS, UDP = Hop("tcp", "10.0.0.9", 40000), Hop("tls", "10.0.0.9", 40001), Hop("udp", "10.0.0.9", 5060)
 LISTENERS = [

@@ -11,10 +11,10 @@ from softswitch.sip.message import (
     SipRequest,
     SipResponse,
     UnacceptableRequest,
-    make_response,
     parse_message,
     validate,
 )
+from tests.support.responses import make_response
 
 INVITE = (
     b"INVITE sip:bob@biloxi.com SIP/2.0\r\n"

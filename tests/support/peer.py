@@ -22,7 +22,8 @@ import asyncio
 import itertools
 from collections.abc import Collection, Sequence
 
-from softswitch.sip.message import SipRequest, SipResponse, make_response, parse_message
+from softswitch.sip.message import SipRequest, SipResponse, parse_message
+from tests.support.responses import make_response
 from tests.support.wire import Address, Wire
 
 Pairs = Sequence[tuple[str, str]]

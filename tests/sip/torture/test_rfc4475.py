@@ -6,9 +6,10 @@ import pytest
 
 from softswitch.errors import SipParseError
 from softswitch.sdp.offer_answer import parse_offer
-from softswitch.sip.message import SipRequest, SipResponse, UnacceptableRequest, make_response, parse_message, validate
+from softswitch.sip.message import SipRequest, SipResponse, UnacceptableRequest, parse_message, validate
 from softswitch.sip.uri import parse_uri
 from tests.sip.torture import rfc4475_invalid, rfc4475_semantics, rfc4475_valid
+from tests.support.responses import make_response
 
 VALID = {torture.name: torture.data for torture in rfc4475_valid.MESSAGES}
 ALL = VALID | {torture.name: torture.data for torture in (*rfc4475_invalid.MESSAGES, *rfc4475_semantics.MESSAGES)}

@@ -187,6 +187,10 @@ class Phone:
         with self._news:
             return list(self._told)
 
+    def in_short(self) -> str:
+        """Every event so far in one line."""
+        return ", ".join(_in_short(event) for event in self.told) or "nothing"
+
     def all(self, kind: str) -> list[PhoneEvent]:
         """Every event of a kind so far, waited for or not."""
         return [event for event in self.told if event.kind == kind]
@@ -212,9 +216,8 @@ class Phone:
 
     def _complaint(self, kind: str, facts: Mapping[str, object], when: str) -> str:
         wanted = " ".join([kind, *(f"{name}={value}" for name, value in facts.items())])
-        short = ", ".join(_in_short(event) for event in self._told)
         last_words = self._last_words()
-        return f"phone {self.name} did not tell {wanted!r} {when}; it told: {short or 'nothing'} {last_words}".strip()
+        return f"phone {self.name} did not tell {wanted!r} {when}; it told: {self.in_short()} {last_words}".strip()
 
     def _last_words(self) -> str:
         """What it said on its standard error, without pjsua's own start-up lines."""

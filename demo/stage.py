@@ -16,7 +16,7 @@ import numpy as np
 
 from demo.cast import Cast, Party
 from demo.ladder import rungs
-from demo.phone import Phone
+from demo.phone import Phone, PhoneFailed
 from demo.phone_log import read_logs
 from demo.recognise import Samples, load
 from demo.switch_process import SwitchProcess
@@ -100,7 +100,11 @@ class Stage:
                 scene.b = phones.enter_context(self._phone(callee, scene, "callee", speak))
                 scene.b.wait_for("ready")
             scene.a.wait_for("ready")
-            yield scene
+            try:
+                yield scene
+            except PhoneFailed as failure:
+                failure.add_note(scene.so_far())
+                raise
 
     def _phone(self, party: Party, scene: CallScene, side: str, speak: bool) -> Phone:
         return Phone(
@@ -143,6 +147,11 @@ class CallScene:
         who.hang_up()
         for phone in self._phones():
             phone.wait_for("disconnected")
+
+    def so_far(self) -> str:
+        """What both phones told, and the switch's last words: for a call that went wrong."""
+        told = [f"phone {phone.name} told: {phone.in_short()}" for phone in self._phones()]
+        return "\n".join([*told, self.stage.switch.log_tail()])
 
     def evidence(self) -> Evidence:
         """What the call left, once its CDR is written."""

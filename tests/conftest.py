@@ -52,8 +52,7 @@ def _told(item: pytest.Item, nextitem: pytest.Item | None) -> list[pytest.TestRe
         failed = [report for report in reports if report.failed]
         if not failed or item.stash.get(FINAL, False) or not watch.stood_still or not _ended_clean(item):
             return reports
-        words = failed[0].longreprtext.strip().splitlines()[-1:]
-        item.config.stash.setdefault(TOLD_AGAIN, []).append(f"{item.nodeid}: {''.join(words)}")
+        item.config.stash.setdefault(TOLD_AGAIN, []).append(f"{item.nodeid}: {_in_short(failed[0])}")
         _start_timeout_anew(item)
     return runtestprotocol(item, log=False, nextitem=nextitem)
 
@@ -76,6 +75,12 @@ def _ended_clean(item: pytest.Item) -> bool:
     except Exception:
         return False
     return True
+
+
+def _in_short(failed: pytest.TestReport) -> str:
+    """What went wrong and where, without the source around it."""
+    wrong = [line.removeprefix("E").strip() for line in failed.longreprtext.splitlines() if line.startswith("E ")]
+    return " | ".join([failed.longreprtext.strip().splitlines()[-1], *wrong[:6]])
 
 
 def _start_timeout_anew(item: pytest.Item) -> None:

@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.interop, pytest.mark.phones]
 
 TRANSPORTS = ("udp", "tcp", "tls")
 REMOTE_HOLD, ACTIVE = 3, 1  # pjsua_call_media_status
-SETTLE_S = 10.0
+SETTLE_S = 60.0
 GIVEN_UP, BUSY = (7501, 7502), 8102  # failure codes of the CDR
 LATE_ANSWER = Path(__file__).with_name("late_answer.xml")
 Phones = tuple[Phone, Phone]
@@ -60,7 +60,7 @@ def test_every_request_of_a_call_goes_by_the_proxies(rig: Rig, phones: Phones, l
     assert wait_until(lambda: rig.acks() - acknowledged >= 3, SETTLE_S)  # of the call, the hold and its end
     assert (cdr["ulFailReason"], cdr["ended_by"], cdr["a"]["trunk"]) == (0, who, "front")
     assert cdr["b"]["trunk"] == LINES[line].trunks[0]
-    assert call.leaks() == []
+    call.hides_numbers()
 
 
 def came(call: Call) -> dict[tuple[str, str], set[str]]:
@@ -114,7 +114,7 @@ def test_two_proxies_in_a_row_are_passed_in_their_order(rig: Rig, phones: Phones
         assert first.startswith(f"<sip:{network.behind}:5077;")
         assert second.startswith(f"<sip:{network.front};")
         call.wait_to_pass(rig.front, "BYE", network.behind)
-    assert call.leaks() == []
+    call.hides_numbers()
 
 
 @pytest.mark.parametrize("who", ["caller", "callee"])
@@ -182,7 +182,7 @@ def test_a_cancel_and_reliable_early_media_go_by_the_proxies(rig: Rig, phones: P
     call.wait_to_pass(rig.behind, "CANCEL", rig.network.switch)
     call.wait_to_pass(rig.behind, "487", rig.network.callee)
     assert call.cdr()["ulFailReason"] in GIVEN_UP
-    assert call.leaks() == []
+    call.hides_numbers()
 
 
 @pytest.mark.parametrize("line", TRANSPORTS)
@@ -193,7 +193,7 @@ def test_busy_passes_to_the_caller(rig: Rig, phones: Phones, line: str) -> None:
     assert call.caller.wait_for("disconnected")["status"] == 486
     call.wait_to_pass(rig.behind, "ACK", rig.network.switch)  # RFC 3261 17.1.1.3: to the proxy, hop by hop
     assert call.cdr()["ulFailReason"] == BUSY
-    assert call.leaks() == []
+    call.hides_numbers()
 
 
 # What else a proxy does
@@ -209,7 +209,7 @@ def test_the_next_target_is_tried(rig: Rig, phones: Phones, line: str, status: s
     cdr = call.over()
     assert (cdr["ulFailReason"], cdr["b"]["trunk"]) == (0, "callee")
     assert call.wait_to_pass(rig.behind, "INVITE", rig.network.switch).door == (5073 if status == "503" else 5074)
-    assert call.leaks() == []
+    call.hides_numbers()
 
 
 def test_of_two_answers_of_a_fork_one_has_the_call_and_the_other_is_ended(
@@ -237,7 +237,7 @@ def test_of_two_answers_of_a_fork_one_has_the_call_and_the_other_is_ended(
     tags = {one.header("To")[0].partition(";tag=")[2] for one in byes}
     assert len(tags) == 2
     assert (cdr["ulFailReason"], cdr["ended_by"]) == (0, "caller")
-    assert call.leaks() == []
+    call.hides_numbers()
 
 
 def test_a_proxy_that_asks_for_a_password_gets_it_for_invite_and_bye(rig: Rig, phones: Phones) -> None:
@@ -251,7 +251,7 @@ def test_a_proxy_that_asks_for_a_password_gets_it_for_invite_and_bye(rig: Rig, p
         (proof,) = request.header("Proxy-Authorization")
         assert "algorithm=SHA-256" in proof
         assert "qop=auth" in proof
-    assert call.leaks() == []
+    call.hides_numbers()
 
 
 # Beside calls

@@ -53,10 +53,11 @@ class StallWatch:
         return self._latest_s > LATE_S or self._waited_s > max(LATE_S, WAITED_SHARE * self._lasted_s)
 
     def _watch(self) -> None:
-        due = time.monotonic() + PERIOD_S
-        while not self._over.wait(PERIOD_S):
-            self._latest_s = max(self._latest_s, time.monotonic() - due)
+        over = False
+        while not over:
             due = time.monotonic() + PERIOD_S
+            over = self._over.wait(PERIOD_S)  # also told late: who ends the block may be the first to go on
+            self._latest_s = max(self._latest_s, time.monotonic() - due)
 
 
 def waited_for_processors_s(proc: Path = Path("/proc")) -> float:

@@ -120,8 +120,9 @@ def _figures(name: str, sustained: float, steps: Mapping[float, Step]) -> Iterat
         good = load.completed >= min(EXPECTED_SHARE * best, NEARLY_ALL * load.calls)
         figure = f"completed at {factor:g} × = {load.rate:g}/s offered"
         yield Figure(BENCH, name, figure, load.completed / step.seconds, "calls/s", good, step.words)
-    least = min(step.load.completed for factor, step in steps.items() if factor > 1)
-    words = f"at least {EXPECTED_SHARE:.0%} expected"
+    beyond = [step.load for factor, step in steps.items() if factor > 1]
+    least = min((load.completed for load in beyond if load.completed < NEARLY_ALL * load.calls), default=best)
+    words = f"at least {EXPECTED_SHARE:.0%} expected; steps that completed all they were offered are no loss"
     yield Figure(BENCH, name, "least beyond 1 ×, by the best", least / best, "", least >= EXPECTED_SHARE * best, words)
     worths = [step.worth for factor, step in steps.items() if factor > 1]
     words = "the same where others use the machine too"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from softswitch.sip import message as message_module
+from tests.fuzz.__main__ import ALL
 from tests.fuzz.targets import TARGETS, Target
 
 SEEDS = [
@@ -18,6 +19,10 @@ SEEDS = [
 def test_a_target_holds_for_its_seed(target: Target, seed: bytes) -> None:
     target(seed)
     target(seed[: len(seed) // 2])
+
+
+def test_every_target_is_fuzzed() -> None:
+    assert set(ALL) == set(TARGETS)
 
 
 def test_a_parser_that_raises_something_else_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,16 +6,9 @@
 #include <string.h>
 
 #include "../../../media/native/worker.c"
+#include "check.h"
 
 #define SENT 65536
-
-#define CHECK(condition)                                                      \
-    do {                                                                      \
-        if (!(condition)) {                                                   \
-            fprintf(stderr, "%s:%d: %s\n", __func__, __LINE__, #condition);   \
-            exit(1);                                                          \
-        }                                                                     \
-    } while (0)
 
 struct sent {
     uint32_t slot;

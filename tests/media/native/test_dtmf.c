@@ -6,14 +6,7 @@
 
 #include "../../../media/native/dtmf.c"
 #include "../../../media/native/g711.h"
-
-#define CHECK(condition)                                                      \
-    do {                                                                      \
-        if (!(condition)) {                                                   \
-            fprintf(stderr, "%s:%d: %s\n", __func__, __LINE__, #condition);   \
-            exit(1);                                                          \
-        }                                                                     \
-    } while (0)
+#include "check.h"
 
 static struct dtmf dtmf;
 static uint32_t timestamp;

@@ -6,17 +6,10 @@
 #include <unistd.h>
 
 #include "../../../media/native/core.h"
+#include "check.h"
 
 #define ENDPOINTS 2100 /* two receives each: more than fit into io_uring's queue at once */
 #define AT_ONCE 50
-
-#define CHECK(condition)                                                      \
-    do {                                                                      \
-        if (!(condition)) {                                                   \
-            fprintf(stderr, "%s:%d: %s\n", __func__, __LINE__, #condition);   \
-            exit(1);                                                          \
-        }                                                                     \
-    } while (0)
 
 static bool heard[ENDPOINTS];
 static uint32_t heard_count;

@@ -7,18 +7,11 @@
 #include <unistd.h>
 
 #include "../../../media/native/core.h"
+#include "check.h"
 
 #define WORKERS 2
 #define ROUNDS 5
 #define FRAMES 25
-
-#define CHECK(condition)                                                      \
-    do {                                                                      \
-        if (!(condition)) {                                                   \
-            fprintf(stderr, "%s:%d: %s\n", __func__, __LINE__, #condition);   \
-            exit(1);                                                          \
-        }                                                                     \
-    } while (0)
 
 static struct worker workers[WORKERS];
 static const char *const kinds[WORKERS] = {"epoll", "auto"}; /* io_uring where the kernel has it */

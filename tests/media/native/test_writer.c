@@ -4,14 +4,7 @@
 static long pwrite_to_disk(int fd, const void *data, unsigned long length, long offset);
 #define pwrite pwrite_to_disk
 #include "../../../media/native/writer.c"
-
-#define CHECK(condition)                                                      \
-    do {                                                                      \
-        if (!(condition)) {                                                   \
-            fprintf(stderr, "%s:%d: %s\n", __func__, __LINE__, #condition);   \
-            exit(1);                                                          \
-        }                                                                     \
-    } while (0)
+#include "check.h"
 
 static uint8_t disk[1 << 20];
 static long disk_end, room = sizeof disk, most = sizeof disk;

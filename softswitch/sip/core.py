@@ -8,8 +8,6 @@ to see. It never opens a socket, waits, or decides about a call.
 
 from __future__ import annotations
 
-import heapq
-import itertools
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -20,6 +18,7 @@ from softswitch.sip.addresses import DEFAULT_PORTS, LARGEST_BY_UDP, Hop, Listene
 from softswitch.sip.client_session import ClientSession
 from softswitch.sip.compose import Reply, header_lines
 from softswitch.sip.content import DESCRIBING, readable
+from softswitch.sip.deadlines import Deadlines
 from softswitch.sip.dialog import is_address
 from softswitch.sip.digest import Account
 from softswitch.sip.digest_client import KnownNonces
@@ -29,7 +28,7 @@ from softswitch.sip.message import SipRequest, SipResponse, UnacceptableRequest,
 from softswitch.sip.refusal import refusal
 from softswitch.sip.server_session import ServerSession
 from softswitch.sip.session import Guard, Pairs, Session
-from softswitch.sip.timing import NEVER, Timed, Timing
+from softswitch.sip.timing import Timing
 from softswitch.sip.transaction import (
     CLIENT,
     INVITE_CLIENT,
@@ -124,8 +123,8 @@ class SipCore:
         self.local = LocalAddresses([Listener(*one) for one in local])
         self.outgoing: list[Datagram] = []  # to be taken by `datagrams_to_send`
         self.events: deque[NewCall | SessionEvent] = deque()  # to be taken by `next_event`
-        self._heap: list[tuple[float, int, Timed]] = []
-        self._serial = itertools.count()
+        self._deadlines = Deadlines()
+        self.arm = self._deadlines.arm
         self._calls: dict[object, tuple[Merged, str]] = {}  # INVITE transaction: what a merged copy shares, our tag
         self._merged: set[Merged] = set()
 
@@ -170,30 +169,12 @@ class SipCore:
 
     def next_deadline(self) -> float | None:
         """When `handle_timers` is to be called next, or a little before; None where nothing waits."""
-        heap = self._heap
-        while heap:
-            at, _, timed = heap[0]
-            if at == timed.armed and timed.deadline <= at:
-                return at
-            heapq.heappop(heap)  # it moved: note it anew where it is now
-            if at == timed.armed:
-                timed.armed = NEVER
-                self.arm(timed)
-        return None
+        return self._deadlines.next()
 
     def handle_timers(self, now: float) -> None:
-        """Wake everything whose deadline has come. Deadlines that moved since they were noted are noted anew."""
+        """Wake everything whose deadline has come."""
         self.now = now
-        heap = self._heap
-        while heap and heap[0][0] <= now:
-            at, _, timed = heapq.heappop(heap)
-            if at != timed.armed:
-                continue
-            timed.armed = NEVER
-            if timed.deadline <= now:
-                timed.wake(now)
-            if timed.deadline < timed.armed:
-                self.arm(timed)
+        self._deadlines.wake(now)
 
     def transport_failed(self, datagram: Datagram, now: float) -> None:
         """The transport could not send (17.1.4, 17.2.4)."""
@@ -288,12 +269,6 @@ class SipCore:
         if again:
             self.retransmissions[key] += 1
         self.outgoing.append(Datagram(data, path, sender))
-
-    def arm(self, timed: Timed) -> None:
-        """Note the deadline, unless an earlier note will look at it anyway."""
-        if timed.deadline < timed.armed:
-            timed.armed = timed.deadline
-            heapq.heappush(self._heap, (timed.deadline, next(self._serial), timed))
 
     def forget(self, transaction: Transaction) -> None:
         """The transaction is terminated."""

@@ -394,68 +394,6 @@ def test_a_message_that_could_not_be_sent_is_told_to_its_transaction_only() -> N
     assert event.name == "on_refused"
 
 
-# Timers
-
-
-class Nap:
-    """Something to be woken."""
-
-    def __init__(self, deadline: float) -> None:
-        self.deadline = deadline
-        self.armed = float("inf")
-        self.woken: list[float] = []
-
-    def wake(self, now: float) -> None:
-        self.woken.append(now)
-        self.deadline = float("inf")
-
-
-def test_deadlines_are_kept_in_order_and_those_that_moved_are_looked_at_anew() -> None:
-    bench = Bench()
-    core = bench.core
-    early, late, moved, sooner = Nap(1), Nap(9), Nap(2), Nap(8)
-    for nap in (early, late, moved, sooner):
-        core.arm(nap)
-    moved.deadline = 5.0
-    core.arm(moved)
-    sooner.deadline = 3.0
-    core.arm(sooner)
-    assert core.next_deadline() == 1
-    bench.pass_time(20)
-    assert (early.woken, sooner.woken, moved.woken, late.woken) == ([1], [3], [5], [9])
-
-
-def test_a_deadline_that_moved_away_is_noted_anew_even_if_time_jumps() -> None:
-    bench = Bench()
-    one, other = Nap(1), Nap(2)
-    for nap in (one, other):
-        bench.core.arm(nap)
-    one.deadline, other.deadline = 6.0, 4.0
-    bench.core.handle_timers(5.0)
-    assert (one.woken, other.woken) == ([], [5.0])
-    assert bench.core.next_deadline() == 6.0
-
-
-def test_stale_notes_do_not_wake_anybody() -> None:
-    bench = Bench()
-    nap = Nap(5)
-    bench.core.arm(nap)
-    nap.deadline = 2.0
-    bench.core.arm(nap)
-    bench.core.handle_timers(6)
-    assert nap.woken == [6]
-    gone = Nap(10)
-    bench.core.arm(gone)
-    gone.deadline = float("inf")
-    assert bench.core.next_deadline() is None
-    twice = Nap(20)
-    bench.core.arm(twice)
-    twice.deadline = 15.0
-    bench.core.arm(twice)
-    twice.deadline = float("inf")
-    assert bench.core.next_deadline() is None
-
-
 def test_a_session_of_ours_is_found_by_our_tag() -> None:
     bench = Bench()
     session = bench.call().session

@@ -6,6 +6,7 @@ with the bytes that are about to leave. It is the net under the allow-lists, not
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterable
 
@@ -14,7 +15,10 @@ from softswitch.sip.session import LeakRefused
 SEPARATORS = b"-.() _/\t"
 _NO_DIGITS = re.compile(r"[^0-9]++")
 SHORTEST = 7  # fewer digits than this would match by chance
-
+_ESCAPED = rb"(?<=%[0-9a-f]{2})"  # an escape (RFC 3261 25.1) is no part of what stands behind it
+# A name without a dot may be any word of SIP ("sip", "a", "timer"): it counts where a host stands, and nowhere else.
+_SIGNS_OF_HOSTS = rb"@|%40|sip:|sips:|//|/udp |/tcp |/tls |ip4 |ip6 |received=|maddr=|warning: \d{3} "
+_WHERE_HOSTS_STAND = b"|".join(rb"(?<=%s)" % sign for sign in _SIGNS_OF_HOSTS.split(b"|"))
 # What a peer reads back from its own messages cannot tell it anything new; checking it would only let a peer
 # probe for numbers by watching which of its calls are refused.
 ECHOED = frozenset({b"via", b"from", b"to", b"call-id", b"cseq", b"route", b"record-route"})
@@ -22,23 +26,29 @@ NEEDED = ECHOED | {b"contact", b"content-length", b"content-type", b"max-forward
 
 
 class LeakGuard:
-    """Checks messages towards one leg for `numbers` (E.164) and `addresses` of the other.
+    """Checks messages towards one leg for `numbers` (E.164) and `addresses` (and host names) of the other.
 
     `on_hit(what, where)` is told of every hit: ("number" | "address", header name or "body").
     """
 
-    __slots__ = ("_addresses", "_numbers", "_on_hit")
+    __slots__ = ("_addresses", "_lettered", "_numbers", "_on_hit")
 
     def __init__(
         self, numbers: Iterable[str], addresses: Iterable[str] = (), on_hit: Callable[[str, str], None] | None = None
     ) -> None:
         self._numbers = tuple(needle for number in numbers if (needle := national_digits(number)) is not None)
-        self._addresses = tuple(address.encode() for address in addresses)
+        self._addresses: tuple[bytes, ...] = ()
+        self._lettered = False  # whether the case of letters matters not
         self._on_hit = on_hit
+        self.protect(addresses)
 
     def protect(self, addresses: Iterable[str]) -> None:
         """From now on these addresses too must not be seen."""
-        self._addresses += tuple(address.encode() for address in addresses if address.encode() not in self._addresses)
+        for address in addresses:
+            needle = address.lower().encode()
+            if needle not in self._addresses:
+                self._addresses += (needle,)
+                self._lettered = self._lettered or needle.upper() != needle
 
     def __call__(self, data: bytes) -> bytes:
         """`data` as it may leave, without offending headers; raises LeakRefused where one of them is needed."""
@@ -66,8 +76,9 @@ class LeakGuard:
     def _leaks(self, data: bytes) -> bool:
         if self._shows_number(data):
             return True
+        lower = data.lower() if self._lettered else data
         for address in self._addresses:  # noqa: SIM110 - a generator costs more than the search
-            if address in data and _names(address, data):
+            if address in lower and _pattern(address).search(lower) is not None:
                 return True
         return False
 
@@ -98,9 +109,16 @@ def national_digits(number: str) -> bytes | None:
     return digits.encode() if len(digits) >= SHORTEST else None
 
 
-def _names(address: bytes, data: bytes) -> bool:
-    """Does `data` name `address`, and not a longer one that only contains it (10.0.0.2 in 10.0.0.21)?"""
-    return address in data and re.search(rb"(?<!\d)(?<!\d\.)" + re.escape(address) + rb"(?!\.?\d)", data) is not None
+@functools.lru_cache(1024)
+def _pattern(address: bytes) -> re.Pattern[bytes]:
+    """Finds `address`, and not a longer one that only contains it: 10.0.0.2 in 10.0.0.21, "a" in "a=ptime"."""
+    needle = re.escape(address)
+    if b":" in address:
+        return re.compile(rb"(?:(?<![0-9a-f])(?<![0-9a-f]:)|%s)%s(?!:?[0-9a-f]|\.\d)" % (_ESCAPED, needle))
+    if b"." in address and not address.strip(b"0123456789."):
+        return re.compile(rb"(?:(?<!\d)(?<!\d\.)|%s)%s(?!\.?\d)" % (_ESCAPED, needle))
+    before = rb"(?<![\w-])|" + _ESCAPED if b"." in address.strip(b".") else _WHERE_HOSTS_STAND
+    return re.compile(rb"(?:%s)%s(?!\.?[\w-]|@)" % (before, needle))
 
 
 def _line(lines: list[bytes], name: bytes) -> bytes:

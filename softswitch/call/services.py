@@ -67,8 +67,15 @@ class CallServices:
     locating: Locating = AS_GIVEN  # where trunks are
 
     def foreign(self, host: str, towards: str) -> frozenset[str]:
-        """The address of one leg's far end as the other leg, whose far end is `towards`, must not see it."""
-        return frozenset({host}) - self.own_hosts - {towards}
+        """The address of one leg's far end as the other leg, whose far end is `towards`, must not see it.
+
+        A domain that we have a name in ourselves is no secret.
+        """
+        if host == towards or host in self.own_hosts:
+            return frozenset()
+        if not host[-1:].isdigit() and any(own.lower().endswith(f".{host.lower()}") for own in self.own_hosts):
+            return frozenset()
+        return frozenset({host})
 
     def arrival_limits(self, trunk: str, source: Hop) -> list[Limit]:
         """What a call that came in by `trunk` from `source` counts against at once."""

@@ -187,3 +187,18 @@ def test_the_address_that_was_found_is_kept_from_the_caller() -> None:
     lab = Lab()
     lab.locating = Known(**{"10.0.0.21": [FIRST._replace(host="10.0.0.33")], "10.0.0.22": [SECOND]})
     play(story, lab)
+
+
+@pytest.mark.parametrize("name", ["sip", "a", "udp"])
+def test_a_trunk_whose_name_is_a_word_of_sip_gets_its_calls(name: str) -> None:
+    """The leak guard hides the trunk's name from the caller; "sip:" and "a=ptime" are not that name."""
+
+    async def story(lab: Lab) -> None:
+        lab.set_trunk("first", host=name, port=0)
+        await lab.establish()
+        await lab.hang_up()
+        assert lab.metrics.leaks == []
+
+    lab = Lab()
+    lab.locating = Known(**{name: [FIRST]})
+    play(story, lab)

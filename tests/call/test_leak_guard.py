@@ -188,3 +188,70 @@ def test_an_address_that_becomes_known_later_is_guarded_from_then_on() -> None:
     assert guard(told) == told
     guard.protect(["10.0.0.7", "10.0.0.2"])
     assert guard(told) == OK.format("").encode()
+
+
+# Host names
+
+
+CALL = (
+    "INVITE sip:x@10.0.0.9;transport=tcp SIP/2.0\r\nVia: SIP/2.0/TCP 10.0.0.1:5060;rport;branch=z9hG4bK2\r\n"
+    "From: <sip:x@10.0.0.1>;tag=a\r\nTo: <sip:x@10.0.0.9>\r\nCall-ID: c@10.0.0.1\r\nCSeq: 1 INVITE\r\n"
+    "Contact: <sip:10.0.0.1:5060;transport=tcp>\r\nSupported: timer, 100rel\r\nUser-Agent: softswitch\r\n{}\r\n"
+    "v=0\r\no=- 1 1 IN IP4 10.0.0.1\r\nc=IN IP4 10.0.0.1\r\nm=audio 20000 RTP/AVP 8\r\na=ptime:20\r\n"
+)
+
+
+@pytest.mark.parametrize("host", ["sip", "a", "A", "tcp", "timer", "softswitch", "rtp", "1", "10", "x", "IP4", "audio"])
+def test_a_trunk_whose_name_is_a_word_of_sip_is_called_all_the_same(host: str) -> None:
+    """Names of one label are usual between containers; calls were refused for every "sip:" in them."""
+    data = CALL.format("").encode()
+    assert guard(addresses=(host,))(data) is data
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "X-Peer: <sip:13@pbx>",
+        "X-Peer: <sip:pbx;lr>",
+        "X-Peer: sips:PBX:5061",
+        "X-Peer: http://pbx/1",
+        "X-Peer: SIP/2.0/UDP pbx;branch=1",
+        "X-Peer: 10.0.0.7;received=pbx",
+        "X-Peer: <sip:10.0.0.7;maddr=pbx>",
+        "X-Peer: 13%40pbx",
+        'Warning: 399 pbx "busy"',
+    ],
+)
+def test_a_name_of_one_label_is_found_where_hosts_stand(line: str) -> None:
+    found = guard(addresses=("Pbx",))
+    assert found(OK.format(f"{line}\r\n").encode()) == OK.format("").encode()
+    for other in ("pbx2", "pbx.example", "pbx-2", "pbx_2"):
+        data = OK.format(f"{line.replace('PBX', 'pbx').replace('pbx', other)}\r\n").encode()
+        assert found(data) is data
+    with pytest.raises(LeakRefused):
+        found(OK.format("").encode() + b"c=IN IP4 pbx\r\n")
+
+
+def test_a_user_of_that_name_is_no_host() -> None:
+    data = OK.format("X-Peer: <sip:pbx@10.0.0.7>\r\n").encode()
+    assert guard(addresses=("pbx",))(data) is data
+
+
+def test_a_domain_is_found_anywhere_in_any_case_and_with_what_is_below_it() -> None:
+    found = guard(addresses=("Carrier.example",))
+    for text in ("carrier.example", "sip:CARRIER.EXAMPLE:5060", "sbc1.carrier.example", "it was carrier.example.",
+                 "13%40carrier.example"):  # fmt: skip
+        assert found(OK.format(f"X-Node: {text}\r\n").encode()) == OK.format("").encode()
+    for text in ("mycarrier.example", "my-carrier.example", "carrier.examples", "carrier.example.net"):
+        data = OK.format(f"X-Node: {text}\r\n").encode()
+        assert found(data) is data
+
+
+def test_an_ipv6_address_is_found_whole_only() -> None:
+    """Ours may well begin like a trunk's: calls were refused for our own Contact."""
+    found = guard(addresses=("2001:db8::1",))
+    for text in ("2001:db8::1a", "2001:db8::1:5", "2001:db8::12", "12001:db8::1", "fe80:2001:db8::1"):
+        data = OK.format(f"X-Node: <sip:[{text}]:5060>\r\n").encode()
+        assert found(data) is data
+    for text in ("<sip:[2001:db8::1]:5060>", "[2001:DB8::1]", "at 2001:db8::1.", "IN IP6 2001:db8::1"):
+        assert found(OK.format(f"X-Node: {text}\r\n").encode()) == OK.format("").encode()

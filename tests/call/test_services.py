@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from softswitch.call.admission import Limit
@@ -18,6 +20,19 @@ def test_each_side_may_see_its_own_address_and_ours_only() -> None:
         assert lab.services.foreign("10.0.0.21", "10.0.0.9") == {"10.0.0.21"}
         assert lab.services.foreign("10.0.0.9", "10.0.0.9") == frozenset()
         assert lab.services.foreign(SWITCH[0], "10.0.0.9") == frozenset()
+
+    play(story)
+
+
+def test_a_domain_that_we_are_in_ourselves_is_hidden_from_nobody() -> None:
+    """A carrier's IMS domain, in which the switch has a name too: that name stands in every Contact of ours."""
+
+    async def story(lab: Lab) -> None:
+        services = replace(lab.services, own_hosts=frozenset({"10.0.0.1", "SW1.ims.example"}))
+        assert services.foreign("ims.example", "10.0.0.9") == frozenset()
+        assert services.foreign("IMS.example", "10.0.0.9") == frozenset()
+        assert services.foreign("s.example", "10.0.0.9") == {"s.example"}
+        assert services.foreign("sw2.ims.example", "10.0.0.9") == {"sw2.ims.example"}
 
     play(story)
 

@@ -109,7 +109,8 @@ class Entrance:
         banned = strangers.is_shut_out(hop.host, now)
         if not banned and (self.unproved is None or not self.unproved(hop, now)):
             return ""
-        if not excess(data) and _is_with(hop.host, data, core):
+        # A carrier may send what belongs to a call from another of its addresses, one that never sends an INVITE.
+        if not excess(data) and _is_with(hop.host if banned else None, data, core):
             return ""
         if banned:
             return "banned"
@@ -169,11 +170,14 @@ def _is_known(request: bytes, core: Inside) -> bool:
     return key is None or key in core.transactions
 
 
-def _is_with(host: str, data: bytes, core: Inside) -> bool:
-    """Whether a message belongs to a transaction or dialog of ours with `host`: what is guessed or spoofed does not."""
+def _is_with(host: str | None, data: bytes, core: Inside) -> bool:
+    """Whether a message belongs to a transaction or dialog of ours with `host`: what is guessed or spoofed does not.
+
+    None: with whomever; then it is our branch or tag alone, which nobody can guess, that tells.
+    """
     key = transaction_key(data)
     transaction = None if key is None else core.transactions.get(key)
     if transaction is not None:
-        return transaction.path.hop.host == host
+        return host is None or transaction.path.hop.host == host
     session = None if is_response(data) else core.sessions.get(to_tag(data))
-    return session is not None and host in (session.remote.host, session.target.host)
+    return session is not None and (host is None or host in (session.remote.host, session.target.host))

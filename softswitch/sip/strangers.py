@@ -22,6 +22,9 @@ _SCANNER = re.compile(
 )
 
 
+_CREDENTIALS = re.compile(rb"\n(?:proxy-)?authorization[ \t]*:", re.IGNORECASE)
+
+
 @dataclass(frozen=True, slots=True)
 class StrangerLimits:
     """What one unknown source may do, and how many of them are remembered. Times in seconds."""
@@ -78,9 +81,11 @@ class Strangers:
     def bears(self, data: bytes, host: str, now: float) -> bool:
         """Whether a message in the name of a trunk that has proved nothing yet is looked at.
 
-        What is not is held against nobody: the address may be forged.
+        What is not is held against nobody: the address may be forged. Credentials have room of their own: a trunk that
+        sends many calls at once before the first has come back with its proof must not lock that out.
         """
-        return _SCANNER.search(data) is None and self._has_room(network_of(host), now)
+        own = " with credentials" if _CREDENTIALS.search(data) else ""
+        return _SCANNER.search(data) is None and self._has_room(network_of(host) + own, now)
 
     def _has_room(self, source: str, now: float) -> bool:
         visitor = self._visitor(source, now)

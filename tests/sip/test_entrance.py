@@ -271,6 +271,29 @@ def test_a_trunk_that_is_shut_out_begins_nothing_new_and_ends_what_it_has() -> N
     assert door.knock(request(Call_ID="later", Via="SIP/2.0/UDP 10.0.0.9:5060;branch=z9hG4bKlater"), PEER)
 
 
+def test_what_belongs_to_a_call_comes_from_any_address_of_a_trunk_that_proves_its_calls() -> None:
+    """Behind it may stand several SBCs; the one that sends the BYEs may never send an INVITE to prove itself by."""
+    door = Door(limits=StrangerLimits(per_second=1, burst=1, ban_after=1))
+    session = door.call()
+    door.core.accept_source = door.entrance._accept_source = lambda hop: True
+    door.entrance.unproved = lambda hop, now: True
+    second = Hop("udp", "10.0.0.77", 5060)
+    to = f"<sip:100@10.0.0.1>;tag={session.local_tag}"
+    for number in range(20):
+        via = f"SIP/2.0/UDP 10.0.0.77:5060;branch=z9hG4bKin{number}"
+        assert door.knock(request("INFO", To=to, Via=via), second)
+    door.core.invite(PEER, request_uri="sip:b@10.0.0.9", from_="<sip:x@10.0.0.1>", to="<sip:b@10.0.0.9>")
+    (invite,) = door.core.datagrams_to_send()
+    via = parse_message(invite.data).headers.get("Via")
+    assert door.knock(f"SIP/2.0 180 OK\r\nVia: {via}\r\nCSeq: 1 INVITE\r\n\r\n", second)
+    for guess, taken in enumerate([True, False, False]):
+        via = f"SIP/2.0/UDP 10.0.0.77:5060;branch=z9hG4bKguess{guess}"
+        assert door.knock(request("BYE", To="<sip:100@10.0.0.1>;tag=guess", Via=via), second) is taken
+    assert door.entrance.strangers is not None
+    door.entrance.strangers.shut_out(second.host, "operator", door.now)
+    assert not door.knock(request("INFO", To=to, Via="SIP/2.0/UDP 10.0.0.77:5060;branch=z9hG4bKbanned"), second)
+
+
 def test_who_owes_a_password_is_looked_at_no_oftener_than_a_stranger_but_in_its_calls() -> None:
     door = Door(limits=StrangerLimits(per_second=1, burst=2, ban_after=1))
     session = door.call()

@@ -119,3 +119,11 @@ def test_what_comes_in_a_trunks_name_is_bounded_and_held_against_nobody() -> Non
     assert strangers.bears(REQUEST, HOST, 1.0)
     assert not strangers.bears(b"OPTIONS sip:x SIP/2.0\r\nUser-Agent: friendly-scanner\r\n\r\n", HOST, 100.0)
     assert strangers.bans(100.0) == []
+
+
+@pytest.mark.parametrize("name", ["Authorization", "AUTHORIZATION ", "Proxy-Authorization"])
+def test_credentials_are_looked_at_though_calls_without_any_have_taken_all_the_room(name: str) -> None:
+    strangers = Strangers(StrangerLimits(per_second=1, burst=2, ban_after=1))
+    proof = b"INVITE sip:x SIP/2.0\r\n" + name.encode() + b': Digest username="u"\r\n\r\n'
+    assert [strangers.bears(REQUEST, HOST, 0.0) for _ in range(3)] == [True, True, False]
+    assert [strangers.bears(proof, HOST, 0.0) for _ in range(3)] == [True, True, False]

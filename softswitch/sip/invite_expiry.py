@@ -13,8 +13,6 @@ from softswitch.sip.endpoint import Endpoint
 from softswitch.sip.message import SipRequest
 from softswitch.sip.timing import NEVER
 
-# The core keeps a noted deadline until it comes, even of a call that is long over; Expires may name one in 136 years.
-LONGEST_NAP_S = 32.0
 _SECONDS = re.compile(r"[ \t]*([0-9]{1,10})[ \t]*")
 
 
@@ -27,12 +25,11 @@ def expires_s(invite: SipRequest) -> int:
 class InviteExpiry:
     """Calls `expired` once, when so many seconds are over, unless it is stopped before."""
 
-    __slots__ = ("_ends_at", "_expired", "armed", "deadline")
+    __slots__ = ("_expired", "armed", "deadline")
 
     def __init__(self, core: Endpoint, seconds: int, expired: Callable[[], object]) -> None:
         self.armed = NEVER
-        self._ends_at = core.now + seconds
-        self.deadline = min(self._ends_at, core.now + LONGEST_NAP_S)
+        self.deadline = core.now + seconds
         self._expired = expired
         core.arm(self)
 
@@ -42,10 +39,7 @@ class InviteExpiry:
         self._expired = _nobody
 
     def wake(self, now: float) -> None:
-        """Time is over, or the nap is."""
-        if now < self._ends_at:
-            self.deadline = min(self._ends_at, now + LONGEST_NAP_S)
-            return
+        """Time is over."""
         expired = self._expired
         self.stop()
         expired()

@@ -284,8 +284,8 @@ def test_what_belongs_to_a_call_comes_from_any_address_of_a_trunk_that_proves_it
         assert door.knock(request("INFO", To=to, Via=via), second)
     door.core.invite(PEER, request_uri="sip:b@10.0.0.9", from_="<sip:x@10.0.0.1>", to="<sip:b@10.0.0.9>")
     (invite,) = door.core.datagrams_to_send()
-    via = parse_message(invite.data).headers.get("Via")
-    assert door.knock(f"SIP/2.0 180 OK\r\nVia: {via}\r\nCSeq: 1 INVITE\r\n\r\n", second)
+    ours = parse_message(invite.data).headers.get("Via")
+    assert door.knock(f"SIP/2.0 180 OK\r\nVia: {ours}\r\nCSeq: 1 INVITE\r\n\r\n", second)
     for guess, taken in enumerate([True, False, False]):
         via = f"SIP/2.0/UDP 10.0.0.77:5060;branch=z9hG4bKguess{guess}"
         assert door.knock(request("BYE", To="<sip:100@10.0.0.1>;tag=guess", Via=via), second) is taken

@@ -24,6 +24,7 @@ class Core:
         receiving: bool,
         nat: bool,
         mux: bool,
+        signalling: str,
         /,
     ) -> None: ...
     def connect(self, a: int, b: int, digits: bool, /) -> None: ...

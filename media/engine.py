@@ -247,6 +247,7 @@ class Engine:
                 command.receiving,
                 command.nat,
                 command.rtcp_mux,
+                command.signalling,
             )
         except (ValueError, OverflowError) as error:
             raise CommandRefused(str(error)) from error

@@ -50,10 +50,10 @@ class OpenEndpoint(Message, frozen=True):
 
 
 class ConfigureEndpoint(Message, frozen=True):
-    """The far end of an endpoint: address, payload types and directions by SDP. `nat`: latch on the first sender,
-    whatever address SDP named; without it only that address counts. RTCP goes to `rtcp_port` (0: the next after
-    `port`), or with `rtcp_mux` (RFC 5761) the way of RTP. `ptime_ms`: how long the packets last that it is sent, 10 to
-    60 in tens.
+    """The far end of an endpoint: address, payload types and directions by SDP. `nat`: a sender at another address may
+    count, at the hosts of SDP and SIP (`signalling`: an IP address, empty: not known) rather than at others; without it
+    only SDP's address does. RTCP goes to `rtcp_port` (0: the next after `port`), or with `rtcp_mux` (RFC 5761) the way
+    of RTP. `ptime_ms`: how long the packets last that it is sent, 10 to 60 in tens.
     """
 
     endpoint: int
@@ -68,6 +68,7 @@ class ConfigureEndpoint(Message, frozen=True):
     ptime_ms: int = 20
     rtcp_port: int = 0
     rtcp_mux: bool = False
+    signalling: str = ""
 
 
 class CloseEndpoint(Message, frozen=True):

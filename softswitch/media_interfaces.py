@@ -25,7 +25,8 @@ class RtpRemote:
     telephone_event_in: int | None = None  # payload type it sends events with (the one we offered or answered)
     rtcp_port: int = 0  # where it wants RTCP (RFC 3605), 0: the port after `port`
     rtcp_mux: bool = False  # RFC 5761: RTCP goes the way of RTP
-    nat: bool = False  # it may send from elsewhere: the first whose packets keep coming is taken for it
+    nat: bool = False  # it may send from elsewhere: whose packets keep coming may be taken for it
+    signalling: str = ""  # where its SIP comes from: behind NAT its RTP most likely too; no IP address: not known
 
 
 @dataclass(frozen=True, slots=True)

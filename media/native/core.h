@@ -56,13 +56,12 @@ enum command_type {
 };
 
 struct remote {
-    union address address;
-    uint16_t rtcp_port; /* where not `mux` (RFC 5761) */
+    struct announcement announced;
     int16_t payload_type;
     int16_t event_out; /* RFC 4733 payload type we send with, -1: none */
     int16_t event_in;  /* the one we receive, -1: none */
     uint16_t frame;    /* samples a packet that it asks for */
-    bool sending, receiving, nat, mux;
+    bool sending, receiving;
 };
 
 /* One prompt's A-law: everybody who hears it shares the one copy. */

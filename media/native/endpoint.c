@@ -52,7 +52,7 @@ void endpoint_configure(struct worker *worker, struct endpoint *endpoint, const 
     struct line *line = &endpoint->line;
     struct latch *latch = &endpoint->latch;
     packing_flush(worker, endpoint);
-    if (latch_announce(latch, &remote->address, remote->rtcp_port, remote->nat, remote->mux, worker->now)) {
+    if (latch_announce(latch, &remote->announced)) {
         line->to = latch->from;
         endpoint->collided = false;
     }
@@ -65,7 +65,7 @@ void endpoint_configure(struct worker *worker, struct endpoint *endpoint, const 
     line->event_out = remote->event_out;
     line->payload_type = (uint8_t)remote->payload_type;
     line->frame = remote->frame;
-    line->open = remote->sending && address_usable(&remote->address);
+    line->open = remote->sending && address_usable(&remote->announced.rtp);
     if (!line->open)
         line->source = SOURCE_NONE;
 }

@@ -1,20 +1,27 @@
 /* Only the address that SDP named counts: what still arrives of the last call on a port is not taken for the next.
  *
- * Behind NAT, by setting, several packets of one line move the far end (RFC 7362): from any host as long as nothing was
- * heard or a re-INVITE came a moment ago, later only from another port of the same host; and never while the known one still talks.
- * A stranger can neither take over live talk nor get any of it.
+ * Behind NAT, by setting, packets of one line move the far end (RFC 7362). Whoever sprays all ports must not be it:
+ *   - the hosts that signalling names (SDP's, and the one that its SIP comes from) need three packets, and take the place of
+ *     any other host at any time;
+ *   - any other host needs a steady stream of 150 ms, and that nobody else begins one meanwhile: of two who try at once
+ *     neither is heard while both go on;
+ *   - whoever counts is not replaced while it talks, but for the first rule. When it is silent, another port of its host
+ *     may follow it, and a host that signalling names; another host only where it was not even heard for two seconds.
+ * A re-INVITE opens nothing by itself: only another address in SDP begins anew.
  */
 #include "latch.h"
 
-#define LATCH_PACKETS 3
+#define NAMED_PACKETS 3
+#define OTHER_PACKETS 5
+#define OTHER_NS 150000000LL
+#define PAUSE_NS 200000000LL /* in a stream that shall prove something */
 #define LATCH_STEP 8 /* sequence numbers that a line may leave out from one packet to the next */
 #define QUIET_NS 500000000LL
-#define RENEWAL_NS 5000000000LL
+#define TRIAL_NS 2000000000LL
 
 static void latch_aim(struct latch *latch, const union address *from)
 {
     latch->from = *from;
-    latch->renewed_until = 0;
     latch->rtcp_held = false;
     memset(latch->candidates, 0, sizeof latch->candidates);
 }
@@ -26,57 +33,106 @@ static void latch_expect_rtcp(struct latch *latch, uint16_t port)
         address_set_port(&latch->rtcp_from, port);
 }
 
-bool latch_announce(struct latch *latch, const union address *rtp, uint16_t rtcp_port, bool nat, bool mux, int64_t now)
+bool latch_announce(struct latch *latch, const struct announcement *announcement)
 {
-    bool moved = !same_address(&latch->announced, rtp);
-    latch->nat = nat;
-    latch->mux = mux;
+    latch->nat = announcement->nat;
+    latch->mux = announcement->mux;
+    latch->signalling = announcement->signalling;
+    latch->held = !address_usable(&announcement->rtp);
+    bool moved = !latch->held && !same_address(&latch->announced, &announcement->rtp);
     if (moved) {
-        latch->announced = *rtp;
+        latch->announced = announcement->rtp;
         latch->heard_at = 0;
-        latch_aim(latch, rtp);
+        latch_aim(latch, &announcement->rtp);
     }
-    latch->renewed_until = now + RENEWAL_NS;
     if (moved || !latch->rtcp_held)
-        latch_expect_rtcp(latch, rtcp_port);
+        latch_expect_rtcp(latch, announcement->rtcp_port);
     return moved;
 }
 
-static struct candidate *latch_candidate(struct latch *latch, const union address *from, const struct rtp *rtp)
+static bool latch_names(const struct latch *latch, const union address *from)
 {
-    for (int i = 0; i < LATCH_CANDIDATES; i++) {
-        struct candidate *candidate = &latch->candidates[i];
+    return same_host(from, &latch->announced) || same_host(from, &latch->signalling);
+}
+
+/* Whether anybody at `from` may become the far end now. */
+static bool latch_is_open(const struct latch *latch, const union address *from, bool named, int64_t now)
+{
+    bool holder_named = latch_names(latch, &latch->from);
+    if (!latch->heard_at || (named && !holder_named))
+        return true;
+    if (now - latch->heard_at <= QUIET_NS)
+        return false;
+    return named || same_host(from, &latch->from) || (!holder_named && latch->heard_at - latch->taken_at < TRIAL_NS);
+}
+
+/* Its place, else that of whoever has proved least: single packets don't drive out a stream that has begun. */
+static struct candidate *latch_candidate(struct candidate *candidates, const union address *from, const struct rtp *rtp,
+                                         int64_t now)
+{
+    struct candidate *least = candidates;
+    for (struct candidate *candidate = candidates; candidate < candidates + LATCH_CANDIDATES; candidate++) {
         if (candidate->count && candidate->ssrc == rtp->ssrc && same_address(&candidate->from, from))
             return candidate;
+        if (now - candidate->last_at > PAUSE_NS)
+            candidate->count = 0;
+        if (candidate->count < least->count)
+            least = candidate;
     }
-    struct candidate *candidate = &latch->candidates[latch->next++ % LATCH_CANDIDATES];
-    *candidate = (struct candidate){.from = *from, .ssrc = rtp->ssrc, .sequence = (uint16_t)(rtp->sequence - 1)};
-    return candidate;
+    *least = (struct candidate){.from = *from, .ssrc = rtp->ssrc};
+    return least;
 }
 
 /* RFC 3550 A.1: a source is valid once several of its packets followed each other. */
-static bool latch_holds(struct latch *latch, const union address *from, const struct rtp *rtp)
+static void candidate_add(struct candidate *candidate, const struct rtp *rtp, int64_t now)
 {
-    struct candidate *candidate = latch_candidate(latch, from, rtp);
     uint16_t step = (uint16_t)(rtp->sequence - candidate->sequence);
+    if (!candidate->count || step < 1 || step > LATCH_STEP || now - candidate->last_at > PAUSE_NS) {
+        candidate->count = 0;
+        candidate->first_at = now;
+    }
+    candidate->count++;
     candidate->sequence = rtp->sequence;
-    candidate->count = step >= 1 && step <= LATCH_STEP ? (uint8_t)(candidate->count + 1) : 1;
-    return candidate->count >= LATCH_PACKETS;
+    candidate->last_at = now;
+}
+
+static bool latch_is_contested(const struct latch *latch, const struct candidate *by, int64_t now)
+{
+    for (int i = 0; i < LATCH_CANDIDATES; i++) {
+        const struct candidate *other = &latch->candidates[0][i];
+        if (other != by && other->count >= NAMED_PACKETS && now - other->last_at <= PAUSE_NS
+            && !same_address(&other->from, &by->from))
+            return true;
+    }
+    return false;
+}
+
+static bool latch_holds(struct latch *latch, const union address *from, bool named, const struct rtp *rtp, int64_t now)
+{
+    struct candidate *candidate = latch_candidate(latch->candidates[named], from, rtp, now);
+    candidate_add(candidate, rtp, now);
+    if (named)
+        return candidate->count >= NAMED_PACKETS;
+    return candidate->count >= OTHER_PACKETS && now - candidate->first_at >= OTHER_NS
+           && !latch_is_contested(latch, candidate, now);
 }
 
 enum verdict latch_judge(struct latch *latch, const union address *from, const struct rtp *rtp, int64_t now)
 {
     if (same_address(from, &latch->from)) {
+        if (!latch->heard_at)
+            latch->taken_at = now;
         latch->heard_at = now;
         return KNOWN;
     }
-    bool quiet = !latch->heard_at || now - latch->heard_at > QUIET_NS;
-    bool eligible = !latch->heard_at || now < latch->renewed_until || same_host(from, &latch->from);
-    if (!latch->nat || !quiet || !eligible || !latch_holds(latch, from, rtp))
+    if (!latch->nat)
+        return STRANGER;
+    bool named = latch_names(latch, from);
+    if (!latch_is_open(latch, from, named, now) || !latch_holds(latch, from, named, rtp, now))
         return STRANGER;
     latch_aim(latch, from);
     latch_expect_rtcp(latch, (uint16_t)(address_port(from) + 1));
-    latch->heard_at = now;
+    latch->heard_at = latch->taken_at = now;
     return MOVED;
 }
 

@@ -110,14 +110,23 @@ static PyObject *core_open(Core *self, PyObject *args)
     return command.handle ? core_push_new(self, &self->endpoints, &command) : NULL;
 }
 
-static bool read_address(const char *text, int port, union address *address)
+/* False, and no family, where `text` is no address. */
+static bool read_host(const char *text, union address *address)
 {
     bool v6 = strchr(text, ':') != NULL;
     address->any.sa_family = v6 ? AF_INET6 : AF_INET;
+    if (inet_pton(address->any.sa_family, text, v6 ? (void *)&address->v6.sin6_addr : &address->v4.sin_addr) == 1)
+        return true;
+    address->any.sa_family = AF_UNSPEC;
+    return false;
+}
+
+static bool read_address(const char *text, int port, union address *address)
+{
     address_set_port(address, (uint16_t)port);
     if (port < 0 || port > 65535)
         PyErr_Format(PyExc_ValueError, "not a UDP port: %d", port);
-    else if (inet_pton(address->any.sa_family, text, v6 ? (void *)&address->v6.sin6_addr : &address->v4.sin_addr) != 1)
+    else if (!read_host(text, address))
         PyErr_Format(PyExc_ValueError, "not an IP address: %s", text);
     return !PyErr_Occurred();
 }
@@ -125,12 +134,13 @@ static bool read_address(const char *text, int port, union address *address)
 static PyObject *core_configure(Core *self, PyObject *args)
 {
     struct command command = {.type = COMMAND_CONFIGURE};
-    const char *address;
+    const char *address, *signalling;
     int port, rtcp_port, ptime_ms, sending, receiving, nat, mux;
     struct remote *remote = &command.remote;
-    if (!PyArg_ParseTuple(args, "Isihhhiipppp", &command.handle, &address, &port, &remote->payload_type,
-                          &remote->event_out, &remote->event_in, &ptime_ms, &rtcp_port, &sending, &receiving, &nat, &mux)
-        || !read_address(address, port, &remote->address))
+    if (!PyArg_ParseTuple(args, "Isihhhiipppps", &command.handle, &address, &port, &remote->payload_type,
+                          &remote->event_out, &remote->event_in, &ptime_ms, &rtcp_port, &sending, &receiving, &nat, &mux,
+                          &signalling)
+        || !read_address(address, port, &remote->announced.rtp))
         return NULL;
     if (remote->payload_type != PCMA && remote->payload_type != PCMU)
         return PyErr_Format(PyExc_ValueError, "payload type %d is neither PCMA (8) nor PCMU (0)", remote->payload_type);
@@ -139,11 +149,12 @@ static PyObject *core_configure(Core *self, PyObject *args)
     if (rtcp_port < 0 || rtcp_port > 65535)
         return PyErr_Format(PyExc_ValueError, "not a UDP port: %d", rtcp_port);
     remote->frame = (uint16_t)(ptime_ms * 8);
-    remote->rtcp_port = (uint16_t)(rtcp_port ? rtcp_port : port + 1);
+    remote->announced.rtcp_port = (uint16_t)(rtcp_port ? rtcp_port : port + 1);
     remote->sending = sending;
     remote->receiving = receiving;
-    remote->nat = nat;
-    remote->mux = mux;
+    read_host(signalling, &remote->announced.signalling);
+    remote->announced.nat = nat;
+    remote->announced.mux = mux;
     return core_push(self, &command);
 }
 
@@ -401,7 +412,7 @@ static PyMethodDef core_methods[] = {
     {"open", (PyCFunction)core_open, METH_VARARGS, "open(rtp_fd, rtcp_fd, ssrc, sequence, timestamp, cname) -> handle"},
     {"configure", (PyCFunction)core_configure, METH_VARARGS,
      "configure(endpoint, address, port, payload_type, event_out, event_in, ptime_ms, rtcp_port, sending, receiving, nat,"
-     " mux)"},
+     " mux, signalling)"},
     {"connect", (PyCFunction)core_connect, METH_VARARGS, "connect(a, b, digits)"},
     {"disconnect", (PyCFunction)core_disconnect, METH_VARARGS, "disconnect(a, b)"},
     {"play", (PyCFunction)core_play, METH_VARARGS, "play(endpoints, samples, loop, mix, once) -> handle"},

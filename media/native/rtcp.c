@@ -156,7 +156,7 @@ static size_t build_goodbye(uint32_t ssrc, uint8_t *p)
 static void send_report(struct worker *worker, struct endpoint *endpoint, bool leaves)
 {
     const struct latch *latch = &endpoint->latch;
-    if (!address_usable(&latch->announced) || !(endpoint->line.packets || endpoint->receiver.started))
+    if (latch->held || !latch->announced.any.sa_family || !(endpoint->line.packets || endpoint->receiver.started))
         return;
     uint8_t *packet = io_scratch(worker->io);
     size_t length = build_report(endpoint, packet, worker->now);

@@ -125,6 +125,7 @@ class Leg(Ending):
                 negotiated.rtcp_port,
                 negotiated.rtcp_mux,
                 self.nat,
+                self.session.remote.host,
             )
         )
 

@@ -79,6 +79,7 @@ class ServerEndpoint:
             remote.ptime_ms,
             remote.rtcp_port,
             remote.rtcp_mux,
+            remote.signalling,
         )
         self._driver.send(self.configuration)
 

@@ -101,6 +101,7 @@ def test_only_trunks_behind_nat_may_send_from_elsewhere() -> None:
     async def story(lab: Lab) -> None:
         await up(lab, sdp(CALLER[0]))
         assert [remote.nat for remote in remotes(lab)] == [nat == "in", nat == "first"]
+        assert [remote.signalling for remote in remotes(lab)] == [CALLER[0], FIRST[0]]
         await lab.hang_up()
 
     for nat in ("in", "first"):

@@ -91,6 +91,26 @@ def test_behind_nat_the_far_end_is_followed_and_a_stranger_gets_nothing() -> Non
     run(story)
 
 
+def test_who_was_at_the_port_before_the_phone_gives_way_to_the_host_that_sip_comes_from() -> None:
+    async def story() -> None:
+        async with room() as place:
+            (anna, a), (bert, b) = await place.leg(nat=True, signalling="127.0.0.3"), await place.leg()
+            await place.connect(a, b)
+            outside, stranger = Phone.bind(host="127.0.0.3"), Phone.bind(host="127.0.0.2")
+            place.phones += [outside, stranger]
+            outside.target = stranger.target = anna.target
+            stranger.ssrc, stranger.sequence = 0x9999, 7000
+            flood = asyncio.create_task(stranger.talk(tone(1500, 1.0)))
+            await wait_for_seconds(0.5)
+            await outside.talk(tone(400, 0.2))
+            await flood
+            await bert.talk(tone(900, 0.2))
+            await outside.wait_for(lambda: len(outside.heard) == 10)
+            assert stranger.heard == []
+
+    run(story)
+
+
 @pytest.mark.parametrize("io", ["epoll", "auto"])
 def test_a_flood_of_one_port_harms_no_other_call(io: str) -> None:
     async def story() -> None:

@@ -14,7 +14,7 @@ from softswitch.interfaces import EndpointStatistics, RecordingReport, RtpRemote
 from softswitch.media_drivers.server_objects import ServerEndpoint, ServerPlayback, ServerRecording
 from tests.media_drivers.scripted_server import scripted
 
-REMOTE = RtpRemote("127.0.0.1", 4000, 8, 101, telephone_event_in=102)
+REMOTE = RtpRemote("127.0.0.1", 4000, 8, 101, telephone_event_in=102, signalling="10.0.0.1")
 
 
 class ScriptedDriver:
@@ -40,7 +40,7 @@ async def _an_endpoint_remembers_its_far_end_and_closes_once() -> None:
     driver = ScriptedDriver()
     endpoint = driver.endpoints[1] = ServerEndpoint(driver, 1, "call", "127.0.0.1", 20000)
     endpoint.configure(REMOTE)
-    wanted = protocol.ConfigureEndpoint(1, "127.0.0.1", 4000, 8, 101, 102, nat=True)
+    wanted = protocol.ConfigureEndpoint(1, "127.0.0.1", 4000, 8, 101, 102, nat=True, signalling="10.0.0.1")
     assert endpoint.configuration == wanted
     endpoint.close()
     endpoint.close()

@@ -49,8 +49,8 @@ static void command(uint8_t what, uint32_t slot, const uint8_t *data, size_t len
     case 0: /* another agreement */
         command.remote = remote_at(phone(first & 1 ? slot : slot + 4), first & 2 ? PCMA : PCMU, first & 4 ? 101 : -1);
         command.remote.frame = (uint16_t)(80 * (1 + (first >> 3) % 6));
-        command.remote.nat = first & 64;
-        command.remote.mux = first & 128;
+        command.remote.announced.nat = first & 64;
+        command.remote.announced.mux = first & 128;
         break;
     case 1:
         command.type = COMMAND_CONNECT;

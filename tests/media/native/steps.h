@@ -101,8 +101,7 @@ static union address rtcp_of(union address address)
 static struct remote remote_at(union address address, int payload_type, int event)
 {
     return (struct remote){
-        .address = address,
-        .rtcp_port = (uint16_t)(address_port(&address) + 1),
+        .announced = {.rtp = address, .rtcp_port = (uint16_t)(address_port(&address) + 1)},
         .payload_type = (int16_t)payload_type,
         .event_out = (int16_t)event,
         .event_in = (int16_t)event,

@@ -110,28 +110,6 @@ static void test_only_the_announced_address_counts(void)
     finish();
 }
 
-/* RFC 7362: the first who keeps sending is the far end; others only while it is quiet, and from the same host. */
-static void test_behind_nat_the_first_sender_is_followed_and_then_held(void)
-{
-    start();
-    struct command configure = {.type = COMMAND_CONFIGURE, .handle = open_endpoint(0, PCMA, 101)};
-    configure.remote = remote_at(phone(0), PCMA, 101);
-    configure.remote.nat = true;
-    worker_obey(&worker, &configure);
-    CHECK(counted(INADDR_LOOPBACK + 1, 5000) == 8); /* two had to prove the third */
-    CHECK(worker.endpoints[0].line.to.v4.sin_port == htons(5000));
-    CHECK(counted(INADDR_LOOPBACK + 1, 5002) == 0);
-    worker.now += SECOND_NS;
-    CHECK(counted(INADDR_LOOPBACK + 2, 5000) == 0);
-    CHECK(counted(INADDR_LOOPBACK + 1, 5002) == 8);
-    worker_obey(&worker, &configure); /* the same address again: what is known stays */
-    CHECK(counted(INADDR_LOOPBACK + 1, 5002) == 10);
-    configure.remote.address = phone(1);
-    worker_obey(&worker, &configure);
-    CHECK(counted(INADDR_LOOPBACK + 2, 6000) == 8);
-    finish();
-}
-
 static void test_silence_is_told_after_its_time(void)
 {
     start();
@@ -373,7 +351,6 @@ int main(void)
     test_a_restarted_source_goes_on_in_the_same_line();
     test_a_long_press_is_one_digit();
     test_only_the_announced_address_counts();
-    test_behind_nat_the_first_sender_is_followed_and_then_held();
     test_silence_is_told_after_its_time();
     test_a_new_far_end_ends_the_silence_and_says_so();
     test_reports_tell_each_side_what_the_other_received();

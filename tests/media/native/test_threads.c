@@ -53,7 +53,7 @@ static struct phone open_phone(struct worker *worker, uint32_t handle, int event
     open.open.ssrc = handle;
     CHECK(worker_command(worker, &open));
     struct command configure = {.type = COMMAND_CONFIGURE, .handle = handle};
-    configure.remote = (struct remote){.address = local(phone.port), .payload_type = PCMA, .event_out = (int16_t)event,
+    configure.remote = (struct remote){.announced.rtp = local(phone.port), .payload_type = PCMA, .event_out = (int16_t)event,
                                        .event_in = (int16_t)event, .frame = FRAME_SAMPLES, .sending = true,
                                        .receiving = true};
     CHECK(worker_command(worker, &configure));

@@ -1,14 +1,14 @@
 """Which requests we can't take, and what makes two of them one: the looks that need no memory beyond the request.
 
-RFC 3261 8.2.1 to 8.2.3, 8.2.7, 16.3 and 17.2.3, RFC 4028 9. Called by the core before anybody else sees a request. It
-sends nothing.
+RFC 3261 8.2.1 to 8.2.3, 8.2.7, 11.2, 16.3, 17.2.3 and 21.4.7, RFC 4028 9. Called by the core before anybody
+else sees a request. It sends nothing.
 """
 
 from __future__ import annotations
 
 from softswitch.errors import SipParseError
 from softswitch.sip.compose import header_lines
-from softswitch.sip.content import ACCEPTED, DESCRIBING, description
+from softswitch.sip.content import ACCEPTED, DESCRIBING, description, takes_description
 from softswitch.sip.labels import KNOWN
 from softswitch.sip.message import SipRequest
 from softswitch.sip.session_timer import TIMER, is_too_small
@@ -22,8 +22,8 @@ REFRESHING = frozenset({"INVITE", "UPDATE"})
 def unacceptable(request: SipRequest, extensions: frozenset[str], timing: Timing) -> tuple[int, str] | None:
     """The status and header lines that refuse it, None where it may go on; then its body is a description or empty.
 
-    What requires an extension that we lack (8.2.2.3), a body that we can't read (8.2.3), a session interval below our
-    smallest (RFC 4028 9).
+    What requires an extension that we lack (8.2.2.3), a body that we can't read (8.2.3), what would not read our answer
+    (21.4.7), a session interval below our smallest (RFC 4028 9).
     """
     lacking = [tag for tag in request.headers.all("Require") if tag.lower() not in extensions]
     if lacking:
@@ -33,9 +33,21 @@ def unacceptable(request: SipRequest, extensions: frozenset[str], timing: Timing
         if described is None:
             return 415, ACCEPTED
         request.body = described
+    if _wants_answer(request) and not takes_description(request):
+        return 406, ""
     if request.method in REFRESHING and TIMER in extensions and is_too_small(request, timing):
         return 422, f"Min-SE: {timing.min_se}\r\n"
     return None
+
+
+def _wants_answer(request: SipRequest) -> bool:
+    """Whether a 2xx would bring a description. OPTIONS is refused as an INVITE would be (11.2), never in a dialog."""
+    method = request.method
+    return (
+        method == "INVITE"
+        or (method == "UPDATE" and bool(request.body))
+        or (method == "OPTIONS" and not request.to.tag)
+    )
 
 
 def not_allowed(method: str) -> int:

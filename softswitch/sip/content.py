@@ -1,18 +1,19 @@
 """The session description in a message's body, alone or as a part of several, and what to say of any other body.
 
-RFC 3261 8.2.3 and 20.11, RFC 2046 5.1, RFC 5621. Called by the core for whatever may carry an offer or an answer, so
-that what lies behind it sees descriptions only. It does not read the description.
+RFC 3261 8.2.3, 20.1 and 20.11, RFC 2046 5.1, RFC 5621. Called by the core for whatever may carry an offer or an
+answer, so that what lies behind it sees descriptions only. It does not read the description.
 """
 
 from __future__ import annotations
 
 from softswitch.errors import SipParseError
-from softswitch.sip.grammar import split_params
+from softswitch.sip.grammar import is_token, split_params
 from softswitch.sip.message import SipRequest, SipResponse
 
 SDP = "application/sdp"
 DESCRIBING = frozenset({"INVITE", "UPDATE", "PRACK", "ACK"})  # who may carry a description, and whose responses may
 ACCEPTED = f"Accept: {SDP}\r\nAccept-Encoding: identity\r\n"  # of a 415
+_RANGES = {"*/*": 0, "application/*": 1, SDP: 2}  # of Accept: those that hold ours, the wider first
 _SEVERAL = ("multipart/mixed", "multipart/alternative")
 
 Fields = dict[str, str]  # header fields of a body or a part, by name in lower case
@@ -43,6 +44,32 @@ def readable(message: SipRequest | SipResponse) -> bytes:
         return description(message) or b""
     except SipParseError:
         return b""
+
+
+def takes_description(request: SipRequest) -> bool:
+    """Whether its Accept leaves room for an answer of ours (20.1): without one it does, an empty one takes nothing.
+
+    Of several ranges that hold our type the narrowest counts, "q=0" rules it out. What can't be read rules out nothing.
+    """
+    accept = request.headers.get("Accept")
+    if accept is None or accept == SDP:  # nearly always
+        return True
+    narrowest, taken = -1, False
+    for text in request.headers.all("Accept"):
+        span, *params = text.split(";")
+        kind, _, subtype = (word.strip() for word in span.lower().partition("/"))
+        if not is_token(kind) or not is_token(subtype or "*"):
+            return True
+        width = _RANGES.get(f"{kind}/{subtype or '*'}", -1)
+        if width > narrowest or (width == narrowest >= 0 and not taken):
+            narrowest, taken = width, not any(map(_is_zero, params))
+    return taken
+
+
+def _is_zero(param: str) -> bool:
+    """Whether a parameter of a range is a "q" of nought (0, 0.0 …)."""
+    name, _, value = param.partition("=")
+    return name.strip().lower() == "q" and value.strip() in ("0", "0.", "0.0", "0.00", "0.000")
 
 
 def _sole(fields: Fields, body: bytes) -> bytes | None:

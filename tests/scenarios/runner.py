@@ -87,7 +87,7 @@ def _fetch_cdrs(database: str, outcomes: dict[str, Outcome]) -> None:
     store = open_provisioning(database)
     deadline = time.monotonic() + CDR_PATIENCE_S
     for outcome in outcomes.values():
-        due = 0 if outcome.place.scenario.cdr.none else outcome.place.scenario.call.calls
+        due = outcome.place.scenario.records
         x = outcome.place.number("x")
         while len(found := list(store.cdrs(x=x).items)) < due and time.monotonic() < deadline:
             time.sleep(0.05)

@@ -128,6 +128,7 @@ class CdrPart:
     __pydantic_config__ = STRICT
 
     none: bool = False
+    records: int = 0  # of a scenario whose SIPp makes several calls at once; 0: as many as `calls`
     answered: bool | None = None
     talk_s: float | None = None
     talk_tolerance_s: float = 0.1
@@ -156,6 +157,11 @@ class Scenario:
     def folder(self) -> Path:
         """Where its XML files stand."""
         return SCENARIOS / self.files
+
+    @property
+    def records(self) -> int:
+        """How many CDRs of its X there must be."""
+        return 0 if self.cdr.none else self.cdr.records or self.call.calls
 
 
 _SCENARIO = TypeAdapter(Scenario)

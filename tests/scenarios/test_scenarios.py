@@ -135,8 +135,7 @@ def sound_problems(outcome: Outcome) -> list[str]:
 
 def cdr_problems(outcome: Outcome) -> list[str]:
     """What is wrong with the record, or that there is not exactly one."""
-    part = outcome.place.scenario.cdr
-    if len(outcome.cdrs) != (0 if part.none else outcome.place.scenario.call.calls):
+    if len(outcome.cdrs) != outcome.place.scenario.records:
         return [f"{len(outcome.cdrs)} CDRs"]
     return [problem for cdr in outcome.cdrs for problem in _record_problems(outcome, cdr)]
 
@@ -150,7 +149,7 @@ def _record_problems(outcome: Outcome, cdr: Cdr) -> list[str]:
             problems.append(f"CDR {name} is {found!r}, expected {wanted!r}")
     if part.answered is not None and (cdr.answered_at is not None) != part.answered:
         problems.append(f"CDR answered_at is {cdr.answered_at}")
-    if cdr.answered_at is not None and cdr.ended_at is not None and place.scenario.call.calls == 1:
+    if cdr.answered_at is not None and cdr.ended_at is not None and place.scenario.records == 1:
         problems += _talk_problems(outcome, cdr.ended_at - cdr.answered_at)
     return problems
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from softswitch.sip.acceptance import not_allowed, same_callee, server_key, stateless_tag, unacceptable
 from softswitch.sip.message import SipRequest, parse_message
 from softswitch.sip.session_timer import TIMER
@@ -29,6 +31,23 @@ def test_a_body_that_we_can_not_read_gets_415_with_what_we_take() -> None:
     bad = request(Content_Type="application/unknownformat") + "<audio/>"
     assert asked(bad) == (415, "Accept: application/sdp\r\nAccept-Encoding: identity\r\n")
     assert asked(request("INFO", Content_Type="application/dtmf") + "5") is None  # the call layer knows that one
+
+
+@pytest.mark.parametrize("method", ["INVITE", "OPTIONS"])
+def test_who_would_not_read_our_answer_gets_406(method: str) -> None:
+    """21.4.7; RFC 4475 3.3.15; 11.2: OPTIONS gets what an INVITE would get."""
+    assert asked(request(method, Accept="text/nobodyKnowsThis")) == (406, "")
+    assert asked(request(method, Accept="application/sdp, text/plain")) is None
+
+
+def test_in_a_dialog_options_are_answered_whatever_they_accept() -> None:
+    """11: "generates a 200 (OK) response"."""
+    to = "<sip:100@10.0.0.1>;tag=b"
+    assert asked(request("OPTIONS", To=to, Accept="text/plain")) is None
+    assert asked(request("INVITE", To=to, Accept="text/plain")) == (406, "")
+    assert asked(request("UPDATE", To=to, Accept="text/plain")) is None  # a refresh, without offer and answer
+    assert asked(request("UPDATE", To=to, Accept="text/plain", Content_Type="application/sdp") + "v=0") == (406, "")
+    assert asked(request("INFO", To=to, Accept="text/plain")) is None
 
 
 def test_an_optional_body_is_as_none() -> None:

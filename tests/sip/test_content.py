@@ -1,4 +1,4 @@
-"""Bodies: RFC 3261 8.2.3 and 20.11, RFC 2046 5.1, RFC 5621."""
+"""Bodies: RFC 3261 8.2.3, 20.1 and 20.11, RFC 2046 5.1, RFC 5621."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from softswitch.errors import SipParseError
-from softswitch.sip.content import description, readable
+from softswitch.sip.content import description, readable, takes_description
 from softswitch.sip.message import Headers, SipRequest, SipResponse
 
 SDP = b"v=0\r\n"
@@ -88,3 +88,49 @@ def test_a_boundary_that_is_no_utf_8_is_taken_byte_by_byte() -> None:
     body = b"--\xff\r\n\r\n" + SDP + b"\r\n--\xff--"
     assert described(body, Content_Type=f'multipart/mixed; boundary="{boundary}"') == SDP
     assert described(SDP, Content_Type=f'multipart/mixed; boundary="{boundary}"') is None
+
+
+@pytest.mark.parametrize(
+    ("accept", "taken"),
+    [
+        ("application/sdp", True),
+        ("Application/SDP", True),
+        ("application / sdp", True),
+        ("application/sdp;level=1;q=0.3", True),
+        ("application/sdp;q=0.001", True),
+        ("application/sdp;q=0", False),
+        ("application/sdp ; Q = 0.000", False),
+        ("*/*", True),
+        ("*/*;q=0", False),
+        ("application/*", True),
+        ("application/*;q=0", False),
+        ("text/*", False),
+        ("text/plain", False),
+        ("multipart/mixed, application/isup", False),
+        ("text/plain, application/sdp", True),
+        ("text/plain, */*;q=0.1", True),
+        ("*/*, application/*;q=0", False),
+        ("application/sdp;q=0, */*", False),
+        ("application/*;q=0, application/sdp", True),
+        ("application/sdp;q=0, application/sdp", True),
+        ("application/sdp, application/sdp;q=0", True),
+        ("", False),
+        (" ", False),
+        (",", False),
+        ("application/sdp text/plain", True),
+        ("text plain", True),
+        ("*", True),
+        ("text", False),
+        (";q=0", True),
+    ],
+)
+def test_what_accept_leaves_room_for(accept: str, taken: bool) -> None:
+    """20.1 and RFC 2616 14.1: the narrowest range counts, q=0 is "not acceptable", an empty Accept takes nothing."""
+    assert takes_description(SipRequest("INVITE", "sip:a@b", Headers([("Accept", accept)]))) is taken
+
+
+def test_accept_may_stand_in_several_lines_and_means_descriptions_where_there_is_none() -> None:
+    lines = [("Accept", "text/plain"), ("ACCEPT", "application/sdp")]
+    assert takes_description(SipRequest("INVITE", "sip:a@b", Headers(lines)))
+    assert not takes_description(SipRequest("INVITE", "sip:a@b", Headers(lines[:1])))
+    assert takes_description(SipRequest("INVITE", "sip:a@b", Headers([("Accept-Encoding", "identity")])))

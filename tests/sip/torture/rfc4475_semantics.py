@@ -308,6 +308,6 @@ MESSAGES = (
     Torture("cparam01", "3.3.12", 405, "unknownparam belongs to the Contact, not to the URI", CPARAM01),
     Torture("cparam02", "3.3.13", 405, "unknownparam belongs to the URI", CPARAM02),
     Torture("regescrt", "3.3.14", 405, "the header belongs to the URI", REGESCRT),
-    Torture("sdp01", "3.3.15", Treatment.CALL, "a 406 for what Accept asks would come from the call layer", SDP01),
+    Torture("sdp01", "3.3.15", 406, "no answer of ours would be readable there: 406", SDP01),
     Torture("inv2543", "3.4.1", Treatment.CALL, "take it, to stay compatible with RFC 2543", INV2543),
 )

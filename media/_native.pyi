@@ -6,6 +6,7 @@ RECORDED: int
 TRUNCATED: int
 TOTALS: int
 WAV_HEADER_BYTES: int
+SRTP_SUITES: tuple[str, ...]
 
 class Core:
     def __init__(self, capacity: int, silence_s: float, io: str = "auto", packets_per_s: int = 500) -> None: ...
@@ -25,6 +26,9 @@ class Core:
         nat: bool,
         mux: bool,
         signalling: str,
+        srtp_suite: str,
+        send_key: bytes,
+        receive_key: bytes,
         /,
     ) -> None: ...
     def connect(self, a: int, b: int, digits: bool, /) -> None: ...

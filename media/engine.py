@@ -131,6 +131,8 @@ class _Table(Generic[Owned]):
 class Engine:
     """Everything the server can do; raises CommandRefused for what it can't."""
 
+    srtp = _native.SRTP_SUITES  # that an endpoint can have; none where the build lacks libsrtp2
+
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._pools = {
@@ -248,6 +250,9 @@ class Engine:
                 command.nat,
                 command.rtcp_mux,
                 command.signalling,
+                command.srtp_suite,
+                command.srtp_send,
+                command.srtp_receive,
             )
         except (ValueError, OverflowError) as error:
             raise CommandRefused(str(error)) from error

@@ -53,7 +53,9 @@ class ConfigureEndpoint(Message, frozen=True):
     """The far end of an endpoint: address, payload types and directions by SDP. `nat`: a sender at another address may
     count, at the hosts of SDP and SIP (`signalling`: an IP address, empty: not known) rather than at others; without it
     only SDP's address does. RTCP goes to `rtcp_port` (0: the next after `port`), or with `rtcp_mux` (RFC 5761) the way
-    of RTP. `ptime_ms`: how long the packets last that it is sent, 10 to 60 in tens.
+    of RTP. `ptime_ms`: how long the packets last that it is sent, 10 to 60 in tens. With an `srtp_suite`
+    (RFC 4568, RFC 7714) its packets are SRTP, under one master key with its salt each way; a suite that is not among
+    those of Welcome is refused.
     """
 
     endpoint: int
@@ -69,6 +71,13 @@ class ConfigureEndpoint(Message, frozen=True):
     rtcp_port: int = 0
     rtcp_mux: bool = False
     signalling: str = ""
+    srtp_suite: str = ""
+    srtp_send: bytes = b""
+    srtp_receive: bytes = b""
+
+    def __repr__(self) -> str:
+        """Without the keys."""
+        return f"ConfigureEndpoint({self.endpoint}, {self.address!r}, {self.port}, srtp_suite={self.srtp_suite!r})"
 
 
 class CloseEndpoint(Message, frozen=True):
@@ -154,8 +163,8 @@ Command = (
 
 
 class Welcome(Message, frozen=True):
-    """Answer to Hello: the server's version, bind addresses, silence time in seconds, and how it handles
-    packets.
+    """Answer to Hello: the server's version, bind addresses, silence time in seconds, how it handles
+    packets, and the SRTP suites that it has (none: its build lacks libsrtp2).
     """
 
     version: int
@@ -164,6 +173,7 @@ class Welcome(Message, frozen=True):
     io: str = ""
     workers: int = 1
     address6: str = ""
+    srtp: tuple[str, ...] = ()
 
 
 class EndpointOpened(Message, frozen=True):
@@ -184,7 +194,8 @@ class EndpointFailed(Message, frozen=True):
 
 class EndpointClosed(Message, frozen=True):
     """Final statistics of an endpoint. Times in ms. Dropped is what came from `strangers`, what was more than a port
-    takes (`excess`), and what nobody could use. `reported`: the far end's RTCP told what `remote_…` say.
+    takes (`excess`), what failed SRTP's authentication (`forged`) or had come before (`replayed`), and what nobody
+    could use. `reported`: the far end's RTCP told what `remote_…` say.
     """
 
     endpoint: int
@@ -199,6 +210,8 @@ class EndpointClosed(Message, frozen=True):
     strangers: int = 0
     excess: int = 0
     reported: bool = False
+    forged: int = 0
+    replayed: int = 0
 
 
 class Digit(Message, frozen=True):
@@ -255,8 +268,8 @@ class Totals(Message, frozen=True):
     """Server-wide counters since start, each second; endpoints, playbacks and recordings are those of now.
 
     Dropped packets by reason: from strangers; no RTP, or a payload type that was not agreed on (unusable); more than an
-    endpoint takes (excess). `storms`: times that a flooded port was not read for a moment. `ports_exhausted`: endpoints
-    that got no port; `ports_free`: pairs of now.
+    endpoint takes (excess); by SRTP not authentic (forged), or not for the first time (replayed). `storms`: times that
+    a flooded port was not read for a moment. `ports_exhausted`: endpoints that got no port; `ports_free`: pairs of now.
     """
 
     packets_in: int = 0
@@ -273,6 +286,8 @@ class Totals(Message, frozen=True):
     packets_unusable: int = 0
     packets_excess: int = 0
     storms: int = 0
+    packets_forged: int = 0
+    packets_replayed: int = 0
     recordings_truncated: int = 0
     ports_exhausted: int = 0
     ports_free: int = 0

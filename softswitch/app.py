@@ -271,7 +271,7 @@ class Switch:
         metrics.gauge("event_loop_lag_seconds", "How late the event loop is", lambda: self.overload.lag_s)
         media = self.media
         if isinstance(media, ServerDriver):
-            metrics.media(lambda: msgspec.structs.asdict(media.totals), lambda: (media.io, media.workers))
+            metrics.media(lambda: msgspec.structs.asdict(media.totals), lambda: (media.io, media.workers, media.srtp))
         metrics.trunks(
             self.upkeep.states.all,
             self.upkeep.registered,

@@ -21,6 +21,7 @@ from softswitch.media_interfaces import (
     Recording,
     RecordingReport,
     RtpRemote,
+    SrtpKeys,
 )
 
 __all__ = [  # what stands in `media_interfaces` is found here too
@@ -32,6 +33,7 @@ __all__ = [  # what stands in `media_interfaces` is found here too
     "Recording",
     "RecordingReport",
     "RtpRemote",
+    "SrtpKeys",
 ]
 
 # Numbers, bindings, pools: what stores hold and routing decides on

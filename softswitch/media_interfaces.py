@@ -7,8 +7,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class SrtpKeys:
+    """What protects the packets of one leg (RFC 4568): a suite, and a master key with its salt for each direction."""
+
+    suite: str
+    send: bytes = field(repr=False)
+    receive: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +36,7 @@ class RtpRemote:
     rtcp_mux: bool = False  # RFC 5761: RTCP goes the way of RTP
     nat: bool = False  # it may send from elsewhere: whose packets keep coming may be taken for it
     signalling: str = ""  # where its SIP comes from: behind NAT its RTP most likely too; no IP address: not known
+    srtp: SrtpKeys | None = None  # None: plain RTP
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +46,7 @@ class EndpointStatistics:
     packets_received: int = 0
     packets_sent: int = 0
     packets_lost: int = 0
-    packets_dropped: int = 0  # from strangers, more than a port takes, garbage
+    packets_dropped: int = 0  # from strangers, more than a port takes, garbage, SRTP forged or replayed
     jitter_ms: float = 0.0
     remote_lost: int = 0
     remote_jitter_ms: float = 0.0
@@ -44,6 +54,8 @@ class EndpointStatistics:
     packets_from_strangers: int = 0
     packets_excess: int = 0
     reported: bool = False  # its RTCP told of what we sent
+    packets_forged: int = 0  # SRTP that its keys did not make
+    packets_replayed: int = 0  # SRTP that had come before
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +125,7 @@ class MediaDriver(Protocol):
     """
 
     ipv6: bool  # whether there are ports of IPv6
+    srtp: tuple[str, ...]  # the suites that its endpoints can have; none where it was built without
 
     async def open_endpoint(self, call_id: str, *, ipv6: bool = False) -> MediaEndpoint:
         """A new port pair; raises MediaError where no port is free or the media server is away."""

@@ -20,6 +20,7 @@ from prometheus_client.utils import floatToGoString
 from softswitch.interfaces import EndpointStatistics
 
 SipCounts = Mapping[tuple[str, str, int], int]
+MediaWays = tuple[str, int, tuple[str, ...]]  # io, threads, SRTP suites
 SETUP_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60)
 STORE_BUCKETS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25)
 MOS_BUCKETS = (1.5, 2, 2.5, 3, 3.5, 3.8, 4, 4.2, 4.3, 4.4)
@@ -183,10 +184,11 @@ class Metrics:
         text = "Calls in or out that a trunk's limits refused"
         self.registry.register(_ByLabelCollector("softswitch_trunk_full", text, "trunk", full))
 
-    def media(self, totals: Callable[[], Mapping[str, float]], how: Callable[[], tuple[str, int]]) -> None:
+    def media(self, totals: Callable[[], Mapping[str, float]], how: Callable[[], MediaWays]) -> None:
         """The media server's own totals, each as `softswitch_media_<name>_total`, what is there now without `_total`.
 
-        `how` it reads and writes, and by how many threads, is `softswitch_media_workers{io}`.
+        `how` it reads and writes, and by how many threads, is `softswitch_media_workers{io}`; what SRTP it has,
+        `softswitch_media_srtp{suite}`.
         """
         self.registry.register(_MediaCollector(totals, how))
 
@@ -263,7 +265,7 @@ class _TrunkCollector(Collector):
 class _MediaCollector(Collector):
     _OF_NOW = frozenset({"endpoints", "playbacks", "recordings", "ports_free"})
 
-    def __init__(self, totals: Callable[[], Mapping[str, float]], how: Callable[[], tuple[str, int]]) -> None:
+    def __init__(self, totals: Callable[[], Mapping[str, float]], how: Callable[[], MediaWays]) -> None:
         self._totals, self._how = totals, how
 
     def collect(self) -> Iterable[Metric]:
@@ -273,8 +275,12 @@ class _MediaCollector(Collector):
             )
             family.add_metric([], value)
             yield family
-        io, workers = self._how()
+        io, workers, suites = self._how()
         if workers:
             threads = GaugeMetricFamily("softswitch_media_workers", "Threads that handle RTP", labels=["io"])
             threads.add_metric([io], workers)
             yield threads
+            srtp = GaugeMetricFamily("softswitch_media_srtp", "1 for each SRTP suite that media has", labels=["suite"])
+            for suite in suites:
+                srtp.add_metric([suite], 1)
+            yield srtp

@@ -16,6 +16,7 @@
 #include "latch.h"
 #include "ring.h"
 #include "rtp.h"
+#include "srtp.h"
 
 #define FRAME_SAMPLES 160
 #define FRAME_NS 20000000LL
@@ -62,6 +63,7 @@ struct remote {
     int16_t event_in;  /* the one we receive, -1: none */
     uint16_t frame;    /* samples a packet that it asks for */
     bool sending, receiving;
+    struct srtp_context *srtp_in, *srtp_out; /* NULL: plain. Whoever obeys the command owns them */
 };
 
 /* One prompt's A-law: everybody who hears it shares the one copy. */
@@ -93,9 +95,11 @@ struct command {
 
 enum event_type { EVENT_CLOSED, EVENT_DIGIT, EVENT_SILENCE, EVENT_PLAYED, EVENT_RECORDED, EVENT_TRUNCATED, EVENT_TOTALS };
 
-/* What was not taken: from elsewhere than the far end, no RTP or RTCP that was agreed on, or too much of it. */
+/* What was not taken: from elsewhere than the far end, no RTP or RTCP that was agreed on, too much of it, or by SRTP
+ * not of who has the key, or not for the first time.
+ */
 struct drops {
-    uint64_t strangers, unusable, excess;
+    uint64_t strangers, unusable, excess, forged, replayed;
 };
 
 struct statistics {
@@ -213,6 +217,7 @@ struct endpoint {
     struct key_in key_in;
     struct key_out key_out;
     struct drops drops;
+    struct srtp_context *srtp_in, *srtp_out; /* NULL: plain */
     int64_t due_at;     /* when the next packet would come at the highest rate that is taken */
     uint32_t arrivals;  /* since the last sweep, whoever sent them */
     bool paused;        /* a storm: nothing is read until the next sweep */

@@ -47,11 +47,22 @@ static void endpoint_tell_silence(struct worker *worker, struct endpoint *endpoi
     }
 }
 
+/* The same key again keeps its context, which knows how often the numbers have gone round and what has come. */
+static void endpoint_key(struct srtp_context **held, struct srtp_context *given)
+{
+    bool same = *held && given && srtp_context_same(*held, given);
+    srtp_context_free(same ? given : *held);
+    if (!same)
+        *held = given;
+}
+
 void endpoint_configure(struct worker *worker, struct endpoint *endpoint, const struct remote *remote)
 {
     struct line *line = &endpoint->line;
     struct latch *latch = &endpoint->latch;
     packing_flush(worker, endpoint);
+    endpoint_key(&endpoint->srtp_in, remote->srtp_in);
+    endpoint_key(&endpoint->srtp_out, remote->srtp_out);
     if (latch_announce(latch, &remote->announced)) {
         line->to = latch->from;
         endpoint->collided = false;
@@ -111,6 +122,8 @@ void endpoint_close(struct worker *worker, struct endpoint *endpoint)
     playback_leave(worker, endpoint);
     recording_leave(worker, endpoint);
     rtcp_leave(worker, endpoint);
+    endpoint_key(&endpoint->srtp_in, NULL);
+    endpoint_key(&endpoint->srtp_out, NULL);
     io_close(worker->io, endpoint->slot);
     worker->totals.lost += receiver_lost(&endpoint->receiver);
     struct event *event = worker_event(worker, EVENT_CLOSED, endpoint->handle);
@@ -126,7 +139,7 @@ void endpoint_close(struct worker *worker, struct endpoint *endpoint)
 /* Reception */
 
 /* What becomes of a packet. */
-enum fate { TAKEN, FOREIGN, UNUSABLE, EXCESS };
+enum fate { TAKEN, FOREIGN, UNUSABLE, EXCESS, FORGED, REPLAYED };
 
 static bool endpoint_knows(const struct endpoint *endpoint, uint8_t payload_type)
 {
@@ -223,6 +236,8 @@ static void drops_count(struct drops *drops, enum fate fate)
     drops->strangers += fate == FOREIGN;
     drops->unusable += fate == UNUSABLE;
     drops->excess += fate == EXCESS;
+    drops->forged += fate == FORGED;
+    drops->replayed += fate == REPLAYED;
 }
 
 /* Whoever floods a port is not read any more until the next sweep, so that the others' packets come through. */
@@ -235,6 +250,20 @@ static void endpoint_count_arrival(struct worker *worker, struct endpoint *endpo
     io_pause(worker->io, endpoint->slot, true);
 }
 
+static enum fate endpoint_take(struct worker *worker, struct endpoint *endpoint, bool rtcp, uint8_t *data,
+                               size_t length, const union address *from)
+{
+    static const enum fate fates[] = {[SRTP_FORGED] = FORGED, [SRTP_REPLAYED] = REPLAYED};
+    if (!endpoint->configured)
+        return FOREIGN;
+    /* Before everything: what its far end did not make moves nothing, whoever it seems to come from. */
+    enum srtp_outcome opened = endpoint->srtp_in ? srtp_open(endpoint->srtp_in, rtcp, data, &length) : SRTP_TAKEN;
+    if (opened != SRTP_TAKEN)
+        return fates[opened];
+    return rtcp ? endpoint_take_rtcp(worker, endpoint, data, length, from)
+                : endpoint_take_rtp(worker, endpoint, data, length, from);
+}
+
 void endpoint_receive(struct worker *worker, uint32_t slot, bool rtcp, uint8_t *data, size_t length,
                       const union address *from)
 {
@@ -244,9 +273,7 @@ void endpoint_receive(struct worker *worker, uint32_t slot, bool rtcp, uint8_t *
     endpoint_count_arrival(worker, endpoint);
     rtcp |= endpoint->latch.mux && rtcp_is_one(data, length);
     worker->totals.packets_in += !rtcp;
-    enum fate fate = !endpoint->configured ? FOREIGN
-                     : rtcp                ? endpoint_take_rtcp(worker, endpoint, data, length, from)
-                                           : endpoint_take_rtp(worker, endpoint, data, length, from);
+    enum fate fate = endpoint_take(worker, endpoint, rtcp, data, length, from);
     if (fate == TAKEN)
         return;
     drops_count(&endpoint->drops, fate);

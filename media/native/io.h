@@ -1,6 +1,7 @@
 /* The worker's sockets, by epoll or io_uring: looked at once a tick, so that a packet costs no wake-up of its own.
  *
  * What is given to io_send lies in a received packet or in io_scratch, and stays untouched until the next io_wait.
+ * Either has SRTP_ROOM behind it.
  */
 #ifndef MEDIA_IO_H
 #define MEDIA_IO_H

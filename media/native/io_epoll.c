@@ -24,8 +24,8 @@ struct epoll_io {
     struct mmsghdr messages[READ_AT_ONCE];
     struct iovec places[READ_AT_ONCE];
     union address from[READ_AT_ONCE];
-    uint8_t packets[READ_AT_ONCE][MAX_PACKET];
-    uint8_t scratch[MAX_PACKET];
+    uint8_t packets[READ_AT_ONCE][MAX_PACKET + SRTP_ROOM];
+    uint8_t scratch[MAX_PACKET + SRTP_ROOM];
     struct epoll_event ready[BATCH];
 };
 

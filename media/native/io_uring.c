@@ -20,7 +20,7 @@
 #define CQ_ENTRIES 16384
 #define BUFFERS 2048
 #define BUFFER_SIZE 2048
-#define SCRATCH_SIZE 512
+#define SCRATCH_SIZE (512 + SRTP_ROOM)
 #define GROUP 0
 #define ARMED 1
 #define PAUSED 4
@@ -83,7 +83,7 @@ static void uring_provide(struct uring_io *self, uint16_t id)
 {
     struct io_uring_buf *buffer = &self->buffer_ring->bufs[self->buffer_tail++ & (BUFFERS - 1)];
     buffer->addr = (uint64_t)(uintptr_t)uring_buffer(self, id);
-    buffer->len = BUFFER_SIZE;
+    buffer->len = BUFFER_SIZE - SRTP_ROOM;
     buffer->bid = id;
 }
 

@@ -19,11 +19,14 @@ static uint32_t line_step(const struct line *line, int64_t now)
 
 void line_send(struct worker *worker, struct endpoint *to, uint8_t *packet, size_t length)
 {
+    size_t size = RTP_HEADER + length;
+    if (to->srtp_out && !srtp_seal(to->srtp_out, false, packet, &size))
+        return; /* a duplicate: no number may be used twice with one key */
     to->line.packets++;
     to->line.octets += length;
     to->line.sent_at = worker->now;
     worker->totals.packets_out++;
-    io_send(worker->io, to->slot, false, packet, RTP_HEADER + length, &to->line.to);
+    io_send(worker->io, to->slot, false, packet, size, &to->line.to);
 }
 
 static void line_anchor(struct line *line, const struct rtp *rtp, int64_t now)

@@ -131,15 +131,26 @@ static bool read_address(const char *text, int port, union address *address)
     return !PyErr_Occurred();
 }
 
+static PyObject *core_configure_keyed(Core *self, struct command *command, const struct keys *keys)
+{
+    PyObject *done = module_read_keys(keys, &command->remote) ? core_push(self, command) : NULL;
+    if (!done) {
+        srtp_context_free(command->remote.srtp_in);
+        srtp_context_free(command->remote.srtp_out);
+    }
+    return done;
+}
+
 static PyObject *core_configure(Core *self, PyObject *args)
 {
     struct command command = {.type = COMMAND_CONFIGURE};
     const char *address, *signalling;
     int port, rtcp_port, ptime_ms, sending, receiving, nat, mux;
     struct remote *remote = &command.remote;
-    if (!PyArg_ParseTuple(args, "Isihhhiipppps", &command.handle, &address, &port, &remote->payload_type,
+    struct keys keys;
+    if (!PyArg_ParseTuple(args, "Isihhhiippppssy#y#", &command.handle, &address, &port, &remote->payload_type,
                           &remote->event_out, &remote->event_in, &ptime_ms, &rtcp_port, &sending, &receiving, &nat, &mux,
-                          &signalling)
+                          &signalling, &keys.suite, &keys.send, &keys.send_length, &keys.receive, &keys.receive_length)
         || !read_address(address, port, &remote->announced.rtp))
         return NULL;
     if (remote->payload_type != PCMA && remote->payload_type != PCMU)
@@ -155,7 +166,7 @@ static PyObject *core_configure(Core *self, PyObject *args)
     read_host(signalling, &remote->announced.signalling);
     remote->announced.nat = nat;
     remote->announced.mux = mux;
-    return core_push(self, &command);
+    return core_configure_keyed(self, &command, &keys);
 }
 
 static PyObject *core_connect(Core *self, PyObject *args)
@@ -412,7 +423,7 @@ static PyMethodDef core_methods[] = {
     {"open", (PyCFunction)core_open, METH_VARARGS, "open(rtp_fd, rtcp_fd, ssrc, sequence, timestamp, cname) -> handle"},
     {"configure", (PyCFunction)core_configure, METH_VARARGS,
      "configure(endpoint, address, port, payload_type, event_out, event_in, ptime_ms, rtcp_port, sending, receiving, nat,"
-     " mux, signalling)"},
+     " mux, signalling, srtp_suite, send_key, receive_key): no SRTP where the suite is empty"},
     {"connect", (PyCFunction)core_connect, METH_VARARGS, "connect(a, b, digits)"},
     {"disconnect", (PyCFunction)core_disconnect, METH_VARARGS, "disconnect(a, b)"},
     {"play", (PyCFunction)core_play, METH_VARARGS, "play(endpoints, samples, loop, mix, once) -> handle"},
@@ -451,6 +462,7 @@ static struct PyModuleDef native_module = {
 
 PyMODINIT_FUNC PyInit__native(void)
 {
+    srtp_set_up();
     g711_init(); /* before there is any thread that reads the tables */
     dtmf_init();
     PyObject *module = PyModule_Create(&native_module);
@@ -461,5 +473,9 @@ PyMODINIT_FUNC PyInit__native(void)
         PyModule_AddIntConstant(module, events[i], i);
     if (module)
         PyModule_AddIntConstant(module, "WAV_HEADER_BYTES", WAV_HEADER);
+    PyObject *suites = module ? module_suites() : NULL;
+    if (module && (!suites || PyModule_AddObjectRef(module, "SRTP_SUITES", suites) < 0))
+        Py_CLEAR(module);
+    Py_XDECREF(suites);
     return module;
 }

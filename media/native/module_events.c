@@ -7,18 +7,19 @@
 
 static unsigned long long drops_sum(const struct drops *drops)
 {
-    return drops->strangers + drops->unusable + drops->excess;
+    return drops->strangers + drops->unusable + drops->excess + drops->forged + drops->replayed;
 }
 
 /* The figures in the order of protocol.EndpointClosed. */
 static PyObject *statistics_tuple(const struct event *event)
 {
     const struct statistics *s = &event->statistics;
-    return Py_BuildValue("(iIKKLKdLddKKO)", event->type, event->handle, (unsigned long long)s->received,
+    return Py_BuildValue("(iIKKLKdLddKKOKK)", event->type, event->handle, (unsigned long long)s->received,
                          (unsigned long long)s->sent, (long long)s->lost, drops_sum(&s->drops), s->jitter_ms,
                          (long long)s->remote_lost, s->remote_jitter_ms, s->round_trip_ms,
                          (unsigned long long)s->drops.strangers, (unsigned long long)s->drops.excess,
-                         s->reported ? Py_True : Py_False);
+                         s->reported ? Py_True : Py_False, (unsigned long long)s->drops.forged,
+                         (unsigned long long)s->drops.replayed);
 }
 
 static PyObject *played_tuple(const struct event *event)
@@ -43,12 +44,13 @@ static PyObject *played_tuple(const struct event *event)
 static PyObject *totals_tuple(const struct event *event)
 {
     const struct totals *t = &event->totals;
-    return Py_BuildValue("(iIKKKLKKKIIIKKKK)", event->type, 0, (unsigned long long)t->packets_in,
+    return Py_BuildValue("(iIKKKLKKKIIIKKKKKK)", event->type, 0, (unsigned long long)t->packets_in,
                          (unsigned long long)t->packets_out, drops_sum(&t->drops), (long long)t->lost,
                          (unsigned long long)t->bytes_recorded, (unsigned long long)t->events,
                          (unsigned long long)t->events_lost, t->endpoints, t->playbacks, t->recordings,
                          (unsigned long long)t->drops.strangers, (unsigned long long)t->drops.unusable,
-                         (unsigned long long)t->drops.excess, (unsigned long long)t->storms);
+                         (unsigned long long)t->drops.excess, (unsigned long long)t->storms,
+                         (unsigned long long)t->drops.forged, (unsigned long long)t->drops.replayed);
 }
 
 PyObject *module_event(const struct event *event)

@@ -162,7 +162,8 @@ static void send_report(struct worker *worker, struct endpoint *endpoint, bool l
     size_t length = build_report(endpoint, packet, worker->now);
     if (leaves)
         length += build_goodbye(endpoint->line.ssrc, packet + length);
-    io_send(worker->io, endpoint->slot, !latch->mux, packet, length, &latch->rtcp_from);
+    if (!endpoint->srtp_out || srtp_seal(endpoint->srtp_out, true, packet, &length))
+        io_send(worker->io, endpoint->slot, !latch->mux, packet, length, &latch->rtcp_from);
 }
 
 void rtcp_report(struct worker *worker, struct endpoint *endpoint)

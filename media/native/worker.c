@@ -82,8 +82,12 @@ static void command_close(struct worker *worker, const struct command *command)
 static void command_configure(struct worker *worker, const struct command *command)
 {
     struct endpoint *endpoint = endpoint_of(worker, command->handle);
-    if (endpoint)
+    if (endpoint) {
         endpoint_configure(worker, endpoint, &command->remote);
+        return;
+    }
+    srtp_context_free(command->remote.srtp_in);
+    srtp_context_free(command->remote.srtp_out);
 }
 
 static void command_connect(struct worker *worker, const struct command *command)

@@ -24,6 +24,7 @@ from softswitch.interfaces import (
     RtpRemote,
 )
 
+SRTP_SUITES = ("AEAD_AES_256_GCM", "AES_CM_128_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_32")
 FRAME_S = 0.02
 SAMPLES_PER_FRAME = 160
 
@@ -224,6 +225,7 @@ class NullDriver:
         self.commands: list[Command] = []
         self.up = True
         self.ipv6 = False
+        self.srtp: tuple[str, ...] = SRTP_SUITES
         self._journal = journal
         self._open: dict[int, NullEndpoint] = {}  # by port
         self._durations = dict(durations or {})

@@ -31,7 +31,8 @@ class ServerDriver:
 
     `up` tells whether the server answers, `totals` its last counters; `nat` lets endpoints latch on the first sender
     where otherwise only the address counts that SDP named; `advertised` and `advertised6` stand in session descriptions
-    in place of the address that ports are bound to. `io`: how the server reads sockets; `workers`: its threads.
+    in place of the address that ports are bound to. `io`: how the server reads sockets; `workers`: its threads;
+    `srtp`: the suites that its endpoints can have.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class ServerDriver:
     ) -> None:
         self.up = self.ipv6 = False
         self.io, self.workers = "", 0
+        self.srtp: tuple[str, ...] = ()
         self.totals = protocol.Totals()
         self.nat = nat
         self.endpoints: dict[int, ServerEndpoint] = {}
@@ -239,6 +241,7 @@ class ServerDriver:
         self.up = True
         self._silence_s = welcome.silence_s
         self.io, self.workers, self.ipv6 = welcome.io, welcome.workers, bool(welcome.address6)
+        self.srtp = welcome.srtp
         self._welcomed.set()
         if self._silence_timer:
             self._silence_timer.cancel()
@@ -248,7 +251,8 @@ class ServerDriver:
     def _reopen_all(self) -> None:
         for endpoint in self.endpoints.values():
             self.send(endpoint.reopening())
-            if endpoint.configuration:
+            # A server that lacks the suite must not send in clear what was to be protected.
+            if endpoint.configuration and endpoint.configuration.srtp_suite in ("", *self.srtp):
                 self.send(endpoint.configuration)
             if endpoint.silent:  # a new server begins to wait anew
                 endpoint.tell_silence(False)

@@ -80,6 +80,7 @@ class ServerEndpoint:
             remote.rtcp_port,
             remote.rtcp_mux,
             remote.signalling,
+            *(() if remote.srtp is None else (remote.srtp.suite, remote.srtp.send, remote.srtp.receive)),
         )
         self._driver.send(self.configuration)
 
@@ -130,6 +131,8 @@ class ServerEndpoint:
             event.strangers,
             event.excess,
             event.reported,
+            event.forged,
+            event.replayed,
         )
         _resolve(self.statistics, statistics)
 

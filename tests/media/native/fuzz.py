@@ -7,18 +7,19 @@ status 1 and leaves the input in build/fuzz/packets.
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import struct
 import subprocess
 import sys
 from pathlib import Path
 
-from tests.media.native.test_core import FLAGS, HERE, LINKED, SANITIZERS, SMALL
+from tests.media.native.test_core import FLAGS, HERE, LINKED, SANITIZERS, SMALL, SRTP
 from tests.media.phone import key, rtp
 
 SECONDS = 20
 WORK = Path("build/fuzz/packets")
-RTCP, ELSEWHERE, WHOLE, COMMAND, OTHER_SIDE = 2, 4, 8, 0x80, 0x40
+RTCP, ELSEWHERE, WHOLE, SEALED, COMMAND, OTHER_SIDE = 2, 4, 8, 0x20, 0x80, 0x40
 PLAY, RECORD, CLOSE_RECORDING, REOPEN = 3, 5, 6, 7
 
 
@@ -27,9 +28,9 @@ def record(what: int, data: bytes = b"", *, passed_ms: int = 20) -> bytes:
     return bytes([what, passed_ms, len(data)]) + data
 
 
-def agreement(flags: int, *, side: int = 0) -> bytes:
-    """Another one of side 0 or 1: see command() in fuzz_packets.c."""
-    return record(COMMAND | (OTHER_SIDE if side else 0), bytes([flags]))
+def agreement(flags: int, *, side: int = 0, srtp: int = 0) -> bytes:
+    """Another one of side 0 or 1: see command() and protect() in fuzz_packets.c."""
+    return record(COMMAND | (OTHER_SIDE if side else 0), bytes([flags, srtp] if srtp else [flags]))
 
 
 def command(what: int, how: int, *, side: int = 0) -> bytes:
@@ -50,7 +51,7 @@ def sender_report(ssrc: int, of: int) -> bytes:
 
 
 def seeds() -> list[bytes]:
-    """Stories to begin with: talk, key presses, reports, other packet lengths, NAT, what is malformed."""
+    """Stories to begin with: talk, key presses, reports, other packet lengths, NAT, SRTP, what is malformed."""
     voice = bytes(range(160))
     talk = [record(side, voice[: 80 + 40 * (index % 3)]) for index in range(12) for side in (0, 1)]
     presses = [record(0, key(5, 160 * number, end=number > 3)) for number in range(1, 7)]
@@ -70,10 +71,15 @@ def seeds() -> list[bytes]:
     mux = [agreement(128 | 2), record(WHOLE, sender_report(7, 100)), record(WHOLE, rtp(1, 160, voice))]
     played = [command(PLAY, 1 | 8 * 2 | 2 * (number % 2)) + one for number, one in enumerate(talk)]
     recorded = [command(RECORD, 4 | 64), *talk, *played, command(CLOSE_RECORDING, 0), command(REOPEN, 0), *talk]
+    keyed = [agreement(2 | 4, side=side, srtp=8 + 2 * suite) for suite in range(3) for side in (0, 1)]
+    said = [record(SEALED | side, voice) for side in (0, 1)]
+    told = [record(SEALED | RTCP | WHOLE | side, sender_report(7, 100 + side)) for side in (0, 1)]
+    srtp = [one for first, second in itertools.pairwise(keyed) for one in (first, second, *said, *told)]
     whole = [*talk, *presses, *reports, *malformed, *elsewhere, *mux]
     mixed = [one for pair in zip(lengths, talk, strict=False) for one in pair]
     return [
-        b"".join(story) for story in (talk, presses + talk, reports, mixed, malformed, elsewhere, mux, recorded, whole)
+        b"".join(story)
+        for story in (talk, presses + talk, reports, mixed, malformed, elsewhere, mux, recorded, srtp, whole)
     ]
 
 
@@ -89,7 +95,7 @@ def main() -> int:
         (corpus / f"seed{index}").write_bytes(seed)
     target, flags = WORK / "fuzz_packets", [*FLAGS, *SMALL, *SANITIZERS, "-fsanitize=fuzzer", "-DLIBFUZZER"]
     source = str(HERE / "fuzz_packets.c")
-    subprocess.run([clang, *flags, "-o", target, source, *LINKED, "-lm"], check=True)
+    subprocess.run([clang, *flags, "-o", target, source, *LINKED, "-lm", *SRTP], check=True)
     seconds = sys.argv[1] if len(sys.argv) > 1 else str(SECONDS)
     options = [f"-max_total_time={seconds}", "-max_len=8192", "-timeout=10", f"-artifact_prefix={WORK}/"]
     return subprocess.run([target, *options, corpus], check=False).returncode

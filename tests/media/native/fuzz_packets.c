@@ -8,8 +8,9 @@
 
 #define RUNS 1000
 
-enum { SLOT = 1, RTCP = 2, ELSEWHERE = 4, WHOLE = 8, STUCK = 16, COMMAND = 0x80 };
+enum { SLOT = 1, RTCP = 2, ELSEWHERE = 4, WHOLE = 8, STUCK = 16, SEALED = 32, COMMAND = 0x80 };
 
+static struct srtp_context *far_ends[2]; /* what the phones protect their packets with */
 static const uint8_t prompt[] = {1, 2, 3, 4, 5, 6, 7};
 static const struct piece pieces[] = {{prompt, 7}, {prompt, 1}, {prompt, 3}};
 
@@ -41,6 +42,23 @@ static void record(uint8_t how)
         worker_obey(&worker, &command);
 }
 
+/* By one of the suites that there are, or none; `how` also chooses one of two keys. */
+static void protect(struct remote *remote, uint32_t slot, uint8_t how)
+{
+    static const uint8_t keys[2][44] = {{1}, {2}};
+    uint32_t count = 0;
+    while (srtp_suite((int)count))
+        count++;
+    const char *suite = srtp_suite((int)((how >> 1) % (count + 1)));
+    if (!suite)
+        return;
+    size_t length = suite[1] == 'E' && suite[2] == 'A' ? 44 : 30;
+    remote->srtp_in = srtp_context_create(suite, keys[how & 1], length, false);
+    remote->srtp_out = srtp_context_create(suite, keys[how & 1], length, true);
+    srtp_context_free(far_ends[slot]);
+    far_ends[slot] = srtp_context_create(suite, keys[how & 1], length, true);
+}
+
 static void command(uint8_t what, uint32_t slot, const uint8_t *data, size_t length)
 {
     struct command command = {.type = COMMAND_CONFIGURE, .handle = 1u << 16 | slot};
@@ -51,6 +69,8 @@ static void command(uint8_t what, uint32_t slot, const uint8_t *data, size_t len
         command.remote.frame = (uint16_t)(80 * (1 + (first >> 3) % 6));
         command.remote.announced.nat = first & 64;
         command.remote.announced.mux = first & 128;
+        if (length > 1)
+            protect(&command.remote, slot, data[1]);
         break;
     case 1:
         command.type = COMMAND_CONNECT;
@@ -84,7 +104,7 @@ static void command(uint8_t what, uint32_t slot, const uint8_t *data, size_t len
 /* A record's bytes as they are, or behind a header that will be taken. */
 static void packet(uint8_t what, uint32_t slot, const uint8_t *data, size_t length, uint16_t number)
 {
-    uint8_t *whole = malloc(RTP_HEADER + length + 1);
+    uint8_t *whole = malloc(RTP_HEADER + length + 1 + SRTP_ROOM);
     size_t before = what & WHOLE ? 0 : RTP_HEADER;
     union address from = phone(what & ELSEWHERE ? 9 : slot);
     if (what & RTCP)
@@ -92,7 +112,10 @@ static void packet(uint8_t what, uint32_t slot, const uint8_t *data, size_t leng
     memcpy(whole + before, data, length);
     if (before)
         rtp_write(whole, length & 1, length == 4 ? 101 : length & 2 ? PCMA : PCMU, number, 160u * number, 7);
-    endpoint_receive(&worker, slot, what & RTCP, whole, before + length, &from);
+    length += before;
+    if (what & SEALED && far_ends[slot])
+        srtp_seal(far_ends[slot], what & RTCP, whole, &length);
+    endpoint_receive(&worker, slot, what & RTCP, whole, length, &from);
     free(whole);
 }
 
@@ -130,7 +153,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static bool started; /* the pools are made once: they take longer than a story */
     if (!started)
-        start();
+        srtp_set_up(), start();
     started = true;
     uint32_t a = open_endpoint(0, PCMA, 101), b = open_endpoint(1, PCMU, 96);
     join(a, b);
@@ -150,6 +173,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     worker_obey(&worker, &(struct command){.type = COMMAND_CLOSE, .handle = a});
     worker_obey(&worker, &(struct command){.type = COMMAND_CLOSE, .handle = b});
     count_events(EVENT_CLOSED);
+    for (int slot = 0; slot < 2; slot++) {
+        srtp_context_free(far_ends[slot]);
+        far_ends[slot] = NULL;
+    }
     check_over();
     check_sent();
     return 0;

@@ -124,10 +124,17 @@ static uint32_t open_endpoint(uint32_t slot, int payload_type, int event)
     return open.handle;
 }
 
+/* What io promises behind a packet, where that is made use of. */
+static size_t room_behind(uint32_t slot)
+{
+    uint32_t peer = worker.endpoints[slot].peer;
+    return peer != NONE && worker.endpoints[peer].srtp_out ? SRTP_ROOM : 0;
+}
+
 static void give_from(union address from, uint32_t slot, uint8_t type, uint16_t sequence, uint32_t timestamp,
                       const uint8_t *payload, size_t length)
 {
-    uint8_t *packet = malloc(RTP_HEADER + length); /* exactly as long as it is: the sanitizer sees every step beyond */
+    uint8_t *packet = malloc(RTP_HEADER + length + room_behind(slot)); /* else exactly as long as it is: the sanitizer sees every step beyond */
     rtp_write(packet, false, type, sequence, timestamp, 7);
     memcpy(packet + RTP_HEADER, payload, length);
     endpoint_receive(&worker, slot, false, packet, RTP_HEADER + length, &from);

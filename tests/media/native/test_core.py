@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from media import _native
+
 HERE = Path(__file__).parent
 NATIVE = HERE.parents[2] / "media" / "native"
 APART = (
     "module.c",
     "module_events.c",
+    "module_srtp.c",
     "worker.c",
     "io.c",
     "io_epoll.c",
@@ -33,6 +36,7 @@ SMALL = ("-DMAX_PLAYBACKS=4096", "-DMAX_RECORDINGS=64")  # as many as the tests 
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 THREADS = ("-fsanitize=thread",)
 WHOLE = (*LINKED, *(str(NATIVE / name) for name in ("worker.c", "io.c", "io_epoll.c", "io_uring.c")))
+SRTP = ("-DHAVE_SRTP", "-lsrtp2") if _native.SRTP_SUITES else ()  # as this build of the core
 ALONE = {  # they include what they test, or fake nothing
     "test_writer": (),
     "test_ring": (),
@@ -57,7 +61,7 @@ def build(program: str, folder: Path, sanitizers: tuple[str, ...]) -> str:
     """The program's path."""
     target, source, linked = str(folder / program), str(HERE / f"{program}.c"), ALONE.get(program, LINKED)
     flags = [*FLAGS, *SMALL, *sanitizers, *DEFINED.get(program, ())]
-    subprocess.run(["cc", *flags, "-o", target, source, *linked, "-lm"], check=True)
+    subprocess.run(["cc", *flags, "-o", target, source, *linked, "-lm", *SRTP], check=True)
     return target
 
 

@@ -1,0 +1,369 @@
+/* Unit tests of endpoints whose packets are SRTP: what is taken, what is sent, what a key outlives.
+ *
+ * Compiled with the sanitizers and run by tests/media/native/test_core.py. What they share is in steps.h. The far end is
+ * libsrtp too, but for the packet of a known answer; tests/media/test_srtp.py has one that is not.
+ */
+#include "steps.h"
+
+#define CM "AES_CM_128_HMAC_SHA1_80"
+#define GCM "AEAD_AES_256_GCM"
+#define TAG 10
+
+static const uint8_t key_a[44] = {0xe1, 0xf9, 0x7a, 0x0d, 0x3e, 0x01, 0x8b, 0xe0, 0xd6, 0x4f, 0xa3, 0x2c, 0x06, 0xde, 0x41,
+                                  0x39, 0x0e, 0xc6, 0x75, 0xad, 0x49, 0x8a, 0xfe, 0xeb, 0xb6, 0x96, 0x0b, 0x3a, 0xab, 0xe6};
+static const uint8_t key_b[44] = {2}, key_c[44] = {3};
+static const uint8_t voice[FRAME_SAMPLES] = {0x55, 1, 2, 3};
+
+static const char *suite = CM;
+static uint32_t a, b;
+
+static size_t key_length(void)
+{
+    return !strcmp(suite, GCM) ? 44 : 30;
+}
+
+static struct srtp_context *context(const uint8_t *key, bool sending)
+{
+    struct srtp_context *made = srtp_context_create(suite, key, key_length(), sending);
+    CHECK(made);
+    return made;
+}
+
+static void configure(uint32_t handle, uint32_t slot, const uint8_t *in, const uint8_t *out, bool nat)
+{
+    struct command command = {.type = COMMAND_CONFIGURE, .handle = handle};
+    command.remote = remote_at(phone(slot), PCMA, 101);
+    command.remote.announced.nat = nat;
+    command.remote.srtp_in = in ? context(in, false) : NULL;
+    command.remote.srtp_out = out ? context(out, true) : NULL;
+    worker_obey(&worker, &command);
+}
+
+/* Endpoint 0 has SRTP with key A from its phone and B to it, endpoint 1 nothing of it. */
+static void start_talk(void)
+{
+    start();
+    join(a = open_endpoint(0, PCMA, 101), b = open_endpoint(1, PCMA, 101));
+    configure(a, 0, key_a, key_b, false);
+}
+
+static void receive(uint32_t slot, bool rtcp, union address from, const uint8_t *packet, size_t length)
+{
+    uint8_t *whole = malloc(length + SRTP_ROOM);
+    memcpy(whole, packet, length);
+    endpoint_receive(&worker, slot, rtcp, whole, length, &from);
+    free(whole);
+}
+
+static size_t sealed(struct srtp_context *phone_out, uint8_t *packet, uint16_t sequence, uint32_t ssrc)
+{
+    size_t length = RTP_HEADER + sizeof voice;
+    rtp_write(packet, false, PCMA, sequence, 160u * sequence, ssrc);
+    memcpy(packet + RTP_HEADER, voice, sizeof voice);
+    CHECK(srtp_seal(phone_out, false, packet, &length));
+    return length;
+}
+
+static void say(struct srtp_context *phone_out, uint16_t sequence, uint32_t ssrc)
+{
+    uint8_t packet[MAX_PACKET];
+    size_t length = sealed(phone_out, packet, sequence, ssrc);
+    worker.now += FRAME_NS;
+    receive(0, false, phone(0), packet, length);
+}
+
+static const struct drops *drops(void)
+{
+    return &worker.endpoints[0].drops;
+}
+
+/* The reference packet of libsrtp, RFC 3711 with the first suite of RFC 4568 6.2. */
+static void test_a_packet_becomes_what_is_known_that_it_must(void)
+{
+    static const uint8_t plain[] = {0x80, 0x0f, 0x12, 0x34, 0xde, 0xca, 0xfb, 0xad, 0xca, 0xfe, 0xba, 0xbe, 0xab, 0xab,
+                                    0xab, 0xab, 0xab, 0xab, 0xab, 0xab, 0xab, 0xab, 0xab, 0xab, 0xab, 0xab, 0xab, 0xab};
+    static const uint8_t known[] = {0x80, 0x0f, 0x12, 0x34, 0xde, 0xca, 0xfb, 0xad, 0xca, 0xfe, 0xba, 0xbe, 0x4e,
+                                    0x55, 0xdc, 0x4c, 0xe7, 0x99, 0x78, 0xd8, 0x8c, 0xa4, 0xd2, 0x15, 0x94, 0x9d,
+                                    0x24, 0x02, 0xb7, 0x8d, 0x6a, 0xcc, 0x99, 0xea, 0x17, 0x9b, 0x8d, 0xbb};
+    struct srtp_context *out = context(key_a, true), *in = context(key_a, false);
+    uint8_t packet[sizeof plain + SRTP_ROOM];
+    size_t length = sizeof plain;
+    memcpy(packet, plain, sizeof plain);
+    CHECK(srtp_seal(out, false, packet, &length) && length == sizeof known && !memcmp(packet, known, length));
+    CHECK(srtp_open(in, false, packet, &length) == SRTP_TAKEN && length == sizeof plain);
+    CHECK(!memcmp(packet, plain, length));
+    srtp_context_free(out);
+    srtp_context_free(in);
+}
+
+static void test_a_key_is_as_long_as_its_suite_wants(void)
+{
+    CHECK(!srtp_context_create(CM, key_a, 31, true) && !srtp_context_create(CM, key_a, 0, true));
+    CHECK(!srtp_context_create("AES_256_CM_HMAC_SHA1_80", key_a, 46, true));
+}
+
+static void test_what_comes_protected_goes_on_plain_and_back_protected(void)
+{
+    start_talk();
+    struct srtp_context *out = context(key_a, true), *in = context(key_b, false);
+    size_t overhead = !strcmp(suite, GCM) ? 16 : TAG;
+    for (uint16_t i = 0; i < 5; i++) {
+        say(out, (uint16_t)(65533 + i), 7); /* round the end of the numbers */
+        CHECK(sent_count == 2u * i + 1 && sent[2 * i].length == RTP_HEADER + sizeof voice);
+        CHECK(!memcmp(sent[2 * i].data + RTP_HEADER, voice, sizeof voice));
+        uint8_t packet[RTP_HEADER + FRAME_SAMPLES + SRTP_ROOM];
+        rtp_write(packet, false, PCMA, i, 160u * i, 8);
+        memcpy(packet + RTP_HEADER, voice, sizeof voice);
+        receive(1, false, phone(1), packet, RTP_HEADER + sizeof voice);
+        struct sent *answer = &sent[2 * i + 1];
+        CHECK(answer->length == RTP_HEADER + sizeof voice + overhead);
+        CHECK(memcmp(answer->data + RTP_HEADER, voice, sizeof voice));
+        CHECK(srtp_open(in, false, answer->data, &answer->length) == SRTP_TAKEN);
+        CHECK(answer->length == RTP_HEADER + sizeof voice && !memcmp(answer->data + RTP_HEADER, voice, sizeof voice));
+    }
+    CHECK(worker.endpoints[0].receiver.received_all == 5 && !drops()->forged);
+    srtp_context_free(out);
+    srtp_context_free(in);
+    finish();
+}
+
+/* Neither the latch nor the silence watch nor a count of received packets knows of it. */
+static void test_what_is_not_authentic_moves_nothing(void)
+{
+    start_talk();
+    configure(a, 0, key_a, key_b, true);
+    struct srtp_context *wrong = context(key_c, true);
+    for (uint16_t i = 0; i < 20; i++) {
+        uint8_t packet[MAX_PACKET];
+        size_t length = sealed(wrong, packet, i, 7);
+        receive(0, false, phone(5), packet, length);
+        give_from(phone(5), 0, PCMA, i, 160u * i, voice, sizeof voice); /* plain */
+    }
+    CHECK(drops()->forged == 40 && worker.totals.drops.forged == 40 && !drops()->strangers);
+    CHECK(!worker.endpoints[0].receiver.started && !worker.endpoints[0].latch.heard_at && !sent_count);
+    struct srtp_context *right = context(key_a, true);
+    for (uint16_t i = 0; i < 20; i++) {
+        uint8_t packet[MAX_PACKET];
+        size_t length = sealed(right, packet, i, 7);
+        worker.now += FRAME_NS;
+        receive(0, false, phone(6), packet, length);
+    }
+    union address moved = phone(6);
+    CHECK(same_address(&worker.endpoints[0].line.to, &moved) && sent_count);
+    srtp_context_free(wrong);
+    srtp_context_free(right);
+    finish();
+}
+
+static void test_nothing_is_taken_twice(void)
+{
+    start_talk();
+    struct srtp_context *out = context(key_a, true);
+    uint8_t packet[MAX_PACKET];
+    size_t length = sealed(out, packet, 1, 7);
+    receive(0, false, phone(0), packet, length);
+    receive(0, false, phone(0), packet, length);
+    CHECK(sent_count == 1 && drops()->replayed == 1 && worker.totals.drops.replayed == 1 && !drops()->forged);
+    for (uint16_t i = 2; i < 400; i++)
+        say(out, i, 7);
+    receive(0, false, phone(0), packet, length);
+    CHECK(drops()->replayed == 2);
+    srtp_context_free(out);
+    finish();
+}
+
+/* A far end's network doubles its packets: the other one's SRTP must not use a number twice. */
+static void test_no_number_goes_out_twice(void)
+{
+    start_talk();
+    for (uint16_t i = 0; i < 4; i++)
+        for (int twice = 0; twice < 2; twice++)
+            give(1, PCMA, i, 160u * i, voice, sizeof voice);
+    CHECK(sent_count == 4 && worker.endpoints[0].line.packets == 4);
+    finish();
+}
+
+static void test_truncated_packets_are_forged_whatever_is_cut(void)
+{
+    start_talk();
+    struct srtp_context *out = context(key_a, true);
+    uint8_t packet[MAX_PACKET];
+    size_t length = sealed(out, packet, 1, 7);
+    for (size_t cut = 0; cut < length; cut++) {
+        worker.endpoints[0].arrivals = 0;
+        receive(0, false, phone(0), packet, cut);
+        receive(0, true, rtcp_of(phone(0)), packet, cut);
+    }
+    CHECK(drops()->forged == 2 * length && !sent_count);
+    srtp_context_free(out);
+    finish();
+}
+
+/* RFC 4568 7.1.4: a refresh brings the same keys; the numbers that have gone round are not forgotten. */
+static void test_the_same_keys_again_keep_what_they_have_come_to(void)
+{
+    start_talk();
+    struct srtp_context *out = context(key_a, true), *in = context(key_b, false);
+    uint8_t replayed[MAX_PACKET];
+    size_t length = sealed(out, replayed, 65535, 7);
+    receive(0, false, phone(0), replayed, length);
+    say(out, 0, 7);
+    configure(a, 0, key_a, key_b, false);
+    say(out, 1, 7);
+    receive(0, false, phone(0), replayed, length);
+    CHECK(sent_count == 3 && drops()->replayed == 1 && !drops()->forged);
+    for (uint16_t i = 0; i < 20; i++) { /* from 65530 on */
+        give(1, PCMA, i, 160u * i, voice, sizeof voice);
+        if (i == 10)
+            configure(a, 0, key_a, key_b, false);
+        struct sent *answer = &sent[3 + i];
+        CHECK(srtp_open(in, false, answer->data, &answer->length) == SRTP_TAKEN);
+    }
+    srtp_context_free(out);
+    srtp_context_free(in);
+    finish();
+}
+
+static void test_a_new_key_takes_the_place_of_one_direction_alone(void)
+{
+    start_talk();
+    struct srtp_context *old = context(key_a, true), *new = context(key_c, true), *in = context(key_b, false);
+    say(old, 1, 7);
+    give(1, PCMA, 1, 160, voice, sizeof voice);
+    configure(a, 0, key_c, key_b, false);
+    say(old, 2, 7);
+    say(new, 3, 7);
+    give(1, PCMA, 2, 320, voice, sizeof voice);
+    CHECK(drops()->forged == 1 && sent_count == 4);
+    CHECK(srtp_open(in, false, sent[1].data, &sent[1].length) == SRTP_TAKEN);
+    CHECK(srtp_open(in, false, sent[3].data, &sent[3].length) == SRTP_TAKEN);
+    configure(a, 0, NULL, NULL, false); /* and plain again */
+    worker.now += FRAME_NS;
+    give(0, PCMA, 4, 640, voice, sizeof voice);
+    CHECK(sent_count == 5);
+    srtp_context_free(old);
+    srtp_context_free(new);
+    srtp_context_free(in);
+    finish();
+}
+
+/* Who has the key and changes its SSRC for ever: the oldest are forgotten, so nothing grows. */
+static void test_many_ssrcs_are_taken_and_few_remembered(void)
+{
+    start_talk();
+    struct srtp_context *out = context(key_a, true);
+    uint8_t first[MAX_PACKET], again[MAX_PACKET];
+    size_t length = sealed(out, first, 1, 1000), other = 0;
+    receive(0, false, phone(0), first, length);
+    for (uint32_t i = 1; i < 50; i++) {
+        other = sealed(out, again, (uint16_t)i, 1000 + i);
+        worker.now += FRAME_NS;
+        receive(0, false, phone(0), again, other);
+    }
+    uint64_t taken = worker.endpoints[0].receiver.received_all;
+    CHECK(taken == 50 && !drops()->forged && !drops()->replayed);
+    receive(0, false, phone(0), again, other);
+    CHECK(drops()->replayed == 1);
+    worker.now += FRAME_NS;
+    receive(0, false, phone(0), first, length); /* forgotten, and no memory but of the last few is kept */
+    CHECK(worker.endpoints[0].receiver.received_all == 51 && drops()->replayed == 1);
+    srtp_context_free(out);
+    finish();
+}
+
+/* RFC 3711 3.4: reports are protected both ways, by RTP's port too (RFC 5761). */
+static void test_reports_are_protected(void)
+{
+    start_talk();
+    struct srtp_context *out = context(key_a, true), *in = context(key_b, false);
+    say(out, 1, 7);
+    give(1, PCMA, 1, 160, voice, sizeof voice);
+    uint32_t ours = sent_count;
+    rtcp_report(&worker, &worker.endpoints[0]);
+    CHECK(sent[ours].rtcp && sent[ours].data[1] == 200 && sent[ours].data[sent[ours].length - TAG - 4] & 0x80);
+    uint32_t line = read32(sent[ours].data + 4);
+    CHECK(srtp_open(in, true, sent[ours].data, &sent[ours].length) == SRTP_TAKEN);
+    CHECK(read32(sent[ours].data + 4) == line && sent[ours].length == 80);
+
+    uint8_t report[32 + SRTP_ROOM] = {0x81, 201, 0, 7, 0, 0, 0, 7};
+    write32(report + 8, line);
+    write32(report + 12, 3);
+    size_t length = 32;
+    receive(0, true, rtcp_of(phone(0)), report, length); /* not protected */
+    CHECK(drops()->forged == 1 && !worker.endpoints[0].reported);
+    CHECK(srtp_seal(out, true, report, &length));
+    receive(0, true, rtcp_of(phone(0)), report, length);
+    CHECK(worker.endpoints[0].reported && worker.endpoints[0].remote_lost == 3);
+    receive(0, true, rtcp_of(phone(0)), report, length);
+    CHECK(drops()->replayed == 1);
+    srtp_context_free(out);
+    srtp_context_free(in);
+    finish();
+}
+
+/* RFC 3550 8.2: another SSRC is another stream of the same key. */
+static void test_an_ssrc_that_collides_is_changed_and_protected_anew(void)
+{
+    start_talk();
+    struct srtp_context *out = context(key_a, true), *in = context(key_b, false);
+    give(1, PCMA, 1, 160, voice, sizeof voice);
+    say(out, 1, worker.endpoints[0].line.ssrc);
+    give(1, PCMA, 2, 320, voice, sizeof voice);
+    uint32_t checked = 0;
+    for (uint32_t i = 0; i < sent_count; i++) {
+        if (sent[i].slot != 0)
+            continue;
+        CHECK(srtp_open(in, sent[i].rtcp, sent[i].data, &sent[i].length) == SRTP_TAKEN);
+        checked++;
+    }
+    CHECK(checked == 3 && read32(sent[sent_count - 1].data + 8) != 100);
+    srtp_context_free(out);
+    srtp_context_free(in);
+    finish();
+}
+
+static void test_keys_for_an_endpoint_that_has_gone_are_let_go(void)
+{
+    start_talk();
+    configure(9u << 16, 0, key_a, key_b, false);
+    finish();
+}
+
+static void test_all(void)
+{
+    test_what_comes_protected_goes_on_plain_and_back_protected();
+    test_what_is_not_authentic_moves_nothing();
+    test_nothing_is_taken_twice();
+    test_no_number_goes_out_twice();
+    test_truncated_packets_are_forged_whatever_is_cut();
+    test_the_same_keys_again_keep_what_they_have_come_to();
+    test_a_new_key_takes_the_place_of_one_direction_alone();
+    test_many_ssrcs_are_taken_and_few_remembered();
+}
+
+static void test_a_build_without_libsrtp_has_no_suite(void)
+{
+    CHECK(!srtp_context_create(CM, key_a, 30, true));
+    srtp_context_free(NULL);
+}
+
+int main(void)
+{
+    srtp_set_up();
+    srtp_set_up(); /* once is enough */
+    if (!srtp_suite(0)) {
+        test_a_build_without_libsrtp_has_no_suite();
+        puts("ok");
+        return 0;
+    }
+    test_a_packet_becomes_what_is_known_that_it_must();
+    test_a_key_is_as_long_as_its_suite_wants();
+    test_reports_are_protected();
+    test_an_ssrc_that_collides_is_changed_and_protected_anew();
+    test_keys_for_an_endpoint_that_has_gone_are_let_go();
+    for (int i = 0; (suite = srtp_suite(i)); i++)
+        if (strcmp(suite, "AES_CM_128_HMAC_SHA1_32")) /* its tag is of another length, and nothing else */
+            test_all();
+    puts("ok");
+    return 0;
+}

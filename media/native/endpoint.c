@@ -34,7 +34,8 @@ void endpoint_open(struct worker *worker, const struct command *command)
     endpoint->random = command->open.cname | 1;
     endpoint->report_at = worker->now + rtcp_interval(endpoint, true);
     slots_add(&worker->open, endpoint->slot, &endpoint->listed);
-    io_open(worker->io, endpoint->slot, command->open.rtp_fd, command->open.rtcp_fd);
+    if (!io_open(worker->io, endpoint->slot, command->open.rtp_fd, command->open.rtcp_fd))
+        endpoint_close(worker, endpoint); /* deaf: whoever asked for it is told, and its ports are free */
 }
 
 static void endpoint_tell_silence(struct worker *worker, struct endpoint *endpoint, bool silent)

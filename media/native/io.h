@@ -45,6 +45,7 @@ static inline void io_destroy(struct io *io)
     io->kind->destroy(io);
 }
 
+/* False: nothing would be heard there; close it. */
 static inline bool io_open(struct io *io, uint32_t slot, int rtp_fd, int rtcp_fd)
 {
     return io->kind->open(io, slot, rtp_fd, rtcp_fd);

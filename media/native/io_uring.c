@@ -24,16 +24,18 @@
 #define GROUP 0
 #define ARMED 1
 #define PAUSED 4
+#define OPEN 8
 #define TAG_WAKE UINT64_MAX
 #define TAG_IGNORED (UINT64_MAX - 1)
 
 struct uring_io {
     struct io io;
     int fd, wake_fd;
-    bool enabled;
+    bool enabled, watched; /* is the wake-up descriptor looked at? */
+    uint32_t capacity, unarmed; /* receives that the queue had no place for */
     int (*fds)[2];
     uint32_t *generations; /* per slot, so that a completion of the slot's former sockets is known */
-    uint8_t *states;       /* per slot: ARMED << source, PAUSED */
+    uint8_t *states;       /* per slot: ARMED << source, PAUSED, OPEN */
     uint32_t *sq_head, *sq_tail, *cq_head, *cq_tail;
     uint32_t sq_filled, sq_submitted;
     struct io_uring_sqe *sqes;
@@ -60,10 +62,13 @@ static int uring_enter(struct uring_io *self, uint32_t wanted, uint32_t flags, s
     return result;
 }
 
+/* NULL: the queue is full, and the kernel takes nothing of it now (EAGAIN, EBUSY). */
 static struct io_uring_sqe *uring_sqe(struct uring_io *self, uint8_t operation, int fd, uint64_t tag)
 {
     if (self->sq_filled - self->sq_submitted == SQ_ENTRIES)
         uring_enter(self, 0, 0, NULL);
+    if (self->sq_filled - self->sq_submitted == SQ_ENTRIES)
+        return NULL;
     struct io_uring_sqe *sqe = &self->sqes[self->sq_filled++ & (SQ_ENTRIES - 1)];
     memset(sqe, 0, sizeof *sqe);
     sqe->opcode = operation;
@@ -180,6 +185,7 @@ static struct io *uring_create(uint32_t capacity, int wake_fd)
         return NULL;
     self->fd = -1;
     self->wake_fd = wake_fd;
+    self->capacity = capacity;
     self->fds = calloc(capacity, sizeof *self->fds);
     self->generations = calloc(capacity, sizeof *self->generations);
     self->states = calloc(capacity, sizeof *self->states);
@@ -196,7 +202,10 @@ static struct io *uring_create(uint32_t capacity, int wake_fd)
 
 static void uring_watch_wake(struct uring_io *self)
 {
-    uring_sqe(self, IORING_OP_POLL_ADD, self->wake_fd, TAG_WAKE)->poll32_events = POLLIN;
+    struct io_uring_sqe *sqe = uring_sqe(self, IORING_OP_POLL_ADD, self->wake_fd, TAG_WAKE);
+    self->watched = sqe;
+    if (sqe)
+        sqe->poll32_events = POLLIN;
 }
 
 /* The ring belongs to the thread that enables it: the worker's. */
@@ -211,14 +220,38 @@ static void uring_enable(struct uring_io *self)
 
 static void uring_arm(struct uring_io *self, uint32_t slot, uint32_t rtcp)
 {
-    self->states[slot] |= (uint8_t)(ARMED << rtcp);
     uint64_t tag = (uint64_t)self->generations[slot] << 32 | slot << 1 | rtcp;
     struct io_uring_sqe *sqe = uring_sqe(self, IORING_OP_RECVMSG, self->fds[slot][rtcp], tag);
+    if (!sqe) {
+        self->unarmed++;
+        return;
+    }
+    self->states[slot] |= (uint8_t)(ARMED << rtcp);
     sqe->addr = (uint64_t)(uintptr_t)&self->receive_shape;
     sqe->len = 1;
     sqe->ioprio = IORING_RECV_MULTISHOT;
     sqe->flags = IOSQE_BUFFER_SELECT;
     sqe->buf_group = GROUP;
+}
+
+static void uring_arm_all(struct uring_io *self, uint32_t slot)
+{
+    for (uint32_t rtcp = 0; rtcp < 2; rtcp++)
+        if (!(self->states[slot] & ARMED << rtcp))
+            uring_arm(self, slot, rtcp);
+}
+
+/* What found the queue full goes first when there is room again. */
+static void uring_make_good(struct uring_io *self)
+{
+    if (!self->watched)
+        uring_watch_wake(self);
+    if (!self->unarmed)
+        return;
+    self->unarmed = 0;
+    for (uint32_t slot = 0; slot < self->capacity && !self->unarmed; slot++)
+        if ((self->states[slot] & (OPEN | PAUSED)) == OPEN)
+            uring_arm_all(self, slot);
 }
 
 static bool uring_open(struct io *io, uint32_t slot, int rtp_fd, int rtcp_fd)
@@ -228,17 +261,27 @@ static bool uring_open(struct io *io, uint32_t slot, int rtp_fd, int rtcp_fd)
     self->generations[slot] = (self->generations[slot] + 1) & 0x7FFFFFFF;
     self->fds[slot][0] = rtp_fd;
     self->fds[slot][1] = rtcp_fd;
-    self->states[slot] = 0;
-    uring_arm(self, slot, 0);
-    uring_arm(self, slot, 1);
+    self->states[slot] = OPEN;
+    uring_arm_all(self, slot);
     return true;
+}
+
+/* By a call of its own, where the queue has no place. */
+static void uring_cancel_now(struct uring_io *self, int fd)
+{
+    struct io_uring_sync_cancel_reg cancel = {
+        .fd = fd, .flags = IORING_ASYNC_CANCEL_FD | IORING_ASYNC_CANCEL_ALL, .timeout = {-1, -1}};
+    syscall(SYS_io_uring_register, self->fd, IORING_REGISTER_SYNC_CANCEL, &cancel, 1);
 }
 
 static void uring_cancel(struct uring_io *self, uint32_t slot)
 {
     for (int i = 0; i < 2; i++) {
         struct io_uring_sqe *sqe = uring_sqe(self, IORING_OP_ASYNC_CANCEL, self->fds[slot][i], TAG_IGNORED);
-        sqe->cancel_flags = IORING_ASYNC_CANCEL_FD | IORING_ASYNC_CANCEL_ALL;
+        if (sqe)
+            sqe->cancel_flags = IORING_ASYNC_CANCEL_FD | IORING_ASYNC_CANCEL_ALL;
+        else
+            uring_cancel_now(self, self->fds[slot][i]);
     }
 }
 
@@ -249,24 +292,32 @@ static void uring_close(struct io *io, uint32_t slot)
     uring_enable(self);
     uring_cancel(self, slot);
     uring_enter(self, 0, IORING_ENTER_GETEVENTS, NULL);
+    for (int i = 0; i < 2 && self->sq_submitted != self->sq_filled; i++)
+        uring_cancel_now(self, self->fds[slot][i]);
     self->generations[slot] = (self->generations[slot] + 1) & 0x7FFFFFFF;
+    self->states[slot] = 0;
     close(self->fds[slot][0]);
     close(self->fds[slot][1]);
+}
+
+static int uring_sleep(struct uring_io *self, int64_t until)
+{
+    if (until < 0)
+        return uring_enter(self, 1, IORING_ENTER_GETEVENTS, NULL);
+    int64_t rest = until - clock_ns();
+    rest = rest > 0 ? rest : 0;
+    struct __kernel_timespec time = {.tv_sec = rest / SECOND_NS, .tv_nsec = rest % SECOND_NS};
+    struct io_uring_getevents_arg argument = {.ts = (uint64_t)(uintptr_t)&time};
+    return uring_enter(self, CQ_ENTRIES, IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG, &argument);
 }
 
 static void uring_wait(struct io *io, int64_t until)
 {
     struct uring_io *self = (struct uring_io *)io;
     uring_enable(self);
-    if (until < 0) {
-        uring_enter(self, 1, IORING_ENTER_GETEVENTS, NULL);
-    } else {
-        int64_t rest = until - clock_ns();
-        rest = rest > 0 ? rest : 0;
-        struct __kernel_timespec time = {.tv_sec = rest / SECOND_NS, .tv_nsec = rest % SECOND_NS};
-        struct io_uring_getevents_arg argument = {.ts = (uint64_t)(uintptr_t)&time};
-        uring_enter(self, CQ_ENTRIES, IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG, &argument);
-    }
+    uring_make_good(self);
+    if (uring_sleep(self, until) < 0 && errno != ETIME && errno != EINTR)
+        nanosleep(&(struct timespec){.tv_nsec = TICK_NS}, NULL); /* it takes nothing now: not as fast as it can say so */
     uring_give_back(self);
 }
 
@@ -315,9 +366,7 @@ static void uring_pause(struct io *io, uint32_t slot, bool paused)
         return;
     }
     self->states[slot] &= (uint8_t)~PAUSED;
-    for (uint32_t rtcp = 0; rtcp < 2; rtcp++)
-        if (!(self->states[slot] & ARMED << rtcp))
-            uring_arm(self, slot, rtcp);
+    uring_arm_all(self, slot);
 }
 
 static void uring_receive(struct io *io, struct worker *worker)
@@ -342,6 +391,8 @@ static void uring_send(struct io *io, uint32_t slot, bool rtcp, const uint8_t *d
 {
     struct uring_io *self = (struct uring_io *)io;
     struct io_uring_sqe *sqe = uring_sqe(self, IORING_OP_SEND, self->fds[slot][rtcp], TAG_IGNORED);
+    if (!sqe) /* lost, as by a full socket buffer */
+        return;
     sqe->flags = IOSQE_CQE_SKIP_SUCCESS;
     sqe->addr = (uint64_t)(uintptr_t)data;
     sqe->len = (uint32_t)length;

@@ -188,7 +188,8 @@ static void worker_sweep(struct worker *worker)
 static void worker_tick(struct worker *worker)
 {
     worker->now = clock_ns();
-    worker->next_tick += TICK_NS;
+    if (worker->next_tick <= worker->now) /* else it was woken early */
+        worker->next_tick += TICK_NS;
     if (worker->next_tick <= worker->now)
         worker->next_tick = worker->now + TICK_NS;
     worker_obey_all(worker);

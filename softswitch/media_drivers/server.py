@@ -284,8 +284,12 @@ class ServerDriver:
 
     def _on_closed(self, event: protocol.EndpointClosed) -> None:
         endpoint = self.endpoints.pop(event.endpoint, None)
-        if endpoint:
-            endpoint.report(event)
+        if endpoint is None:
+            return
+        if not endpoint.closed:
+            log.error("endpoint lost", reason="the server has closed it", call_id=endpoint.call_id)
+            endpoint.tell_silence(True)
+        endpoint.report(event)
 
     def _on_digit(self, event: protocol.Digit) -> None:
         endpoint = self.endpoints.get(event.endpoint)

@@ -234,3 +234,19 @@ def test_a_call_that_chokes_on_a_digit_parts_nobody_from_the_server(tmp_path: Pa
     with capture_logs() as logs:
         asyncio.run(story())
     assert [log["event"] for log in logs] == ["media event failed"]
+
+
+def test_an_endpoint_that_the_server_closes_by_itself_is_silent(tmp_path: Path) -> None:
+    """Its sockets could not be read."""
+
+    async def story() -> None:
+        async with scripted(tmp_path) as (server, driver):
+            endpoint = await server.opened(driver, 20000)
+            heard: list[bool] = []
+            endpoint.on_silence = heard.append
+            server.say(protocol.EndpointClosed(1))
+            await endpoint.statistics
+            assert heard == [True]
+            endpoint.close()
+
+    asyncio.run(story())

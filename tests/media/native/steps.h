@@ -23,12 +23,13 @@ static struct sent sent[SENT];
 static uint32_t sent_count;
 static uint8_t scratch[MAX_PACKET];
 static uint32_t seed = 1, pauses, resumptions;
+static bool deaf; /* sockets can't be opened */
 
 /* Instead of io_*.c */
 
 static bool fake_open(struct io *io, uint32_t slot, int rtp_fd, int rtcp_fd)
 {
-    return io && rtp_fd == rtcp_fd && slot < 16;
+    return io && rtp_fd == rtcp_fd && slot < 16 && !deaf;
 }
 
 static void fake_close(struct io *io, uint32_t slot)

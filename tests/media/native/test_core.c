@@ -250,6 +250,17 @@ static void test_the_end_of_a_call_is_told_however_many_keys_wait_to_be_read(voi
     finish();
 }
 
+static void test_an_endpoint_whose_sockets_can_not_be_read_is_over_at_once_and_says_so(void)
+{
+    start();
+    deaf = true;
+    open_endpoint(0, PCMA, 101);
+    deaf = false;
+    CHECK(worker.open.count == 0 && count_events(EVENT_CLOSED) == 1);
+    give_talk(0, 1);
+    finish();
+}
+
 /* RFC 3550 A.8 and 6.4.1 at the edges of what the numbers hold. */
 static void test_no_timestamp_and_no_call_is_too_long_for_the_reports(void)
 {
@@ -357,6 +368,7 @@ int main(void)
     test_prompts_catch_up_without_a_burst();
     test_a_disk_that_stands_still_truncates_and_delays_nothing();
     test_the_end_of_a_call_is_told_however_many_keys_wait_to_be_read();
+    test_an_endpoint_whose_sockets_can_not_be_read_is_over_at_once_and_says_so();
     test_no_timestamp_and_no_call_is_too_long_for_the_reports();
     test_random_packets_and_commands_never_reach_out_of_bounds();
     puts("ok");

@@ -45,7 +45,7 @@ ALONE = {  # they include what they test, or fake nothing
     "test_threads": WHOLE,
     "test_allocation": WHOLE,
 }
-DEFINED = {"test_allocation": ("-Dcalloc=failing_calloc",)}
+DEFINED = {"test_allocation": ("-Dcalloc=failing_calloc",), "test_io": ("-Dsyscall=failing_syscall",)}
 PROGRAMS = sorted(path.stem for path in HERE.glob("test_*.c"))
 
 

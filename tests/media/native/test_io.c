@@ -1,7 +1,14 @@
-/* io_epoll.c and io_uring.c on real sockets: however many are opened before the first wait, each of them is read. */
+/* io_epoll.c and io_uring.c on real sockets: however many are opened before the first wait, each of them is read; and
+ * where the kernel takes nothing for a while (EAGAIN, EBUSY) nothing is forgotten but what was to be sent.
+ *
+ * Compiled by tests/media/native/test_core.py with `syscall` replaced by failing_syscall().
+ */
+#include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -10,6 +17,28 @@
 
 #define ENDPOINTS 2100 /* two receives each: more than fit into io_uring's queue at once */
 #define AT_ONCE 50
+#define FULL 5000 /* more requests than io_uring's queue has room for */
+
+#undef syscall
+long syscall(long number, ...);
+
+static bool failing; /* io_uring_enter takes nothing */
+
+long failing_syscall(long number, ...)
+{
+    long given[6] = {0};
+    int count = number == SYS_io_uring_enter ? 6 : number == SYS_io_uring_register ? 4 : 2;
+    va_list arguments;
+    va_start(arguments, number);
+    for (int i = 0; i < count; i++)
+        given[i] = va_arg(arguments, long);
+    va_end(arguments);
+    if (number == SYS_io_uring_enter && failing) {
+        errno = EAGAIN;
+        return -1;
+    }
+    return syscall(number, given[0], given[1], given[2], given[3], given[4], given[5]);
+}
 
 static bool heard[ENDPOINTS];
 static uint32_t heard_count;
@@ -45,31 +74,96 @@ static void listen_for(struct io *io)
     io_receive(io, NULL);
 }
 
-static void test_all_that_were_opened_before_the_first_wait_are_heard(const char *kind)
+static void forget_heard(void)
 {
-    int wake_fd = eventfd(0, EFD_NONBLOCK), sender = socket(AF_INET, SOCK_DGRAM, 0);
-    struct io *io = io_create(ENDPOINTS, wake_fd, kind);
-    if (!io) /* this kernel lacks it */
-        return;
     memset(heard, 0, sizeof heard);
     heard_count = 0;
-    for (uint32_t slot = 0; slot < ENDPOINTS; slot++) {
-        int fd = bound(&addresses[slot]);
-        CHECK(io_open(io, slot, fd, dup(fd)));
-    }
-    for (uint32_t slot = 0; slot < ENDPOINTS; slot++) {
+}
+
+/* Sends a packet to each of the first `count`, and waits until all have been read. */
+static void check_heard(struct io *io, uint32_t count)
+{
+    int sender = socket(AF_INET, SOCK_DGRAM, 0);
+    for (uint32_t slot = 0; slot < count; slot++) {
         CHECK(sendto(sender, "abc", 3, 0, &addresses[slot].any, sizeof addresses[slot].v4) == 3);
         if (slot % AT_ONCE == AT_ONCE - 1)
             listen_for(io);
     }
-    for (int tick = 0; tick < 1000 && heard_count < ENDPOINTS; tick++)
+    for (int tick = 0; tick < 1000 && heard_count < count; tick++)
         listen_for(io);
-    CHECK(heard_count == ENDPOINTS);
-    for (uint32_t slot = 0; slot < ENDPOINTS; slot++)
+    CHECK(heard_count == count);
+    close(sender);
+}
+
+static void open_all(struct io *io, uint32_t count)
+{
+    for (uint32_t slot = 0; slot < count; slot++) {
+        int fd = bound(&addresses[slot]);
+        CHECK(io_open(io, slot, fd, dup(fd)));
+    }
+}
+
+static void close_all(struct io *io, uint32_t count)
+{
+    for (uint32_t slot = 0; slot < count; slot++)
+        io_close(io, slot);
+}
+
+static void test_what_the_kernel_does_not_take_at_once_is_not_forgotten(void)
+{
+    static const uint8_t packet[] = {1, 2, 3};
+    int wake_fd = eventfd(0, EFD_NONBLOCK);
+    struct io *io = io_create(ENDPOINTS, wake_fd, "uring");
+    if (!io)
+        return;
+    forget_heard();
+    failing = true;
+    open_all(io, ENDPOINTS);
+    failing = false;
+    check_heard(io, ENDPOINTS);
+    close_all(io, ENDPOINTS);
+
+    forget_heard();
+    failing = true;
+    open_all(io, AT_ONCE);
+    union address to;
+    int other = bound(&to);
+    for (int i = 0; i < FULL; i++)
+        io_send(io, 0, false, packet, sizeof packet, &to);
+    listen_for(io);
+    failing = false;
+    check_heard(io, AT_ONCE);
+
+    for (uint32_t slot = 0; slot < 2; slot++) { /* the second time with a queue that is full */
+        failing = true;
+        for (int i = 0; i < FULL && slot; i++)
+            io_send(io, 2, false, packet, sizeof packet, &to);
+        io_close(io, slot);
+        failing = false;
+        listen_for(io);
+        int again = socket(AF_INET, SOCK_DGRAM, 0);
+        CHECK(bind(again, &addresses[slot].any, sizeof addresses[slot].v4) == 0);
+        close(again);
+    }
+    close(other);
+    for (uint32_t slot = 2; slot < AT_ONCE; slot++)
         io_close(io, slot);
     io_destroy(io);
     close(wake_fd);
-    close(sender);
+}
+
+static void test_all_that_were_opened_before_the_first_wait_are_heard(const char *kind)
+{
+    int wake_fd = eventfd(0, EFD_NONBLOCK);
+    struct io *io = io_create(ENDPOINTS, wake_fd, kind);
+    if (!io) /* this kernel lacks it */
+        return;
+    forget_heard();
+    open_all(io, ENDPOINTS);
+    check_heard(io, ENDPOINTS);
+    close_all(io, ENDPOINTS);
+    io_destroy(io);
+    close(wake_fd);
 }
 
 int main(void)
@@ -81,6 +175,7 @@ int main(void)
     if (limit.rlim_max > 2 * ENDPOINTS + 100) {
         test_all_that_were_opened_before_the_first_wait_are_heard("epoll");
         test_all_that_were_opened_before_the_first_wait_are_heard("uring");
+        test_what_the_kernel_does_not_take_at_once_is_not_forgotten();
     }
     puts("ok");
     return 0;

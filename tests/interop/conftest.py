@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pytest
 
 from demo.phone import Phone
+from tests.interop.collector import AGENT, KEY, PORT, Collector
 from tests.interop.kamailio import Kamailio
 from tests.interop.rig import Rig
 from tests.interop.world import A, Network, bind_all, national
@@ -37,6 +38,7 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
             "tls_clients": "required",
         },
         "log": {"level": "info", "format": "json"},
+        "trace": {"enabled": True, "hep": f"{network.collector}:{PORT}", "hep_id": AGENT, "hep_key": KEY},
     }
     switch = RunningSwitch(folder / "switch", dialplan=network.dialplan(), settings=settings)
     bind_all(str(folder / "switch" / "softswitch.db"))
@@ -49,8 +51,9 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
                 ("behind", network.behind, network.front),
             )
         )
+        collector = running.enter_context(Collector(network.collector, folder / "collector"))
         running.enter_context(switch)
-        yield Rig(network, switch, front, behind, tls)
+        yield Rig(network, switch, front, behind, collector, tls)
 
 
 FAILED = pytest.StashKey[bool]()

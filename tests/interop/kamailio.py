@@ -75,14 +75,22 @@ class _Template(string.Template):
 class Kamailio:
     """`with Kamailio(...) as proxy:` proxies at `address` until the block ends."""
 
-    def __init__(self, name: str, address: str, folder: Path, places: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        name: str,
+        address: str,
+        folder: Path,
+        places: Mapping[str, str],
+        *,
+        configuration: Path = CONFIGURATION,
+    ) -> None:
         """`places` are what the configuration leaves open: other addresses, and the PEM files of TLS."""
         self.name, self.address = name, address
         folder.mkdir()
-        configuration = folder / "kamailio.cfg"
-        template = _Template(CONFIGURATION.read_text(encoding="utf-8"))
-        configuration.write_text(template.substitute(places, address=address), encoding="utf-8")
-        command = [program("kamailio", "kamailio"), "-DD", "-E", "-f", str(configuration), "-Y", str(folder)]
+        filled = folder / "kamailio.cfg"
+        template = _Template(configuration.read_text(encoding="utf-8"))
+        filled.write_text(template.substitute(places, address=address), encoding="utf-8")
+        command = [program("kamailio", "kamailio"), "-DD", "-E", "-f", str(filled), "-Y", str(folder)]
         command += ["-m", SHARED_MEMORY_MB, "-M", PRIVATE_MEMORY_MB]
         self._child = Child(name, command, folder / "kamailio.log")
 
@@ -121,11 +129,15 @@ class Kamailio:
         except OSError:  # nobody there yet
             return False
 
+    def said(self) -> str:
+        """Its log so far."""
+        return self._child.said()
+
     def passed(self) -> list[Passed]:
         """Every message that arrived so far."""
         return [
             Passed(transport, source, int(door), bytes.fromhex(digits).decode("utf-8", "replace"))
-            for transport, source, _, door, digits in _SAW.findall(self._child.said())
+            for transport, source, _, door, digits in _SAW.findall(self.said())
         ]
 
     def wait_to_see(self, name: str, source: str, transport: str) -> Passed:
@@ -139,4 +151,4 @@ class Kamailio:
 
     def complaints(self) -> list[str]:
         """What it logged of errors; its cries at its own end are none."""
-        return [line for line in self._child.said().splitlines() if re.search(r"\) (ERROR|BUG):", line)]
+        return [line for line in self.said().splitlines() if re.search(r"\) (ERROR|BUG):", line)]

@@ -11,6 +11,7 @@ from typing import Any
 
 from demo.phone import Phone, PhoneEvent
 from demo.switch_process import wait_until
+from tests.interop.collector import Collector
 from tests.interop.kamailio import Kamailio, Passed
 from tests.interop.world import A, Line, Network, national
 from tests.support.leaks import shows
@@ -22,12 +23,13 @@ SETTLE_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Rig:
-    """What all tests share. `tls` are the PEM files of everybody but the switch."""
+    """What all tests share. `collector` gets traces of all calls; `tls` are the PEM files of all but the switch."""
 
     network: Network
     switch: RunningSwitch
     front: Kamailio
     behind: Kamailio
+    collector: Collector
     tls: dict[str, str]
 
     def acks(self) -> int:

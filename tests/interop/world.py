@@ -81,6 +81,11 @@ class Network:
         return self.at("1.2")
 
     @property
+    def collector(self) -> str:
+        """Who collects traces."""
+        return self.at("1.3")
+
+    @property
     def caller(self) -> str:
         """A's phone."""
         return self.at("2.1")

@@ -3,8 +3,8 @@
 `python -m tests.bench.bench_calls [--quick]`. SIPp calls SIPp through the switch, all on one machine: INVITE with SDP,
 100, 180, 200 (20 ms later), ACK, 100 ms of talk, BYE. CPU a call is measured at one rate for all, and again at the rate
 that each can sustain: the last clean step of a rising stair. A step is dirty when it was dirty twice, since others may
-use the machine too. At a low rate calls cost more: twice at 100/s what they cost at 700/s, though by callgrind the instructions
-are the same ones, so it is caches and predictors that others have used in between.
+use the machine too. At a low rate calls cost more, twice at 100/s what they cost at 700/s. By
+callgrind the instructions are the same ones: it is caches and predictors that others have used in between.
 """
 
 from __future__ import annotations

@@ -228,6 +228,7 @@ class Switch:
             await self.media_process.start()
         if isinstance(self.media, ServerDriver):
             await self.media.start()
+        self._tell_of_srtp()
         self._spawn(self.cdrs.run())
         recovered = await self.cdrs.recover()
         if recovered:
@@ -253,6 +254,14 @@ class Switch:
         await self._serve_operations()
         bound = zip(self.listeners, self.sip_addresses, strict=True)
         log.info("started", sip=[f"{one.transport}:{bracketed(host)}:{port}" for one, (host, port) in bound])
+
+    def _tell_of_srtp(self) -> None:
+        """Calls of trunks that require what the media server lacks are refused: better known now than by the first."""
+        for trunk in self.dialplan.trunks.values():
+            if trunk.lacks_srtp(self.media.srtp):
+                log.error("srtp_unavailable", trunk=trunk.name, srtp=trunk.srtp, media=list(self.media.srtp))
+            if trunk.keys_in_clear:
+                log.warning("srtp_keys_in_clear", trunk=trunk.name, transport=trunk.transport)
 
     def _doubt_who_owes_a_password(self) -> None:
         """The entrance asks of every message that comes, so only where some trunk must prove anything."""
@@ -337,6 +346,7 @@ class Switch:
             log.error("reload_refused", error=str(error), kept="the plan in use")
             return
         self.dialplan, self.prompts = dialplan, prompts
+        self._tell_of_srtp()
         self.locator.follow(_places(dialplan))
         if self.sip_addresses:  # else `start` will
             self._doubt_who_owes_a_password()

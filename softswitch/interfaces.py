@@ -197,6 +197,8 @@ class Target:
     max_ptime_ms: int = 0  # 0: nothing is said
     redirect_hosts: tuple[str, ...] = ()  # names and networks that a 3xx may send the call to
     nat: bool = False  # its media may come from elsewhere than its SDP says
+    srtp: str = "off"  # its RTP: off (plain), allowed (SRTP where it asks for it), required (SRTP)
+    srtp_suites: tuple[str, ...] = ("AEAD_AES_256_GCM", "AES_CM_128_HMAC_SHA1_80")  # the best first
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from demo.switch_process import SwitchProcess
 from softswitch.app import Switch
@@ -223,6 +224,21 @@ def test_a_broken_dialplan_keeps_the_old_one_and_live_calls(tmp_path: Path) -> N
         text = (await ask(switch, "/metrics")).text
         assert 'softswitch_dialplan_reloads_total{result="refused"} 1.0' in text
         assert 'softswitch_dialplan_reloads_total{result="done"} 1.0' in text
+
+    run(tmp_path, story)
+
+
+def test_trunks_that_want_srtp_are_told_of_what_they_will_not_get(tmp_path: Path) -> None:
+    async def story(switch: Switch, phone: Phone) -> None:
+        trunk = '[[trunk]]\nname = "carrier"\nhost = "127.0.0.1"\nsrtp = "required"\n'
+        (tmp_path / "dialplans" / "30-carrier.toml").write_text(trunk)
+        with capture_logs() as logs:
+            switch.reload()
+            switch.media.srtp = ()
+            switch.reload()
+        told = [(line["event"], line["trunk"]) for line in logs if line["event"].startswith("srtp")]
+        clear = ("srtp_keys_in_clear", "carrier")
+        assert told == [clear, ("srtp_unavailable", "carrier"), clear]
 
     run(tmp_path, story)
 

@@ -27,6 +27,7 @@ from softswitch.call.leak_guard import LeakGuard
 from softswitch.call.leg import Leg
 from softswitch.call.outbound_leg import OutboundLeg
 from softswitch.call.passed_headers import farewell
+from softswitch.call.protection import protect
 from softswitch.call.quality import mean_opinion_score
 from softswitch.call.services import CallServices
 from softswitch.errors import FAILURES, INTERNAL_FAULT, NORMAL, CallRejected, Failure, MediaError, StoreError
@@ -130,10 +131,11 @@ class B2bua:
 
 
 def _callers_leg(session: ServerSession, call_id: str, trunk: Trunk, services: CallServices) -> InboundLeg:
-    """The leg with the codecs and packet times of the trunk that the call came by."""
+    """The leg with the codecs, packet times and SRTP of the trunk that the call came by."""
     a = InboundLeg(session, call_id, services.media, trunk.codecs)
     a.packets = PacketTimes(trunk.ptime_ms, trunk.max_ptime_ms)
     a.nat = trunk.nat
+    protect(a, trunk.srtp, trunk.srtp_suites, services.media, trunk=trunk.name)
     return a
 
 

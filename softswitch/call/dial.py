@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from softswitch.call.admission import Counted
 from softswitch.call.cdr import CallRecord
 from softswitch.call.early_media import SUPPORTED, may_be_heard
-from softswitch.call.hangup import CallEnded, hangup_scope, refusal, with_cause
+from softswitch.call.hangup import NO_SRTP, UNPROTECTED_ANSWER, CallEnded, hangup_scope, refusal, with_cause
 from softswitch.call.hunt import Hunt
 from softswitch.call.identity import withholds
 from softswitch.call.inbound_leg import InboundLeg
@@ -31,6 +31,7 @@ from softswitch.call.leak_guard import LeakGuard
 from softswitch.call.outbound_leg import OutboundLeg
 from softswitch.call.passed_headers import common, farewell, passed
 from softswitch.call.presentation import present
+from softswitch.call.protection import protect
 from softswitch.call.services import CallServices
 from softswitch.errors import FAILURES, NORMAL, CallRejected, Failure
 from softswitch.interfaces import Playback, Prompt, Route, Target
@@ -72,6 +73,8 @@ async def dial(route: Route, a: InboundLeg, record: CallRecord, services: CallSe
                     # A BYE may overtake the 2xx that it follows (RFC 3261 15): somebody has taken the call, so nobody
                     # else is rung.
                     async with hangup_scope(b, meaning=GONE_UNHEARD):
+                        if b.protection.impossible:
+                            raise _Refused(NO_SRTP[b.name], go_on=True)
                         await b.open_media()
                         _invite(a, b, target, hop, route, record, services)
                         record.moment("forward_at")
@@ -109,10 +112,11 @@ def _reason_for_callee(a: InboundLeg, end: Failure) -> Failure:
 
 
 def _callees_leg(a: InboundLeg, target: Target, hop: Hop, call_id: str, services: CallServices) -> OutboundLeg:
-    """The leg with the codecs and packet times of the target's trunk; its media take the family of its signalling."""
+    """The leg with codecs, packet times and SRTP of the target's trunk; its media take the family of its signalling."""
     b = OutboundLeg(call_id, services.media, _codecs(a, target))
     b.packets = PacketTimes(target.ptime_ms, target.max_ptime_ms)
     b.nat = target.nat
+    protect(b, target.srtp, target.srtp_suites, services.media, trunk=target.trunk)
     b.ipv6 = services.media.ipv6 and ":" in hop.host
     return b
 
@@ -155,7 +159,7 @@ async def _ring(b: OutboundLeg, target: Target, hunt: Hunt, caller_hears: Caller
         failure = NO_ANSWER_IN_TIME if alerting else NO_CONNECTION
         raise _Refused(failure, go_on=not alerting, dead=not patient) from None
     if not (b.read_answer(response) if response.body else b.recall_answer(response)):
-        raise _Refused(USELESS_ANSWER, go_on=True)
+        raise _Refused(USELESS_ANSWER if b.protection.plain else UNPROTECTED_ANSWER, go_on=True)
 
 
 def _invite(

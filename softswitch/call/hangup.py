@@ -15,6 +15,12 @@ from softswitch.sip.message import SipRequest, SipResponse
 
 # What goes wrong with a leg by itself.
 NO_IPV6 = Failure(7505, 488, 88, "the caller wants media over IPv6, of which we have none")
+NO_SRTP = {
+    "caller": Failure(7505, 488, 88, "the caller's trunk requires SRTP, which the media server lacks"),
+    "callee": Failure(7506, 502, 88, "the callee's trunk requires SRTP, which the media server lacks"),
+}
+OTHER_PROTECTION = Failure(7505, 488, 88, "SRTP that the caller's trunk may not use, or lacks")
+UNPROTECTED_ANSWER = Failure(7506, 502, 88, "the callee's answer takes none of the SRTP keys that were offered")
 NO_COMMON_CODEC = Failure(7505, 488, 88, "no audio codec in common with the caller")
 LATE_ANSWER_USELESS = {
     "caller": Failure(7505, 488, 88, "no usable answer from the caller"),

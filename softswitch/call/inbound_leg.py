@@ -9,11 +9,11 @@ import asyncio
 from collections.abc import Sequence
 
 from softswitch.call.early_media import authorisation
-from softswitch.call.hangup import BAD_OFFER, NO_COMMON_CODEC, NO_IPV6, q850_cause
+from softswitch.call.hangup import BAD_OFFER, NO_COMMON_CODEC, NO_IPV6, NO_SRTP, OTHER_PROTECTION, q850_cause
 from softswitch.call.leg import Leg, PendingOffer, wish_of
 from softswitch.errors import NORMAL, CallRejected, Failure, SipParseError
 from softswitch.interfaces import MediaDriver
-from softswitch.sdp.offer_answer import CODECS, Offer, parse_offer, read_answer
+from softswitch.sdp.offer_answer import CODECS, Offer, lacks_protection, parse_offer, read_answer
 from softswitch.sip.message import SipRequest
 from softswitch.sip.session import InDialogRequest
 from softswitch.sip.user_agent import ServerSession
@@ -55,16 +55,18 @@ class InboundLeg(Leg):
     def read_offer(self) -> None:
         """Parse the INVITE's offer, if it has one; raises CallRejected (400, 488) before anybody is bothered."""
         body = self._session.invite.body
+        if self.protection.impossible:
+            raise CallRejected(NO_SRTP[self.name])
         if not body:
             self.ipv6 = self._media.ipv6 and ":" in self._session.source.host
         if not body or self._offer is not None:
             return
         try:
-            self._offer = parse_offer(body)
+            self._offer = parse_offer(body, self.protection)
         except SipParseError as error:
             raise CallRejected(BAD_OFFER) from error
         if not set(self._offer.codecs) & set(self.codecs):
-            raise CallRejected(NO_COMMON_CODEC)
+            raise CallRejected(OTHER_PROTECTION if lacks_protection(self._offer, self.protection) else NO_COMMON_CODEC)
         self.ipv6 = self._offer.ipv6
         if self.ipv6 and not self._media.ipv6:
             raise CallRejected(NO_IPV6)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,9 +18,11 @@ import structlog
 from softswitch.call.dtmf import info_digit
 from softswitch.call.hangup import EXPIRED, GONE, LATE_ANSWER_USELESS, Ending, q850_cause, reason_headers
 from softswitch.errors import FAILURES, NORMAL, CallRejected, Failure, MediaError, SipParseError
-from softswitch.interfaces import EndpointStatistics, MediaDriver, MediaEndpoint, RtpRemote
+from softswitch.interfaces import EndpointStatistics, MediaDriver, MediaEndpoint, RtpRemote, SrtpKeys
+from softswitch.sdp.crypto import NONE, Crypto, preferring, renewed
 from softswitch.sdp.offer_answer import (
     USUAL_PACKETS,
+    Answer,
     Negotiated,
     Offer,
     answer,
@@ -58,6 +61,7 @@ class Leg(Ending):
     partner: Partner | None = None  # the other leg, while they talk
     goodbye: SipRequest | None = None  # its BYE
     _pending_offer: PendingOffer | None = None
+    protection = NONE  # as its trunk wants it: SRTP, with our keys, or plain RTP
     _refreshing = False  # by a re-INVITE of ours, of which the other leg knows nothing
     _free: asyncio.Event | None = None  # made, and waited for, by `free_to_reinvite`
 
@@ -110,7 +114,7 @@ class Leg(Ending):
 
     def apply(self, negotiated: Negotiated) -> None:
         """Make the outcome of an offer/answer exchange true in the media."""
-        self.negotiated = negotiated
+        self.negotiated, keys = negotiated, negotiated.srtp
         assert self.endpoint is not None
         self.endpoint.configure(
             RtpRemote(
@@ -126,6 +130,7 @@ class Leg(Ending):
                 negotiated.rtcp_mux,
                 self.nat,
                 self.session.remote.host,
+                None if keys is None else SrtpKeys(keys.suite, keys.local, keys.remote),
             )
         )
 
@@ -148,11 +153,41 @@ class Leg(Ending):
                 codecs=wanted,
                 direction=direction,
                 packets=self.packets,
+                keys=self._offered_keys(),
             )
         )
 
+    def _offered_keys(self) -> Sequence[Crypto]:
+        """SRTP is offered where the trunk requires it or the far end has chosen it; the suite in use comes first."""
+        agreed = None if self.negotiated is None else self.negotiated.srtp
+        if agreed is None:
+            return () if self.protection.plain else self.protection.ours
+        return preferring(self.protection, agreed.suite)
+
     def answer_sdp(self, offer: Offer, *, direction: str = "sendrecv", codec: str | None = None) -> bytes:
         """Answer `offer`, which has a codec of ours, and apply the outcome. `codec` is preferred, not forced."""
+        made = self._answer_to(offer, direction, codec)
+        if self._moved(made.negotiated):
+            self.protection = renewed(self.protection, secrets.token_bytes)
+            made = self._answer_to(offer, direction, codec)
+        self._sdp_version += 1
+        self._sdp = made.body
+        self.apply(made.negotiated)
+        return made.body
+
+    def _moved(self, negotiated: Negotiated) -> bool:
+        """Has the far end gone elsewhere, or changed its key?
+
+        Who receives there knows nothing of our packets so far, as how often their numbers have gone round: they need a
+        key of their own (RFC 3711 3.2.1, RFC 4568 7.1.4).
+        """
+        then, now = self.negotiated, negotiated
+        if then is None or then.srtp is None or now.srtp is None:
+            return False
+        place = then.remote_address, then.remote_port, then.srtp.remote
+        return place != (now.remote_address, now.remote_port, now.srtp.remote)
+
+    def _answer_to(self, offer: Offer, direction: str, codec: str | None) -> Answer:
         assert self.endpoint is not None
         made = answer(
             offer,
@@ -164,12 +199,10 @@ class Leg(Ending):
             direction=direction,
             packets=self.packets,
             codec=codec if codec in offer.codecs and codec in self.codecs else None,
+            protection=self.protection,
         )
         assert made is not None, "a common codec was seen before"
-        self._sdp_version += 1
-        self._sdp = made.body
-        self.apply(made.negotiated)
-        return made.body
+        return made
 
     def _versioned(self, build: Callable[[int], bytes]) -> bytes:
         if not self._sdp or build(self._sdp_version) != self._sdp:
@@ -193,7 +226,7 @@ class Leg(Ending):
     def offer_in(self, request: InDialogRequest) -> Offer | None:
         """The offer that `request` carries; None where we can't take it and it has been refused (400, 488)."""
         try:
-            offer = parse_offer(request.message.body)
+            offer = parse_offer(request.message.body, self.protection)
         except SipParseError:
             request.respond(400, reason="Bad session description")
             return None

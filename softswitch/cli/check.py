@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from media import _native
 from softswitch.config import Config, load_config
 from softswitch.errors import SoftswitchError
 from softswitch.prompts import Prompts, load_catalogue
@@ -47,6 +48,8 @@ def findings(config_file: str | None) -> Iterator[Finding]:
     directory, catalogue = config.loaded.dialplan.directory, config.loaded.prompts
     dialplan = _look("dialplans", lambda: load_dialplans(directory), _dialplan)
     yield dialplan.finding
+    if dialplan.loaded is not None:
+        yield from _srtp(dialplan.loaded, config.loaded)
     prompts = _look(
         "prompts", lambda: load_catalogue(catalogue.directory, catalogue.language, catalogue.tones), _prompts
     )
@@ -72,6 +75,21 @@ def _configuration(config: Config) -> str:
 def _dialplan(dialplan: Dialplan) -> str:
     classes = len(dialplan.numbers.classes)
     return f"{classes} number classes, {len(dialplan.trunks)} trunks, {len(dialplan.routes)} routes"
+
+
+def _srtp(dialplan: Dialplan, config: Config) -> Iterator[Finding]:
+    """Where a trunk wants SRTP: can it be had, and who else sees the keys?"""
+    trunks = [trunk for trunk in dialplan.trunks.values() if trunk.srtp != "off"]
+    ours = not config.media.server  # else what it has is told when the switch starts
+    lacking = [trunk.name for trunk in trunks if ours and trunk.lacks_srtp(_native.SRTP_SUITES)]
+    if lacking:
+        words = f"wanted by {', '.join(lacking)}: the media core is built without libsrtp2 (scripts/setup), or has none"
+        yield Finding("srtp", False, f"{words} of their suites")
+    clear = [trunk.name for trunk in trunks if trunk.keys_in_clear]
+    if clear:
+        yield Finding("srtp", True, f"keys go in clear with the signalling of {', '.join(clear)}: transport is not tls")
+    elif trunks and not lacking:
+        yield Finding("srtp", True, f"for {', '.join(trunk.name for trunk in trunks)}")
 
 
 def _prompts(prompts: Prompts) -> str:

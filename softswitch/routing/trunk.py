@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import ipaddress
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import ClassVar, Literal, NamedTuple
 
@@ -37,6 +38,8 @@ from softswitch.routing.fields import (
     Word,
 )
 from softswitch.routing.numbers import NumberForm
+
+SrtpSuite = Literal["AEAD_AES_256_GCM", "AES_CM_128_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_32"]
 
 
 class Login(NamedTuple):
@@ -69,12 +72,16 @@ class Trunk:
     source_ports: tuple[Port, ...] = ()
 
     # Media. `codec_order`: whose preference our offers follow. `ptime_ms` and `max_ptime_ms` (0: none) are what we ask
-    # it to send; what it gets is what it asks for. `nat`: its RTP may come from elsewhere than its SDP says.
+    # it to send; what it gets is what it asks for. `srtp`: whether its RTP must be SRTP with keys in its SDP, by one of
+    # `srtp_suites`; where it is allowed the trunk's offers may be, ours are not. `nat`: its RTP may come from elsewhere
+    # than its SDP says.
     codecs: tuple[Literal["PCMA", "PCMU"], ...] = ("PCMA", "PCMU")
     codec_order: Literal["caller", "trunk"] = "caller"
     ptime_ms: PacketTime = 20
     max_ptime_ms: MaxPacketTime = 0
     nat: Flag = False
+    srtp: Literal["off", "allowed", "required"] = "off"
+    srtp_suites: tuple[SrtpSuite, ...] = ("AEAD_AES_256_GCM", "AES_CM_128_HMAC_SHA1_80")
 
     max_calls: Count = 0
     calls_per_second: Count = 0
@@ -141,11 +148,22 @@ class Trunk:
             found.append(("auth", "expected with digest: sources, a username with its password, and an algorithm"))
         if not self.codecs:
             found.append(("codecs", "expected: one at least"))
+        if self.srtp != "off" and not self.srtp_suites:
+            found.append(("srtp_suites", "expected with srtp: one at least"))
         if 0 < self.max_ptime_ms < self.ptime_ms:
             found.append(("max_ptime_ms", "expected: no less than ptime_ms"))
         if self.register and not self.username:
             found.append(("register", "expected with it: username and password"))
         return found
+
+    def lacks_srtp(self, suites: Collection[str]) -> bool:
+        """Whether it wants SRTP and a media server with `suites` has none of what it takes."""
+        return self.srtp != "off" and not set(self.srtp_suites) & set(suites)
+
+    @property
+    def keys_in_clear(self) -> bool:
+        """Whether its signalling shows SRTP keys to whoever sees it pass."""
+        return self.srtp != "off" and self.transport in ("udp", "tcp")
 
     @property
     def proves(self) -> Login:

@@ -126,6 +126,8 @@ def _target(dialplan: Dialplan, target: RouteTarget, callee: str, display: str) 
         ptime_ms=trunk.ptime_ms,
         max_ptime_ms=trunk.max_ptime_ms,
         nat=trunk.nat,
+        srtp=trunk.srtp,
+        srtp_suites=trunk.srtp_suites,
     )
 
 

@@ -68,7 +68,11 @@ class Media(Struct, frozen=True, gc=False):
     formats: tuple[str, ...]
     port_count: int = 1
     connection: Connection | None = None
-    attributes: tuple[Attribute, ...] = ()
+    attributes: tuple[Attribute, ...] = ()  # but those of `crypto`
+    crypto: tuple[str, ...] = ()  # values of a=crypto (RFC 4568): they hold keys, and nothing else should
+
+    def __repr__(self) -> str:
+        return f"Media({self.media!r}, {self.port}, {self.protocol!r}, {self.formats}, {self.attributes})"
 
     def encodings(self) -> dict[int, Encoding]:
         """The RTP payload types with an a=rtpmap, in the order of the attributes; malformed ones are passed over."""
@@ -178,6 +182,8 @@ def _parse_media(fields: list[tuple[str, str]]) -> Media:
     if match is None or int(match.group(2)) > 65535:
         raise SipParseError(f"SDP: expected media, port, protocol and formats in m=, got {value[:60]!r}")
     kind, port, count, protocol, formats = match.groups()
+    attributes = _attributes(fields)
+    crypto = tuple([value or "" for name, value in attributes if name == "crypto"])
     return Media(
         kind,
         int(port),
@@ -185,7 +191,8 @@ def _parse_media(fields: list[tuple[str, str]]) -> Media:
         tuple(formats.split()),
         int(count or 1),
         _parse_connection(dict(reversed(fields)).get("c")),
-        _attributes(fields),
+        tuple([one for one in attributes if one[0] != "crypto"]) if crypto else attributes,
+        crypto,
     )
 
 

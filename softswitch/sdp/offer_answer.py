@@ -1,7 +1,8 @@
 """Offer and answer: one audio stream of G.711 with telephone events, agreed between two sides.
 
-RFC 3264, with RFC 3551 (static payload types), RFC 4733 (telephone-event) and RFC 8866. Called by the call layer with
-what the media endpoint offers. Pure functions: they never open a port and never remember an earlier exchange.
+RFC 3264, with RFC 3551 (static payload types), RFC 4733 (telephone-event), RFC 4568 (in `crypto`) and RFC 8866. Called
+by the call layer with what the media endpoint offers. Pure functions: they never open a port and never remember an
+earlier exchange.
 
 What we write names nothing but our own media address: no tool, no session name, no line of the other leg.
 """
@@ -16,6 +17,18 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from softswitch.errors import SipParseError
+from softswitch.sdp.crypto import (
+    NONE,
+    PLAIN_PROFILE,
+    SECURE_PROFILE,
+    Crypto,
+    Keys,
+    Protection,
+    Settled,
+    settle,
+    settle_answer,
+    taken_out,
+)
 from softswitch.sdp.description import (
     Attribute,
     Connection,
@@ -30,8 +43,7 @@ from softswitch.sdp.description import (
 CODECS = ("PCMA", "PCMU")
 PAYLOAD_TYPES = {"PCMA": 8, "PCMU": 0}  # RFC 3551 6, table 4
 
-_PROTOCOL = "RTP/AVP"
-_BEFORE_FORMATS = f" {_PROTOCOL} ".encode()
+_BEFORE_FORMATS = {profile: f" {profile} ".encode() for profile in (PLAIN_PROFILE, SECURE_PROFILE)}
 _OF_IPV6 = b"\r\nc=IN IP6 "
 _STATIC = {payload_type: Encoding(name, 8000) for name, payload_type in PAYLOAD_TYPES.items()}
 _TELEPHONE_EVENT = Encoding("TELEPHONE-EVENT", 8000)
@@ -93,6 +105,7 @@ class Negotiated(Struct, frozen=True, gc=False):
     ptime_ms: int
     rtcp_port: int = 0  # RFC 3605; 0: the port after that of RTP
     rtcp_mux: bool = False  # RFC 5761: RTCP goes the way of RTP
+    srtp: Keys | None = None  # None: plain RTP
 
     @property
     def far_direction(self) -> str:
@@ -117,25 +130,38 @@ def local_offer(
     direction: str = "sendrecv",
     telephone_event: int | None = 101,
     packets: PacketTimes = USUAL_PACKETS,
+    keys: Sequence[Crypto] = (),
 ) -> bytes:
-    """An offer of one audio stream at `address`:`port` with `codecs` in order of preference.
+    """An offer of one audio stream at `address`:`port` with `codecs` in order of preference, as SRTP where there are
+    `keys`.
 
     `version` must grow by one whenever the description of a session changes (RFC 3264 8).
     """
     formats = {codec: PAYLOAD_TYPES[codec] for codec in codecs}
-    return _describe(address, session_id, version, _audio(port, formats, telephone_event, packets, direction))
+    return _describe(
+        address, session_id, version, _audio(port, formats, telephone_event, packets, direction, keys=_lines(keys))
+    )
 
 
-def parse_offer(body: bytes) -> Offer:
-    """Parse an offer; raises SipParseError. That it holds nothing usable is told by `answer`."""
+def parse_offer(body: bytes, protection: Protection = NONE) -> Offer:
+    """Parse an offer to one who has this `protection`; raises SipParseError.
+
+    That it holds nothing usable is told by `answer`.
+    """
     description = parse_description(body)
     for media in description.media:
         connection, codecs = _target(description, media), _codecs(media)
-        if connection is not None and codecs:
+        if connection is not None and codecs and settle(media.protocol, media.crypto, protection) is not None:
             sends, receives = _FLAGS[description.direction_of(media)]
             direction = _DIRECTION[sends, receives and not connection.unspecified]
             return Offer(description, codecs, direction, connection)
     return Offer(description, (), "inactive")
+
+
+def lacks_protection(offer: Offer, protection: Protection) -> bool:
+    """Whether all its audio is refused for how it is protected, whatever its codecs."""
+    audio = [media for media in offer.description.media if media.media.lower() == "audio" and media.port]
+    return bool(audio) and all(settle(media.protocol, media.crypto, protection) is None for media in audio)
 
 
 def answer(
@@ -149,8 +175,10 @@ def answer(
     direction: str = "sendrecv",
     packets: PacketTimes = USUAL_PACKETS,
     codec: str | None = None,
+    protection: Protection = NONE,
 ) -> Answer | None:
-    """Answer `offer` with one stream at `address`:`port`; None where there is no common codec or family (488).
+    """Answer `offer` with one stream at `address`:`port`; None where there is no common codec, family or protection
+    (488).
 
     The first audio stream with a codec of ours is taken, every other m-line refused with port 0 (RFC 3264 6). The
     answer names one codec, the first of `codecs` that was offered (or `codec` alone), under the offer's payload types.
@@ -160,28 +188,36 @@ def answer(
     family = address_family(address)
     media = [_refused(line) for line in offer.description.media]
     for index, line in enumerate(offer.description.media):
-        agreed = _agree(offer.description, line, codecs if codec is None else (codec,), direction, family)
-        if agreed is not None:
+        protected = settle(line.protocol, line.crypto, protection)
+        wanted = codecs if codec is None else (codec,)
+        agreed = _agree(offer.description, line, protected, wanted, direction, family)
+        if agreed is not None and protected is not None:
             settled = _DIRECTION[agreed.sending, agreed.receiving]
             formats = {agreed.codec: agreed.payload_type}
-            media[index] = _audio(port, formats, agreed.telephone_event, packets, settled, mux=agreed.rtcp_mux)
+            media[index] = _audio(
+                port, formats, agreed.telephone_event, packets, settled, keys=protected.line, mux=agreed.rtcp_mux
+            )
             return Answer(_describe(address, session_id, version, "".join(media)), agreed)
     return None
 
 
 def accept_answer(offer_body: bytes, answer_body: bytes) -> Negotiated | None:
-    """What our offer of one stream and the far end's answer agree on; None where it was refused, or has no codec or
-    not the address family of it.
+    """What our offer of one stream and the far end's answer agree on; None where it was refused, or has no codec, not
+    the address family or not the protection of it.
 
     Raises SipParseError where the answer is no SDP. M-lines beyond ours are passed over.
     """
     theirs = parse_description(answer_body)
     if not theirs.media:
         return None
-    offered, direction = _offered(offer_body.partition(_BEFORE_FORMATS)[2])
+    ours, protection = taken_out(offer_body)
+    offered, direction = _offered(
+        ours.partition(_BEFORE_FORMATS[SECURE_PROFILE if protection.ours else PLAIN_PROFILE])[2]
+    )
+    protected = settle_answer(theirs.media[0].protocol, theirs.media[0].crypto, protection)
     # The first format of the answer that we offered is the one to send with (RFC 3264 7).
     common = [name for name in _codecs(theirs.media[0]) if name in offered]
-    agreed = _agree(theirs, theirs.media[0], common, direction, "IP6" if _OF_IPV6 in offer_body else "IP4")
+    agreed = _agree(theirs, theirs.media[0], protected, common, direction, "IP6" if _OF_IPV6 in offer_body else "IP4")
     if agreed is None:
         return None
     # What we send bears the answer's payload type, what they send the offer's (RFC 3264 6.1).
@@ -203,13 +239,23 @@ def read_answer(offer_body: bytes, answer_body: bytes) -> Negotiated | None:
 
 
 def _agree(
-    description: Description, media: Media, codecs: Iterable[str], direction: str, family: str
+    description: Description,
+    media: Media,
+    protected: Settled | None,
+    codecs: Iterable[str],
+    direction: str,
+    family: str,
 ) -> Negotiated | None:
     """What one m-line of theirs and our wish come to: the first of `codecs` that it names; None where unusable."""
     connection = _target(description, media)
     named = _payload_types(media)
     codec = next((name for name in codecs if name in named), None)
-    if connection is None or codec is None or not (connection.family == family or connection.unspecified):
+    if (
+        connection is None
+        or codec is None
+        or protected is None
+        or not (connection.family == family or connection.unspecified)
+    ):
         return None
     they_send, they_receive = _FLAGS[description.direction_of(media)]
     we_send, we_receive = _FLAGS[direction]
@@ -227,13 +273,14 @@ def _agree(
         ptime_ms=ptime_ms,
         rtcp_port=rtcp_port,
         rtcp_mux=rtcp_mux,
+        srtp=protected.keys,
     )
 
 
 def _target(description: Description, media: Media) -> Connection | None:
-    """Where an m-line wants its RTP, None where it is not a stream that we could take."""
+    """Where an m-line wants its RTP, None where it is not audio that we could take."""
     connection = description.connection_of(media)
-    ours = media.media.lower() == "audio" and media.protocol.upper() == _PROTOCOL and media.port != 0
+    ours = media.media.lower() == "audio" and media.port != 0
     return connection if ours and connection is not None and connection.unicast else None
 
 
@@ -250,7 +297,7 @@ def _payload_types(media: Media) -> Mapping[str, int]:
 @lru_cache(256)
 def _offered(ours: bytes) -> tuple[Mapping[str, int], str]:
     """The payload types and the direction of an offer that `local_offer` wrote, from its formats on."""
-    offer = parse_description(b"v=0\r\no=- 0 0 IN IP4 0.0.0.0\r\nm=audio 0" + _BEFORE_FORMATS + ours)
+    offer = parse_description(b"v=0\r\no=- 0 0 IN IP4 0.0.0.0\r\nm=audio 0" + _BEFORE_FORMATS[PLAIN_PROFILE] + ours)
     return _payload_types(offer.media[0]), offer.direction_of(offer.media[0])
 
 
@@ -283,6 +330,10 @@ def _refused(media: Media) -> str:
     return f"m={media.media} 0 {media.protocol} {' '.join(media.formats)}\r\n"
 
 
+def _lines(keys: Iterable[Crypto]) -> str:
+    return "".join([key.line for key in keys])
+
+
 def _audio(
     port: int,
     codecs: Mapping[str, int],
@@ -290,6 +341,7 @@ def _audio(
     packets: PacketTimes,
     direction: str,
     *,
+    keys: str = "",
     mux: bool = False,
 ) -> str:
     formats = " ".join([str(number) for number in codecs.values()])
@@ -299,7 +351,9 @@ def _audio(
         maps += f"a=rtpmap:{events} telephone-event/8000\r\na=fmtp:{events} {_EVENTS}\r\n"
     most = f"a=maxptime:{packets.maxptime}\r\n" if packets.maxptime else ""
     rtcp = "a=rtcp-mux\r\n" if mux else ""
-    return f"m=audio {port} {_PROTOCOL} {formats}\r\n{maps}a=ptime:{packets.ptime}\r\n{most}{rtcp}a={direction}\r\n"
+    profile = SECURE_PROFILE if keys else PLAIN_PROFILE
+    head = f"m=audio {port} {profile} {formats}\r\n{maps}{keys}"
+    return f"{head}a=ptime:{packets.ptime}\r\n{most}{rtcp}a={direction}\r\n"
 
 
 def _describe(address: str, session_id: int, version: int, media: str) -> bytes:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from softswitch.sip.addresses import Hop
+from softswitch.tracing.masking import without_keys
 
 MESSAGE_COST = 400  # bytes of memory beside the message itself
 CALL_COST = 2000
@@ -171,7 +172,7 @@ class Trace:
             return
         ours, theirs = self._local_address(listener), (peer.host, peer.port)
         ends = (theirs, ours) if received else (ours, theirs)
-        message = TracedMessage(self._clock(), received, peer.transport, *ends, leg, data)
+        message = TracedMessage(self._clock(), received, peer.transport, *ends, leg, without_keys(data))
         call.messages.append(message)
         self._grow(call, len(data) + MESSAGE_COST)
         self.on_message(message, call.legs[0])

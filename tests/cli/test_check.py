@@ -76,6 +76,42 @@ def test_a_prompt_that_a_treatment_names_must_be_there(cli: CommandLine) -> None
     assert "shop_calls (zh-CN)" in tones.words
 
 
+@pytest.mark.parametrize(
+    ("trunk", "server", "suites", "told"),
+    [
+        ('srtp = "off"', "", (), {}),
+        ('srtp = "required"\ntransport = "tls"', "", ("AEAD_AES_256_GCM",), {"for carrier": True}),
+        ('srtp = "required"', "", ("AEAD_AES_256_GCM",), {"keys go in clear with the signalling of carrier": True}),
+        ('srtp = "allowed"\ntransport = "tls"', "", (), {"wanted by carrier: the media core is built without": False}),
+        ('srtp = "required"\ntransport = "tls"', "/run/media.sock", (), {"for carrier": True}),
+        (
+            'srtp = "required"\nsrtp_suites = ["AES_CM_128_HMAC_SHA1_32"]',
+            "",
+            ("AEAD_AES_256_GCM",),
+            {"wanted by carrier": False, "keys go in clear": True},
+        ),
+    ],
+)
+def test_srtp_must_be_had_and_its_keys_are_better_not_seen(
+    cli: CommandLine,
+    monkeypatch: pytest.MonkeyPatch,
+    trunk: str,
+    server: str,
+    suites: tuple[str, ...],
+    told: dict[str, bool],
+) -> None:
+    monkeypatch.setattr("media._native.SRTP_SUITES", suites)
+    plans = cli.folder / "plans"
+    plans.mkdir()
+    china = Path(__file__).parent.parent.parent / "dialplans" / "10-china.toml"
+    (plans / china.name).write_text(china.read_text(encoding="utf-8"), encoding="utf-8")
+    (plans / "95.toml").write_text(f'[[trunk]]\nname = "carrier"\nhost = "192.0.2.7"\n{trunk}\n')
+    cli.config.write_text(f'[dialplan]\ndirectory = "{plans}"\n[media]\nserver = "{server}"\n')
+    heard = [finding for finding in findings(str(cli.config)) if finding.part == "srtp"]
+    assert [finding.ok for finding in heard] == list(told.values())
+    assert all(words in finding.words for words, finding in zip(told, heard, strict=True))
+
+
 def test_prompts_that_wait_for_approval_are_named(cli: CommandLine) -> None:
     folder = cli.folder / "prompts" / "zh-CN"
     folder.mkdir(parents=True)

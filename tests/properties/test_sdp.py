@@ -10,10 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from softswitch.errors import SipParseError
+from softswitch.sdp.crypto import SUITES, Protection, fresh
 from softswitch.sdp.description import Description, parse_description
 from softswitch.sdp.offer_answer import accept_answer, answer, local_offer, parse_offer
 from tests.support.sdp import written
 
+EITHER = Protection(plain=True, ours=fresh(SUITES, bytes))
 OURS = local_offer("10.0.0.1", 4000, session_id=1, version=1)
 ADDRESSES = st.sampled_from(
     [
@@ -34,6 +36,12 @@ ATTRIBUTES = st.sampled_from(
         *("rtpmap:96", "rtpmap:999 x/1", "rtpmap:96 x/9999999", "rtpmap: ", "fmtp:101 0-15", "fmtp:", "ptime:20"),
         *("ptime:x", "ptime:-1", "ptime:99999999999", "ptime:20.5", "sendonly", "recvonly", "inactive", "sendrecv"),
         *("sendrecv:x", "rtcp-mux", "rtcp:5 IN IP4 1.2.3.4", "", ":", "a:b:c", "ice-ufrag:x", "maxptime:0", "ptime:٣"),
+        *(
+            "crypto:",
+            "crypto",
+            f"crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{'A' * 40}",
+            "crypto:1 AES_CM inline:A|2^1|1:1",
+        ),
     ]
 )
 LINES = st.one_of(
@@ -72,8 +80,8 @@ def test_a_description_survives_being_written_or_is_refused(body: bytes) -> None
 @given(bodies())
 def test_any_description_is_an_offer_and_an_answer_or_refused(body: bytes) -> None:
     with contextlib.suppress(SipParseError):
-        offer = parse_offer(body)
-        answered = answer(offer, "10.0.0.1", 4002, session_id=2, version=1)
+        offer = parse_offer(body, EITHER)
+        answered = answer(offer, "10.0.0.1", 4002, session_id=2, version=1, protection=EITHER)
         if answered is not None:
             assert len(parse_description(answered.body).media) == len(parse_description(body).media)
             assert answered.negotiated.remote_port in range(1, 65536)

@@ -15,6 +15,7 @@ def written(description: Description) -> bytes:
         count = f"/{media.port_count}" if media.port_count != 1 else ""
         lines.append(f"m={media.media} {media.port}{count} {media.protocol} {' '.join(media.formats)}")
         lines += [*_connection(media.connection), *_attributes(media.attributes)]
+        lines += [f"a=crypto:{value}" for value in media.crypto]
     return "".join(f"{line}\r\n" for line in lines).encode("utf-8", "surrogateescape")
 
 

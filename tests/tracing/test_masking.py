@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from softswitch.tracing.masking import masked_message
+from softswitch.tracing.masking import masked_message, without_keys
 
 
 @pytest.mark.parametrize(
@@ -16,8 +16,15 @@ from softswitch.tracing.masking import masked_message
         (b"m=audio 20000 RTP/AVP 8", b"m=audio 20000 RTP/AVP 8"),
         (b'Digest username="u", response="0123abcd"', b'Digest username="u", response="********"'),
         (b"a=crypto:1 AES inline:WVNfX19z|2^20", b"a=crypto:1 AES inline:********|2^20"),
+        (b"a=crypto:1 AES INLINE:WVN+/19=;inline:abc WSH=9", b"a=crypto:1 AES INLINE:********;inline:*** WSH=9"),
     ],
 )
 def test_numbers_proofs_and_keys_are_starred_at_their_length(text: bytes, masked: bytes) -> None:
     assert masked_message(text) == masked
     assert len(masked) == len(text)
+
+
+def test_keys_alone_may_be_starred() -> None:
+    """RFC 4568 9: who has the key can listen."""
+    text = b"INVITE sip:+8613800001234@h SIP/2.0\r\n\r\na=crypto:1 AES inline:WVNfX19z\r\n"
+    assert without_keys(text) == text.replace(b"WVNfX19z", b"********")

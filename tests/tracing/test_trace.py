@@ -180,3 +180,13 @@ def test_a_call_without_end_takes_no_more_than_its_share() -> None:
         watched.comes(invite("a"))
     (call,) = watched.trace.calls()
     assert (len(call.messages), call.left_off) == (2, 3)
+
+
+def test_no_srtp_key_is_ever_kept() -> None:
+    watched, seen = Watched(), list[bytes]()
+    watched.trace.on_message = lambda message, leg: seen.append(message.data)
+    watched.trace.want(Wanted())
+    message = invite("a") + b"a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:c2VjcmV0|2^20\r\n"
+    watched.comes(message)
+    (call,) = watched.trace.calls()
+    assert [call.messages[0].data] == seen == [message.replace(b"c2VjcmV0", b"********")]

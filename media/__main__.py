@@ -37,6 +37,7 @@ def read_arguments(arguments: Sequence[str] | None = None) -> tuple[ServerSettin
     add("--packets-per-s", default=500, type=_count, metavar="N", help="at most, from the far end of a port")
     add("--silence-s", default=60.0, type=float, metavar="S", help="tell when nothing was received for so long")
     add("--grace-s", default=60.0, type=float, metavar="S", help="keep the calls of a controller that went away")
+    add("--flush-s", default=4.0, type=float, metavar="S", help="at the end wait so long for the disk")
     add("--io", default="auto", choices=("auto", "epoll", "uring"), help="how sockets are read and written")
     add("--realtime", action="store_true", help="RTP before all other work (SCHED_RR); needs CAP_SYS_NICE")
     add("--parent", default=None, type=int, metavar="PID", help="end when this parent process ends")
@@ -52,6 +53,7 @@ def read_arguments(arguments: Sequence[str] | None = None) -> tuple[ServerSettin
         bind6=values.bind6,
         workers=values.workers or len(os.sched_getaffinity(0)),
         packets_per_s=values.packets_per_s,
+        flush_s=values.flush_s,
         sockets=SocketOptions(values.dscp, values.socket_buffer),
     )
     return ServerSettings(values.socket, values.grace_s, engine), values.parent
@@ -89,8 +91,8 @@ def allow_many_sockets() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-async def serve(settings: ServerSettings) -> None:
-    """Run until SIGTERM or SIGINT."""
+async def serve(settings: ServerSettings) -> int:
+    """Run until SIGTERM or SIGINT; the process's status: 1 where recordings could not be completed."""
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -98,7 +100,7 @@ async def serve(settings: ServerSettings) -> None:
     server = MediaServer(settings)
     await server.start()
     await stopped.wait()
-    await server.stop()
+    return 0 if await server.stop() else 1
 
 
 def main() -> None:
@@ -109,7 +111,10 @@ def main() -> None:
         die_with_parent(parent)
         leave_process_group()
     allow_many_sockets()
-    asyncio.run(serve(settings))
+    with asyncio.Runner() as runner:
+        status = runner.run(serve(settings))
+        logging.shutdown()
+        os._exit(status)  # any other way waits for threads, and one may stand at the disk
 
 
 if __name__ == "__main__":

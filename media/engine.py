@@ -43,7 +43,7 @@ class Settings:
     """What the engine is started with. Times in seconds; `io`: auto, epoll or uring; `realtime`: before other work.
 
     `bind6`: the IPv6 address of ports, empty for none. `workers`: threads that handle packets, each with calls of its
-    own. `packets_per_s`: the most that an endpoint takes of its far end.
+    own. `packets_per_s`: the most that an endpoint takes of its far end. `flush_s`: how long stop() waits for the disk.
     """
 
     bind: str = "127.0.0.1"
@@ -56,6 +56,7 @@ class Settings:
     workers: int = 1
     packets_per_s: int = 500
     sockets: SocketOptions = field(default_factory=SocketOptions)
+    flush_s: float = 4.0
 
 
 @dataclass(slots=True)
@@ -168,13 +169,17 @@ class Engine:
         for descriptor in self._core.descriptors:
             asyncio.get_running_loop().add_reader(descriptor, self._read_events)
 
-    async def stop(self) -> None:
-        """Complete the recordings, end the threads."""
+    async def stop(self) -> bool:
+        """End the threads. False: not all recordings could be completed within `flush_s`."""
         for descriptor in self._core.descriptors:
             asyncio.get_running_loop().remove_reader(descriptor)
-        await asyncio.to_thread(self._core.stop)
+        whole = await asyncio.to_thread(self._core.stop, self.settings.flush_s)
+        if not whole:
+            paths = ", ".join(recording.path for recording in self._recordings)
+            log.error("the disk stands still: recordings end before their calls did: %s", paths)
         for task in self._hashing:
             task.cancel()
+        return whole
 
     @property
     def io(self) -> str:

@@ -102,8 +102,8 @@ class MediaServer:
         self._server = await asyncio.start_unix_server(self._serve, self._settings.socket)
         os.chmod(self._settings.socket, 0o600)
 
-    async def stop(self) -> None:
-        """Part with the controllers, complete the recordings."""
+    async def stop(self) -> bool:
+        """Part with the controllers, complete the recordings; False where the disk did not let us."""
         if self._server:
             self._server.close()
         for timer in self._grace.values():
@@ -112,9 +112,10 @@ class MediaServer:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._engine.stop()
+        whole = await self._engine.stop()
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._settings.socket)
+        return whole
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         session = ControllerSession(self._engine, writer)

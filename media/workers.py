@@ -6,6 +6,7 @@ Called by media/engine.py. A handle is the worker's number above the worker's ow
 from __future__ import annotations
 
 import logging
+import time
 import zlib
 from collections.abc import Iterator
 from typing import Any
@@ -53,10 +54,10 @@ class Workers:
             for event in core.events():
                 yield self._event(number, *event)
 
-    def stop(self) -> None:
-        """End the threads; waits for recordings to be complete."""
-        for core in self._cores:
-            core.stop()
+    def stop(self, seconds: float) -> bool:
+        """End the threads; whether all recordings were complete within `seconds`."""
+        until = time.monotonic() + seconds
+        return min([core.stop(max(until - time.monotonic(), 0.0)) for core in self._cores])
 
     # Endpoints
 

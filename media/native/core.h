@@ -88,6 +88,7 @@ struct command {
             bool loop, mix;
         } play;
         struct { uint32_t left, right; int fd; bool stereo, voices; int64_t elapsed, written; } record;
+        int64_t stop_by; /* when to wait no longer for the disk */
     };
 };
 
@@ -305,7 +306,7 @@ struct write_request {
 struct writer {
     pthread_t thread;
     struct ring requests, events;
-    int wake_fd, event_fd;
+    int wake_fd, event_fd, done_fd;
     uint32_t woken_at; /* ring tail at the last wake-up */
     struct written_file *files;
 };
@@ -323,7 +324,7 @@ struct worker {
     _Atomic bool asleep;
     bool stopping, told;
     uint32_t capacity;
-    int64_t now, silence_ns, packet_ns, next_tick, next_sweep, next_totals, next_recordings;
+    int64_t stop_by, now, silence_ns, packet_ns, next_tick, next_sweep, next_totals, next_recordings;
     struct endpoint *endpoints;
     struct playback *playbacks;
     struct recording *recordings;
@@ -339,7 +340,7 @@ struct worker {
 bool worker_start(struct worker *worker, uint32_t capacity, int64_t silence_ns, int64_t packet_ns, int event_fd,
                   const char *io);
 bool worker_take_precedence(struct worker *worker);
-void worker_stop(struct worker *worker);
+bool worker_stop(struct worker *worker, int64_t patience);
 bool worker_command(struct worker *worker, const struct command *command);
 struct event *worker_event(struct worker *worker, enum event_type type, uint32_t handle);
 void worker_event_done(struct worker *worker);
@@ -432,7 +433,7 @@ void conceal(const uint8_t *before, uint8_t *codes, int count);
 
 /* writer.c */
 bool writer_start(struct writer *writer, int event_fd);
-void writer_stop(struct writer *writer);
+bool writer_stop(struct writer *writer, int64_t until);
 void writer_wake(struct writer *writer);
 
 #endif

@@ -378,22 +378,35 @@ static int core_init(Core *self, PyObject *args, PyObject *kwargs)
     return 0;
 }
 
-static PyObject *core_stop(Core *self, PyObject *Py_UNUSED(ignored))
+/* False: the writer's thread is left behind. */
+static bool core_end(Core *self, int64_t patience)
 {
+    bool whole = true;
     if (!self->running)
-        Py_RETURN_NONE;
+        return true;
     self->running = false;
     Py_BEGIN_ALLOW_THREADS
-    worker_stop(&self->worker);
+    whole = worker_stop(&self->worker, patience);
     Py_END_ALLOW_THREADS
     for (uint32_t i = 0; i < MAX_PLAYBACKS; i++)
         played_release(&self->played[i]);
-    Py_RETURN_NONE;
+    return whole;
+}
+
+static PyObject *core_stop(Core *self, PyObject *args)
+{
+    double seconds = 60;
+    if (!PyArg_ParseTuple(args, "|d", &seconds))
+        return NULL;
+    bool whole = core_end(self, (int64_t)(seconds * SECOND_NS));
+    if (!whole)
+        Py_INCREF(self); /* for ever: its thread may wake up some day */
+    return PyBool_FromLong(whole);
 }
 
 static void core_dealloc(Core *self)
 {
-    Py_XDECREF(core_stop(self, NULL));
+    core_end(self, LLONG_MAX / 2);
     if (self->event_fd > 0)
         close(self->event_fd);
     free(self->played);
@@ -438,7 +451,8 @@ static PyMethodDef core_methods[] = {
     {"io", (PyCFunction)core_io, METH_NOARGS, "io() -> how sockets are read and written: epoll or uring"},
     {"take_precedence", (PyCFunction)core_take_precedence, METH_NOARGS,
      "take_precedence() -> whether RTP now comes before other work (SCHED_RR); needs CAP_SYS_NICE"},
-    {"stop", (PyCFunction)core_stop, METH_NOARGS, "stop(): end the threads and complete the recordings"},
+    {"stop", (PyCFunction)core_stop, METH_VARARGS,
+     "stop(seconds) -> whether the recordings were complete in so many; ends the threads"},
     {NULL, NULL, 0, NULL},
 };
 

@@ -119,7 +119,10 @@ static void worker_obey(struct worker *worker, const struct command *command)
     case COMMAND_VOICES: recording_voices(worker, command->handle); break;
     case COMMAND_CLOSE_RECORDING: recording_close(worker, command); break;
     case COMMAND_CLOSE: command_close(worker, command); break;
-    case COMMAND_SHUT_DOWN: worker->stopping = true; break;
+    case COMMAND_SHUT_DOWN:
+        worker->stop_by = command->stop_by;
+        worker->stopping = true;
+        break;
     }
 }
 
@@ -207,7 +210,7 @@ static void worker_close_all(struct worker *worker)
 {
     while (worker->open.count)
         endpoint_close(worker, &worker->endpoints[worker->open.slot[0]]);
-    while (worker->recording.count) {
+    while (worker->recording.count && clock_ns() < worker->stop_by) {
         recording_tick(worker);
         worker->now += FRAME_NS;
         usleep(1000);
@@ -274,7 +277,7 @@ bool worker_start(struct worker *worker, uint32_t capacity, int64_t silence_ns, 
         && writer_start(&worker->writer, event_fd)) {
         if (pthread_create(&worker->thread, NULL, worker_run, worker) == 0)
             return true;
-        writer_stop(&worker->writer);
+        writer_stop(&worker->writer, INT64_MAX);
     }
     worker_free(worker);
     return false;
@@ -287,14 +290,18 @@ bool worker_take_precedence(struct worker *worker)
     return pthread_setschedparam(worker->thread, SCHED_RR, &parameters) == 0;
 }
 
-/* Ends both threads; open recordings are completed on disk. Waits: call it without the GIL. */
-void worker_stop(struct worker *worker)
+/* Ends both threads; open recordings are completed on disk. Waits, `patience` nanoseconds for a disk that stands still:
+ * call it without the GIL. False: recordings are left as they were, and `worker` with the writer's thread must stay.
+ */
+bool worker_stop(struct worker *worker, int64_t patience)
 {
-    struct command command = {.type = COMMAND_SHUT_DOWN};
+    struct command command = {.type = COMMAND_SHUT_DOWN, .stop_by = clock_ns() + patience};
     while (!worker_command(worker, &command))
         usleep(1000);
     eventfd_write(worker->wake_fd, 1);
     pthread_join(worker->thread, NULL);
-    writer_stop(&worker->writer);
+    bool whole = !worker->recording.count;
+    whole &= writer_stop(&worker->writer, command.stop_by);
     worker_free(worker);
+    return whole;
 }

@@ -4,6 +4,8 @@
  * can't be written is told once and tried again with the next audio: what is missing then becomes silence.
  */
 #include <errno.h>
+#include <limits.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -149,7 +151,7 @@ static void *writer_run(void *argument)
             case WRITE_OPEN: file_open(file, request); break;
             case WRITE_AUDIO: file_audio(writer, file, request); break;
             case WRITE_CLOSE: file_close(writer, file, request); break;
-            case WRITE_SHUT_DOWN: return NULL;
+            case WRITE_SHUT_DOWN: eventfd_write(writer->done_fd, 1); return NULL;
             }
             ring_pop(&writer->requests);
         }
@@ -161,6 +163,8 @@ static void writer_free(struct writer *writer)
 {
     if (writer->wake_fd >= 0)
         close(writer->wake_fd);
+    if (writer->done_fd >= 0)
+        close(writer->done_fd);
     ring_destroy(&writer->requests);
     ring_destroy(&writer->events);
     free(writer->files);
@@ -170,8 +174,9 @@ bool writer_start(struct writer *writer, int event_fd)
 {
     writer->event_fd = event_fd;
     writer->wake_fd = eventfd(0, EFD_CLOEXEC);
+    writer->done_fd = eventfd(0, EFD_CLOEXEC);
     writer->files = calloc(MAX_RECORDINGS, sizeof *writer->files);
-    if (writer->wake_fd >= 0 && writer->files && ring_create(&writer->requests, REQUESTS, sizeof(struct write_request))
+    if (writer->wake_fd >= 0 && writer->done_fd >= 0 && writer->files && ring_create(&writer->requests, REQUESTS, sizeof(struct write_request))
         && ring_create(&writer->events, 2 * MAX_RECORDINGS, sizeof(struct event))
         && pthread_create(&writer->thread, NULL, writer_run, writer) == 0)
         return true;
@@ -188,16 +193,36 @@ void writer_wake(struct writer *writer)
     eventfd_write(writer->wake_fd, 1);
 }
 
-/* After the worker has ended: writes what is left. */
-void writer_stop(struct writer *writer)
+static bool writer_is_done(const struct writer *writer, int64_t until)
+{
+    struct pollfd done = {.fd = writer->done_fd, .events = POLLIN};
+    int result;
+    do {
+        int64_t rest_ms = (until - clock_ns() + 999999) / 1000000;
+        result = poll(&done, 1, rest_ms < 0 ? 0 : rest_ms > INT_MAX ? -1 : (int)rest_ms);
+    } while (result < 0 && errno == EINTR);
+    return result == 1;
+}
+
+/* After the worker has ended: writes what is left, but waits for a disk that stands still no longer than until then (as
+ * clock_ns). False: the thread is left behind with all that it uses.
+ */
+bool writer_stop(struct writer *writer, int64_t until)
 {
     struct write_request *request;
-    while (!(request = ring_reserve(&writer->requests)))
+    while (!(request = ring_reserve(&writer->requests)) && clock_ns() < until)
         usleep(1000);
-    request->type = WRITE_SHUT_DOWN;
-    request->handle = 0;
-    ring_commit(&writer->requests);
-    eventfd_write(writer->wake_fd, 1);
+    if (request) {
+        request->type = WRITE_SHUT_DOWN;
+        request->handle = 0;
+        ring_commit(&writer->requests);
+        eventfd_write(writer->wake_fd, 1);
+    }
+    if (!request || !writer_is_done(writer, until)) {
+        pthread_detach(writer->thread);
+        return false;
+    }
     pthread_join(writer->thread, NULL);
     writer_free(writer);
+    return true;
 }

@@ -137,6 +137,8 @@ class CallRecord:
             fields.update(recording_truncated=recording.truncated)
             if not recording.path:  # it could not begin
                 fields.update(record_started_at=None)
+        elif self.recording is not None and "ended_at" in self.known:  # a disk that stands still
+            fields.update(recording_truncated=True)
         a = _leg_report(self.a, self.trunk_in, reports[0] if reports else None)
         b = _leg_report(self.b, self.trunk_out, reports[1] if len(reports) > 1 else None)
         # Times to the millisecond.

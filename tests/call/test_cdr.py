@@ -97,12 +97,14 @@ def test_reports_that_never_come_are_waited_for_two_seconds() -> None:
     async def story() -> None:
         memory, late = CdrMemory(), record()
         late.recording = asyncio.get_running_loop().create_future()
+        late.moment("ended_at")
         late.announcement = asyncio.get_running_loop().create_future()
         late.announcement.set_result((PlayReport(75, 1, 2, True),))
         assert await written(memory, late) == 2.0
         assert [cdr.call_id for cdr in memory.closed] == ["one"]
         late.recording.set_result(RecordingReport("x.wav", 1.0, 8058, "sha"))  # nobody listens any more
         assert memory.closed[0].recording_sha256 == ""
+        assert memory.closed[0].recording_truncated
 
     run(story())
 

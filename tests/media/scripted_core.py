@@ -36,9 +36,10 @@ class ScriptedCore:
         """Readable while events wait."""
         return self._readable
 
-    def stop(self) -> None:
+    def stop(self, seconds: float = 60.0) -> bool:
         """The end."""
         os.close(self._readable)
+        return True
 
     def __getattr__(self, verb: str) -> Callable[..., int]:
         def tell(*arguments: object) -> int:

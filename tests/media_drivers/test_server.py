@@ -5,10 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import resource
-import shutil
 import signal
-import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -16,14 +13,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from media import protocol
-from media.recorder import hash_recording
 from softswitch.errors import MediaError
 from softswitch.interfaces import EndpointStatistics, MediaEndpoint, RtpRemote
 from softswitch.media_drivers.server import ServerDriver
 from softswitch.media_drivers.supervisor import MediaProcess
 from tests.media.phone import Phone, linear, loudness, tone, wait_for_seconds, wav
 from tests.media.support import obeyed, remote, room, run
-from tests.media.test_engine import onset_s, read_wav, read_whole
+from tests.media.test_engine import onset_s, read_wav
 from tests.media_drivers.scripted_server import scripted
 
 
@@ -99,67 +95,6 @@ def test_after_a_crash_calls_go_on_through_the_same_ports_into_the_same_recordin
             assert channels == 2
             onset = onset_s(linear(audio[::2]), again - begun - 0.1)
             assert onset == pytest.approx(again - begun, abs=0.04)
-            anna.close()
-            bert.close()
-
-    run(story)
-
-
-def test_a_full_disk_truncates_the_recording_and_the_talk_goes_on(tmp_path: Path) -> None:
-    async def story() -> None:
-        async with supervised(tmp_path, "31260-31279") as (process, driver):
-            (anna, a), (bert, b) = await leg(driver, tmp_path), await leg(driver, tmp_path)
-            assert process.pid
-            resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (6000, resource.RLIM_INFINITY))
-            path = str(tmp_path / "call.wav")
-            driver.connect(a, b)
-            recording = driver.record(path, a, b)
-            recording.voices()
-            await obeyed(driver, tmp_path)
-            await anna.talk(tone(400, 2.2))
-            await bert.wait_for(lambda: len(bert.heard) == 110)
-            recording.close()
-            report = await recording.finished
-            assert report.truncated
-            assert report.sha256 == hash_recording(path)
-            _, audio = read_wav(path)  # whole as far as there was room
-            assert len(audio) == round(report.duration_s * 8000) == 4000
-            while not driver.totals.recordings_truncated:
-                await wait_for_seconds(0.05)
-            anna.close()
-            bert.close()
-
-    run(story)
-
-
-@pytest.mark.skipif(not shutil.which("cc"), reason="no C compiler")
-def test_a_disk_that_stands_still_delays_no_talk_and_loses_no_audio(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    library, stopped = tmp_path / "slow_disk.so", tmp_path / "stopped"
-    source = Path(__file__).parent / "slow_disk.c"
-    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
-    monkeypatch.setenv("LD_PRELOAD", str(library))
-    monkeypatch.setenv("DISK_STOPS", str(stopped))
-
-    async def story() -> None:
-        stopped.touch()
-        async with supervised(tmp_path, "31280-31299") as (_, driver):
-            (anna, a), (bert, b) = await leg(driver, tmp_path), await leg(driver, tmp_path)
-            path = str(tmp_path / "call.wav")
-            driver.connect(a, b)
-            recording = driver.record(path, a, b)
-            recording.voices()
-            await obeyed(driver, tmp_path)
-            await anna.talk(tone(400, 1.6))
-            await bert.wait_for(lambda: len(bert.heard) == 80)  # all of it, while not a byte could be written
-            assert read_whole(path) == b""
-            stopped.unlink()
-            recording.close()
-            report = await recording.finished
-            assert not report.truncated
-            _, audio = read_wav(path)
-            assert loudness(audio[2400:9600], 400) > 6000
             anna.close()
             bert.close()
 

@@ -169,6 +169,7 @@ static void start(void)
     memset(&worker, 0, sizeof worker);
     worker.capacity = 16;
     worker.now = SECOND_NS;
+    worker.stop_by = INT64_MAX;
     worker.silence_ns = SECOND_NS;
     worker.packet_ns = SECOND_NS / 500;
     worker.io = &fake_io;

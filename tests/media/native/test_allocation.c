@@ -43,7 +43,7 @@ static bool try_to_start(int failing, const char *io, int *started)
     left = 0;
     *started += up;
     if (up)
-        worker_stop(&worker);
+        worker_stop(&worker, 60 * SECOND_NS);
     close(event_fd);
     return failed;
 }

@@ -138,7 +138,7 @@ int main(void)
         usleep(1000);
     }
     for (int i = 0; i < WORKERS; i++)
-        worker_stop(&workers[i]);
+        CHECK(worker_stop(&workers[i], 60 * SECOND_NS));
     close(event_fd);
     puts("ok");
     return 0;

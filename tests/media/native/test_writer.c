@@ -1,5 +1,7 @@
 /* The writer on a disk made by hand: short writes, interruptions, a full disk that gets room again, kills at any write. */
+#include <stdatomic.h>
 #include <stdio.h>
+#include <time.h>
 
 static long pwrite_to_disk(int fd, const void *data, unsigned long length, long offset);
 #define pwrite pwrite_to_disk
@@ -10,6 +12,8 @@ static uint8_t disk[1 << 20];
 static long disk_end, room = sizeof disk, most = sizeof disk;
 static uint32_t writes, interrupted_every;
 static bool playable_always = true;
+static _Atomic bool stands_still;
+static _Atomic uint32_t reached; /* writes that have begun */
 
 static uint32_t little(const uint8_t *p)
 {
@@ -24,9 +28,19 @@ static bool playable(void)
            && little(disk + 4) == little(disk + 54) + WAV_HEADER - 8;
 }
 
+int64_t clock_ns(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return time.tv_sec * SECOND_NS + time.tv_nsec;
+}
+
 static long pwrite_to_disk(int fd, const void *data, unsigned long length, long offset)
 {
     CHECK(fd == 77);
+    atomic_fetch_add(&reached, 1);
+    while (stands_still)
+        usleep(1000);
     if (interrupted_every && ++writes % interrupted_every == 0) {
         errno = EINTR;
         return -1;
@@ -148,8 +162,53 @@ static void test_a_resumed_file_keeps_what_it_holds(void)
     end();
 }
 
+/* The process must end all the same; what the thread uses is left to it. */
+static void test_a_disk_that_stands_still_holds_up_the_end_no_longer_than_is_said(void)
+{
+    static struct writer stuck[2];
+    int event_fd = eventfd(0, EFD_NONBLOCK);
+    disk_end = 0;
+    stands_still = true;
+    for (int full = 0; full < 2; full++) { /* the second time there is no place even to say that it is over */
+        struct writer *one = &stuck[full];
+        struct write_request *request;
+        reached = 0;
+        CHECK(writer_start(one, event_fd));
+        while ((request = ring_reserve(&one->requests))) {
+            *request = (struct write_request){.type = WRITE_OPEN, .handle = 5, .fd = 77};
+            ring_commit(&one->requests);
+            if (!full)
+                break;
+        }
+        writer_wake(one);
+        while (!reached)
+            usleep(1000);
+        int64_t before = clock_ns();
+        CHECK(!writer_stop(one, before + SECOND_NS / 20) && clock_ns() - before >= SECOND_NS / 20);
+    }
+    stands_still = false;
+    CHECK(writer_is_done(&stuck[0], clock_ns() + 60 * SECOND_NS));
+    close(event_fd);
+}
+
+static void test_what_waits_is_written_before_the_end(void)
+{
+    static struct writer writing;
+    int event_fd = eventfd(0, EFD_NONBLOCK);
+    disk_end = 0;
+    reached = 0;
+    CHECK(writer_start(&writing, event_fd));
+    struct write_request *request = ring_reserve(&writing.requests);
+    *request = (struct write_request){.type = WRITE_OPEN, .handle = 5, .fd = 77};
+    ring_commit(&writing.requests);
+    CHECK(writer_stop(&writing, INT64_MAX) && reached == 1 && playable());
+    close(event_fd);
+}
+
 int main(void)
 {
+    test_what_waits_is_written_before_the_end();
+    test_a_disk_that_stands_still_holds_up_the_end_no_longer_than_is_said();
     test_a_file_is_playable_after_every_single_write();
     test_short_and_interrupted_writes_lose_nothing();
     test_a_full_disk_is_told_once_and_the_recording_goes_on_when_there_is_room();

@@ -7,6 +7,7 @@ seconds (float) unless a name says otherwise; phone numbers are E.164 text with 
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -363,8 +364,8 @@ class CdrStore(Protocol):
     async def open_attempt(self, cdr: Cdr) -> None:
         """Remember an attempt that has begun."""
 
-    async def close_attempt(self, cdr: Cdr) -> None:
-        """The attempt is over: keep its final record (also where it was never opened)."""
+    async def close_attempts(self, cdrs: Sequence[Cdr]) -> None:
+        """Attempts are over: keep their final records (also of one that was never opened), all of them or none."""
 
     async def unfinished_attempts(self) -> list[Cdr]:
         """Attempts that an earlier run of this process left open."""

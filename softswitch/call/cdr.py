@@ -34,6 +34,8 @@ from softswitch.interfaces import (
 )
 
 REPORTS_WITHIN_S = 2.0  # how long a finished call waits for the media's last figures
+TOGETHER_S = 0.1  # records that become complete within this are written together: each for half the cost
+MOST_TOGETHER = 64  # then calls go on in between
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0  # before the store is offered again what it has refused
 UNSTORED_AT_MOST = 10_000  # records; more than these are given up for the store
 CRASHED = Failure(8040, 500, 41, "the switch stopped while the call was up")
@@ -195,7 +197,7 @@ def _played(played: PlayReport) -> dict[str, Any]:
 
 
 class CdrWriter:
-    """Writes records to the store and the sinks, in the order in which they became complete.
+    """Writes records to the store and the sinks, in the order in which they became complete, several at a time.
 
     What the store refuses it is offered again until it takes it: a record left open there would be closed as that of a
     crashed call at the next start. The sinks get each record once and do not wait for the store.
@@ -204,7 +206,8 @@ class CdrWriter:
     def __init__(self, store: CdrStore, sinks: Sequence[CdrSink] = ()) -> None:
         self._store = store
         self._sinks = tuple(sinks)
-        self._complete: asyncio.Queue[CallRecord | Cdr] = asyncio.Queue()
+        self._complete: list[CallRecord | Cdr] = []
+        self._some = asyncio.Event()  # set while there are any
         self._unstored: deque[Cdr] = deque()
         self._refused = asyncio.Event()
         self._waiting = 0
@@ -218,7 +221,7 @@ class CdrWriter:
     def close(self, record: CallRecord) -> None:
         """The call is over: write its record as soon as media has reported, at most REPORTS_WITHIN_S later."""
         self._expect_one()
-        _when_all_done(record.pending(), REPORTS_WITHIN_S, lambda: self._complete.put_nowait(record))
+        _when_all_done(record.pending(), REPORTS_WITHIN_S, lambda: self._add(record))
 
     async def recover(self) -> int:
         """Close what an earlier run left open; returns how many records that were."""
@@ -233,7 +236,7 @@ class CdrWriter:
                 cause=CRASHED.cause,
                 words=CRASHED.words,
             )
-            self._complete.put_nowait(crashed)
+            self._add(crashed)
         return len(lost)
 
     async def run(self) -> None:
@@ -242,11 +245,12 @@ class CdrWriter:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._offer_again())
                 while True:
-                    await self._write(await self._complete.get())
+                    await self._some.wait()
+                    await asyncio.sleep(TOGETHER_S)
+                    await self._write_complete()
         finally:
             await self._store_kept()
-            while not self._complete.empty():
-                await self._write(self._complete.get_nowait())
+            await self._write_complete()
 
     async def drain(self) -> None:
         """Return when every closed record is written, also to the store."""
@@ -256,38 +260,58 @@ class CdrWriter:
         self._waiting += 1
         self._idle.clear()
 
+    def _add(self, complete: CallRecord | Cdr) -> None:
+        self._complete.append(complete)
+        self._some.set()
+
     def _done(self) -> None:
         self._waiting -= 1
         if not self._waiting:
             self._idle.set()
 
-    async def _write(self, complete: CallRecord | Cdr) -> None:
+    async def _write_complete(self) -> None:
+        while self._complete:
+            first = self._complete[:MOST_TOGETHER]
+            del self._complete[:MOST_TOGETHER]
+            await self._write([cdr for one in first if (cdr := self._made(one)) is not None])
+            await asyncio.sleep(0)  # calls go on in between
+        self._some.clear()
+
+    def _made(self, complete: CallRecord | Cdr) -> Cdr | None:
+        """The CDR; None where there can't be one."""
         try:
-            cdr = complete if isinstance(complete, Cdr) else complete.snapshot()
+            return complete if isinstance(complete, Cdr) else complete.snapshot()
         except Exception:  # whatever it is, the next record must still be written
             log.exception("cdr_not_made", call_id=complete.call_id, known=getattr(complete, "known", None))
             self._done()
-            return
-        stored = False
-        try:
-            stored = not self._unstored and await self._stored(cdr)
-        finally:  # also where a stop cuts the store short
-            self._tell_sinks(cdr)
-            if stored:
-                self._done()
-            else:
-                self._keep(cdr)
+            return None
 
-    async def _stored(self, cdr: Cdr) -> bool:
-        """False where the store refuses it for now."""
+    async def _write(self, cdrs: list[Cdr]) -> None:
+        refused = cdrs
         try:
-            await self._store.close_attempt(cdr)
+            if not self._unstored:
+                refused = await self._refused_of(cdrs)
+        finally:  # also where a stop cuts the store short
+            for cdr in cdrs:
+                self._tell_sinks(cdr)
+                if cdr in refused:
+                    self._keep(cdr)
+                else:
+                    self._done()
+
+    async def _refused_of(self, cdrs: list[Cdr]) -> list[Cdr]:
+        """Give them to the store; returns those that it refuses for now."""
+        try:
+            await self._store.close_attempts(cdrs)
         except StoreError as error:
-            log.warning("store_refuses", call_id=cdr.call_id, error=str(error))
-            return False
-        except Exception as error:  # no other try would change that
+            log.warning("store_refuses", call_ids=[cdr.call_id for cdr in cdrs], error=str(error))
+            return cdrs
+        except Exception as error:
+            if len(cdrs) > 1:  # it lies with one of them
+                return [refused for cdr in cdrs for refused in await self._refused_of([cdr])]
+            (cdr,) = cdrs  # no other try would change that
             log.error("cdr_not_stored", call_id=cdr.call_id, error=str(error), cdr=structs.asdict(cdr))
-        return True
+        return []
 
     def _tell_sinks(self, cdr: Cdr) -> None:
         for sink in self._sinks:
@@ -317,7 +341,7 @@ class CdrWriter:
             self._refused.clear()
 
     async def _store_kept(self) -> None:
-        while self._unstored and await self._stored(self._unstored[0]):
+        while self._unstored and not await self._refused_of([self._unstored[0]]):
             self._unstored.popleft()
             self._done()
             await asyncio.sleep(0)  # calls go on in between

@@ -3,16 +3,17 @@
 An indexed look-up takes some 25 µs this way, a twentieth of what a worker thread or an ORM costs (docs/decisions.md).
 So the coroutines of `BindingStore` and `CdrStore` never suspend here. `app.py` opens one `SqliteStore` a process;
 provisioning.py writes bindings into the same file. All SQL of the call path stands in `CALL_PATH_SQL`, each statement
-a primary-key or index look-up. Its connection is never used from a second thread and never holds a transaction open.
+a primary-key or index look-up. Its connection is never used from a second thread, and no transaction on it outlasts an
+operation.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -25,6 +26,7 @@ from softswitch.stores.schema import REVISION
 BUSY_TIMEOUT_MS = 1000
 
 Observe = Callable[[str, float], None]
+T = TypeVar("T")
 
 _BINDING = """SELECT id, app_key, mode, bindings.x, a, b, extension, call_direction, created_at, expires_at,
     max_duration_s, last_minute_tone, record, announcement, caller_ringback, callee_ringback, turned_on, callback_tone,
@@ -187,11 +189,16 @@ class SqliteStore:
         """Remember an attempt that has begun."""
         self._row("open_attempt", _cdr_row(cdr))
 
-    async def close_attempt(self, cdr: Cdr) -> None:
-        """Keep the final record of an attempt; doing it again changes nothing."""
-        row = _cdr_row(cdr)
-        if self._row("finish_attempt", row[3:] + row[:3]) is None:
-            self._row("close_attempt", row)
+    async def close_attempts(self, cdrs: Sequence[Cdr]) -> None:
+        """Keep the final records of attempts; doing it again changes nothing."""
+        self._observed("close_attempts", self._close_all, [_cdr_row(cdr) for cdr in cdrs])
+
+    def _close_all(self, rows: Sequence[tuple[Any, ...]]) -> None:
+        with self._connection as connection:  # commits, or takes all back
+            connection.execute("BEGIN IMMEDIATE")
+            for row in rows:
+                if not self._execute("finish_attempt", row[3:] + row[:3]):
+                    self._execute("close_attempt", row)
 
     async def unfinished_attempts(self) -> list[Cdr]:
         """Attempts that were opened and not closed: those of an earlier run, when called before the first of this."""
@@ -202,10 +209,17 @@ class SqliteStore:
         return rows[0] if rows else None
 
     def _rows(self, operation: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        return self._observed(operation, self._execute, operation, parameters)
+
+    def _execute(self, operation: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         """Run one statement of the call path. sqlite3 keeps it prepared, by its text."""
+        return self._connection.execute(CALL_PATH_SQL[operation], parameters).fetchall()
+
+    def _observed(self, operation: str, work: Callable[..., T], *arguments: Any) -> T:
+        """Do `work` under the name of `operation`; raises StoreError."""
         started = perf_counter()
         try:
-            return self._connection.execute(CALL_PATH_SQL[operation], parameters).fetchall()
+            return work(*arguments)
         except sqlite3.Error as error:
             raise StoreError(f"{operation}: {error}") from error
         finally:

@@ -132,8 +132,8 @@ def operations(store: SqliteStore, count: int) -> dict[str, Operation]:
         "remember_caller": lambda i: store.remember_caller(CallbackRecord(row(Mode.AXE)["x"], f"{i}", "b", NOW)),
         "latest_caller": lambda i: store.latest_caller(row(Mode.AXE)["x"], f"{i}"),
         "open_attempt": lambda i: store.open_attempt(replace(CDR, call_id=f"01JD{i:022}", call_in_at=NOW + i)),
-        "close_attempt": lambda i: store.close_attempt(
-            replace(CDR, call_id=f"01JD{i:022}", call_in_at=NOW + i, answered_at=NOW + i, ended_at=NOW + i)
+        "close_attempt": lambda i: store.close_attempts(
+            [replace(CDR, call_id=f"01JD{i:022}", call_in_at=NOW + i, answered_at=NOW + i, ended_at=NOW + i)]
         ),
     }
 

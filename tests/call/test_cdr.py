@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from softswitch.call.cdr import CallRecord, CdrWriter
+from softswitch.call.cdr import MOST_TOGETHER, TOGETHER_S, CallRecord, CdrWriter
 from softswitch.errors import FAILURES
 from softswitch.interfaces import Cdr, PlayReport, RecordingReport
 from softswitch.stores.sqlite import open_sqlite
@@ -100,7 +100,7 @@ def test_reports_that_never_come_are_waited_for_two_seconds() -> None:
         late.moment("ended_at")
         late.announcement = asyncio.get_running_loop().create_future()
         late.announcement.set_result((PlayReport(75, 1, 2, True),))
-        assert await written(memory, late) == 2.0
+        assert await written(memory, late) == 2.0 + TOGETHER_S
         assert [cdr.call_id for cdr in memory.closed] == ["one"]
         late.recording.set_result(RecordingReport("x.wav", 1.0, 8058, "sha"))  # nobody listens any more
         assert memory.closed[0].recording_sha256 == ""
@@ -118,7 +118,7 @@ def test_reports_that_come_late_are_in_the_record() -> None:
         late.recording, late.announcement = recording, announcement
         loop.call_later(0.5, recording.set_result, RecordingReport("x.wav", 1.0, 8058, "sha"))
         loop.call_later(1.0, announcement.set_exception, RuntimeError("lost"))
-        assert await written(memory, late) == 1.0
+        assert await written(memory, late) == 1.0 + TOGETHER_S
         assert (memory.closed[0].recording, memory.closed[0].recording_sha256) == ("x.wav", "sha")
 
     run(story())
@@ -168,11 +168,17 @@ def test_a_report_that_comes_in_the_moment_in_which_the_time_is_up_writes_no_sec
     run(story())
 
 
-def test_a_record_without_reports_is_written_at_once() -> None:
+def test_records_without_reports_are_written_at_once_and_together() -> None:
+    class Counting(CdrMemory):
+        async def close_attempts(self, cdrs: Sequence[Cdr]) -> None:
+            self.opened += cdrs[:1]  # the first of each lot
+            await super().close_attempts(cdrs)
+
     async def story() -> None:
-        memory = CdrMemory()
-        assert await written(memory, record("one"), record("two")) == 0.0
-        assert [cdr.call_id for cdr in memory.closed] == ["one", "two"]
+        memory, several = Counting(), [record(f"call-{n}") for n in range(MOST_TOGETHER + 2)]
+        assert await written(memory, *several) == TOGETHER_S
+        assert [cdr.call_id for cdr in memory.closed] == [one.call_id for one in several]
+        assert [cdr.call_id for cdr in memory.opened] == ["call-0", f"call-{MOST_TOGETHER}"]
 
     run(story())
 
@@ -212,7 +218,8 @@ def test_what_the_store_refuses_goes_to_the_log_and_the_sinks_at_once_and_to_the
         async with Running(CdrMemory(fail=True), sink) as running:
             with capture_logs() as logs:
                 running.close("one", "two")
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(0.5)
+                assert [entry["call_ids"] for entry in logs if entry["event"] == "store_refuses"] == [["one", "two"]]
                 assert [cdr.call_id for cdr in sink.written] == ["one", "two"]
                 assert refused(logs) == ["one", "two"]
                 await asyncio.sleep(100)
@@ -243,9 +250,9 @@ def test_a_store_that_is_away_is_asked_ever_less_often() -> None:
 
 def test_a_record_that_the_store_never_takes_does_not_keep_back_the_others() -> None:
     class Picky(CdrMemory):
-        async def close_attempt(self, cdr: Cdr) -> None:
-            self.fail = cdr.call_id == "one"
-            await super().close_attempt(cdr)
+        async def close_attempts(self, cdrs: Sequence[Cdr]) -> None:
+            self.fail = any(cdr.call_id == "one" for cdr in cdrs)
+            await super().close_attempts(cdrs)
 
     async def story() -> None:
         async with Running(Picky()) as running:
@@ -258,13 +265,17 @@ def test_a_record_that_the_store_never_takes_does_not_keep_back_the_others() -> 
 
 def test_what_the_store_can_never_take_is_not_offered_again() -> None:
     class Wrong(CdrMemory):
-        async def close_attempt(self, cdr: Cdr) -> None:
-            raise TypeError("not to be encoded")
+        async def close_attempts(self, cdrs: Sequence[Cdr]) -> None:
+            if any(cdr.call_id == "one" for cdr in cdrs):
+                raise TypeError("not to be encoded")
+            await super().close_attempts(cdrs)
 
     async def story() -> None:
+        store = Wrong()
         with capture_logs() as logs:
-            assert await written(Wrong(), record("one")) == 0.0
+            assert await written(store, record("one"), record("two")) == TOGETHER_S
         assert refused(logs) == ["one"]
+        assert [cdr.call_id for cdr in store.closed] == ["two"]  # which came together with it
 
     run(story())
 
@@ -276,7 +287,7 @@ def test_only_so_many_records_wait_for_the_store(monkeypatch: pytest.MonkeyPatch
         async with Running(CdrMemory(fail=True)) as running:
             with capture_logs() as logs:
                 running.close("one", "two", "three")
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(0.5)
             assert refused(logs) == ["one", "two", "three"]
             running.store.fail = False
             await asyncio.wait_for(running.writer.drain(), 2)
@@ -298,16 +309,19 @@ def test_a_stop_offers_the_store_for_the_last_time_what_it_has_refused() -> None
 
 def test_a_stop_writes_what_a_slow_store_has_kept_waiting() -> None:
     class Slow(CdrMemory):
-        async def close_attempt(self, cdr: Cdr) -> None:
+        async def close_attempts(self, cdrs: Sequence[Cdr]) -> None:
             await asyncio.sleep(3)
-            await super().close_attempt(cdr)
+            await super().close_attempts(cdrs)
 
     async def story() -> None:
         sink = CdrMemory()
         with capture_logs() as logs:
             async with Running(Slow(), sink) as running:
-                running.close("one", "two", "three")
-                await asyncio.sleep(4)
+                running.close("one")
+                await asyncio.sleep(1)
+                running.close("two")
+                await asyncio.sleep(3)
+                running.close("three")
         assert [cdr.call_id for cdr in sink.written] == ["one", "two", "three"]
         assert running.stored() == ["one", "two", "three"]
         assert refused(logs) == ["two"]  # it was under way

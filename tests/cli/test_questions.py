@@ -95,7 +95,7 @@ def records(cli: CommandLine) -> list[Cdr]:
     refused = Cdr("c-1", x="+8617000000001", caller="+8613800000003", call_in_at=NOW, failure=8014)
     store = open_sqlite(str(cli.folder / "var" / "softswitch.db"))
     for record in (refused, answered):
-        run(store.close_attempt(record))
+        run(store.close_attempts([record]))
     store.close()
     return [answered, refused]
 

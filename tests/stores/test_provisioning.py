@@ -381,7 +381,7 @@ def test_cdrs_are_found_newest_first(store: Provisioning, tmp_path: Path) -> Non
         for number in range(6)
     ]
     for record in records:
-        run(calls.close_attempt(structs.replace(record, failure=8014) if record.call_id == "3" else record))
+        run(calls.close_attempts([structs.replace(record, failure=8014) if record.call_id == "3" else record]))
     open_call = Cdr("open", x=XB, call_in_at=NOW)
     run(calls.open_attempt(open_call))
     calls.close()

@@ -81,25 +81,38 @@ class TestSqliteStore(BindingStoreContract):
 def test_an_opened_attempt_is_unfinished_after_a_crash(path: Path, store: SqliteStore) -> None:
     run(store.open_attempt(CDR))
     run(store.open_attempt(replace(CDR, call_id="call-2")))
-    run(store.close_attempt(replace(CDR, call_id="call-2", ended_at=NOW + 9)))
+    run(store.close_attempts([replace(CDR, call_id="call-2", ended_at=NOW + 9)]))
     store.close()
     after = open_sqlite(str(path))
     assert run(after.unfinished_attempts()) == [CDR]
-    run(after.close_attempt(CDR))
+    run(after.close_attempts([CDR]))
     assert run(after.unfinished_attempts()) == []
     after.close()
 
 
 def test_closing_an_attempt_again_keeps_one_record_with_the_last_word(path: Path, store: SqliteStore) -> None:
-    run(store.close_attempt(CDR))  # never opened
+    run(store.close_attempts([CDR]))  # never opened
     run(store.open_attempt(CDR))  # late: takes nothing back
-    run(store.close_attempt(replace(CDR, failure=8102)))
-    run(store.close_attempt(replace(CDR, failure=8102)))
+    run(store.close_attempts([replace(CDR, failure=8102)]))
+    run(store.close_attempts([replace(CDR, failure=8102)]))
     assert run(store.unfinished_attempts()) == []
     with sqlite3.connect(path) as connection:
         rows = connection.execute("SELECT call_id, started_at, x, caller, mode, app, failure FROM cdrs").fetchall()
     connection.close()
     assert rows == [("call-1", NOW, X, B, "AXB", "shop", 8102)]
+
+
+def test_several_records_are_kept_all_or_none(path: Path) -> None:
+    store = open_sqlite(str(path))
+    for name in ("one", "two"):
+        run(store.open_attempt(replace(CDR, call_id=name)))
+    impossible = replace(CDR, call_id="two", failure=1 << 63)  # more than SQLite's INTEGER takes
+    with pytest.raises(OverflowError):
+        run(store.close_attempts([replace(CDR, call_id="one"), impossible]))
+    assert [cdr.call_id for cdr in run(store.unfinished_attempts())] == ["one", "two"]
+    run(store.close_attempts([replace(CDR, call_id=name) for name in ("one", "two")]))
+    assert run(store.unfinished_attempts()) == []
+    store.close()
 
 
 def test_an_attempt_opened_again_keeps_what_is_known_by_then(store: SqliteStore) -> None:
@@ -124,8 +137,8 @@ def test_each_operation_never_suspends_and_is_timed(path: Path, store: SqliteSto
     with pytest.raises(StopIteration):
         timed.ax_binding(X, NOW).send(None)
     with pytest.raises(StopIteration):
-        timed.close_attempt(CDR).send(None)
-    assert [operation for operation, _ in seen] == ["ax_binding", "finish_attempt", "close_attempt"]
+        timed.close_attempts([CDR]).send(None)
+    assert [operation for operation, _ in seen] == ["ax_binding", "close_attempts"]
     assert all(0 < seconds < 1 for _, seconds in seen)
     timed.close()
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -142,11 +142,11 @@ class CdrMemory:
             raise StoreError("the store is away")
         self.opened.append(cdr)
 
-    async def close_attempt(self, cdr: Cdr) -> None:
-        """Keep it."""
+    async def close_attempts(self, cdrs: Sequence[Cdr]) -> None:
+        """Keep them."""
         if self.fail:
             raise StoreError("the store is away")
-        self.closed.append(cdr)
+        self.closed += cdrs
 
     async def unfinished_attempts(self) -> list[Cdr]:
         """What a test put there."""

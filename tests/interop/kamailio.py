@@ -17,13 +17,14 @@ from types import TracebackType
 from typing import Self
 
 from demo.phone import header_values
+from softswitch.sip.addresses import bracketed
 from tests.interop.child import Child
 from tests.support.programs import program
 
 CONFIGURATION = Path(__file__).with_name("kamailio.cfg")
 SHARED_MEMORY_MB, PRIVATE_MEMORY_MB = "32", "4"
 
-_SAW = re.compile(r"ALERT: <script>: saw (\w+) ([\d.]+):(\d+) (\d+) ([0-9a-f]+)$", re.M)
+_SAW = re.compile(r"ALERT: <script>: saw (\w+) (\S+):(\d+) (\d+) ([0-9a-f]+)$", re.M)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +84,14 @@ class Kamailio:
         places: Mapping[str, str],
         *,
         configuration: Path = CONFIGURATION,
+        port: int = 5060,
     ) -> None:
         """`places` are what the configuration leaves open: other addresses, and the PEM files of TLS."""
-        self.name, self.address = name, address
+        self.name, self.address, self.port = name, address, port
         folder.mkdir()
         filled = folder / "kamailio.cfg"
         template = _Template(configuration.read_text(encoding="utf-8"))
-        filled.write_text(template.substitute(places, address=address), encoding="utf-8")
+        filled.write_text(template.substitute(places, address=address, port=port), encoding="utf-8")
         command = [program("kamailio", "kamailio"), "-DD", "-E", "-f", str(filled), "-Y", str(folder)]
         command += ["-m", SHARED_MEMORY_MB, "-M", PRIVATE_MEMORY_MB]
         self._child = Child(name, command, folder / "kamailio.log")
@@ -97,7 +99,8 @@ class Kamailio:
     def __enter__(self) -> Self:
         self._child.__enter__()
         try:
-            with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as asker:
+            family = socket.AF_INET6 if ":" in self.address else socket.AF_INET
+            with closing(socket.socket(family, socket.SOCK_DGRAM)) as asker:
                 asker.bind((self.address, 0))
                 asker.settimeout(0.1)
                 self._child.wait_for("answer to OPTIONS", lambda: self._answers(asker))
@@ -117,14 +120,14 @@ class Kamailio:
         self.__enter__()
 
     def _answers(self, asker: socket.socket) -> bool:
-        host, port = asker.getsockname()
+        host, port = bracketed(asker.getsockname()[0]), asker.getsockname()[1]
         request = (
-            f"OPTIONS sip:{self.address} SIP/2.0\r\nVia: SIP/2.0/UDP {host}:{port};branch=z9hG4bKready\r\n"
-            f"Max-Forwards: 70\r\nFrom: <sip:ready@{host}>;tag=1\r\nTo: <sip:{self.address}>\r\n"
+            f"OPTIONS sip:{bracketed(self.address)} SIP/2.0\r\nVia: SIP/2.0/UDP {host}:{port};branch=z9hG4bKready\r\n"
+            f"Max-Forwards: 70\r\nFrom: <sip:ready@{host}>;tag=1\r\nTo: <sip:{bracketed(self.address)}>\r\n"
             "Call-ID: ready\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
         )
         try:
-            asker.sendto(request.encode(), (self.address, 5060))
+            asker.sendto(request.encode(), (self.address, self.port))
             return asker.recv(4096).startswith(b"SIP/2.0 200")
         except OSError:  # nobody there yet
             return False

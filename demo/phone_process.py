@@ -276,6 +276,12 @@ def _account_config(settings: PhoneSettings, transport: int) -> Any:
         config.sipConfig.authCreds.append(pj.AuthCredInfo("digest", "*", settings.login[0], 0, settings.login[1]))
     config.callConfig.prackUse = pj.PJSUA_100REL_OPTIONAL if settings.reliable else pj.PJSUA_100REL_NOT_USED
     config.mediaConfig.lockCodecEnabled = False
+    if settings.srtp:
+        suite = pj.SrtpCrypto()
+        suite.name = settings.srtp
+        config.mediaConfig.srtpUse, config.mediaConfig.srtpSecureSignaling = pj.PJMEDIA_SRTP_MANDATORY, 0
+        config.mediaConfig.srtpOpt.cryptos.append(suite)
+        config.mediaConfig.srtpOpt.keyings.append(pj.PJMEDIA_SRTP_KEYING_SDES)
     media = config.mediaConfig.transportConfig
     media.boundAddress, media.port, media.portRange = settings.address, settings.rtp_port, RTP_PORTS
     return config

@@ -49,6 +49,7 @@ LINES = {
     "phone-udp": Line(11, ("phone-udp",)),
     "phone-tcp": Line(12, ("phone-tcp",)),
     "phone-tls": Line(13, ("phone-tls",)),
+    "phone-srtp": Line(14, ("phone-srtp",)),
     "baresip-udp": Line(21, ("baresip-udp",)),
     "baresip-tcp": Line(22, ("baresip-tcp",)),
     "baresip-tls": Line(23, ("baresip-tls",)),
@@ -113,6 +114,10 @@ class Network:
         """A baresip."""
         return self.at(f"5.{[*PORTS].index(transport) + 1}")
 
+    def srtp(self, side: str) -> str:
+        """A phone that speaks SRTP, by UDP; `side` as of `phone`."""
+        return self.at(f"7.{1 if side == 'caller' else 2}")
+
     @property
     def member(self) -> str:
         """A phone that must prove a password when it calls."""
@@ -140,7 +145,8 @@ class Network:
         account = 'username = "us"\npassword = "secret"\n'
         # The last is where baresip connects from.
         phones = [f"{self.at('3.0')}/24", f"{self.at('5.0')}/24", "127.0.0.1"]
-        old = self.old_member
+        old, srtp = self.old_member, self.srtp("caller")
+        keys = 'srtp = "required"\nsrtp_suites = ["AES_CM_128_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_32"]\n'
         proof = 'auth = "digest"\nauth_username = "member"\nauth_password = "secret"\n'
         trunks = {
             "front": f'host = "{self.front}"\nsources = ["{self.front}"]\n',
@@ -156,6 +162,8 @@ class Network:
             "callee": f'host = "{self.callee}"\n',
             "members": f'host = "{self.member}"\nsources = ["{self.member}"]\n{proof}',
             "old-members": f'host = "{old}"\nsources = ["{old}"]\n{proof}auth_algorithms = ["MD5"]\n',
+            "srtp-phones": f'host = "{srtp}"\nsources = ["{srtp}"]\n{keys}',
+            "phone-srtp": f'host = "{self.srtp("callee")}"\nnumber_form = "national"\n{keys}',
             "phones": f'host = "{self.at("3.1")}"\nsources = {json.dumps(phones)}\n',
         }
         for transport in PORTS:

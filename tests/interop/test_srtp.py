@@ -1,0 +1,63 @@
+"""Calls of real phones with SRTP, keys in the session description, with sound both ways (RFC 4568, RFC 3711)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from demo.phone import Phone
+from demo.switch_process import wait_until
+from tests.interop.rig import Rig
+from tests.interop.tones import SAID, hears, write_tone
+from tests.interop.world import LINES, PORTS, A, national
+
+pytestmark = [pytest.mark.interop, pytest.mark.phones]
+
+HEARING_S = 15.0
+CM, SHORT = "AES_CM_128_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_32"
+
+
+@pytest.mark.parametrize(("caller_suite", "callee_suite"), [(CM, ""), ("", CM), (SHORT, CM)])
+def test_a_call_with_sound_both_ways_also_after_a_hold(
+    rig: Rig, tmp_path: Path, caller_suite: str, callee_suite: str
+) -> None:
+    line, before = LINES["phone-srtp" if callee_suite else "phone-udp"], len(rig.switch.cdrs())
+    with (
+        phone(rig, tmp_path, "caller", national(A), caller_suite) as caller,
+        phone(rig, tmp_path, "callee", national(line.b), callee_suite) as callee,
+    ):
+        caller.wait_for("ready")
+        callee.wait_for("ready")
+        caller.call(f"sip:{national(line.x)}@{rig.network.switch}:{PORTS['udp']}")
+        incoming = callee.wait_for("incoming")
+        callee.answer(200)
+        for one in (caller, callee):
+            one.wait_for("answered")
+        heard = {"caller": tmp_path / "caller-heard.wav", "callee": tmp_path / "callee-heard.wav"}
+        assert wait_until(lambda: hears(heard["caller"], SAID["callee"]), HEARING_S)
+        assert wait_until(lambda: hears(heard["callee"], SAID["caller"]), HEARING_S)
+        caller.hold()
+        caller.wait_for("media", hearing=False)
+        caller.unhold()
+        caller.wait_for("media", hearing=True)
+        callee.hang_up()
+        for one in (caller, callee):
+            one.wait_for("disconnected")
+    assert (" RTP/SAVP " in incoming["message"]) is bool(callee_suite)
+    cdr = rig.cdr(line, before)
+    assert (cdr["ulFailReason"], cdr["ended_by"]) == (0, "callee")
+    for side in ("a", "b"):
+        assert cdr[side]["packets_received"] > 20
+
+
+def phone(rig: Rig, folder: Path, side: str, user: str, suite: str) -> Phone:
+    """The phone of one side, at the address that the switch knows for what it speaks."""
+    return Phone(
+        user,
+        address=rig.network.srtp(side) if suite else rig.network.phone(side, "udp"),
+        sip_port=PORTS["udp"],
+        speak=write_tone(folder / f"{side}-said.wav", SAID[side]),
+        hear=folder / f"{side}-heard.wav",
+        srtp=suite,
+    )

@@ -96,7 +96,7 @@ class Switch:
         self.listeners = [Listener(one.host, one.port, one.transport, *one[3:]) for one in config.sip.listeners]
         self.locator = parts.locator(config.sip)
         self.whereabouts = Whereabouts(lambda: self.dialplan, self.locator.known)
-        self.user_agent.addresses_of = self.locator.known
+        self.user_agent.addresses_of, self.user_agent.address_failed = self.locator.known, self.locator.failed
         if config.sip.tls_clients != "none":  # else nobody is asked for one
             self.tls.admits = self.whereabouts.admits
         self.upkeep = Upkeep(self.user_agent, random.random, self.locator)

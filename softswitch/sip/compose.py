@@ -96,7 +96,7 @@ def _same_branch(invite: bytes, method: str, to: str | None, more: str) -> bytes
 def once_more(request: bytes, via: str, cseq: int, more: str) -> bytes:
     """`request`, which this package wrote, as it goes out again with another branch, number and credentials (8.1.3.5).
 
-    `more` are all its credentials, as header lines: those that it had are dropped.
+    `more` are all its credentials, as header lines, or "": those that it had are dropped.
     """
     head, blank, body = request.partition(b"\r\n\r\n")
     start, _, *lines = head.decode("utf-8", "surrogateescape").split("\r\n")
@@ -104,7 +104,7 @@ def once_more(request: bytes, via: str, cseq: int, more: str) -> bytes:
     kept = [start, f"Via: {via}"]
     for line in lines:
         if line.startswith("CSeq:"):
-            kept.append(f"CSeq: {cseq} {method}\r\n{more.removesuffix(CRLF)}")
+            kept += [f"CSeq: {cseq} {method}", *more.splitlines()]
         elif not line.startswith(_CREDENTIALS):
             kept.append(line)
     return "\r\n".join(kept).encode("utf-8", "surrogateescape") + blank + body

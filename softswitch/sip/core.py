@@ -51,6 +51,7 @@ ANSWERED = (State.COMPLETED, State.ACCEPTED)  # a client transaction that gets a
 # lines), None where it may go on.
 Authenticate = Callable[[SipRequest, Hop, float], tuple[int, str] | None]
 AddressesOf = Callable[[Hop], Sequence[Hop]]  # of a host name as far as they are known now, best first; never waits
+AddressFailed = Callable[[Hop, str], None]  # one of them, and why
 CountKey = tuple[str, str, int]  # "in" or "out", method, status (0: a request)
 Merged = tuple[str, str | None, int]  # Call-ID, From tag and CSeq
 _NO_CALL: tuple[Merged, str] = (("", None, 0), "")
@@ -106,6 +107,7 @@ class SipCore:
         self.authenticate: Authenticate = lambda request, source, now: None
         self.on_options: Callable[[SipRequest, Hop], int] = lambda request, source: 200
         self.addresses_of: AddressesOf = unknown
+        self.address_failed: AddressFailed = unheard
         self.transactions: dict[object, Transaction] = {}
         self.sessions: dict[str, Session] = {}  # by our tag
         self.counts: defaultdict[CountKey, int] = defaultdict(int)
@@ -241,12 +243,15 @@ class SipCore:
         """
         if is_address(hop.host):
             return self.local.path_to(hop, near)
-        known = self.addresses_of(hop)
-        if not known:
-            return None
-        if near.hop[:3] in [one[:3] for one in known]:
+        paths = self.paths_to(hop, near)
+        if near.hop[:3] in [path.hop[:3] for path in paths]:
             return near
-        return self.local.path_to(known[0]._replace(name=near.hop.name or known[0].name), near)
+        return paths[0] if paths else None
+
+    def paths_to(self, named: Hop, near: Path) -> list[Path]:
+        """The ways to a host name, best first, as far as its addresses are known."""
+        known = self.addresses_of(named)
+        return [self.local.path_to(one._replace(name=near.hop.name or one.name), near) for one in known]
 
     def by_size(self, request: bytes, path: Path) -> tuple[bytes, Path]:
         """A request and its path: by TCP where it is too long for UDP and the path allows it (18.1.1)."""
@@ -469,3 +474,7 @@ class SipCore:
 def unknown(named: Hop) -> Sequence[Hop]:
     """`AddressesOf` without DNS."""
     return ()
+
+
+def unheard(hop: Hop, why: str) -> None:
+    """`AddressFailed` where nobody avoids addresses."""

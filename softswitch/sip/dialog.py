@@ -37,6 +37,7 @@ class Dialog:
         "call_id",
         "local",
         "local_cseq",
+        "named",
         "remote",
         "remote_cseq",
         "remote_tag",
@@ -57,6 +58,7 @@ class Dialog:
         self.remote_target = ""
         self.route_set: Sequence[str] = ()
         self._path = self._origin = path
+        self.named: Hop | None = None  # the next hop, where it is a host name
         self._next_hop = ""  # the URI, while nothing is known of its host name
         self._peer: tuple[str, int] | None = None  # who sits at the other end of the connection, by its own Via
         self._route = route
@@ -121,6 +123,10 @@ class Dialog:
             self._path = self.path._replace(connection=path.connection)
             self._origin = path
 
+    def move(self, path: Path) -> None:
+        """Requests go by `path`, another address of the name that the next hop is, until the next hop is another."""
+        self._path, self._next_hop = path, ""
+
     def accepts(self, cseq: int) -> bool:
         """Whether a request of the other side is in order (12.2.2); remembers its number if so."""
         if cseq <= self.remote_cseq:
@@ -169,6 +175,7 @@ class Dialog:
         """The path to the next hop; by the connection that the dialog came by where that leads to the same peer."""
         origin, self._next_hop = self._origin, ""
         hop = hop_of(uri, origin.hop)
+        self.named = None if is_address(hop.host) else hop
         if hop == origin.hop:
             return origin
         path = self._route(hop, origin)

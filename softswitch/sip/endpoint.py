@@ -5,7 +5,7 @@ Implemented by `core.SipCore` and asyncio; used by the session modules, so that 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from softswitch.sip.addresses import Hop, Path
@@ -58,6 +58,7 @@ class Endpoint(Protocol):
     capability_lines: str  # Allow, Supported
     nonces: KnownNonces  # what peers asked us to prove
     extensions: frozenset[str]  # option tags of what we support
+    address_failed: Callable[[Hop, str], None]  # is told of one that did not answer, and why
     new_response: Callable[[], PendingResponse]
     tokens: Callable[[], str]
 
@@ -75,6 +76,9 @@ class Endpoint(Protocol):
 
     def path_to(self, hop: Hop, near: Path) -> Path | None:
         """The way to `hop` for a dialog whose messages went by `near`; None while a host name is not known."""
+
+    def paths_to(self, named: Hop, near: Path) -> Sequence[Path]:
+        """The ways to a host name, best first, as far as its addresses are known."""
 
     def by_size(self, request: bytes, path: Path) -> tuple[bytes, Path]:
         """A request and its path: by TCP where it is too long for UDP."""

@@ -16,13 +16,14 @@ from softswitch.sip.answer_repeater import AnswerRepeater
 from softswitch.sip.compose import Reply, header_lines
 from softswitch.sip.dialog import Dialog
 from softswitch.sip.digest import Account
-from softswitch.sip.digest_client import Renewed, open_proving, unnoted
+from softswitch.sip.digest_client import Renewed, unnoted
 from softswitch.sip.endpoint import Endpoint, PendingResponse
+from softswitch.sip.failover import open_inside
 from softswitch.sip.in_dialog import REFRESHING, InDialogRequest, OutgoingRequest, local_response
 from softswitch.sip.message import SipRequest, SipResponse
 from softswitch.sip.session_listener import SessionListener
 from softswitch.sip.session_timer import SessionTimer
-from softswitch.sip.transaction import CLIENT, INVITE_CLIENT, Failure, Told, Transaction
+from softswitch.sip.transaction import Failure, Told, Transaction
 
 __all__ = [
     "REFRESHING",
@@ -292,20 +293,8 @@ class Session:
         renewed: Renewed = unnoted,
         wanted: Callable[[], bool] = lambda: True,
     ) -> None:
-        """Start a transaction of `dialog`; a challenge is answered by another as long as the request is `wanted`."""
-        open_proving(
-            self.core,
-            self.account,
-            INVITE_CLIENT if method == "INVITE" else CLIENT,
-            data,
-            branch,
-            dialog.path,
-            method=method,
-            tell=tell,
-            guarded=self.guarded,
-            next_cseq=lambda: dialog.next_cseq() if wanted() else None,
-            renewed=renewed,
-        )
+        """Start a transaction of `dialog`, for as long as the request is `wanted`: see `failover.py`."""
+        open_inside(self, dialog, data, branch, method, tell, renewed, wanted)
 
     def answer(
         self,

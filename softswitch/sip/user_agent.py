@@ -15,7 +15,17 @@ from typing import Any, Protocol
 from softswitch.sip.addresses import Hop, Listener, Path
 from softswitch.sip.client_session import ClientSession
 from softswitch.sip.compose import header_lines
-from softswitch.sip.core import AddressesOf, Authenticate, CountKey, Datagram, NewCall, SipCore, unknown
+from softswitch.sip.core import (
+    AddressesOf,
+    AddressFailed,
+    Authenticate,
+    CountKey,
+    Datagram,
+    NewCall,
+    SipCore,
+    unheard,
+    unknown,
+)
 from softswitch.sip.digest import Account
 from softswitch.sip.entrance import Entrance
 from softswitch.sip.grammar import escape
@@ -76,7 +86,8 @@ class UserAgent:
 
     `accept_source` is asked about the source of each request outside a dialog: True takes it, False answers 403, None
     drops it in silence. `authenticate` is then asked about each INVITE outside a dialog: see `core.Authenticate`.
-    `addresses_of` tells what is known of a host name that a dialog is to go on at: see `core.AddressesOf`.
+    `addresses_of` tells what is known of a host name that a dialog is to go on at (see `core.AddressesOf`),
+    `address_failed` hears of one that did not answer there.
     `advertised_host` stands in Via and Contact of listeners that advertise nothing of their own.
     """
 
@@ -100,6 +111,7 @@ class UserAgent:
         self.accept_source: Callable[[Hop], bool | None] = lambda source: True
         self.authenticate: Authenticate = lambda request, source, now: None
         self.addresses_of: AddressesOf = unknown
+        self.address_failed: AddressFailed = unheard
         self._product, self._supported, self._advertised_host = product, supported, advertised_host
         self._timing, self._transport_factory, self._drain_s = timing, transport_factory, drain_s
         self._tokens = tokens or _words().__next__
@@ -148,7 +160,7 @@ class UserAgent:
         self._core.accept_source = self._accepts
         self._core.authenticate = self._authenticates
         self._core.on_options = on_options
-        self._core.addresses_of = self.addresses_of
+        self._core.addresses_of, self._core.address_failed = self.addresses_of, self.address_failed
         if self.entrance.overload is not None:
             self._measure_lag(self.entrance.overload, loop.time())
         return list(addresses)

@@ -58,18 +58,29 @@ class Baresip:
     """`with Baresip(...) as phone:` is a phone at `address` until the block ends; TLS is on port 5061."""
 
     def __init__(
-        self, user: str, address: str, folder: Path, speak: Path, tls: Mapping[str, str], *, password: str = ""
+        self,
+        user: str,
+        address: str,
+        folder: Path,
+        speak: Path,
+        tls: Mapping[str, str],
+        *,
+        password: str = "",
+        encryption: str = "srtp",
     ) -> None:
         """`user` is who it is, `speak` the WAV it says; `tls` has the PEM files certificate, key and authorities.
 
-        `password` is what it proves as "member" when it is asked.
+        `password` is what it proves as "member" when it is asked. `encryption`: "srtp" offers keys beside plain RTP,
+        "srtp-mand" speaks SRTP alone.
         """
         self.address, self._folder = address, folder
         folder.mkdir()
         certificate = Path(tls["certificate"]).read_text("ascii") + Path(tls["key"]).read_text("ascii")
         (folder / "certificate.pem").write_text(certificate, encoding="ascii")
         proof = f";auth_user=member;auth_pass={password}" if password else ""
-        (folder / "accounts").write_text(f"<sip:{user}@{address}>;regint=0;mediaenc=srtp{proof}\n", encoding="ascii")
+        (folder / "accounts").write_text(
+            f"<sip:{user}@{address}>;regint=0;mediaenc={encryption}{proof}\n", encoding="ascii"
+        )
         filled = CONFIGURATION.format(
             address=address,
             folder=folder,

@@ -1,4 +1,4 @@
-"""Calls of real phones with SRTP, keys in the session description, with sound both ways (RFC 4568, RFC 3711)."""
+"""Calls of real phones with SRTP, keys in the session description, with sound both ways (RFC 4568, 3711, 7714)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 
 from demo.phone import Phone
 from demo.switch_process import wait_until
+from tests.interop.baresip import Baresip
 from tests.interop.rig import Rig
 from tests.interop.tones import SAID, hears, write_tone
 from tests.interop.world import LINES, PORTS, A, national
@@ -49,6 +50,28 @@ def test_a_call_with_sound_both_ways_also_after_a_hold(
     assert (cdr["ulFailReason"], cdr["ended_by"]) == (0, "callee")
     for side in ("a", "b"):
         assert cdr[side]["packets_received"] > 20
+
+
+def test_a_callee_that_knows_aes_gcm_is_heard_and_hears(rig: Rig, tmp_path: Path) -> None:
+    """RFC 7714: AEAD_AES_256_GCM is what we offer first, and libre has an SRTP of its own."""
+    line, before = LINES["baresip-srtp"], len(rig.switch.cdrs())
+    speak = write_tone(tmp_path / "callee-said.wav", SAID["callee"])
+    user, address = national(line.b), rig.network.srtp_baresip
+    with (
+        phone(rig, tmp_path, "caller", national(A), "") as caller,
+        Baresip(user, address, tmp_path / "baresip", speak, rig.tls, encryption="srtp-mand") as callee,
+    ):
+        caller.wait_for("ready")
+        caller.call(f"sip:{national(line.x)}@{rig.network.switch}:{PORTS['udp']}")
+        callee.wait_for("CALL_INCOMING")
+        callee.accept()
+        caller.wait_for("answered")
+        assert wait_until(lambda: hears(tmp_path / "caller-heard.wav", SAID["callee"]), HEARING_S)
+        assert wait_until(lambda: hears(callee.heard, SAID["caller"]), HEARING_S)
+        caller.hang_up()
+        caller.wait_for("disconnected")
+    assert rig.cdr(line, before)["b"]["packets_received"] > 20
+    assert " RTP/SAVP " in callee.said() and "AEAD_AES_256_GCM" in callee.said()
 
 
 def phone(rig: Rig, folder: Path, side: str, user: str, suite: str) -> Phone:

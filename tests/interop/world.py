@@ -50,6 +50,7 @@ LINES = {
     "phone-tcp": Line(12, ("phone-tcp",)),
     "phone-tls": Line(13, ("phone-tls",)),
     "phone-srtp": Line(14, ("phone-srtp",)),
+    "baresip-srtp": Line(15, ("baresip-srtp",)),
     "baresip-udp": Line(21, ("baresip-udp",)),
     "baresip-tcp": Line(22, ("baresip-tcp",)),
     "baresip-tls": Line(23, ("baresip-tls",)),
@@ -119,6 +120,11 @@ class Network:
         return self.at(f"7.{1 if side == 'caller' else 2}")
 
     @property
+    def srtp_baresip(self) -> str:
+        """A baresip that speaks SRTP, by UDP."""
+        return self.at("7.3")
+
+    @property
     def member(self) -> str:
         """A phone that must prove a password when it calls."""
         return self.at("6.1")
@@ -164,6 +170,7 @@ class Network:
             "old-members": f'host = "{old}"\nsources = ["{old}"]\n{proof}auth_algorithms = ["MD5"]\n',
             "srtp-phones": f'host = "{srtp}"\nsources = ["{srtp}"]\n{keys}',
             "phone-srtp": f'host = "{self.srtp("callee")}"\nnumber_form = "national"\n{keys}',
+            "baresip-srtp": f'host = "{self.srtp_baresip}"\nnumber_form = "national"\nsrtp = "required"\n',
             "phones": f'host = "{self.at("3.1")}"\nsources = {json.dumps(phones)}\n',
         }
         for transport in PORTS:

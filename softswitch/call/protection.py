@@ -23,5 +23,5 @@ def protect(leg: Leg, setting: str, suites: Sequence[str], media: MediaDriver, *
         return
     usable = [suite for suite in suites if suite in media.srtp]
     leg.protection = Protection(plain=setting != "required", ours=fresh(usable, secrets.token_bytes))
-    if not usable:
+    if leg.protection.impossible:
         log.error("srtp_unavailable", call_id=leg.call_id, trunk=trunk, suites=list(suites), media=list(media.srtp))

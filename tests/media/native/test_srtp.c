@@ -280,7 +280,8 @@ static void test_reports_are_protected(void)
     give(1, PCMA, 1, 160, voice, sizeof voice);
     uint32_t ours = sent_count;
     rtcp_report(&worker, &worker.endpoints[0]);
-    CHECK(sent[ours].rtcp && sent[ours].data[1] == 200 && sent[ours].data[sent[ours].length - TAG - 4] & 0x80);
+    size_t behind = strcmp(suite, GCM) ? TAG + 4 : 4; /* where “encrypted” and the index stand */
+    CHECK(sent[ours].rtcp && sent[ours].data[1] == 200 && sent[ours].data[sent[ours].length - behind] & 0x80);
     uint32_t line = read32(sent[ours].data + 4);
     CHECK(srtp_open(in, true, sent[ours].data, &sent[ours].length) == SRTP_TAKEN);
     CHECK(read32(sent[ours].data + 4) == line && sent[ours].length == 80);
@@ -358,12 +359,13 @@ int main(void)
     }
     test_a_packet_becomes_what_is_known_that_it_must();
     test_a_key_is_as_long_as_its_suite_wants();
-    test_reports_are_protected();
-    test_an_ssrc_that_collides_is_changed_and_protected_anew();
     test_keys_for_an_endpoint_that_has_gone_are_let_go();
-    for (int i = 0; (suite = srtp_suite(i)); i++)
+    for (int i = 0; (suite = srtp_suite(i)); i++) {
+        test_reports_are_protected();
+        test_an_ssrc_that_collides_is_changed_and_protected_anew();
         if (strcmp(suite, "AES_CM_128_HMAC_SHA1_32")) /* its tag is of another length, and nothing else */
             test_all();
+    }
     puts("ok");
     return 0;
 }

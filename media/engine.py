@@ -297,12 +297,15 @@ class Engine:
     # Recording
 
     def record(self, session: Session, command: protocol.Record) -> None:
-        """Start recording; waits for an earlier recording to the same file to be complete."""
+        """Start recording; one that resumes a file waits until whoever still writes it has ended."""
         self._recordings.check_new(session, command.recording)
-        for earlier in self._recordings:
+        self._record(session, command)
+
+    def _record(self, session: Session, command: protocol.Record) -> None:
+        for earlier in self._recordings if command.elapsed_s else ():
             if earlier.path == command.path:
                 self._core.close_recording(earlier.handle)
-                earlier.after.append(lambda: self._record_now(session, command))
+                earlier.after.append(lambda: self._record(session, command))
                 self._waiting[session, command.recording] = earlier.after
                 return
         self._record_now(session, command)
@@ -324,7 +327,10 @@ class Engine:
             os.close(file.descriptor)
             session.deliver(protocol.Recorded(command.recording, truncated=True, error=str(error)))
             return
-        self._recordings.add(_Recording(session, command.recording, handle, command.path, left, right))
+        self._recordings.add(_Recording(session, command.recording, handle, file.path, left, right))
+        if file.path != command.path:
+            log.warning("%s is there already: recording to %s", command.path, file.path)
+            session.deliver(protocol.RecordingMoved(command.recording, file.path))
 
     def voices(self, session: Session, name: int) -> None:
         """Record the parties' own voices from now on."""
@@ -340,7 +346,7 @@ class Engine:
         if waiting is None:
             tell(self._recordings.handle_or_none(session, name))
         else:
-            waiting.append(lambda: tell(self._recordings.handle_or_none(session, name)))
+            waiting.append(lambda: self._when_begun(session, name, tell))
 
     def close_session(self, session: Session) -> None:
         """Release everything that is still `session`'s."""
@@ -389,6 +395,7 @@ class Engine:
     def _recorded(self, handle: int, samples: int, size: int, truncated: bool) -> None:
         recording = self._recordings.remove(handle)
         if recording.after:  # the file goes on under another recording
+            recording.session.deliver(protocol.Recorded(recording.id, samples / 8000, size, truncated=truncated))
             for action in recording.after:
                 action()
             return

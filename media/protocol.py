@@ -257,6 +257,13 @@ class Recorded(Message, frozen=True):
     error: str = ""
 
 
+class RecordingMoved(Message, frozen=True):
+    """The file was there already, and none is written over: this recording is at `path`, also when it is resumed."""
+
+    recording: int
+    path: str
+
+
 class Truncated(Message, frozen=True):
     """A recording has a hole and why: told once. The call goes on, and so does the recording if it can."""
 
@@ -309,6 +316,7 @@ Event = (
     | Silence
     | Played
     | Recorded
+    | RecordingMoved
     | Truncated
     | Totals
     | Refused

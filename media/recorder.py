@@ -1,34 +1,99 @@
-"""Recording files: created with their directories or resumed after a crash, and hashed once complete.
+"""Recording files: created with their directories or resumed after a crash, mended where nobody goes on, and hashed.
 
-Called by the engine. Writing itself is the native writer thread's; nothing here touches samples.
+Called by the engine, and by who finds files after a crash. Writing itself is the native writer thread's; nothing here
+touches samples.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import fcntl
 import hashlib
 import os
+import struct
 from dataclasses import dataclass
+from pathlib import PurePath
 
 from media import _native
 
 WAV_HEADER_BYTES = _native.WAV_HEADER_BYTES
+MOST_OF_A_NAME = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class RecordingFile:
-    """An open file: its descriptor and the bytes of audio it already holds."""
+    """An open file: its descriptor, the bytes of audio it already holds, and its path (perhaps another than wanted)."""
 
     descriptor: int
     written: int
+    path: str
 
 
 def open_recording(path: str, *, stereo: bool, resume: bool) -> RecordingFile:
-    """Create `path` with its directories, or with `resume` keep the audio it holds; raises OSError."""
+    """Create a file with its directories, or with `resume` keep the audio it holds; raises OSError.
+
+    No recording is ever written over: where `path` is there already, `call.wav` becomes `call-2.wav`, and so on. The
+    lock tells others, as long as the descriptor is open, that the file is still written (`flock`).
+    """
     os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | (0 if resume else os.O_TRUNC)
-    descriptor = os.open(path, flags, 0o640)
+    descriptor, path = (os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640), path) if resume else _create(path)
+    with contextlib.suppress(OSError):  # a file system without locks
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     audio = max(os.fstat(descriptor).st_size - WAV_HEADER_BYTES, 0)
-    return RecordingFile(descriptor, audio - audio % (2 if stereo else 1))
+    return RecordingFile(descriptor, audio - audio % (2 if stereo else 1), path)
+
+
+def _create(path: str) -> tuple[int, str]:
+    whole = PurePath(path)
+    for number in range(1, MOST_OF_A_NAME + 1):
+        name = path if number == 1 else str(whole.with_name(f"{whole.stem}-{number}{whole.suffix}"))
+        with contextlib.suppress(FileExistsError):
+            return os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640), name
+    raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
+
+
+@dataclass(frozen=True, slots=True)
+class Remains:
+    """What is in a file whose writer is gone; `mended`: its header told something else, or there was none yet."""
+
+    duration_s: float
+    size: int
+    mended: bool
+
+
+def wav_header(audio: int, channels: int) -> bytes:
+    """Of `audio` bytes of A-law at 8000 Hz, as the native writer makes it."""
+    sizes = struct.pack("<4sI8sI", b"RIFF", WAV_HEADER_BYTES - 8 + audio, b"WAVEfmt ", 18)
+    form = struct.pack("<HHIIHHH", 6, channels, 8000, 8000 * channels, channels, 8, 0)
+    return sizes + form + struct.pack("<4sII4sI", b"fact", 4, audio // channels, b"data", audio)
+
+
+def mend_recording(path: str) -> Remains:
+    """Make the header tell what the file holds.
+
+    Raises BlockingIOError while somebody writes the file, OSError where it is not there or no recording of ours.
+    """
+    with open(path, "r+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        header, size = file.read(WAV_HEADER_BYTES), os.fstat(file.fileno()).st_size
+        channels = header[22] if len(header) == WAV_HEADER_BYTES else 1
+        if channels not in (1, 2) or not _is_ours(header, channels):
+            raise OSError(errno.EINVAL, "no recording of ours", path)
+        audio = max(size - WAV_HEADER_BYTES, 0) & ~1  # RIFF chunks have even sizes
+        whole = wav_header(audio, channels)
+        mended = (header, size) != (whole, WAV_HEADER_BYTES + audio)
+        if mended:
+            file.truncate(WAV_HEADER_BYTES + audio)
+            file.seek(0)
+            file.write(whole)
+    return Remains(audio / (8000 * channels), WAV_HEADER_BYTES + audio, mended)
+
+
+def _is_ours(header: bytes, channels: int) -> bool:
+    """All but the lengths, as far as it was written."""
+    wanted = wav_header(0, channels)
+    return all(header[a:b] == wanted[a : min(b, len(header))] for a, b in ((0, 4), (8, 46), (50, 54)))
 
 
 def hash_recording(path: str) -> str:

@@ -40,11 +40,12 @@ from softswitch.errors import ConfigError
 from softswitch.interconnect.proof import Proof
 from softswitch.interconnect.upkeep import Upkeep, account_of
 from softswitch.interconnect.whereabouts import Whereabouts
-from softswitch.interfaces import CdrSink, Prompt
+from softswitch.interfaces import Cdr, CdrSink, Prompt, RecordingReport
 from softswitch.logs import configure_logging
 from softswitch.media_drivers.server import ServerDriver
 from softswitch.metrics import Metrics
 from softswitch.prompts import Prompts, load_catalogue
+from softswitch.repair import mend_recordings, recording_of
 from softswitch.retention import sweep
 from softswitch.routing.dialplan import Dialplan, load_dialplans
 from softswitch.routing.resolve import Resolver
@@ -230,7 +231,7 @@ class Switch:
             await self.media.start()
         self._tell_of_srtp()
         self._spawn(self.cdrs.run())
-        recovered = await self.cdrs.recover()
+        recovered = await self.cdrs.recover(self._recording_of)
         if recovered:
             log.warning("cdrs_recovered", count=recovered)
         self.user_agent.accept_source = self._accept_source
@@ -400,8 +401,12 @@ class Switch:
     def _spawn(self, coroutine: object) -> None:
         self._tasks.append(asyncio.create_task(coroutine))  # type: ignore[arg-type]
 
+    async def _recording_of(self, cdr: Cdr) -> RecordingReport | None:
+        return await asyncio.to_thread(recording_of, self.config.recording.directory, cdr.call_id, cdr.call_in_at)
+
     async def _sweep(self) -> None:
         recording = self.config.recording
+        self.metrics.mended.inc(await asyncio.to_thread(mend_recordings, recording.directory, time.time()))
         while True:
             await asyncio.to_thread(sweep, recording.directory, recording.keep_days, time.time())
             await asyncio.sleep(SWEEP_EVERY_S)

@@ -75,6 +75,9 @@ class Metrics:
         )
         self._recorded = Counter("softswitch_recording_bytes", "Bytes of closed recordings", registry=r)
         self._recordings = Counter("softswitch_recordings", "Closed recordings", registry=r)
+        self.mended = Counter(
+            "softswitch_recordings_mended", "Recordings closed after a crash, at the start", registry=r
+        )
         self._mos = self._by_trunk("leg_mos", "MOS of what legs sent (ITU-T G.107)")
         self._loss = self._by_trunk("leg_loss_ratio", "Share of the packets that legs sent and we did not get")
         self._jitter = self._by_trunk("leg_jitter_seconds", "Jitter of what legs sent (RFC 3550 6.4.1)")

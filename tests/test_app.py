@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import signal
 import socket
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from demo.switch_process import SwitchProcess
+from media.recorder import hash_recording, wav_header
 from softswitch.app import Switch
 from softswitch.config import Config
 from softswitch.errors import ConfigError
@@ -352,6 +354,10 @@ def test_attempts_that_a_crash_left_open_are_closed_at_the_next_start(tmp_path: 
 
     switch = asyncio.run(story())
     switch.stop()
+    (left,) = asyncio.run(open_sqlite(str(switch.folder / "softswitch.db")).unfinished_attempts())
+    recording = switch.recordings / time.strftime("%Y%m%d", time.gmtime()) / f"x_{left.call_id}.wav"
+    recording.parent.mkdir(parents=True)
+    recording.write_bytes(wav_header(0, 1) + b"\x55" * 8000)
     switch.start()
     try:
         (cdr,) = switch.wait_for_cdrs(1)
@@ -359,6 +365,7 @@ def test_attempts_that_a_crash_left_open_are_closed_at_the_next_start(tmp_path: 
         switch.stop()
     assert (cdr["ulFailReason"], cdr["ended_by"]) == (8040, "switch")
     assert cdr["fwdAnswerTime"]
+    assert (cdr["recording_sha256"], cdr["recording_truncated"]) == (hash_recording(str(recording)), True)
 
 
 PROVING = """

@@ -31,6 +31,7 @@ MAY_IMPORT = {
     "softswitch.metrics": set(),
     "softswitch.logs": set(),
     "softswitch.retention": set(),
+    "softswitch.repair": {"media"},
     "softswitch.config": set(),
     "media": set(),
 }

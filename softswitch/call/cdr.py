@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -135,8 +135,7 @@ class CallRecord:
         reports: Sequence[PlayReport] = _result(self.announcement) or ()
         recording = _result(self.recording)
         if recording is not None:
-            fields.update(recording=recording.path, recording_sha256=recording.sha256, recording_s=recording.duration_s)
-            fields.update(recording_truncated=recording.truncated)
+            fields.update(_recorded(recording))
             if not recording.path:  # it could not begin
                 fields.update(record_started_at=None)
         elif self.recording is not None and "ended_at" in self.known:  # a disk that stands still
@@ -146,6 +145,19 @@ class CallRecord:
         # Times to the millisecond.
         known: dict[str, Any] = {k: int(v * 1000 + 0.5) / 1000 if type(v) is float else v for k, v in fields.items()}
         return Cdr(self.call_id, a=a, b=b, **known)
+
+
+def _recorded(report: RecordingReport) -> dict[str, Any]:
+    return {
+        "recording": report.path,
+        "recording_sha256": report.sha256,
+        "recording_s": report.duration_s,
+        "recording_truncated": report.truncated,
+    }
+
+
+async def _no_recording(cdr: Cdr) -> RecordingReport | None:
+    return None
 
 
 def _text(value: str) -> str:
@@ -223,13 +235,16 @@ class CdrWriter:
         self._expect_one()
         _when_all_done(record.pending(), REPORTS_WITHIN_S, lambda: self._add(record))
 
-    async def recover(self) -> int:
-        """Close what an earlier run left open; returns how many records that were."""
+    async def recover(self, recording_of: Callable[[Cdr], Awaitable[RecordingReport | None]] = _no_recording) -> int:
+        """Close what an earlier run left open, with what is found of their recordings; returns how many that were."""
         lost = await self._store.unfinished_attempts()
         for cdr in lost:
             self._expect_one()
+            found = await recording_of(cdr)
+            recorded: dict[str, Any] = {} if found is None else _recorded(found)
             crashed = structs.replace(
                 cdr,
+                **recorded,
                 ended_by="switch",
                 failure=CRASHED.code,
                 sip_status=CRASHED.status,

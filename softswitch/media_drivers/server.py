@@ -73,6 +73,7 @@ class ServerDriver:
             protocol.Silence: self._on_silence,
             protocol.Played: self._on_played,
             protocol.Recorded: self._on_recorded,
+            protocol.RecordingMoved: self._on_moved,
             protocol.Truncated: self._on_truncated,
             protocol.Totals: self._on_totals,
             protocol.Refused: self._on_refused,
@@ -310,6 +311,12 @@ class ServerDriver:
         recording = self.recordings.pop(event.recording, None)
         if recording:
             recording.report(event)
+
+    def _on_moved(self, event: protocol.RecordingMoved) -> None:
+        recording = self.recordings.get(event.recording)
+        if recording:
+            log.warning("recording moved", wanted=recording.command.path, path=event.path)
+            recording.move(event.path)
 
     def _on_truncated(self, event: protocol.Truncated) -> None:
         recording = self.recordings.get(event.recording)

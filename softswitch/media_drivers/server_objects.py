@@ -6,7 +6,7 @@ Built by media_drivers/server.py only. Never touches the socket itself.
 from __future__ import annotations
 
 import asyncio
-import hashlib
+import contextlib
 import os
 from collections.abc import Callable
 from typing import Protocol, TypeVar
@@ -15,7 +15,7 @@ import msgspec
 import structlog
 
 from media import protocol
-from media.recorder import WAV_HEADER_BYTES
+from media.recorder import WAV_HEADER_BYTES, hash_recording, mend_recording
 from softswitch.errors import MediaError
 from softswitch.interfaces import EndpointStatistics, PlayReport, RecordingReport, RtpRemote
 
@@ -219,6 +219,10 @@ class ServerRecording:
         if not self._driver.up:
             self.server_gone()
 
+    def move(self, path: str) -> None:
+        """Its file has another name than was wanted."""
+        self.command = msgspec.structs.replace(self.command, path=path)
+
     def resumption(self) -> protocol.Record:
         """What a restarted server is told: go on in the same file, at the place of now."""
         elapsed = asyncio.get_running_loop().time() - self._started_at
@@ -255,10 +259,11 @@ class ServerRecording:
 
 def _read_remains(path: str, channels: int) -> RecordingReport:
     """The report of a file whose server died: as long as what is in it. Raises OSError where there is no file."""
-    with open(path, "rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        size = os.fstat(file.fileno()).st_size
-    return RecordingReport(path, max(size - WAV_HEADER_BYTES, 0) / (8000 * channels), size, sha256, truncated=True)
+    with contextlib.suppress(OSError):  # a server that only we have lost may still write it
+        mend_recording(path)
+    size = os.stat(path).st_size
+    duration_s = max(size - WAV_HEADER_BYTES, 0) / (8000 * channels)
+    return RecordingReport(path, duration_s, size, hash_recording(path), truncated=True)
 
 
 def _resolve(future: asyncio.Future[Result], result: Result) -> None:

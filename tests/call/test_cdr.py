@@ -387,6 +387,26 @@ def test_what_an_earlier_run_left_open_is_closed() -> None:
     run(story())
 
 
+def test_what_an_earlier_run_left_open_tells_of_its_recording() -> None:
+    async def recording_of(cdr: Cdr) -> RecordingReport | None:
+        return RecordingReport("old.wav", 1.0, 8058, "sha", truncated=True) if cdr.call_id == "old" else None
+
+    async def story() -> None:
+        memory = CdrMemory(unfinished=[Cdr("old"), Cdr("older")])
+        writer = CdrWriter(memory)
+        task = asyncio.create_task(writer.run())
+        await writer.recover(recording_of)
+        await writer.drain()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        told = [
+            (cdr.recording, cdr.recording_sha256, cdr.recording_s, cdr.recording_truncated) for cdr in memory.closed
+        ]
+        assert told == [("old.wav", "sha", 1.0, True), ("", "", 0.0, False)]
+
+    run(story())
+
+
 def test_the_first_who_ended_it_stands() -> None:
     async def story() -> None:
         one = record()

@@ -50,7 +50,7 @@ def test_what_is_told_of_a_recording_that_waits_for_its_file_is_told_when_it_beg
     engine, core = scripted_engine(monkeypatch)
     session, path = Listener(), str(tmp_path / "call.wav")
     for name in (1, 2):
-        engine.record(session, protocol.Record(name, path, 5, 6))
+        engine.record(session, protocol.Record(name, path, 5, 6, elapsed_s=name - 1.0))
     engine.voices(session, 2)
     engine.close_recording(session, 2)
     assert [verb for verb, *_ in core.told] == ["record", "close_recording"]
@@ -58,6 +58,36 @@ def test_what_is_told_of_a_recording_that_waits_for_its_file_is_told_when_it_beg
     engine._read_events()
     assert [verb for verb, *_ in core.told[2:]] == ["record", "voices", "close_recording"]
     assert core.told[3:] == [("voices", 3), ("close_recording", 3)]
+    assert session.events == [protocol.Recorded(1, 1.0, 8058)]
+    core.stop()
+
+
+def test_of_two_that_wait_for_one_file_the_second_waits_for_the_first(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    engine, core = scripted_engine(monkeypatch)
+    session, path = Listener(), str(tmp_path / "call.wav")
+    for name in (1, 2, 3):
+        engine.record(session, protocol.Record(name, path, 5, 6, elapsed_s=name - 1.0))
+    engine.voices(session, 3)
+    core.happen(_native.RECORDED, 1, 8000, 8058, False)
+    engine._read_events()
+    assert [verb for verb, *_ in core.told] == ["record", *["close_recording"] * 2, "record", "close_recording"]
+    core.happen(_native.RECORDED, 4, 8000, 8058, False)
+    engine._read_events()
+    assert [verb for verb, *_ in core.told[5:]] == ["record", "voices"]
+    core.stop()
+
+
+def test_a_recording_whose_file_is_there_already_goes_to_another(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    engine, core = scripted_engine(monkeypatch)
+    session, path = Listener(), str(tmp_path / "call.wav")
+    for name in (1, 2):
+        engine.record(session, protocol.Record(name, path, 5, 6))
+    assert [verb for verb, *_ in core.told] == ["record", "record"]
+    assert session.events == [protocol.RecordingMoved(2, str(tmp_path / "call-2.wav"))]
     core.stop()
 
 
@@ -67,13 +97,13 @@ def test_an_event_that_comes_to_nothing_costs_none_of_those_behind_it(
     engine, core = scripted_engine(monkeypatch)
     session, path = Listener(), str(tmp_path / "call.wav")
     for name in (1, 2):
-        engine.record(session, protocol.Record(name, path, 5, 6))
+        engine.record(session, protocol.Record(name, path, 5, 6, elapsed_s=name - 1.0))
     engine.voices(session, 2)
     core.refuses = "voices"
     core.happen(_native.RECORDED, 1, 8000, 8058, False)
     core.happen(_native.TRUNCATED, len(core.told) + 1, 0)
     engine._read_events()
-    assert session.events == [protocol.Truncated(2, "the disk does not keep up")]
+    assert session.events == [protocol.Recorded(1, 1.0, 8058), protocol.Truncated(2, "the disk does not keep up")]
     assert "the command ring is full" in caplog.text
     core.stop()
 

@@ -30,6 +30,7 @@ EVENTS: list[protocol.Event] = [
     protocol.Silence(1, True),
     protocol.Played(3, (protocol.Report(10, 20, 30, True, 1),)),
     protocol.Recorded(4, 1.0, 8058, "00", True),
+    protocol.RecordingMoved(4, "r-2.wav"),
     protocol.Truncated(4),
     protocol.Totals(1, 2, 3, 4, 5, 6, 7, 8, 9, 10),
     protocol.Refused("Play", "why"),

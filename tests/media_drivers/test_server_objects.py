@@ -162,13 +162,16 @@ async def _a_recording_resumes_with_its_voices_and_its_place(folder: Path) -> No
     again = recording.resumption()
     assert again.voices
     assert again.elapsed_s >= 0
+    recording.move(str(folder / "call-2.wav"))
+    assert recording.resumption().path == str(folder / "call-2.wav")
     driver.up = False
-    (folder / "call.wav").write_bytes(b"x" * (58 + 8000))
+    (folder / "call-2.wav").write_bytes(b"x" * (58 + 8000))
     recording.close()
     recording.close()
     recording.voices()
     report = await recording.finished
     assert (report.bytes, report.duration_s, report.truncated) == (8058, 1.0, True)
+    assert report.path == str(folder / "call-2.wav")
     recording.report(protocol.Recorded(1, 5.0))
     assert (await recording.finished).duration_s == 1.0
 

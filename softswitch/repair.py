@@ -1,0 +1,59 @@
+"""Closes the recordings that a crash left open: headers that tell what files hold, and what recovered CDRs say of them.
+
+Call treatment, "Files". Called by `app.py` when the switch starts; never touches a file that somebody still writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import structlog
+
+from media.recorder import hash_recording, mend_recording
+from softswitch.interfaces import RecordingReport
+
+DAY_S = 86400.0
+DAYS = 2  # whose folders are looked through: a call that a crash has cut began then
+
+log = structlog.get_logger(__name__)
+
+
+def _folders(directory: str, newest: float) -> Iterator[Path]:
+    """Of the day of `newest` (UTC epoch seconds) and before."""
+    for ago in range(DAYS):
+        yield Path(directory) / f"{datetime.fromtimestamp(newest, UTC) - timedelta(days=ago):%Y%m%d}"
+
+
+def mend_recordings(directory: str, now: float) -> int:
+    """How many recordings of today and yesterday told a length that they have not; now they do."""
+    mended = 0
+    for path in (path for folder in _folders(directory, now) for path in sorted(folder.glob("*.wav"))):
+        try:
+            remains = mend_recording(str(path))
+        except BlockingIOError:
+            continue  # a media server of its own goes on with it
+        except OSError as error:
+            log.error("recording_not_mended", path=str(path), error=str(error))
+            continue
+        if remains.mended:
+            mended += 1
+            log.warning("recording_mended", path=str(path), seconds=round(remains.duration_s, 3))
+    return mended
+
+
+def recording_of(directory: str, call_id: str, called_at: float) -> RecordingReport | None:
+    """What a crash left of the recording of a call that came at `called_at`; None where there is none. Without its hash
+    where a media server of its own still writes it.
+    """
+    for folder in _folders(directory, called_at + DAY_S):  # it may have been answered the next day
+        for path in folder.glob(f"*_{call_id}.wav"):
+            try:
+                remains = mend_recording(str(path))
+            except OSError as error:
+                log.warning("recording_not_closed", path=str(path), error=str(error))
+                return RecordingReport(str(path), 0.0, 0, "", truncated=True)
+            sha256 = hash_recording(str(path))
+            return RecordingReport(str(path), remains.duration_s, remains.size, sha256, truncated=True)
+    return None

@@ -80,15 +80,14 @@ class InDialogRequest:
 class OutgoingRequest:
     """A request of ours inside the dialog and the future its answer goes to."""
 
-    __slots__ = ("_ack", "_late_offer", "_session", "ack_owed", "cseq", "future", "method")
+    __slots__ = ("_ack", "_session", "cseq", "future", "method")
 
-    def __init__(self, session: Session, method: str, cseq: int, *, late_offer: bool) -> None:
+    def __init__(self, session: Session, method: str, cseq: int) -> None:
         self.method = method
         self.cseq = cseq
         self.future = session.core.new_response()
-        self.ack_owed = False  # by the call layer
-        self._session, self._late_offer = session, late_offer
-        self._ack: bytes | None = None
+        self._session = session
+        self._ack: bytes | None = None  # of the 2xx, to be repeated with it
 
     def told(self, what: Told) -> None:
         """What the transaction tells: responses, or a failure."""
@@ -98,7 +97,7 @@ class OutgoingRequest:
             if self.method in REFRESHING:
                 self._session.refreshed(what)
             if self.method == "INVITE" and what.status < 300:
-                self._take_answer()
+                self._acknowledge()
             self._finish(what)
 
     def renewed(self, transaction: Transaction, cseq: int, credentials: str) -> None:
@@ -107,18 +106,11 @@ class OutgoingRequest:
         if self.method == "INVITE":
             self._session.credentials = credentials
 
-    def acknowledge(self, body: bytes = b"") -> None:
-        """Send the ACK for the 2xx, with the answer if the 2xx brought the offer."""
-        self.ack_owed = False
-        self._ack = self._session.send_ack(self.cseq, body)
-
-    def _take_answer(self) -> None:
-        if self._ack is not None:
+    def _acknowledge(self) -> None:
+        if self._ack is None:
+            self._ack = self._session.send_ack(self.cseq)
+        else:
             self._session.repeat_ack(self._ack)
-        elif self._late_offer and not self.future.done():
-            self.ack_owed = True
-        elif not self.ack_owed:
-            self.acknowledge()
 
     def _finish(self, response: SipResponse) -> None:
         if not self.future.done():

@@ -93,11 +93,6 @@ class Headers:
         name = canonical_name(name)
         self._become([*self._pairs, (name, value)], name)
 
-    def prepend(self, name: str, value: str) -> None:
-        """Put a field before all others."""
-        name = canonical_name(name)
-        self._become([(name, value), *self._pairs], name)
-
     def set(self, name: str, value: str) -> None:
         """Replace the fields of this name by one, where the first of them stood (else at the end)."""
         name, pairs = canonical_name(name), self._pairs
@@ -112,10 +107,6 @@ class Headers:
     def items(self) -> list[tuple[str, str]]:
         """The fields as (name, value) in wire order."""
         return list(self._pairs)
-
-    def copy(self) -> Headers:
-        """The same fields, free to change."""
-        return _headers_of(self._pairs)
 
     @property
     def repeated(self) -> bool:

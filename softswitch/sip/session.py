@@ -55,7 +55,6 @@ class Session:
 
     __slots__ = (
         "_bye_sent",
-        "_late_offer",
         "_listener",
         "_outgoing",
         "_path",
@@ -88,7 +87,6 @@ class Session:
         self._undelivered: list[tuple[str, object]] = []
         self._path = path  # where the latest message came from, or the INVITE went
         self._outgoing: list[OutgoingRequest] = []
-        self._late_offer: OutgoingRequest | None = None  # re-INVITE whose ACK the call layer owes
         self._unanswered: list[InDialogRequest] = []
         self._repeaters: list[AnswerRepeater] = []
         self._bye_sent = False
@@ -126,12 +124,12 @@ class Session:
                 self.deliver(name, argument)
 
     def request(
-        self, method: str, *, headers: Pairs = (), body: bytes = b"", content_type: str = "", late_offer: bool = False
+        self, method: str, *, headers: Pairs = (), body: bytes = b"", content_type: str = ""
     ) -> PendingResponse:
         """Send a request inside the dialog; the future gives its final response (408 made here on time-out).
 
-        The 2xx to a re-INVITE is acknowledged here unless `late_offer`: then `ack_reinvite` is due. Raises
-        RemoteProtocolError where there is no dialog yet, or for a second INVITE while one is under way (14.1).
+        The 2xx to a re-INVITE is acknowledged here. Raises RemoteProtocolError where there is no dialog yet, or for a
+        second INVITE while one is under way (14.1).
         """
         core = self.core
         core.begin()
@@ -144,7 +142,7 @@ class Session:
             raise RemoteProtocolError(f"{method}: the other side has not answered, there is no dialog yet")
         if method == "INVITE" and self.invite_under_way:
             raise RemoteProtocolError("re-INVITE: another INVITE is under way")
-        outgoing = OutgoingRequest(self, method, dialog.local_cseq + 1, late_offer=late_offer)
+        outgoing = OutgoingRequest(self, method, dialog.local_cseq + 1)
         branch = self.new_branch()
         more = self.contact_line + core.capability_lines + self.timer.request_lines if method in REFRESHING else ""
         data = self.guarded(
@@ -161,20 +159,12 @@ class Session:
             return outgoing.future
         self._outgoing.append(outgoing)
         if method == "INVITE":
-            self._late_offer = outgoing if late_offer else self._late_offer
             self.credentials = ""
         self.open_client(
             data, branch, dialog, method, outgoing.told, outgoing.renewed, lambda: not outgoing.future.done()
         )
         core.finish()
         return outgoing.future
-
-    def ack_reinvite(self, body: bytes = b"") -> None:
-        """The ACK for the 2xx to our re-INVITE sent with `late_offer`; `body` is the answer."""
-        if self._late_offer is not None and self._late_offer.ack_owed:
-            self.core.begin()
-            self._late_offer.acknowledge(body)
-            self.core.finish()
 
     @property
     def invite_under_way(self) -> bool:
@@ -409,8 +399,6 @@ class Session:
         dialog, core = self.dialog, self.core
         assert dialog is not None
         self._bye_sent = True
-        if self._late_offer is not None and self._late_offer.ack_owed:
-            self._late_offer.acknowledge()
         self._settle()
         branch = self.new_branch()
         via = core.via(dialog.path.listener, branch)

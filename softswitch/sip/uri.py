@@ -29,8 +29,6 @@ from softswitch.sip.grammar import (
 # What may stand unescaped in the user part beside letters and digits: unreserved and user-unreserved (25.1).
 USER_SAFE = "-_.!~*'()&=+$,;?/"
 _PASSWORD_SAFE = "-_.!~*'()&=+$,"
-# An element present in one URI only makes the two differ, whatever it says (19.1.4; transport by its examples).
-_SIGNIFICANT = ("user", "ttl", "method", "maddr", "transport")
 
 _TEXT = r"""[^@:\x00-\x20\x7f-\U0010ffff<>"]"""
 _SIP = re.compile(
@@ -95,16 +93,6 @@ def parse_uri(text: str) -> SipUri:
     )
 
 
-def same_uri(one: SipUri, other: SipUri) -> bool:
-    """Whether two URIs are equivalent by RFC 3261 19.1.4 (escaped and plain spellings of any character are equal)."""
-    return (
-        (one.scheme, one.user, one.password, one.port) == (other.scheme, other.user, other.password, other.port)
-        and one.host.lower() == other.host.lower()
-        and _same_params(one.params, other.params)
-        and _folded(one.headers) == _folded(other.headers)
-    )
-
-
 def _userinfo(uri: SipUri) -> str:
     if uri.user is None:
         return ""
@@ -134,17 +122,3 @@ def _parse_params(text: str) -> dict[str, str | None]:
 def _parse_headers(text: str) -> dict[str, str]:
     pairs = (part.partition("=") for part in text.split("&"))
     return {name: value for name, _, value in pairs}
-
-
-def _same_params(one: Mapping[str, str | None], other: Mapping[str, str | None]) -> bool:
-    shared = one.keys() & other.keys()
-    lonely = one.keys() ^ other.keys()
-    return not lonely.intersection(_SIGNIFICANT) and all(_fold(one[name]) == _fold(other[name]) for name in shared)
-
-
-def _folded(headers: Mapping[str, str]) -> dict[str, str]:
-    return {name.lower(): unescape(value) for name, value in headers.items()}
-
-
-def _fold(value: str | None) -> str:
-    return unescape(value or "").lower()

@@ -17,7 +17,7 @@ from softswitch.sip.message import (
     parse_message,
     validate,
 )
-from softswitch.sip.uri import SipUri, parse_uri, same_uri
+from softswitch.sip.uri import SipUri, parse_uri
 from tests.support.responses import make_response
 
 TOKENS = st.text("abcXYZ019-.!%*_+`'~", min_size=1, max_size=12)
@@ -116,6 +116,5 @@ def test_quoted_elements_of_a_list_are_told_apart(elements: list[str]) -> None:
         st.dictionaries(TOKENS.map(str.lower), st.none() | TOKENS, max_size=3),
     )
 )
-def test_any_uri_survives_being_written_and_equals_itself(uri: SipUri) -> None:
+def test_any_uri_survives_being_written(uri: SipUri) -> None:
     assert parse_uri(str(uri)) == uri
-    assert same_uri(uri, parse_uri(str(uri)))

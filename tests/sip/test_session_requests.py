@@ -55,40 +55,6 @@ def test_our_reinvite_is_acked_and_acked_again_when_its_200_comes_again() -> Non
     play(story)
 
 
-def test_a_reinvite_with_a_late_offer_is_acked_by_the_call_layer() -> None:
-    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
-        session, _ = await talk(switch, phone)
-        answer = session.request("INVITE", late_offer=True)
-        ok = phone.response(await phone.receive_request("INVITE"), 200, body=OFFER)
-        phone.send(ok)
-        phone.send(ok)
-        await answer
-        await phone.silence(0.1)
-        for _ in range(2):
-            session.ack_reinvite(b"v=0\r\n")
-        assert (await phone.receive_request("ACK")).body == b"v=0\r\n"
-        phone.send(ok)
-        assert (await phone.receive_request("ACK")).body == b"v=0\r\n"
-        await phone.silence(1)
-        await hang_up(phone)
-
-    play(story)
-
-
-def test_the_ack_a_late_offer_still_owes_goes_before_the_bye() -> None:
-    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
-        session, _ = await talk(switch, phone)
-        answer = session.request("INVITE", late_offer=True)
-        session.ack_reinvite()  # nothing is owed yet
-        phone.send(phone.response(await phone.receive_request("INVITE"), 200, body=OFFER))
-        await answer
-        session.hang_up()
-        await phone.receive("ACK")
-        phone.send(phone.response(await phone.receive_request("BYE"), 200))
-
-    play(story)
-
-
 def test_a_2xx_moves_the_remote_target() -> None:
     """12.2.1.2."""
 
@@ -232,7 +198,7 @@ def test_a_bye_resolves_what_we_asked_and_answers_what_we_owe() -> None:
 def test_who_stops_waiting_leaves_the_reinvite_to_be_acked() -> None:
     async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
         session, _ = await talk(switch, phone)
-        answer = session.request("INVITE", late_offer=True)
+        answer = session.request("INVITE", body=OFFER)
         other = session.request("INFO")
         answer.cancel()
         other.cancel()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from softswitch.errors import SipParseError
-from softswitch.sip.uri import SipUri, parse_uri, same_uri, scheme_of
+from softswitch.sip.uri import SipUri, parse_uri, scheme_of
 
 
 def test_every_part_of_a_sip_uri_is_found() -> None:
@@ -93,48 +93,6 @@ def test_a_header_without_a_value_is_kept_empty() -> None:
 def test_what_is_no_sip_or_tel_uri_is_refused(text: str) -> None:
     with pytest.raises(SipParseError):
         parse_uri(text)
-
-
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        ("sip:%61lice@atlanta.com;transport=TCP", "sip:alice@AtLanTa.CoM;Transport=tcp"),
-        ("sip:carol@chicago.com", "sip:carol@chicago.com;newparam=5"),
-        ("sip:carol@chicago.com;security=on", "sip:carol@chicago.com;newparam=5"),
-        (
-            "sip:biloxi.com;transport=tcp;method=REGISTER?to=sip:bob%40biloxi.com",
-            "sip:biloxi.com;method=REGISTER;transport=tcp?to=sip:bob%40biloxi.com",
-        ),
-        (
-            "sip:alice@atlanta.com?subject=project%20x&priority=urgent",
-            "sip:alice@atlanta.com?priority=urgent&subject=project%20x",
-        ),
-        ("sip:a@h;lr", "sip:a@h;LR"),
-    ],
-)
-def test_equivalent_uris_of_rfc_3261_19_1_4(one: str, other: str) -> None:
-    assert same_uri(parse_uri(one), parse_uri(other))
-    assert same_uri(parse_uri(other), parse_uri(one))
-
-
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        ("SIP:ALICE@AtLanTa.CoM;Transport=udp", "sip:alice@AtLanTa.CoM;Transport=UDP"),
-        ("sip:bob@biloxi.com", "sip:bob@biloxi.com:5060"),
-        ("sip:bob@biloxi.com", "sip:bob@biloxi.com;transport=udp"),
-        ("sip:bob@biloxi.com", "sip:bob@biloxi.com:6000;transport=tcp"),
-        ("sip:carol@chicago.com", "sip:carol@chicago.com?Subject=next%20meeting"),
-        ("sip:bob@phone21.boxesbybob.com", "sip:bob@192.0.2.4"),
-        ("sip:carol@chicago.com;security=on", "sip:carol@chicago.com;security=off"),
-        ("sip:a@h", "sips:a@h"),
-        ("sip:a@h;maddr=1.2.3.4", "sip:a@h"),
-        ("sip:a:x@h", "sip:a@h"),
-    ],
-)
-def test_different_uris_of_rfc_3261_19_1_4(one: str, other: str) -> None:
-    assert not same_uri(parse_uri(one), parse_uri(other))
-    assert not same_uri(parse_uri(other), parse_uri(one))
 
 
 def test_an_escaped_parameter_name_is_the_name() -> None:

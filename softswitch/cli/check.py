@@ -81,10 +81,13 @@ def _srtp(dialplan: Dialplan, config: Config) -> Iterator[Finding]:
     """Where a trunk wants SRTP: can it be had, and who else sees the keys?"""
     trunks = [trunk for trunk in dialplan.trunks.values() if trunk.srtp != "off"]
     ours = not config.media.server  # else what it has is told when the switch starts
-    lacking = [trunk.name for trunk in trunks if ours and trunk.lacks_srtp(_native.SRTP_SUITES)]
+    lacking = [trunk for trunk in trunks if ours and trunk.lacks_srtp(_native.SRTP_SUITES)]
     if lacking:
-        words = f"wanted by {', '.join(lacking)}: the media core is built without libsrtp2 (scripts/setup), or has none"
-        yield Finding("srtp", False, f"{words} of their suites")
+        names = ", ".join(trunk.name for trunk in lacking)
+        words = (
+            f"wanted by {names}: the media core is built without libsrtp2 (scripts/setup), or has none of their suites"
+        )
+        yield Finding("srtp", all(trunk.srtp == "allowed" for trunk in lacking), words)
     clear = [trunk.name for trunk in trunks if trunk.keys_in_clear]
     if clear:
         yield Finding("srtp", True, f"keys go in clear with the signalling of {', '.join(clear)}: transport is not tls")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from typing import Any
 
@@ -12,6 +13,7 @@ from softswitch.media_drivers.null import NullEndpoint
 from softswitch.sdp.crypto import Crypto, parse_crypto
 from softswitch.sdp.description import parse_description
 from softswitch.sip.message import SipRequest
+from tests.call.test_session_timers import timed
 from tests.support.calls import Lab, play, sdp
 from tests.support.pair import Pair
 
@@ -317,6 +319,79 @@ def test_a_plain_re_invite_is_refused_where_srtp_is_required_and_the_call_goes_o
         lab.caller.send(lab.caller.ack(await lab.caller.receive_response(488, ignoring=(100,))))
         assert used(endpoint) == keys
         await hung_up(lab)
+
+    play(story)
+
+
+def test_a_refresh_by_the_caller_keeps_the_keys_also_by_update() -> None:
+    """RFC 4028 7.4, RFC 3311: the same description again."""
+
+    async def story(lab: Lab) -> None:
+        endpoint, keys = await talking(lab)
+        for method in ("INVITE", "UPDATE"):
+            lab.caller.send(lab.caller.request(method, body=srtp()))
+            ok = await lab.caller.receive_response(200, ignoring=(100,))
+            if method == "INVITE":
+                lab.caller.send(lab.caller.ack(ok))
+            assert [one.key for one in keys_in(ok.body)] == [keys.send] and used(endpoint) == keys
+        await lab.hang_up()
+        await lab.cdr()
+
+    play(story)
+
+
+def test_a_refresh_of_ours_is_the_offer_from_before() -> None:
+    """RFC 3264 8: with the same version in o=, so that nothing is negotiated anew."""
+
+    async def story(lab: Lab) -> None:
+        lab.set_trunk("first", srtp="required", srtp_suites=(CM,))
+        timer = [("Supported", "timer"), ("Session-Expires", "600;refresher=uac")]
+        lab.dial()
+        invite = await lab.ring()
+        lab.callee.send(lab.callee.response(invite, 200, body=answer_to(invite), headers=timer))
+        await lab.callee.receive("ACK")
+        await lab.caller_answered()
+        keys = used(lab.endpoints()[1])
+        lab.callee.patience = 1000
+        again = await lab.callee.receive_request("INVITE")
+        assert again.body == invite.body
+        lab.callee.send(lab.callee.response(again, 200, body=answer_to(again), headers=timer))
+        await lab.callee.receive("ACK")
+        assert used(lab.endpoints()[1]) == keys
+        await lab.hang_up()
+        await lab.cdr()
+
+    play(story, timed())
+
+
+def test_a_re_invite_without_offer_gets_ours_with_the_key_in_use() -> None:
+    """RFC 3261 14.2; the trunk only allows SRTP."""
+
+    async def story(lab: Lab) -> None:
+        endpoint, keys = await talking(lab)
+        lab.caller.send(lab.caller.request("INVITE"))
+        ok = await lab.caller.receive_response(200, ignoring=(100,))
+        (line, *_) = keys_in(ok.body)
+        assert (line.suite, line.key) == (CM, keys.send)
+        lab.caller.send(lab.caller.ack(ok, body=srtp(tag=line.tag, key=OTHER, version=2)))
+        await asyncio.sleep(0.1)
+        assert used(endpoint) == SrtpKeys(CM, keys.send, OTHER)
+        await lab.hang_up()
+        await lab.cdr()
+
+    play(story)
+
+
+def test_an_answer_in_the_ack_without_a_key_ends_the_call() -> None:
+    async def story(lab: Lab) -> None:
+        lab.set_trunk("in", srtp="required")
+        lab.dial(body=b"")
+        await lab.pick_up(await lab.ring())
+        ok = await lab.caller.receive_response(200, ignoring=(100, 180))
+        lab.caller.send(lab.caller.ack(ok, body=sdp("10.0.0.9")))
+        assert "no usable answer from the caller" in ((await lab.answer_bye(lab.caller)).headers.get("Reason") or "")
+        await lab.answer_bye(lab.callee)
+        await lab.cdr()
 
     play(story)
 

@@ -82,7 +82,8 @@ def test_a_prompt_that_a_treatment_names_must_be_there(cli: CommandLine) -> None
         ('srtp = "off"', "", (), {}),
         ('srtp = "required"\ntransport = "tls"', "", ("AEAD_AES_256_GCM",), {"for carrier": True}),
         ('srtp = "required"', "", ("AEAD_AES_256_GCM",), {"keys go in clear with the signalling of carrier": True}),
-        ('srtp = "allowed"\ntransport = "tls"', "", (), {"wanted by carrier: the media core is built without": False}),
+        ('srtp = "required"\ntransport = "tls"', "", (), {"wanted by carrier: the media core is built without": False}),
+        ('srtp = "allowed"\ntransport = "tls"', "", (), {"wanted by carrier": True}),
         ('srtp = "required"\ntransport = "tls"', "/run/media.sock", (), {"for carrier": True}),
         (
             'srtp = "required"\nsrtp_suites = ["AES_CM_128_HMAC_SHA1_32"]',

@@ -296,6 +296,7 @@ class LegReport(Struct, frozen=True, gc=False):
     trunk: str = ""
     sip_call_id: str = ""
     codec: str = ""
+    srtp: str = ""  # the suite that protected it at the end, empty for plain RTP
     sip_status: int = 0
     cause: int = 0  # Q.850
     packets_received: int = 0

@@ -178,6 +178,7 @@ def _leg_report(leg: Leg | None, trunk: str, played: PlayReport | None) -> LegRe
         trunk=trunk,
         sip_call_id=_text(leg.session.sip_call_id) if leg.started else "",
         codec=leg.negotiated.codec if leg.negotiated else "",
+        srtp=leg.negotiated.srtp.suite if leg.negotiated and leg.negotiated.srtp else "",
         sip_status=leg.sip_status,
         cause=leg.cause,
         **({} if statistics is None else _figures(statistics)),

@@ -69,6 +69,7 @@ def test_a_caller_with_srtp_is_answered_with_srtp_and_a_plain_callee_hears_it(se
         caller, callee = lab.endpoints()
         assert (line.tag, used(caller), used(callee)) == (1, SrtpKeys(CM, line.key, KEY), None)
         await hung_up(lab)
+        assert ((await lab.cdr()).a.srtp, (await lab.cdr()).b.srtp) == (CM, "")
 
     play(story)
 
@@ -189,6 +190,9 @@ def test_both_sides_have_keys_of_their_own() -> None:
         assert (caller.receive, callee.receive) == (KEY, OTHER)
         assert len({caller.send, callee.send, KEY, OTHER}) == 4
         await hung_up(lab)
+        cdr = await lab.cdr()
+        assert (cdr.a.srtp, cdr.b.srtp) == (CM, CM)
+        assert not any(base64.b64encode(key).decode() in repr(cdr) for key in (KEY, OTHER, caller.send, callee.send))
 
     play(story)
 

@@ -28,6 +28,9 @@ def test_every_key_of_a_trunk_is_explained_in_the_operations_guide() -> None:
     ("options", "words"),
     [
         ("codecs = []", "codecs: expected: one at least"),
+        ('srtp = "required"\nsrtp_suites = []', "srtp_suites: expected with srtp: one at least"),
+        ('srtp = "yes"', "srtp: expected 'off', 'allowed' or 'required'"),
+        ('srtp_suites = ["F8_128_HMAC_SHA1_80"]', "srtp_suites"),
         ("ptime_ms = 40\nmax_ptime_ms = 30", "max_ptime_ms: expected: no less than ptime_ms"),
         ("ptime_ms = 25", "ptime_ms: expected a multiple of 10"),
         ("register = true", "register: expected with it: username and password"),

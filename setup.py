@@ -1,4 +1,8 @@
-"""Builds the native media core, with SRTP where libsrtp2 is here; everything else is in pyproject.toml."""
+"""Builds the native media core; everything else is in pyproject.toml.
+
+What it speaks beside plain RTP and G.711 is built in where the libraries are: SRTP by libsrtp2, G.722 by spandsp, Opus
+by libopus.
+"""
 
 import os
 import shlex
@@ -7,17 +11,26 @@ from glob import glob
 
 from setuptools import Extension, setup
 
+# Macro: the library, and what is included and called to see that it can be compiled and linked against.
+OPTIONAL = {
+    "HAVE_SRTP": ("srtp2", ("srtp2/srtp.h",), "srtp_init()"),
+    "HAVE_G722": ("spandsp", ("spandsp/telephony.h", "spandsp/g722.h"), "g722_decode_init(0, 64000, 1) != 0"),
+    "HAVE_OPUS": ("opus", ("opus/opus.h",), "opus_decoder_get_size(1)"),
+}
 
-def has_srtp() -> bool:
-    """Whether a program that uses libsrtp2 can be built."""
+
+def builds(library: str, headers: tuple[str, ...], call: str) -> bool:
+    """Whether a program that uses the library can be built."""
     compiler = shlex.split(os.environ.get("CC", "cc"))
-    program = b"#include <srtp2/srtp.h>\nint main(void) { return srtp_init(); }\n"
-    command = [*compiler, "-x", "c", "-", "-lsrtp2", "-o", os.devnull]
+    includes = "".join(f"#include <{header}>\n" for header in ("stdint.h", *headers))
+    program = f"{includes}int main(void) {{ return {call}; }}\n".encode()
+    command = [*compiler, "-x", "c", "-", f"-l{library}", "-o", os.devnull]
     return subprocess.run(command, input=program, capture_output=True, check=False).returncode == 0
 
 
-SRTP = has_srtp()
-print("softswitch: the media core is built", "with SRTP" if SRTP else "without SRTP: there is no libsrtp2-dev here")
+FOUND = {macro: library for macro, (library, *use) in OPTIONAL.items() if builds(library, *use)}
+for macro, (library, *_) in OPTIONAL.items():
+    print(f"softswitch: the media core is built {'with' if macro in FOUND else 'without'} {macro[5:]} (lib{library})")
 
 setup(
     ext_modules=[
@@ -25,9 +38,9 @@ setup(
             "media._native",
             sources=sorted(path for path in glob("media/native/*.c") if "test_" not in path),
             depends=sorted(glob("media/native/*.h")),
-            define_macros=[("HAVE_SRTP", "1")] if SRTP else [],
+            define_macros=[(macro, "1") for macro in FOUND],
             extra_compile_args=["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-pthread"],
-            libraries=["m", "srtp2"] if SRTP else ["m"],
+            libraries=["m", *FOUND.values()],
             extra_link_args=["-pthread"],
         )
     ]

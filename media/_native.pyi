@@ -7,6 +7,7 @@ TRUNCATED: int
 TOTALS: int
 WAV_HEADER_BYTES: int
 SRTP_SUITES: tuple[str, ...]
+CODECS: tuple[str, ...]
 
 class Core:
     def __init__(self, capacity: int, silence_s: float, io: str = "auto", packets_per_s: int = 500) -> None: ...
@@ -29,6 +30,11 @@ class Core:
         srtp_suite: str,
         send_key: bytes,
         receive_key: bytes,
+        codec: str = "",
+        payload_type_in: int = 0,
+        event_clock: int = 8000,
+        bitrate: int = 0,
+        fec: bool = False,
         /,
     ) -> None: ...
     def connect(self, a: int, b: int, digits: bool, /) -> None: ...

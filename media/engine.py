@@ -186,6 +186,11 @@ class Engine:
         """How sockets are read and written: "uring" or "epoll"."""
         return self._core.io
 
+    @property
+    def codecs(self) -> tuple[str, ...]:
+        """What this build speaks beside G.711."""
+        return _native.CODECS
+
     # Endpoints
 
     def open_endpoint(self, session: Session, command: protocol.OpenEndpoint) -> protocol.Event:
@@ -258,6 +263,7 @@ class Engine:
                 command.srtp_suite,
                 command.srtp_send,
                 command.srtp_receive,
+                *(() if command.coding is None else msgspec.structs.astuple(command.coding)),
             )
         except (ValueError, OverflowError) as error:
             raise CommandRefused(str(error)) from error

@@ -49,13 +49,25 @@ class OpenEndpoint(Message, frozen=True):
     ipv6: bool = False
 
 
+class Coding(msgspec.Struct, frozen=True):
+    """How a far end speaks a `codec` that is not G.711: the payload type that it sends, the clock of telephone-events
+    in Hz, the most bit/s that it takes (0: it does not say), whether it can use what later packets hold of lost ones.
+    """
+
+    codec: str
+    payload_type_in: int
+    event_clock: int = 8000
+    bitrate: int = 0
+    fec: bool = False
+
+
 class ConfigureEndpoint(Message, frozen=True):
     """The far end of an endpoint: address, payload types and directions by SDP. `nat`: a sender at another address may
     count, at the hosts of SDP and SIP (`signalling`: an IP address, empty: not known) rather than at others; without it
     only SDP's address does. RTCP goes to `rtcp_port` (0: the next after `port`), or with `rtcp_mux` (RFC 5761) the way
     of RTP. `ptime_ms`: how long the packets last that it is sent, 10 to 60 in tens. With an `srtp_suite`
     (RFC 4568, RFC 7714) its packets are SRTP, under one master key with its salt each way; a suite that is not among
-    those of Welcome is refused.
+    those of Welcome is refused. No `coding`: G.711.
     """
 
     endpoint: int
@@ -74,6 +86,7 @@ class ConfigureEndpoint(Message, frozen=True):
     srtp_suite: str = ""
     srtp_send: bytes = b""
     srtp_receive: bytes = b""
+    coding: Coding | None = None
 
     def __repr__(self) -> str:
         """Without the keys."""
@@ -164,7 +177,7 @@ Command = (
 
 class Welcome(Message, frozen=True):
     """Answer to Hello: the server's version, bind addresses, silence time in seconds, how it handles
-    packets, and the SRTP suites that it has (none: its build lacks libsrtp2).
+    packets, the SRTP suites that it has (none: its build lacks libsrtp2), and what it speaks beside G.711.
     """
 
     version: int
@@ -174,6 +187,7 @@ class Welcome(Message, frozen=True):
     workers: int = 1
     address6: str = ""
     srtp: tuple[str, ...] = ()
+    codecs: tuple[str, ...] = ()
 
 
 class EndpointOpened(Message, frozen=True):

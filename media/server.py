@@ -79,7 +79,7 @@ class ControllerSession:
             raise CommandRefused(f"version {hello.version}, this server speaks {protocol.VERSION}")
         self.greeted = True
         settings = self._engine.settings
-        handling = self._engine.io, settings.workers, settings.bind6, self._engine.srtp
+        handling = self._engine.io, settings.workers, settings.bind6, self._engine.srtp, self._engine.codecs
         self.deliver(protocol.Welcome(protocol.VERSION, settings.bind, settings.silence_s, *handling))
 
 

@@ -229,6 +229,7 @@ class Switch:
             await self.media_process.start()
         if isinstance(self.media, ServerDriver):
             await self.media.start()
+        parts.check_codecs(self.dialplan, self.media.codecs)
         self._tell_of_srtp()
         self._spawn(self.cdrs.run())
         recovered = await self.cdrs.recover(self._recording_of)
@@ -281,7 +282,7 @@ class Switch:
         metrics.gauge("event_loop_lag_seconds", "How late the event loop is", lambda: self.overload.lag_s)
         media = self.media
         if isinstance(media, ServerDriver):
-            metrics.media(lambda: msgspec.structs.asdict(media.totals), lambda: (media.io, media.workers, media.srtp))
+            metrics.media(lambda: msgspec.structs.asdict(media.totals), lambda: media.ways)
         metrics.trunks(
             self.upkeep.states.all,
             self.upkeep.registered,
@@ -340,6 +341,8 @@ class Switch:
         """Read dialplans, prompts and certificates again; either all are new or all stay."""
         try:
             dialplan = self._load_dialplan()
+            if self.media.up:
+                parts.check_codecs(dialplan, self.media.codecs)
             prompts = self._load_prompts()
             self.tls.reload()
         except ConfigError as error:

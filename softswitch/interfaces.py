@@ -14,6 +14,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from softswitch.media_interfaces import (
+    Coding,
     EndpointStatistics,
     MediaDriver,
     MediaEndpoint,
@@ -26,6 +27,7 @@ from softswitch.media_interfaces import (
 )
 
 __all__ = [  # what stands in `media_interfaces` is found here too
+    "Coding",
     "EndpointStatistics",
     "MediaDriver",
     "MediaEndpoint",

@@ -21,12 +21,23 @@ class SrtpKeys:
 
 
 @dataclass(frozen=True, slots=True)
+class Coding:
+    """How a far end speaks a codec that is not G.711."""
+
+    codec: str  # as the media driver's `codecs` names it
+    payload_type_in: int  # that it sends
+    event_clock: int = 8000  # Hz, of RFC 4733 events
+    bitrate: int = 0  # the most bit/s that it takes, 0: it does not say
+    fec: bool = False  # it can use what later packets hold of lost ones
+
+
+@dataclass(frozen=True, slots=True)
 class RtpRemote:
     """Where an endpoint sends to and what it may send and expect: the outcome of offer/answer for one leg."""
 
     address: str
     port: int
-    payload_type: int  # 8 PCMA, 0 PCMU
+    payload_type: int  # that we send: 8 PCMA, 0 PCMU, or as agreed on
     telephone_event: int | None  # RFC 4733 payload type, None where not negotiated
     sending: bool = True  # we may send towards it
     receiving: bool = True  # it may send towards us
@@ -37,6 +48,7 @@ class RtpRemote:
     nat: bool = False  # it may send from elsewhere: whose packets keep coming may be taken for it
     signalling: str = ""  # where its SIP comes from: behind NAT its RTP most likely too; no IP address: not known
     srtp: SrtpKeys | None = None  # None: plain RTP
+    coding: Coding | None = None  # None: G.711
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +138,7 @@ class MediaDriver(Protocol):
 
     ipv6: bool  # whether there are ports of IPv6
     srtp: tuple[str, ...]  # the suites that its endpoints can have; none where it was built without
+    codecs: tuple[str, ...]  # that it speaks beside G.711
 
     async def open_endpoint(self, call_id: str, *, ipv6: bool = False) -> MediaEndpoint:
         """A new port pair; raises MediaError where no port is free or the media server is away."""

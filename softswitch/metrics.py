@@ -20,7 +20,7 @@ from prometheus_client.utils import floatToGoString
 from softswitch.interfaces import EndpointStatistics
 
 SipCounts = Mapping[tuple[str, str, int], int]
-MediaWays = tuple[str, int, tuple[str, ...]]  # io, threads, SRTP suites
+MediaWays = tuple[str, int, tuple[str, ...], tuple[str, ...]]  # io, threads, SRTP suites, codecs
 SETUP_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60)
 STORE_BUCKETS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25)
 MOS_BUCKETS = (1.5, 2, 2.5, 3, 3.5, 3.8, 4, 4.2, 4.3, 4.4)
@@ -120,7 +120,8 @@ class Metrics:
     def quality(self, trunk: str, statistics: EndpointStatistics, mos: float) -> None:
         """A leg by `trunk` that was heard is over."""
         lost = max(0, statistics.packets_lost)
-        _note(self._mos, trunk, MOS_BUCKETS, mos)
+        if mos:  # else not judged
+            _note(self._mos, trunk, MOS_BUCKETS, mos)
         _note(self._loss, trunk, LOSS_BUCKETS, lost / (statistics.packets_received + lost))
         _note(self._jitter, trunk, DELAY_BUCKETS, statistics.jitter_ms / 1000)
         if statistics.round_trip_ms:
@@ -191,7 +192,7 @@ class Metrics:
         """The media server's own totals, each as `softswitch_media_<name>_total`, what is there now without `_total`.
 
         `how` it reads and writes, and by how many threads, is `softswitch_media_workers{io}`; what SRTP it has,
-        `softswitch_media_srtp{suite}`.
+        `softswitch_media_srtp{suite}`; what it speaks beside G.711, `softswitch_media_codec{codec}`.
         """
         self.registry.register(_MediaCollector(totals, how))
 
@@ -278,7 +279,7 @@ class _MediaCollector(Collector):
             )
             family.add_metric([], value)
             yield family
-        io, workers, suites = self._how()
+        io, workers, suites, codecs = self._how()
         if workers:
             threads = GaugeMetricFamily("softswitch_media_workers", "Threads that handle RTP", labels=["io"])
             threads.add_metric([io], workers)
@@ -287,3 +288,7 @@ class _MediaCollector(Collector):
             for suite in suites:
                 srtp.add_metric([suite], 1)
             yield srtp
+            spoken = GaugeMetricFamily("softswitch_media_codec", "1 for each codec beside G.711", labels=["codec"])
+            for codec in codecs:
+                spoken.add_metric([codec], 1)
+            yield spoken

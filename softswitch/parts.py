@@ -9,13 +9,16 @@ import functools
 import random
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from softswitch.call.services import CallSettings
 from softswitch.config import Config, MediaSettings, SipSettings, split_address
+from softswitch.errors import ConfigError
 from softswitch.media_drivers.null import NullDriver
 from softswitch.media_drivers.server import ServerDriver
 from softswitch.media_drivers.supervisor import MediaProcess
+from softswitch.routing.dialplan import Dialplan
+from softswitch.sdp.formats import G711
 from softswitch.sip.addresses import Hop, Listener, LocalAddresses
 from softswitch.sip.overload import Overload, OverloadLimits
 from softswitch.sip.provisional import RELIABLE
@@ -116,6 +119,16 @@ def _media_arguments(media: MediaSettings) -> list[str]:
         "packets-per-s": media.packets_per_s,
     }
     return [f"--{name}={value}" for name, value in settings.items()] + ["--realtime"] * media.realtime
+
+
+def check_codecs(dialplan: Dialplan, spoken: Sequence[str]) -> None:
+    """Raise ConfigError for a trunk with a codec that media, which speaks `spoken` beside G.711, was built without."""
+    for trunk in dialplan.trunks.values():
+        missing = [codec for codec in trunk.codecs if codec not in (*G711, *spoken)]
+        if missing:
+            raise ConfigError(
+                f"trunk '{trunk.name}', codecs", f"the media server was built without {' and '.join(missing)}"
+            )
 
 
 def call_settings(config: Config, identity_host: str) -> CallSettings:

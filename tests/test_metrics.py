@@ -46,7 +46,7 @@ def test_gauges_sip_and_media_are_read_when_asked_for() -> None:
     metrics, active = Metrics(), [0.0]
     metrics.gauge("active_calls", "Calls that are up", lambda: active[0])
     metrics.sip(lambda: {("in", "INVITE", 0): 3, ("out", "INVITE", 200): 2}, lambda: {("out", "INVITE", 0): 1})
-    how: list[MediaWays] = [("", 0, ())]
+    how: list[MediaWays] = [("", 0, (), ())]
     metrics.media(lambda: {"packets_received": 50.0, "ports_free": 9.0}, lambda: how[0])
     metrics.connections(lambda: {"accepted": 4})
     metrics.turned_away(lambda: {"scanner": 6})
@@ -65,9 +65,10 @@ def test_gauges_sip_and_media_are_read_when_asked_for() -> None:
     assert values["softswitch_media_packets_received_total"] == 50
     assert values["softswitch_media_ports_free"] == 9
     assert 'softswitch_media_workers{io=""}' not in values  # no media server yet
-    how[0] = ("uring", 2, ("AEAD_AES_256_GCM",))
+    how[0] = ("uring", 2, ("AEAD_AES_256_GCM",), ("opus",))
     assert shown(metrics)['softswitch_media_workers{io="uring"}'] == 2
     assert shown(metrics)['softswitch_media_srtp{suite="AEAD_AES_256_GCM"}'] == 1
+    assert shown(metrics)['softswitch_media_codec{codec="opus"}'] == 1
 
 
 def test_trunks_and_their_proofs() -> None:

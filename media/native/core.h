@@ -10,6 +10,7 @@
 #include <stddef.h>
 
 #include "address.h"
+#include "codec.h"
 #include "dtmf.h"
 #include "g711.h"
 #include "io.h"
@@ -58,11 +59,14 @@ enum command_type {
 
 struct remote {
     struct announcement announced;
-    int16_t payload_type;
+    const struct codec *codec; /* NULL: G.711 */
+    uint32_t bitrate;          /* that it takes, bit/s; 0: it does not say */
+    int16_t payload_type, payload_type_in;
     int16_t event_out; /* RFC 4733 payload type we send with, -1: none */
     int16_t event_in;  /* the one we receive, -1: none */
     uint16_t frame;    /* samples a packet that it asks for */
-    bool sending, receiving;
+    uint8_t event_scale; /* units of an event's duration a sample; 0: one */
+    bool sending, receiving, fec;
     struct srtp_context *srtp_in, *srtp_out; /* NULL: plain. Whoever obeys the command owns them */
 };
 
@@ -160,7 +164,7 @@ struct line {
     uint32_t ssrc, timestamp; /* of the newest packet sent */
     uint16_t sequence;
     int16_t event_out;
-    uint8_t payload_type;
+    uint8_t payload_type, law; /* law: PCMA or PCMU, of the audio that waits to be sent */
     uint16_t frame;    /* samples a packet that the far end asks for */
     uint16_t duration; /* samples of the newest packet sent */
     bool open; /* configured and allowed to send */
@@ -187,6 +191,18 @@ struct packing {
     uint8_t samples[MAX_FRAME];
 };
 
+/* Between a far end that speaks no G.711 and the rest of the core. */
+struct coder {
+    const struct codec *codec; /* NULL: G.711 */
+    void *decoder, *encoder;
+    int16_t type_in;
+    uint8_t scale, event_scale; /* units of its RTP clock, and of its events' durations, a sample */
+    bool timed, heard;
+    uint32_t ssrc, wire, time;  /* the newest timestamp as it came, and in samples */
+    uint16_t sequence;          /* of the newest packet that was decoded, whose audio lasts until */
+    uint32_t until;
+};
+
 /* The newest RFC 4733 event that a far end sent. `kept`: it began before there was anybody to pass it on to. */
 struct key_in {
     uint32_t timestamp, ssrc;
@@ -198,7 +214,9 @@ struct key_in {
 struct key_out {
     bool active, tone, ended;
     uint8_t code, volume, ends; /* packets with the end bit still to send */
-    uint16_t duration;          /* told by the source so far */
+    uint32_t duration;          /* told by the source so far */
+    uint32_t before, segment;   /* where the source's and our present segments begin */
+    uint32_t longest;           /* segment of the source */
     uint32_t listed;            /* place in worker.keys */
     uint32_t in_ssrc, in_timestamp, timestamp;
     uint32_t sent;              /* samples */
@@ -230,6 +248,7 @@ struct endpoint {
     bool reported;
     uint64_t cname, random;
     struct packing packing;
+    struct coder coder;
 };
 
 /* Playbacks */
@@ -329,6 +348,7 @@ struct worker {
     struct playback *playbacks;
     struct recording *recordings;
     struct dtmf *dtmf; /* of each endpoint */
+    uint8_t *coders;   /* decoder and encoder of each endpoint: coder_size() */
     struct slots open, playing, recording, keys;
     struct totals totals;
     struct io *io;
@@ -359,16 +379,21 @@ void endpoint_receive(struct worker *worker, uint32_t slot, bool rtcp, uint8_t *
                       const union address *from);
 void endpoint_sweep(struct worker *worker, struct endpoint *endpoint);
 struct endpoint *endpoint_of(struct worker *worker, uint32_t handle);
+/* G.711 that counts. `relayed`: the peer has it already. */
+void endpoint_voice(struct worker *worker, struct endpoint *endpoint, const struct rtp *rtp, bool relayed);
 
 /* line.c: sending with one continuous numbering */
 void line_relay(struct worker *worker, struct endpoint *to, const struct rtp *rtp, bool event);
 void line_rename(struct line *line, uint32_t ssrc);
 void line_skip(struct endpoint *to, const struct rtp *rtp);
-/* 20 ms of a prompt; the timestamp that they have. */
+/* 20 ms of a prompt; the timestamp that they have for the far end. */
 uint32_t line_frame(struct worker *worker, struct endpoint *to, const uint8_t *alaw, enum source source);
 void line_send(struct worker *worker, struct endpoint *to, uint8_t *packet, size_t length);
+/* A packet made of `codes`; `table` as below. */
+void line_audio(struct worker *worker, struct endpoint *to, bool marker, uint16_t sequence, uint32_t timestamp,
+                const uint8_t *codes, size_t count, const uint8_t *table);
 
-/* packing.c: packets of another length than came. `table`: to the far end's law, NULL where it is that already */
+/* packing.c: packets of another length than came. `table`: to the line's law, NULL where it is that already */
 void packing_add(struct worker *worker, struct endpoint *to, uint32_t at, bool marker, const uint8_t *samples,
                  size_t count, const uint8_t *table);
 void packing_relay(struct worker *worker, struct endpoint *to, const struct rtp *rtp, bool marker, const uint8_t *table);
@@ -378,7 +403,24 @@ void packing_late(struct worker *worker, struct endpoint *to, const struct rtp *
 void packing_flush(struct worker *worker, struct endpoint *to);
 
 uint32_t line_event_begins(struct worker *worker, struct endpoint *to, const struct rtp *rtp);
-void line_event(struct worker *worker, struct endpoint *to, const uint8_t *payload, uint32_t timestamp, bool marker);
+/* `payload`: code, end bit and volume; `duration` in samples. */
+void line_event(struct worker *worker, struct endpoint *to, const uint8_t *payload, uint32_t duration, uint32_t timestamp,
+                bool marker);
+
+/* transcoding.c */
+/* NULL: this build has no more of them, or not this one. */
+const char *codec_name(int index);
+const struct codec *codec_named(const char *name);
+size_t coder_size(void);
+void coder_configure(struct worker *worker, struct endpoint *endpoint, const struct remote *remote);
+/* Finds how much audio a packet holds; false: it is none of the codec's. */
+bool coder_understands(const struct coder *coder, struct rtp *rtp);
+/* Turns a packet's times into samples. */
+void coder_clock(struct coder *coder, struct rtp *rtp, bool event);
+/* Audio of the codec; false: it is damaged. */
+bool coder_receive(struct worker *worker, struct endpoint *endpoint, const struct rtp *rtp);
+/* Bytes of payload made of at most MAX_FRAME samples. */
+size_t coder_encode(const struct coder *coder, const uint8_t *alaw, size_t count, uint8_t *payload);
 
 /* telephone_event.c */
 void telephone_event_receive(struct worker *worker, struct endpoint *endpoint, const struct rtp *rtp);

@@ -27,6 +27,7 @@ void endpoint_open(struct worker *worker, const struct command *command)
     endpoint->peer = endpoint->playback = endpoint->recording = NONE;
     endpoint->event_in = endpoint->line.event_out = -1;
     endpoint->line.frame = FRAME_SAMPLES;
+    endpoint->coder.scale = endpoint->coder.event_scale = 1;
     endpoint->line.ssrc = command->open.ssrc;
     endpoint->line.sequence = command->open.sequence;
     endpoint->line.timestamp = command->open.timestamp;
@@ -64,6 +65,7 @@ void endpoint_configure(struct worker *worker, struct endpoint *endpoint, const 
     packing_flush(worker, endpoint);
     endpoint_key(&endpoint->srtp_in, remote->srtp_in);
     endpoint_key(&endpoint->srtp_out, remote->srtp_out);
+    coder_configure(worker, endpoint, remote);
     if (latch_announce(latch, &remote->announced)) {
         line->to = latch->from;
         endpoint->collided = false;
@@ -76,6 +78,7 @@ void endpoint_configure(struct worker *worker, struct endpoint *endpoint, const 
         endpoint_tell_silence(worker, endpoint, false);
     line->event_out = remote->event_out;
     line->payload_type = (uint8_t)remote->payload_type;
+    line->law = remote->codec ? PCMA : line->payload_type;
     line->frame = remote->frame;
     line->open = remote->sending && address_usable(&remote->announced.rtp);
     if (!line->open)
@@ -144,6 +147,10 @@ enum fate { TAKEN, FOREIGN, UNUSABLE, EXCESS, FORGED, REPLAYED };
 
 static bool endpoint_knows(const struct endpoint *endpoint, uint8_t payload_type)
 {
+    const struct coder *coder = &endpoint->coder;
+    if (coder->codec)
+        return payload_type == coder->type_in || payload_type == endpoint->event_in
+               || (payload_type == COMFORT_NOISE && coder->scale == 1);
     return payload_type == PCMA || payload_type == PCMU || payload_type == COMFORT_NOISE
            || payload_type == endpoint->event_in;
 }
@@ -176,24 +183,42 @@ static void endpoint_collide(struct worker *worker, struct endpoint *endpoint)
     line_rename(&endpoint->line, (uint32_t)rtcp_random(endpoint));
 }
 
-static void endpoint_receive_rtp(struct worker *worker, struct endpoint *endpoint, struct rtp *rtp)
+void endpoint_voice(struct worker *worker, struct endpoint *endpoint, const struct rtp *rtp, bool relayed)
 {
-    bool event = rtp->payload_type == endpoint->event_in;
+    if (endpoint->event_in < 0)
+        telephone_event_listen(worker, endpoint, rtp);
+    if (endpoint->recording != NONE)
+        recording_voice(worker, endpoint, rtp);
+    if (!relayed)
+        endpoint_pass_on(worker, endpoint, rtp, false);
+}
+
+static void endpoint_other(struct worker *worker, struct endpoint *endpoint, const struct rtp *rtp, bool event)
+{
+    if (event)
+        telephone_event_receive(worker, endpoint, rtp);
+    if (endpoint->recording != NONE)
+        recording_other(worker, endpoint, rtp);
+    endpoint_pass_on(worker, endpoint, rtp, event);
+}
+
+static enum fate endpoint_receive_rtp(struct worker *worker, struct endpoint *endpoint, struct rtp *rtp)
+{
+    bool event = rtp->payload_type == endpoint->event_in, other = event || rtp->payload_type == COMFORT_NOISE;
+    coder_clock(&endpoint->coder, rtp, event);
     if (rtp->ssrc == endpoint->line.ssrc && !endpoint->collided)
         endpoint_collide(worker, endpoint);
     endpoint_heard(worker, endpoint);
-    receiver_update(&endpoint->receiver, rtp, event || rtp->payload_type == COMFORT_NOISE, worker->now);
+    receiver_update(&endpoint->receiver, rtp, other, worker->now);
     if (!endpoint->receiving)
-        return;
-    if (event)
-        telephone_event_receive(worker, endpoint, rtp);
-    else if (endpoint->event_in < 0 && rtp->payload_type != COMFORT_NOISE)
-        telephone_event_listen(worker, endpoint, rtp);
-    if (endpoint->recording != NONE && (event || rtp->payload_type == COMFORT_NOISE))
-        recording_other(worker, endpoint, rtp);
-    else if (endpoint->recording != NONE)
-        recording_voice(worker, endpoint, rtp);
-    endpoint_pass_on(worker, endpoint, rtp, event);
+        return TAKEN;
+    if (other)
+        endpoint_other(worker, endpoint, rtp, event);
+    else if (!rtp->codec)
+        endpoint_voice(worker, endpoint, rtp, false);
+    else if (!coder_receive(worker, endpoint, rtp))
+        return UNUSABLE;
+    return TAKEN;
 }
 
 static enum fate endpoint_judge(struct worker *worker, struct endpoint *endpoint, const union address *from,
@@ -218,10 +243,10 @@ static enum fate endpoint_take_rtp(struct worker *worker, struct endpoint *endpo
     struct rtp rtp;
     if (!rtp_parse(&rtp, data, length) || !endpoint_knows(endpoint, rtp.payload_type))
         return UNUSABLE;
+    if (endpoint->coder.codec && !coder_understands(&endpoint->coder, &rtp))
+        return UNUSABLE;
     enum fate fate = endpoint_judge(worker, endpoint, from, &rtp);
-    if (fate == TAKEN)
-        endpoint_receive_rtp(worker, endpoint, &rtp);
-    return fate;
+    return fate == TAKEN ? endpoint_receive_rtp(worker, endpoint, &rtp) : fate;
 }
 
 static enum fate endpoint_take_rtcp(struct worker *worker, struct endpoint *endpoint, const uint8_t *data,

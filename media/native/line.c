@@ -65,28 +65,76 @@ static void line_advance(struct line *line, const struct rtp *rtp, bool event, i
     if ((int32_t)(timestamp - line->timestamp) > 0)
         line->timestamp = timestamp;
     if (!event) {
-        line->duration = (uint16_t)rtp->length;
+        line->duration = rtp->samples;
         line->in_timestamp = rtp->timestamp;
         line->in_at = now;
     }
 }
 
-/* From the law of what came to the far end's; NULL where they are one. */
+/* From the law of what came to the line's; NULL where they are one. */
 static const uint8_t *line_table(const struct line *line, const struct rtp *rtp)
 {
-    if (rtp->payload_type == line->payload_type)
+    if (rtp->codec || rtp->payload_type == line->law)
         return NULL;
     return rtp->payload_type == PCMA ? alaw_to_ulaw : ulaw_to_alaw;
 }
 
-static uint8_t line_payload_type(const struct line *line, const struct rtp *rtp, bool event)
+/* May it go out in the packet that it came in? What is made or encoded for it has to be in order, for that is how. */
+static bool line_as_it_came(const struct endpoint *to, const struct rtp *rtp)
 {
-    if (event)
-        return (uint8_t)line->event_out;
-    const uint8_t *table = line_table(line, rtp);
+    return !rtp->made && rtp->codec == to->coder.codec;
+}
+
+/* In the packet that it came in. */
+static void line_pass(struct worker *worker, struct endpoint *to, const struct rtp *rtp, uint8_t payload_type,
+                      bool marker, uint16_t sequence, uint32_t timestamp)
+{
+    uint8_t *packet = rtp->payload - RTP_HEADER;
+    rtp_write(packet, marker, payload_type, sequence, timestamp * to->coder.scale, to->line.ssrc);
+    line_send(worker, to, packet, rtp->length);
+}
+
+/* An event's duration in the far end's units, at most as long as can be told (RFC 4733 2.3.5). */
+static void line_write_duration(const struct endpoint *to, uint8_t *payload, uint32_t samples)
+{
+    uint32_t most = 0xFFFFu / to->coder.event_scale;
+    write16(payload + 2, (uint16_t)((samples < most ? samples : most) * to->coder.event_scale));
+}
+
+static void line_pass_event(struct worker *worker, struct endpoint *to, const struct rtp *rtp, bool marker,
+                            uint16_t sequence, uint32_t timestamp)
+{
+    if (to->coder.event_scale != 1 && rtp->length >= 4)
+        line_write_duration(to, rtp->payload, read16(rtp->payload + 2));
+    line_pass(worker, to, rtp, (uint8_t)to->line.event_out, marker, sequence, timestamp);
+}
+
+void line_audio(struct worker *worker, struct endpoint *to, bool marker, uint16_t sequence, uint32_t timestamp,
+                const uint8_t *codes, size_t count, const uint8_t *table)
+{
+    uint8_t *packet = io_scratch(worker->io), *payload = packet + RTP_HEADER;
+    if (table)
+        g711_translate(payload, codes, count, table);
+    else
+        __builtin_memcpy(payload, codes, count);
+    if (to->coder.codec)
+        count = coder_encode(&to->coder, payload, count, payload);
+    rtp_write(packet, marker, to->line.payload_type, sequence, timestamp * to->coder.scale, to->line.ssrc);
+    if (count)
+        line_send(worker, to, packet, count);
+}
+
+static void line_pass_audio(struct worker *worker, struct endpoint *to, const struct rtp *rtp, bool marker,
+                            uint16_t sequence, uint32_t timestamp)
+{
+    const uint8_t *table = line_table(&to->line, rtp);
+    if (!line_as_it_came(to, rtp)) {
+        line_audio(worker, to, marker, sequence, timestamp, rtp->payload, rtp->length, table);
+        return;
+    }
     if (table)
         g711_translate(rtp->payload, rtp->payload, rtp->length, table);
-    return line->payload_type;
+    line_pass(worker, to, rtp, to->line.payload_type, marker, sequence, timestamp);
 }
 
 /* A key pressed while a prompt is mixed over the talk: next in sequence, timed as before the prompt. */
@@ -94,9 +142,7 @@ static void line_event_over_mix(struct worker *worker, struct endpoint *to, cons
 {
     struct line *line = &to->line;
     uint32_t timestamp = line->in_ssrc == rtp->ssrc ? rtp->timestamp + line->timestamp_offset : line->timestamp;
-    uint8_t *packet = rtp->payload - RTP_HEADER;
-    rtp_write(packet, rtp->marker, (uint8_t)line->event_out, ++line->sequence, timestamp, line->ssrc);
-    line_send(worker, to, packet, rtp->length);
+    line_pass_event(worker, to, rtp, rtp->marker, ++line->sequence, timestamp);
 }
 
 void line_relay(struct worker *worker, struct endpoint *to, const struct rtp *rtp, bool event)
@@ -119,12 +165,14 @@ void line_relay(struct worker *worker, struct endpoint *to, const struct rtp *rt
         to->packing.missing = 0;
         line_anchor(line, rtp, worker->now);
     } else if (line->relayed < EARLY_PACKETS && (int16_t)(rtp->sequence - line->in_first) < 0) {
-        if (!event) /* from before the switch: its number is taken, but where it was kept */
+        if (!event && line_as_it_came(to, rtp)) /* from before the switch: its number is taken, but where it was kept */
             packing_late(worker, to, rtp, line_table(line, rtp));
         return;
     }
     bool newest = (int16_t)(rtp->sequence - line->in_highest) > 0;
-    if (!event && newest && (rtp->length != line->frame || to->packing.filled)) {
+    if (!event && !newest && !line_as_it_came(to, rtp))
+        return;
+    if (!event && newest && (rtp->samples != line->frame || to->packing.filled)) {
         packing_relay(worker, to, rtp, marker, line_table(line, rtp));
         return;
     }
@@ -132,10 +180,8 @@ void line_relay(struct worker *worker, struct endpoint *to, const struct rtp *rt
         packing_flush(worker, to);
     line->relayed++;
     line_advance(line, rtp, event, worker->now);
-    uint8_t *packet = rtp->payload - RTP_HEADER;
-    rtp_write(packet, marker, line_payload_type(line, rtp, event), (uint16_t)(rtp->sequence + line->sequence_offset),
-              rtp->timestamp + line->timestamp_offset, line->ssrc);
-    line_send(worker, to, packet, rtp->length);
+    (event ? line_pass_event : line_pass_audio)(worker, to, rtp, marker, (uint16_t)(rtp->sequence + line->sequence_offset),
+                                                rtp->timestamp + line->timestamp_offset);
 }
 
 /* Another SSRC is another source to the far end: it counts anew. */
@@ -164,8 +210,8 @@ static uint32_t line_pack_frame(struct worker *worker, struct endpoint *to, cons
     const struct packing *packing = &to->packing;
     uint32_t step = switched ? line_step(line, worker->now) : line->duration;
     uint32_t at = packing->filled ? packing->start + packing->filled : line->timestamp + step;
-    packing_add(worker, to, at, marker, alaw, FRAME_SAMPLES, line->payload_type == PCMA ? NULL : alaw_to_ulaw);
-    return at;
+    packing_add(worker, to, at, marker, alaw, FRAME_SAMPLES, line->law == PCMA ? NULL : alaw_to_ulaw);
+    return at * to->coder.scale;
 }
 
 uint32_t line_frame(struct worker *worker, struct endpoint *to, const uint8_t *alaw, enum source source)
@@ -180,14 +226,9 @@ uint32_t line_frame(struct worker *worker, struct endpoint *to, const uint8_t *a
     line->timestamp += switched ? line_step(line, worker->now) : FRAME_SAMPLES;
     line->duration = FRAME_SAMPLES;
     line->sequence++;
-    uint8_t *packet = io_scratch(worker->io);
-    rtp_write(packet, marker, line->payload_type, line->sequence, line->timestamp, line->ssrc);
-    if (line->payload_type == PCMA)
-        __builtin_memcpy(packet + RTP_HEADER, alaw, FRAME_SAMPLES);
-    else
-        g711_translate(packet + RTP_HEADER, alaw, FRAME_SAMPLES, alaw_to_ulaw);
-    line_send(worker, to, packet, FRAME_SAMPLES);
-    return line->timestamp;
+    line_audio(worker, to, marker, line->sequence, line->timestamp, alaw, FRAME_SAMPLES,
+               line->law == PCMA ? NULL : alaw_to_ulaw);
+    return line->timestamp * to->coder.scale;
 }
 
 /* Where an event that is made anew begins in the line: as if its packet were relayed, which line_skip() then undoes. */
@@ -202,12 +243,14 @@ uint32_t line_event_begins(struct worker *worker, struct endpoint *to, const str
     return rtp->timestamp + line->timestamp_offset;
 }
 
-void line_event(struct worker *worker, struct endpoint *to, const uint8_t *payload, uint32_t timestamp, bool marker)
+void line_event(struct worker *worker, struct endpoint *to, const uint8_t *payload, uint32_t duration, uint32_t timestamp,
+                bool marker)
 {
     struct line *line = &to->line;
     uint8_t *packet = io_scratch(worker->io);
-    rtp_write(packet, marker, (uint8_t)line->event_out, ++line->sequence, timestamp, line->ssrc);
-    __builtin_memcpy(packet + RTP_HEADER, payload, 4);
+    rtp_write(packet, marker, (uint8_t)line->event_out, ++line->sequence, timestamp * to->coder.scale, line->ssrc);
+    __builtin_memcpy(packet + RTP_HEADER, payload, 2);
+    line_write_duration(to, packet + RTP_HEADER, duration);
     line->sequence_offset++; /* no packet of the source took this number, and none that comes late may */
     line->in_first = (uint16_t)(line->in_highest + 1);
     line->relayed = 0;

@@ -6,7 +6,6 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-#include <arpa/inet.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -110,63 +109,15 @@ static PyObject *core_open(Core *self, PyObject *args)
     return command.handle ? core_push_new(self, &self->endpoints, &command) : NULL;
 }
 
-/* False, and no family, where `text` is no address. */
-static bool read_host(const char *text, union address *address)
-{
-    bool v6 = strchr(text, ':') != NULL;
-    address->any.sa_family = v6 ? AF_INET6 : AF_INET;
-    if (inet_pton(address->any.sa_family, text, v6 ? (void *)&address->v6.sin6_addr : &address->v4.sin_addr) == 1)
-        return true;
-    address->any.sa_family = AF_UNSPEC;
-    return false;
-}
-
-static bool read_address(const char *text, int port, union address *address)
-{
-    address_set_port(address, (uint16_t)port);
-    if (port < 0 || port > 65535)
-        PyErr_Format(PyExc_ValueError, "not a UDP port: %d", port);
-    else if (!read_host(text, address))
-        PyErr_Format(PyExc_ValueError, "not an IP address: %s", text);
-    return !PyErr_Occurred();
-}
-
-static PyObject *core_configure_keyed(Core *self, struct command *command, const struct keys *keys)
-{
-    PyObject *done = module_read_keys(keys, &command->remote) ? core_push(self, command) : NULL;
-    if (!done) {
-        srtp_context_free(command->remote.srtp_in);
-        srtp_context_free(command->remote.srtp_out);
-    }
-    return done;
-}
-
 static PyObject *core_configure(Core *self, PyObject *args)
 {
     struct command command = {.type = COMMAND_CONFIGURE};
-    const char *address, *signalling;
-    int port, rtcp_port, ptime_ms, sending, receiving, nat, mux;
-    struct remote *remote = &command.remote;
-    struct keys keys;
-    if (!PyArg_ParseTuple(args, "Isihhhiippppssy#y#", &command.handle, &address, &port, &remote->payload_type,
-                          &remote->event_out, &remote->event_in, &ptime_ms, &rtcp_port, &sending, &receiving, &nat, &mux,
-                          &signalling, &keys.suite, &keys.send, &keys.send_length, &keys.receive, &keys.receive_length)
-        || !read_address(address, port, &remote->announced.rtp))
-        return NULL;
-    if (remote->payload_type != PCMA && remote->payload_type != PCMU)
-        return PyErr_Format(PyExc_ValueError, "payload type %d is neither PCMA (8) nor PCMU (0)", remote->payload_type);
-    if (ptime_ms < 10 || ptime_ms > MAX_PTIME_MS || ptime_ms % 10)
-        return PyErr_Format(PyExc_ValueError, "ptime of %d ms, expected tens from 10 to %d", ptime_ms, MAX_PTIME_MS);
-    if (rtcp_port < 0 || rtcp_port > 65535)
-        return PyErr_Format(PyExc_ValueError, "not a UDP port: %d", rtcp_port);
-    remote->frame = (uint16_t)(ptime_ms * 8);
-    remote->announced.rtcp_port = (uint16_t)(rtcp_port ? rtcp_port : port + 1);
-    remote->sending = sending;
-    remote->receiving = receiving;
-    read_host(signalling, &remote->announced.signalling);
-    remote->announced.nat = nat;
-    remote->announced.mux = mux;
-    return core_configure_keyed(self, &command, &keys);
+    PyObject *done = module_remote(args, &command) ? core_push(self, &command) : NULL;
+    if (!done) {
+        srtp_context_free(command.remote.srtp_in);
+        srtp_context_free(command.remote.srtp_out);
+    }
+    return done;
 }
 
 static PyObject *core_connect(Core *self, PyObject *args)
@@ -436,7 +387,8 @@ static PyMethodDef core_methods[] = {
     {"open", (PyCFunction)core_open, METH_VARARGS, "open(rtp_fd, rtcp_fd, ssrc, sequence, timestamp, cname) -> handle"},
     {"configure", (PyCFunction)core_configure, METH_VARARGS,
      "configure(endpoint, address, port, payload_type, event_out, event_in, ptime_ms, rtcp_port, sending, receiving, nat,"
-     " mux, signalling, srtp_suite, send_key, receive_key): no SRTP where the suite is empty"},
+     " mux, signalling, srtp_suite, send_key, receive_key, codec='', payload_type_in=0, event_clock=8000, bitrate=0,"
+     " fec=False): no SRTP where the suite is empty, the last five where it speaks no G.711"},
     {"connect", (PyCFunction)core_connect, METH_VARARGS, "connect(a, b, digits)"},
     {"disconnect", (PyCFunction)core_disconnect, METH_VARARGS, "disconnect(a, b)"},
     {"play", (PyCFunction)core_play, METH_VARARGS, "play(endpoints, samples, loop, mix, once) -> handle"},
@@ -487,9 +439,7 @@ PyMODINIT_FUNC PyInit__native(void)
         PyModule_AddIntConstant(module, events[i], i);
     if (module)
         PyModule_AddIntConstant(module, "WAV_HEADER_BYTES", WAV_HEADER);
-    PyObject *suites = module ? module_suites() : NULL;
-    if (module && (!suites || PyModule_AddObjectRef(module, "SRTP_SUITES", suites) < 0))
+    if (!module_add_names(module, "SRTP_SUITES", srtp_suite) || !module_add_names(module, "CODECS", codec_name))
         Py_CLEAR(module);
-    Py_XDECREF(suites);
     return module;
 }

@@ -1,4 +1,4 @@
-/* What the two files of the core's Python face share. */
+/* What the files of the core's Python face share. */
 #ifndef MEDIA_MODULE_H
 #define MEDIA_MODULE_H
 
@@ -18,7 +18,11 @@ struct keys {
 
 /* The contexts that the keys make; false with an exception set, which names no key. */
 bool module_read_keys(const struct keys *keys, struct remote *remote);
-/* The names of the suites that there are: empty in a build without libsrtp2. */
-PyObject *module_suites(void);
+
+/* module_remote.c: the arguments of configure() into `command`; false with an exception set. Its contexts, if any, are the
+ * caller's to free. */
+bool module_remote(PyObject *args, struct command *command);
+/* Adds a tuple of names, as far as there are any, to the module; false with an exception set. */
+bool module_add_names(PyObject *module, const char *name, const char *(*name_at)(int index));
 
 #endif

@@ -1,6 +1,6 @@
-/* SRTP as Python sees it: which suites there are, and keys that become contexts.
+/* SRTP as Python sees it: keys that become contexts.
  *
- * Called by module.c.
+ * Called by module_remote.c.
  */
 #define PY_SSIZE_T_CLEAN
 #include "module.h"
@@ -19,18 +19,4 @@ bool module_read_keys(const struct keys *keys, struct remote *remote)
     return !*keys->suite
            || ((remote->srtp_out = read_key(keys->suite, keys->send, keys->send_length, true))
                && (remote->srtp_in = read_key(keys->suite, keys->receive, keys->receive_length, false)));
-}
-
-PyObject *module_suites(void)
-{
-    PyObject *suites = PyList_New(0);
-    for (int i = 0; suites && srtp_suite(i); i++) {
-        PyObject *name = PyUnicode_FromString(srtp_suite(i));
-        if (!name || PyList_Append(suites, name) < 0)
-            Py_CLEAR(suites);
-        Py_XDECREF(name);
-    }
-    PyObject *tuple = suites ? PyList_AsTuple(suites) : NULL;
-    Py_XDECREF(suites);
-    return tuple;
 }

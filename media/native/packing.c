@@ -14,12 +14,9 @@ static void packing_emit(struct worker *worker, struct endpoint *to)
 {
     struct line *line = &to->line;
     struct packing *packing = &to->packing;
-    uint8_t *packet = io_scratch(worker->io);
     line->timestamp = packing->start;
     line->duration = packing->filled;
-    rtp_write(packet, packing->marker, line->payload_type, ++line->sequence, packing->start, line->ssrc);
-    memcpy(packet + RTP_HEADER, packing->samples, packing->filled);
-    line_send(worker, to, packet, packing->filled);
+    line_audio(worker, to, packing->marker, ++line->sequence, packing->start, packing->samples, packing->filled, NULL);
     packing->start += packing->filled;
     packing->filled = 0;
     packing->marker = false;
@@ -78,7 +75,7 @@ void packing_relay(struct worker *worker, struct endpoint *to, const struct rtp 
         packing_flush(worker, to);
     if (step > 1)
         packing_leave_gap(line, packing, (uint16_t)(step - 1));
-    packing_add(worker, to, at, marker, rtp->payload, rtp->length, table);
+    packing_add(worker, to, at, marker, rtp->payload, rtp->samples, table);
     /* As if one packet became one: what comes in the length that is asked for goes on behind. */
     line->in_highest = rtp->sequence;
     line->in_first = (uint16_t)(rtp->sequence + 1);
@@ -100,6 +97,6 @@ void packing_late(struct worker *worker, struct endpoint *to, const struct rtp *
         g711_translate(rtp->payload, rtp->payload, rtp->length, table);
     uint8_t *packet = rtp->payload - RTP_HEADER;
     rtp_write(packet, false, line->payload_type, (uint16_t)(packing->missing_out + index),
-              rtp->timestamp + line->timestamp_offset, line->ssrc);
+              (rtp->timestamp + line->timestamp_offset) * to->coder.scale, line->ssrc);
     line_send(worker, to, packet, rtp->length);
 }

@@ -80,7 +80,7 @@ static uint32_t short_time(int64_t ns)
     return (uint32_t)(ns / SECOND_NS * 65536 + ns % SECOND_NS * 65536 / SECOND_NS);
 }
 
-static void build_block(struct receiver *receiver, uint8_t *p, int64_t now)
+static void build_block(struct receiver *receiver, uint8_t *p, uint8_t scale, int64_t now)
 {
     uint32_t expected = receiver->highest - receiver->base + 1;
     uint32_t expected_now = expected - receiver->expected_prior;
@@ -92,17 +92,17 @@ static void build_block(struct receiver *receiver, uint8_t *p, int64_t now)
     write32(p + 4, (uint32_t)(lost > 0x7FFFFF ? 0x7FFFFF : lost < -0x800000 ? -0x800000 : lost) & 0xFFFFFF);
     p[4] = lost_now > 0 && expected_now ? (uint8_t)((uint32_t)lost_now * 256u / (expected_now + 1)) : 0;
     write32(p + 8, receiver->highest - 0x10000u);
-    write32(p + 12, receiver->jitter_q4 >> 4);
+    write32(p + 12, (receiver->jitter_q4 >> 4) * scale);
     write32(p + 16, receiver->sender_report);
     write32(p + 20, receiver->sender_report ? short_time(now - receiver->sender_report_at) : 0);
 }
 
-static size_t build_sender_info(const struct line *line, uint8_t *p, int64_t now)
+static size_t build_sender_info(const struct line *line, uint8_t *p, uint8_t scale, int64_t now)
 {
     uint64_t ntp = ntp_now();
     write32(p, (uint32_t)(ntp >> 32));
     write32(p + 4, (uint32_t)ntp);
-    write32(p + 8, line->timestamp + (uint32_t)((now - line->sent_at) / SAMPLE_NS));
+    write32(p + 8, (line->timestamp + (uint32_t)((now - line->sent_at) / SAMPLE_NS)) * scale);
     write32(p + 12, (uint32_t)line->packets);
     write32(p + 16, (uint32_t)line->octets);
     return 20;
@@ -131,9 +131,9 @@ static size_t build_report(struct endpoint *endpoint, uint8_t *packet, int64_t n
     bool sent = line->packets > 0 && now - line->sent_at < 2 * REPORT_NS, heard = endpoint->receiver.started;
     size_t length = 8;
     if (sent)
-        length += build_sender_info(line, packet + length, now);
+        length += build_sender_info(line, packet + length, endpoint->coder.scale, now);
     if (heard) {
-        build_block(&endpoint->receiver, packet + length, now);
+        build_block(&endpoint->receiver, packet + length, endpoint->coder.scale, now);
         length += REPORT_BLOCK;
     }
     packet[0] = (uint8_t)(0x80 | heard);
@@ -200,7 +200,7 @@ static void read_block(struct endpoint *endpoint, const uint8_t *p)
     if (read32(p) != endpoint->line.ssrc)
         return;
     endpoint->remote_lost = (int32_t)(read32(p + 4) << 8) >> 8;
-    endpoint->remote_jitter_ms = read32(p + 12) / 8.0;
+    endpoint->remote_jitter_ms = read32(p + 12) / 8.0 / endpoint->coder.scale;
     endpoint->reported = true;
     uint32_t sender_report = read32(p + 16);
     uint32_t round_trip = (uint32_t)(ntp_now() >> 16) - sender_report - read32(p + 20);

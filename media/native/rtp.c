@@ -25,6 +25,9 @@ bool rtp_parse(struct rtp *rtp, uint8_t *data, size_t length)
         return false;
     rtp->payload = data + offset;
     rtp->length = length - offset - padding;
+    rtp->samples = (uint16_t)rtp->length;
+    rtp->codec = NULL;
+    rtp->made = false;
     rtp->marker = data[1] & 0x80;
     rtp->payload_type = data[1] & 0x7F;
     rtp->sequence = read16(data + 2);

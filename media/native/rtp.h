@@ -11,14 +11,19 @@
 #define PCMA 8
 #define COMFORT_NOISE 13
 
+struct codec;
+
 struct rtp {
     uint8_t *payload;
     size_t length;
+    const struct codec *codec; /* NULL: G.711 */
     uint32_t timestamp;
     uint32_t ssrc;
     uint16_t sequence;
+    uint16_t samples; /* of audio */
     uint8_t payload_type;
     bool marker;
+    bool made; /* `payload` lies in no packet */
 };
 
 static inline uint16_t read16(const uint8_t *p)

@@ -13,7 +13,7 @@
 #include <string.h>
 
 #define DIGIT_MEMORY 80000    /* samples within which an older event timestamp is a straggler */
-#define LONGEST_EVENT 0xFFFFu /* 2.5.1.3: a longer press goes on in a new segment */
+#define LONGEST_EVENT 0xFFFF /* 2.5.1.3: a longer press goes on in a new segment; in units of the event's clock */
 #define END_PACKETS 3         /* 2.5.1.4 */
 #define VANISHED_NS (SECOND_NS / 5)
 #define LEAST_TONE 640        /* 80 ms, so that a detector has it for certain (Q.24: 40 ms) */
@@ -28,12 +28,12 @@ static const char keypad[] = "123A456B789C*0#D";
 /* Told to the controller */
 
 /* 2.5.1: every packet of one press carries the timestamp of its start, so that any of them tells it once. */
-static bool pressed_before(struct key_in *key, const struct rtp *rtp)
+static bool pressed_before(struct key_in *key, const struct rtp *rtp, int32_t longest)
 {
     if (!key->seen || key->ssrc != rtp->ssrc)
         return false;
     int32_t age = (int32_t)(rtp->timestamp - key->timestamp);
-    if (age == LONGEST_EVENT && key->code == rtp->payload[0]) {
+    if ((age == longest || age == longest + 1) && key->code == rtp->payload[0]) {
         key->timestamp = rtp->timestamp;
         return true;
     }
@@ -52,7 +52,8 @@ static void tell_digit(struct worker *worker, const struct endpoint *endpoint, c
 void telephone_event_receive(struct worker *worker, struct endpoint *endpoint, const struct rtp *rtp)
 {
     struct key_in *key = &endpoint->key_in;
-    if (rtp->length < EVENT_LENGTH || pressed_before(key, rtp))
+    int32_t longest = LONGEST_EVENT / endpoint->coder.event_scale;
+    if (rtp->length < EVENT_LENGTH || pressed_before(key, rtp, longest))
         return;
     *key = (struct key_in){.timestamp = rtp->timestamp, .ssrc = rtp->ssrc, .code = rtp->payload[0], .seen = true};
     key->kept = endpoint->peer == NONE || !endpoint->digits;
@@ -70,7 +71,7 @@ void telephone_event_listen(struct worker *worker, struct endpoint *endpoint, co
 
 /* Made anew */
 
-static void key_begin(struct worker *worker, struct endpoint *to, const struct rtp *rtp, bool tone)
+static void key_begin(struct worker *worker, struct endpoint *to, const struct rtp *rtp, uint32_t longest, bool tone)
 {
     struct key_out *key = &to->key_out;
     if (!key->active)
@@ -78,6 +79,7 @@ static void key_begin(struct worker *worker, struct endpoint *to, const struct r
     *key = (struct key_out){.active = true, .tone = tone, .listed = key->listed, .code = rtp->payload[0]};
     key->in_ssrc = rtp->ssrc;
     key->in_timestamp = rtp->timestamp;
+    key->longest = longest;
     key->ends = END_PACKETS;
     key->next_at = worker->now;
     if (!tone)
@@ -97,9 +99,11 @@ void telephone_event_end(struct worker *worker, struct endpoint *to)
 static void event_send(struct worker *worker, struct endpoint *to)
 {
     struct key_out *key = &to->key_out;
-    uint8_t payload[EVENT_LENGTH] = {key->code, (uint8_t)(key->volume | (key->ended ? END_BIT : 0))};
-    write16(payload + 2, key->duration);
-    line_event(worker, to, payload, key->timestamp, !key->sent);
+    uint8_t payload[] = {key->code, (uint8_t)(key->volume | (key->ended ? END_BIT : 0))};
+    uint32_t longest = LONGEST_EVENT / to->coder.event_scale;
+    for (; key->duration - key->segment > longest; key->segment += longest)
+        key->timestamp += longest;
+    line_event(worker, to, payload, key->duration - key->segment, key->timestamp, !key->sent);
     key->sent += to->line.frame;
     if (key->ended && !--key->ends)
         telephone_event_end(worker, to);
@@ -119,17 +123,17 @@ static bool key_continues(struct key_out *key, const struct rtp *rtp)
 {
     if (!key->active || key->in_ssrc != rtp->ssrc || key->code != rtp->payload[0])
         return false;
-    if (rtp->timestamp - key->in_timestamp == LONGEST_EVENT) {
-        key->in_timestamp += LONGEST_EVENT;
-        key->timestamp += LONGEST_EVENT;
-        key->duration = 0;
+    uint32_t age = rtp->timestamp - key->in_timestamp;
+    if (age == key->longest || age == key->longest + 1) {
+        key->in_timestamp = rtp->timestamp;
+        key->before += age;
     }
     return key->in_timestamp == rtp->timestamp;
 }
 
 static void key_update(struct worker *worker, struct key_out *key, const struct rtp *rtp)
 {
-    uint16_t duration = read16(rtp->payload + 2);
+    uint32_t duration = key->before + read16(rtp->payload + 2);
     key->volume = rtp->payload[1] & 0x3F;
     key->duration = duration > key->duration ? duration : key->duration;
     key->heard_at = worker->now;
@@ -146,14 +150,14 @@ static bool key_over(const struct key_out *key, const struct rtp *rtp)
     return key->heard_at && key->in_ssrc == rtp->ssrc && age <= 0 && age > -DIGIT_MEMORY;
 }
 
-static void key_relay(struct worker *worker, struct endpoint *to, const struct rtp *rtp, bool tone)
+static void key_relay(struct worker *worker, struct endpoint *to, const struct rtp *rtp, uint32_t longest, bool tone)
 {
     struct key_out *key = &to->key_out;
     if (!key_continues(key, rtp)) {
         if (key_over(key, rtp))
             return;
         event_finish(worker, to);
-        key_begin(worker, to, rtp, tone);
+        key_begin(worker, to, rtp, longest, tone);
     }
     key_update(worker, key, rtp);
 }
@@ -161,7 +165,8 @@ static void key_relay(struct worker *worker, struct endpoint *to, const struct r
 /* Would `to` be sent the event in the packets it came in? */
 static bool event_fits(const struct endpoint *from, const struct endpoint *to)
 {
-    return to->line.event_out == from->event_in && to->line.frame == from->line.frame;
+    return to->line.event_out == from->event_in && to->line.frame == from->line.frame
+           && to->coder.event_scale == from->coder.event_scale;
 }
 
 bool telephone_event_relay(struct worker *worker, const struct endpoint *from, struct endpoint *to, const struct rtp *rtp)
@@ -170,7 +175,7 @@ bool telephone_event_relay(struct worker *worker, const struct endpoint *from, s
     if (!to->line.open || rtp->length < EVENT_LENGTH || to->playback != NONE || (!tone && event_fits(from, to)))
         return false;
     if (!tone || rtp->payload[0] < sizeof digits - 1)
-        key_relay(worker, to, rtp, tone);
+        key_relay(worker, to, rtp, LONGEST_EVENT / from->coder.event_scale, tone);
     line_skip(to, rtp);
     return true;
 }

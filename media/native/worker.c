@@ -236,11 +236,12 @@ static bool worker_pools(struct worker *worker)
     worker->playbacks = calloc(MAX_PLAYBACKS, sizeof *worker->playbacks);
     worker->recordings = calloc(MAX_RECORDINGS, sizeof *worker->recordings);
     worker->dtmf = calloc(worker->capacity, sizeof *worker->dtmf);
+    worker->coders = calloc(worker->capacity, coder_size());
     worker->open.slot = calloc(worker->capacity, sizeof(uint32_t));
     worker->keys.slot = calloc(worker->capacity, sizeof(uint32_t));
     worker->playing.slot = calloc(MAX_PLAYBACKS, sizeof(uint32_t));
     worker->recording.slot = calloc(MAX_RECORDINGS, sizeof(uint32_t));
-    return worker->endpoints && worker->playbacks && worker->recordings && worker->dtmf && worker->open.slot
+    return worker->endpoints && worker->playbacks && worker->recordings && worker->dtmf && worker->coders && worker->open.slot
            && worker->keys.slot && worker->playing.slot && worker->recording.slot
            && ring_create(&worker->commands, COMMANDS, sizeof(struct command))
            && ring_create(&worker->events, EVENTS, sizeof(struct event));
@@ -259,6 +260,7 @@ static void worker_free(struct worker *worker)
     free(worker->playbacks);
     free(worker->recordings);
     free(worker->dtmf);
+    free(worker->coders);
     free(worker->open.slot);
     free(worker->keys.slot);
     free(worker->playing.slot);

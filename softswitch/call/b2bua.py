@@ -232,15 +232,15 @@ def _tell_end(record: CallRecord, services: CallServices) -> None:
     log.info("call_ended", call_id=record.call_id, failure=code, by=record.get("ended_by", ""), talk_s=talked)
     for leg, trunk in ((record.a, record.trunk_in), (record.b, record.trunk_out)):
         statistics = None if leg is None else leg.statistics()
-        if statistics is not None:
-            statistics.add_done_callback(functools.partial(_count_quality, services, trunk))
+        if leg is not None and statistics is not None:
+            statistics.add_done_callback(functools.partial(_count_quality, services, trunk, leg.codec))
     if record.recording is not None:
         record.recording.add_done_callback(functools.partial(_count_recording, services))
 
 
-def _count_quality(services: CallServices, trunk: str, done: asyncio.Future[EndpointStatistics]) -> None:
+def _count_quality(services: CallServices, trunk: str, codec: str, done: asyncio.Future[EndpointStatistics]) -> None:
     if not done.cancelled() and done.result().packets_received:
-        services.metrics.quality(trunk, done.result(), mean_opinion_score(done.result()))
+        services.metrics.quality(trunk, done.result(), mean_opinion_score(done.result(), codec))
 
 
 def _count_recording(services: CallServices, done: asyncio.Future[RecordingReport]) -> None:

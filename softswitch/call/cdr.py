@@ -177,26 +177,26 @@ def _leg_report(leg: Leg | None, trunk: str, played: PlayReport | None) -> LegRe
     return LegReport(
         trunk=trunk,
         sip_call_id=_text(leg.session.sip_call_id) if leg.started else "",
-        codec=leg.negotiated.codec if leg.negotiated else "",
+        codec=leg.codec,
         srtp=leg.negotiated.srtp.suite if leg.negotiated and leg.negotiated.srtp else "",
         sip_status=leg.sip_status,
         cause=leg.cause,
-        **({} if statistics is None else _figures(statistics)),
+        **({} if statistics is None else _figures(statistics, leg.codec)),
         **({} if played is None else _played(played)),
     )
 
 
-def _figures(statistics: EndpointStatistics) -> dict[str, Any]:
+def _figures(statistics: EndpointStatistics, codec: str) -> dict[str, Any]:
     return {
         "packets_received": statistics.packets_received,
         "packets_sent": statistics.packets_sent,
         "packets_lost": statistics.packets_lost,
         "jitter_ms": round(statistics.jitter_ms, 3),
-        "mos": mean_opinion_score(statistics),
+        "mos": mean_opinion_score(statistics, codec),
         "round_trip_ms": round(statistics.round_trip_ms, 3),
         "remote_lost": statistics.remote_lost,
         "remote_jitter_ms": round(statistics.remote_jitter_ms, 3),
-        "remote_mos": remote_mean_opinion_score(statistics),
+        "remote_mos": remote_mean_opinion_score(statistics, codec),
     }
 
 

@@ -62,7 +62,7 @@ class InboundLeg(Leg):
         if not body or self._offer is not None:
             return
         try:
-            self._offer = parse_offer(body, self.protection)
+            self._offer = parse_offer(body, self.protection, codecs=self.codecs)
         except SipParseError as error:
             raise CallRejected(BAD_OFFER) from error
         if not set(self._offer.codecs) & set(self.codecs):

@@ -99,6 +99,11 @@ class Leg(Ending):
         """Is this leg on hold, by its own wish or the other's?"""
         return self.negotiated is not None and not (self.negotiated.sending and self.negotiated.receiving)
 
+    @property
+    def codec(self) -> str:
+        """The one agreed on; empty before any is."""
+        return "" if self.negotiated is None else self.negotiated.codec
+
     # Media
 
     async def open_media(self) -> MediaEndpoint:
@@ -131,6 +136,7 @@ class Leg(Ending):
                 self.nat,
                 self.session.remote.host,
                 None if keys is None else SrtpKeys(keys.suite, keys.local, keys.remote),
+                coding=negotiated.coding,
             )
         )
 
@@ -226,7 +232,7 @@ class Leg(Ending):
     def offer_in(self, request: InDialogRequest) -> Offer | None:
         """The offer that `request` carries; None where we can't take it and it has been refused (400, 488)."""
         try:
-            offer = parse_offer(request.message.body, self.protection)
+            offer = parse_offer(request.message.body, self.protection, codecs=self.codecs)
         except SipParseError:
             request.respond(400, reason="Bad session description")
             return None

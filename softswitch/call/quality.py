@@ -1,12 +1,13 @@
 """What the media figures say of a leg's quality: the E-model, simplified for G.711.
 
-ITU-T G.107 with the G.113 values of G.711 (Ie = 0, Bpl = 4.3 without concealment). Called when a CDR is
-made and when a leg's figures are in.
+ITU-T G.107 with the G.113 values of G.711 (Ie = 0, Bpl = 4.3 without concealment). Other codecs are not judged: G.113
+has no values for them that would stand beside those. Called when a CDR is made and when a leg's figures are in.
 """
 
 from __future__ import annotations
 
 from softswitch.interfaces import EndpointStatistics
+from softswitch.sdp.formats import G711
 
 BASIC_R = 93.2
 BPL_G711 = 4.3
@@ -14,14 +15,16 @@ ONE_WAY_DELAY_MS = 20.0  # packetisation
 JITTER_BUFFER_FACTOR = 2.0
 
 
-def mean_opinion_score(statistics: EndpointStatistics) -> float:
-    """MOS-CQE (1.0 to 4.5) of what the far end sent; 0 where nothing was received."""
+def mean_opinion_score(statistics: EndpointStatistics, codec: str = "") -> float:
+    """MOS-CQE (1.0 to 4.5) of what the far end sent; 0 where nothing was received, or in a codec that isn't judged."""
+    if codec not in ("", *G711):
+        return 0.0
     return _score(statistics.packets_received, statistics.packets_lost, statistics.jitter_ms, statistics.round_trip_ms)
 
 
-def remote_mean_opinion_score(statistics: EndpointStatistics) -> float:
+def remote_mean_opinion_score(statistics: EndpointStatistics, codec: str = "") -> float:
     """The same of what we sent, by the far end's own reports; 0 where it sent none."""
-    if not statistics.reported:
+    if not statistics.reported or codec not in ("", *G711):
         return 0.0
     arrived = max(0, statistics.packets_sent - max(0, statistics.remote_lost))
     return _score(arrived, statistics.remote_lost, statistics.remote_jitter_ms, statistics.round_trip_ms)

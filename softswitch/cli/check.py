@@ -13,8 +13,10 @@ from typing import Generic, TypeVar
 from media import _native
 from softswitch.config import Config, load_config
 from softswitch.errors import SoftswitchError
+from softswitch.parts import check_codecs
 from softswitch.prompts import Prompts, load_catalogue
 from softswitch.routing.dialplan import Dialplan, load_dialplans
+from softswitch.sdp.formats import G711
 from softswitch.stores.provisioning import Provisioning, sqlite_engine
 from softswitch.stores.schema import REVISION
 from softswitch.stores.sqlite import schema_revision
@@ -49,6 +51,7 @@ def findings(config_file: str | None) -> Iterator[Finding]:
     dialplan = _look("dialplans", lambda: load_dialplans(directory), _dialplan)
     yield dialplan.finding
     if dialplan.loaded is not None:
+        yield from _codecs(dialplan.loaded, config.loaded)
         yield from _srtp(dialplan.loaded, config.loaded)
     prompts = _look(
         "prompts", lambda: load_catalogue(catalogue.directory, catalogue.language, catalogue.tones), _prompts
@@ -75,6 +78,14 @@ def _configuration(config: Config) -> str:
 def _dialplan(dialplan: Dialplan) -> str:
     classes = len(dialplan.numbers.classes)
     return f"{classes} number classes, {len(dialplan.trunks)} trunks, {len(dialplan.routes)} routes"
+
+
+def _codecs(dialplan: Dialplan, config: Config) -> Iterator[Finding]:
+    """Where a trunk speaks more than G.711: can media?"""
+    named = {codec for trunk in dialplan.trunks.values() for codec in trunk.codecs if codec not in G711}
+    if named and not config.media.server:  # else what it has is told when the switch starts
+        words = f"{', '.join(sorted(named))}: built in"
+        yield _look("codecs", lambda: check_codecs(dialplan, _native.CODECS), lambda _: words).finding
 
 
 def _srtp(dialplan: Dialplan, config: Config) -> Iterator[Finding]:

@@ -226,6 +226,7 @@ class NullDriver:
         self.up = True
         self.ipv6 = False
         self.srtp: tuple[str, ...] = SRTP_SUITES
+        self.codecs: tuple[str, ...] = ("G722", "opus")
         self._journal = journal
         self._open: dict[int, NullEndpoint] = {}  # by port
         self._durations = dict(durations or {})

@@ -32,7 +32,7 @@ class ServerDriver:
     `up` tells whether the server answers, `totals` its last counters; `nat` lets endpoints latch on the first sender
     where otherwise only the address counts that SDP named; `advertised` and `advertised6` stand in session descriptions
     in place of the address that ports are bound to. `io`: how the server reads sockets; `workers`: its threads;
-    `srtp`: the suites that its endpoints can have.
+    `srtp`: the suites that its endpoints can have; `codecs`: what they speak beside G.711.
     """
 
     def __init__(
@@ -47,6 +47,7 @@ class ServerDriver:
         self.up = self.ipv6 = False
         self.io, self.workers = "", 0
         self.srtp: tuple[str, ...] = ()
+        self.codecs: tuple[str, ...] = ()
         self.totals = protocol.Totals()
         self.nat = nat
         self.endpoints: dict[int, ServerEndpoint] = {}
@@ -78,6 +79,11 @@ class ServerDriver:
             protocol.Totals: self._on_totals,
             protocol.Refused: self._on_refused,
         }
+
+    @property
+    def ways(self) -> tuple[str, int, tuple[str, ...], tuple[str, ...]]:
+        """How the server works: io, workers, srtp, codecs."""
+        return self.io, self.workers, self.srtp, self.codecs
 
     async def start(self, *, timeout_s: float = 10.0) -> None:
         """Connect, and stay connected until close(); raises MediaError where no server answers in time."""
@@ -243,6 +249,7 @@ class ServerDriver:
         self._silence_s = welcome.silence_s
         self.io, self.workers, self.ipv6 = welcome.io, welcome.workers, bool(welcome.address6)
         self.srtp = welcome.srtp
+        self.codecs = welcome.codecs
         self._welcomed.set()
         if self._silence_timer:
             self._silence_timer.cancel()

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Callable
+from dataclasses import astuple
 from typing import Protocol, TypeVar
 
 import msgspec
@@ -80,7 +81,8 @@ class ServerEndpoint:
             remote.rtcp_port,
             remote.rtcp_mux,
             remote.signalling,
-            *(() if remote.srtp is None else (remote.srtp.suite, remote.srtp.send, remote.srtp.receive)),
+            *(("", b"", b"") if remote.srtp is None else (remote.srtp.suite, remote.srtp.send, remote.srtp.receive)),
+            None if remote.coding is None else protocol.Coding(*astuple(remote.coding)),
         )
         self._driver.send(self.configuration)
 

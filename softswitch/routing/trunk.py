@@ -75,7 +75,7 @@ class Trunk:
     # it to send; what it gets is what it asks for. `srtp`: whether its RTP must be SRTP with keys in its SDP, by one of
     # `srtp_suites`; where it is allowed the trunk's offers may be, ours are not. `nat`: its RTP may come from elsewhere
     # than its SDP says.
-    codecs: tuple[Literal["PCMA", "PCMU"], ...] = ("PCMA", "PCMU")
+    codecs: tuple[Literal["PCMA", "PCMU", "G722", "opus"], ...] = ("PCMA", "PCMU")
     codec_order: Literal["caller", "trunk"] = "caller"
     ptime_ms: PacketTime = 20
     max_ptime_ms: MaxPacketTime = 0

@@ -1,15 +1,16 @@
-"""Offer and answer: one audio stream of G.711 with telephone events, agreed between two sides.
+"""Offer and answer: one audio stream with telephone events, agreed between two sides.
 
-RFC 3264, with RFC 3551 (static payload types), RFC 4733 (telephone-event), RFC 4568 (in `crypto`) and RFC 8866. Called
-by the call layer with what the media endpoint offers. Pure functions: they never open a port and never remember an
-earlier exchange.
+RFC 3264 and RFC 8866; the formats of a stream are read and written by `formats`, its keys (RFC 4568) by `crypto`.
+Called by the call layer with what the media endpoint offers. Pure functions: they never open a port and never remember
+an earlier exchange.
 
 What we write names nothing but our own media address: no tool, no session name, no line of the other leg.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import dataclasses
+from collections.abc import Container, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -17,6 +18,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from softswitch.errors import SipParseError
+from softswitch.interfaces import Coding
+from softswitch.sdp import formats
 from softswitch.sdp.crypto import (
     NONE,
     PLAIN_PROFILE,
@@ -33,24 +36,16 @@ from softswitch.sdp.description import (
     Attribute,
     Connection,
     Description,
-    Encoding,
     Media,
     address_family,
-    encodings_of,
     parse_description,
 )
+from softswitch.sdp.formats import PAYLOAD_TYPES, Formats, formats_of
 
-CODECS = ("PCMA", "PCMU")
-PAYLOAD_TYPES = {"PCMA": 8, "PCMU": 0}  # RFC 3551 6, table 4
+CODECS = formats.G711  # where nothing else is wished for
 
 _BEFORE_FORMATS = {profile: f" {profile} ".encode() for profile in (PLAIN_PROFILE, SECURE_PROFILE)}
 _OF_IPV6 = b"\r\nc=IN IP6 "
-_STATIC = {payload_type: Encoding(name, 8000) for name, payload_type in PAYLOAD_TYPES.items()}
-_TELEPHONE_EVENT = Encoding("TELEPHONE-EVENT", 8000)
-_EVENTS = "0-15"  # the sixteen DTMF keys
-_ENCODINGS = frozenset({*_STATIC.values(), _TELEPHONE_EVENT})
-_PAYLOAD_TYPE_TEXTS = frozenset(str(number) for number in range(128))
-_PTIMES_MS = {str(ptime): ptime for ptime in range(10, 61, 10)}
 
 # (send, receive) of each direction attribute, as its writer means it.
 _FLAGS = {"sendrecv": (True, True), "sendonly": (True, False), "recvonly": (False, True), "inactive": (False, False)}
@@ -96,8 +91,8 @@ class Negotiated(Struct, frozen=True, gc=False):
 
     remote_address: str
     remote_port: int
-    codec: str  # "PCMA" or "PCMU"
-    payload_type: int
+    codec: str  # of `formats.CODECS`
+    payload_type: int  # that we send
     telephone_event: int | None  # payload type to send events with
     telephone_event_in: int | None  # payload type that events come with
     sending: bool  # we may send towards it
@@ -106,6 +101,7 @@ class Negotiated(Struct, frozen=True, gc=False):
     rtcp_port: int = 0  # RFC 3605; 0: the port after that of RTP
     rtcp_mux: bool = False  # RFC 5761: RTCP goes the way of RTP
     srtp: Keys | None = None  # None: plain RTP
+    coding: Coding | None = None  # None: G.711
 
     @property
     def far_direction(self) -> str:
@@ -137,24 +133,24 @@ def local_offer(
 
     `version` must grow by one whenever the description of a session changes (RFC 3264 8).
     """
-    formats = {codec: PAYLOAD_TYPES[codec] for codec in codecs}
-    return _describe(
-        address, session_id, version, _audio(port, formats, telephone_event, packets, direction, keys=_lines(keys))
-    )
+    numbers = {codec: PAYLOAD_TYPES[codec] for codec in codecs}
+    events = formats.events_offered(codecs, telephone_event)
+    audio = _audio(port, numbers, events, packets, direction, keys=_lines(keys))
+    return _describe(address, session_id, version, audio)
 
 
-def parse_offer(body: bytes, protection: Protection = NONE) -> Offer:
-    """Parse an offer to one who has this `protection`; raises SipParseError.
+def parse_offer(body: bytes, protection: Protection = NONE, *, codecs: Sequence[str] = CODECS) -> Offer:
+    """Parse an offer to one who has this `protection` and these `codecs`; raises SipParseError.
 
     That it holds nothing usable is told by `answer`.
     """
     description = parse_description(body)
     for media in description.media:
-        connection, codecs = _target(description, media), _codecs(media)
-        if connection is not None and codecs and settle(media.protocol, media.crypto, protection) is not None:
+        connection, named = _target(description, media), _codecs(media, codecs)
+        if connection is not None and named and settle(media.protocol, media.crypto, protection) is not None:
             sends, receives = _FLAGS[description.direction_of(media)]
             direction = _DIRECTION[sends, receives and not connection.unspecified]
-            return Offer(description, codecs, direction, connection)
+            return Offer(description, named, direction, connection)
     return Offer(description, (), "inactive")
 
 
@@ -193,10 +189,9 @@ def answer(
         agreed = _agree(offer.description, line, protected, wanted, direction, family)
         if agreed is not None and protected is not None:
             settled = _DIRECTION[agreed.sending, agreed.receiving]
-            formats = {agreed.codec: agreed.payload_type}
-            media[index] = _audio(
-                port, formats, agreed.telephone_event, packets, settled, keys=protected.line, mux=agreed.rtcp_mux
-            )
+            events = {} if agreed.telephone_event is None else {_event_clock(agreed): agreed.telephone_event}
+            numbers = {agreed.codec: agreed.payload_type}
+            media[index] = _audio(port, numbers, events, packets, settled, keys=protected.line, mux=agreed.rtcp_mux)
             return Answer(_describe(address, session_id, version, "".join(media)), agreed)
     return None
 
@@ -216,17 +211,20 @@ def accept_answer(offer_body: bytes, answer_body: bytes) -> Negotiated | None:
     )
     protected = settle_answer(theirs.media[0].protocol, theirs.media[0].crypto, protection)
     # The first format of the answer that we offered is the one to send with (RFC 3264 7).
-    common = [name for name in _codecs(theirs.media[0]) if name in offered]
+    common = _codecs(theirs.media[0], offered.codecs)
     agreed = _agree(theirs, theirs.media[0], protected, common, direction, "IP6" if _OF_IPV6 in offer_body else "IP4")
     if agreed is None:
         return None
     # What we send bears the answer's payload type, what they send the offer's (RFC 3264 6.1).
-    events_in = offered.get(_TELEPHONE_EVENT.name) if agreed.telephone_event is not None else None
+    events_in = offered.events.get(_event_clock(agreed)) if agreed.telephone_event is not None else None
+    number_in = offered.codecs[agreed.codec]
+    coding = None if agreed.coding is None else dataclasses.replace(agreed.coding, payload_type_in=number_in)
     return replace(
         agreed,
         telephone_event=None if events_in is None else agreed.telephone_event,
         telephone_event_in=events_in,
         rtcp_mux=False,  # we never offer it
+        coding=coding,
     )
 
 
@@ -248,8 +246,8 @@ def _agree(
 ) -> Negotiated | None:
     """What one m-line of theirs and our wish come to: the first of `codecs` that it names; None where unusable."""
     connection = _target(description, media)
-    named = _payload_types(media)
-    codec = next((name for name in codecs if name in named), None)
+    named = formats_of(media)
+    codec = next((name for name in codecs if name in named.codecs), None)
     if (
         connection is None
         or codec is None
@@ -259,22 +257,29 @@ def _agree(
         return None
     they_send, they_receive = _FLAGS[description.direction_of(media)]
     we_send, we_receive = _FLAGS[direction]
-    ptime_ms, rtcp_port, rtcp_mux = _wishes(media.attributes)
+    wishes, number = _wishes(media.attributes), named.codecs[codec]
+    clock = named.events_beside(codec)
+    event = None if clock is None else named.events[clock]
     return Negotiated(
         remote_address=connection.address,
         remote_port=media.port,
         codec=codec,
-        payload_type=named[codec],
-        telephone_event=named.get(_TELEPHONE_EVENT.name),
-        telephone_event_in=named.get(_TELEPHONE_EVENT.name),
+        payload_type=number,
+        telephone_event=event,
+        telephone_event_in=event,
         # 0.0.0.0 is hold as RFC 2543 knew it: nothing may be sent there (RFC 3264 8.4).
         sending=we_send and they_receive and not connection.unspecified,
         receiving=we_receive and they_send,
-        ptime_ms=ptime_ms,
-        rtcp_port=rtcp_port,
-        rtcp_mux=rtcp_mux,
+        ptime_ms=formats.packet_ms(codec, wishes.ptime, wishes.maxptime),
+        rtcp_port=wishes.rtcp_port,
+        rtcp_mux=wishes.rtcp_mux,
+        coding=formats.coding(codec, number, clock, named.parameters.get(number, "")),
         srtp=protected.keys,
     )
+
+
+def _event_clock(agreed: Negotiated) -> int:
+    return 8000 if agreed.coding is None else agreed.coding.event_clock
 
 
 def _target(description: Description, media: Media) -> Connection | None:
@@ -284,45 +289,36 @@ def _target(description: Description, media: Media) -> Connection | None:
     return connection if ours and connection is not None and connection.unicast else None
 
 
-def _codecs(media: Media) -> tuple[str, ...]:
-    """The codecs of ours that the m-line names, in its order."""
-    return tuple([name for name in _payload_types(media) if name in PAYLOAD_TYPES])
-
-
-def _payload_types(media: Media) -> Mapping[str, int]:
-    """The payload type of each encoding of ours that the m-line names, in its order."""
-    return _named(media.formats, media.attributes)
+def _codecs(media: Media, wanted: Container[str]) -> tuple[str, ...]:
+    """The codecs of those `wanted` that the m-line names, in its order."""
+    return tuple([name for name in formats_of(media).codecs if name in wanted])
 
 
 @lru_cache(256)
-def _offered(ours: bytes) -> tuple[Mapping[str, int], str]:
-    """The payload types and the direction of an offer that `local_offer` wrote, from its formats on."""
+def _offered(ours: bytes) -> tuple[Formats, str]:
+    """The formats and the direction of an offer that `local_offer` wrote, from its formats on."""
     offer = parse_description(b"v=0\r\no=- 0 0 IN IP4 0.0.0.0\r\nm=audio 0" + _BEFORE_FORMATS[PLAIN_PROFILE] + ours)
-    return _payload_types(offer.media[0]), offer.direction_of(offer.media[0])
+    return formats_of(offer.media[0]), offer.direction_of(offer.media[0])
 
 
-@lru_cache(256)  # a peer writes the same formats call after call, and each is asked about several times
-def _named(formats: tuple[str, ...], attributes: tuple[Attribute, ...]) -> Mapping[str, int]:
-    encodings = _STATIC | encodings_of(attributes)
-    named: dict[str, int] = {}
-    for payload_type in (int(text) for text in formats if text in _PAYLOAD_TYPE_TEXTS):
-        encoding = encodings.get(payload_type)
-        # G.711 counts under its static number alone: RFC 3551 6 gives it one, and media knows it by that.
-        if encoding in _ENCODINGS and PAYLOAD_TYPES.get(encoding.name, payload_type) == payload_type:
-            named.setdefault(encoding.name, payload_type)
-    return named
+class _Wishes(NamedTuple):
+    """Packet times as the far end wrote them, the port of its RTCP (RFC 3605; 0 where it tells none), and whether that
+    may be RTP's (RFC 5761).
+    """
+
+    ptime: str
+    maxptime: str
+    rtcp_port: int
+    rtcp_mux: bool
 
 
 @lru_cache(256)
-def _wishes(attributes: tuple[Attribute, ...]) -> tuple[int, int, bool]:
-    """The packet time that the far end asks for (20 ms where it asks for none that we can keep; at most maxptime), the
-    port of its RTCP (RFC 3605; 0 where it tells none), and whether that may be RTP's (RFC 5761).
-    """
+def _wishes(attributes: tuple[Attribute, ...]) -> _Wishes:
     values = {name: value or "" for name, value in reversed(attributes)}
     port = values.get("rtcp", "").partition(" ")[0]
     usable = port.isdecimal() and port.isascii() and len(port) <= 5 and int(port) <= 65535
-    ptime_ms = min(_PTIMES_MS.get(values.get("ptime", ""), 20), _PTIMES_MS.get(values.get("maxptime", ""), 60))
-    return ptime_ms, int(port) if usable else 0, "rtcp-mux" in values
+    rtcp_port = int(port) if usable else 0
+    return _Wishes(values.get("ptime", ""), values.get("maxptime", ""), rtcp_port, "rtcp-mux" in values)
 
 
 def _refused(media: Media) -> str:
@@ -337,22 +333,18 @@ def _lines(keys: Iterable[Crypto]) -> str:
 def _audio(
     port: int,
     codecs: Mapping[str, int],
-    events: int | None,
+    events: Mapping[int, int],
     packets: PacketTimes,
     direction: str,
     *,
     keys: str = "",
     mux: bool = False,
 ) -> str:
-    formats = " ".join([str(number) for number in codecs.values()])
-    maps = "".join([f"a=rtpmap:{number} {name}/8000\r\n" for name, number in codecs.items()])
-    if events is not None:
-        formats += f" {events}"
-        maps += f"a=rtpmap:{events} telephone-event/8000\r\na=fmtp:{events} {_EVENTS}\r\n"
+    numbers, maps = formats.written(codecs, events)
     most = f"a=maxptime:{packets.maxptime}\r\n" if packets.maxptime else ""
     rtcp = "a=rtcp-mux\r\n" if mux else ""
     profile = SECURE_PROFILE if keys else PLAIN_PROFILE
-    head = f"m=audio {port} {profile} {formats}\r\n{maps}{keys}"
+    head = f"m=audio {port} {profile} {numbers}\r\n{maps}{keys}"
     return f"{head}a=ptime:{packets.ptime}\r\n{most}{rtcp}a={direction}\r\n"
 
 

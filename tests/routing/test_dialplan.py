@@ -145,7 +145,10 @@ def test_a_plan_made_by_hand_has_the_built_in_treatment() -> None:
             "90.toml: trunk[lab].transport: expected 'udp', 'tcp', 'tls' or 'auto', not 'sctp'",
         ),
         (TRUNK + 'sources = ["10.0.0.1/8"]', "90.toml: trunk[lab].sources[0]: expected an address or CIDR such as "),
-        (TRUNK + 'codecs = ["G729"]', "90.toml: trunk[lab].codecs[0]: expected 'PCMA' or 'PCMU', not 'G729'"),
+        (
+            TRUNK + 'codecs = ["G729"]',
+            "90.toml: trunk[lab].codecs[0]: expected 'PCMA', 'PCMU', 'G722' or 'opus', not 'G729'",
+        ),
         (TRUNK + 'number_form = "x"', "90.toml: trunk[lab].number_form: expected 'e164', 'e164-digits' or 'national'"),
         (TRUNK + TRUNK, "90.toml: trunk[lab]: expected a name of its own, is also at 90.toml: trunk[lab]"),
         (LAB + "[[route]]\nname = 'r'\ntargets = []", "90.toml: route[r].targets: expected at least one trunk"),

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from softswitch.errors import SipParseError
 from softswitch.sdp.description import Media, parse_description
+from softswitch.sdp.formats import PAYLOAD_TYPES
 from softswitch.sdp.offer_answer import (
-    PAYLOAD_TYPES,
     Answer,
     Negotiated,
     PacketTimes,

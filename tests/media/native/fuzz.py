@@ -14,7 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.media.native.test_core import FLAGS, HERE, LINKED, SANITIZERS, SMALL, SRTP
+from tests.media.native.test_core import FLAGS, HERE, LIBRARIES, LINKED, SANITIZERS, SMALL
 from tests.media.phone import key, rtp
 
 SECONDS = 20
@@ -95,7 +95,7 @@ def main() -> int:
         (corpus / f"seed{index}").write_bytes(seed)
     target, flags = WORK / "fuzz_packets", [*FLAGS, *SMALL, *SANITIZERS, "-fsanitize=fuzzer", "-DLIBFUZZER"]
     source = str(HERE / "fuzz_packets.c")
-    subprocess.run([clang, *flags, "-o", target, source, *LINKED, "-lm", *SRTP], check=True)
+    subprocess.run([clang, *flags, "-o", target, source, *LINKED, *LIBRARIES], check=True)
     seconds = sys.argv[1] if len(sys.argv) > 1 else str(SECONDS)
     options = [f"-max_total_time={seconds}", "-max_len=8192", "-timeout=10", f"-artifact_prefix={WORK}/"]
     return subprocess.run([target, *options, corpus], check=False).returncode

@@ -104,6 +104,7 @@ static struct remote remote_at(union address address, int payload_type, int even
     return (struct remote){
         .announced = {.rtp = address, .rtcp_port = (uint16_t)(address_port(&address) + 1)},
         .payload_type = (int16_t)payload_type,
+        .payload_type_in = (int16_t)payload_type,
         .event_out = (int16_t)event,
         .event_in = (int16_t)event,
         .frame = FRAME_SAMPLES,
@@ -192,6 +193,7 @@ static void finish(void)
     free(worker.playbacks);
     free(worker.recordings);
     free(worker.dtmf);
+    free(worker.coders);
     free(worker.open.slot);
     free(worker.keys.slot);
     free(worker.playing.slot);

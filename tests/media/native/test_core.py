@@ -16,12 +16,14 @@ APART = (
     "module.c",
     "module_events.c",
     "module_srtp.c",
+    "module_remote.c",
     "worker.c",
     "io.c",
     "io_epoll.c",
     "io_uring.c",
 )  # Python's face, included by steps.h, faked there
 LINKED = sorted(str(path) for path in NATIVE.glob("*.c") if path.name not in APART)
+BUILT_WITH = (*(("SRTP",) if _native.SRTP_SUITES else ()), *_native.CODECS)  # the core that is here
 FLAGS = (
     "-std=gnu11",
     "-O1",
@@ -30,13 +32,15 @@ FLAGS = (
     "-Wextra",
     "-Werror",
     "-Wno-unused-function",
-    "-pthread",
-)  # steps.h has more than each needs
+    "-pthread",  # steps.h has more than each needs
+    *(f"-DHAVE_{name.upper()}" for name in BUILT_WITH),
+)
+OPTIONAL = {"SRTP": "-lsrtp2", "G722": "-lspandsp", "opus": "-lopus"}
+LIBRARIES = ("-lm", *(OPTIONAL[name] for name in BUILT_WITH))
 SMALL = ("-DMAX_PLAYBACKS=4096", "-DMAX_RECORDINGS=64")  # as many as the tests use: big pools are slow to check
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 THREADS = ("-fsanitize=thread",)
 WHOLE = (*LINKED, *(str(NATIVE / name) for name in ("worker.c", "io.c", "io_epoll.c", "io_uring.c")))
-SRTP = ("-DHAVE_SRTP", "-lsrtp2") if _native.SRTP_SUITES else ()  # as this build of the core
 ALONE = {  # they include what they test, or fake nothing
     "test_writer": (),
     "test_ring": (),
@@ -61,7 +65,7 @@ def build(program: str, folder: Path, sanitizers: tuple[str, ...]) -> str:
     """The program's path."""
     target, source, linked = str(folder / program), str(HERE / f"{program}.c"), ALONE.get(program, LINKED)
     flags = [*FLAGS, *SMALL, *sanitizers, *DEFINED.get(program, ())]
-    subprocess.run(["cc", *flags, "-o", target, source, *linked, "-lm", *SRTP], check=True)
+    subprocess.run(["cc", *flags, "-o", target, source, *linked, *LIBRARIES], check=True)
     return target
 
 

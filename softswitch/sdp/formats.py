@@ -1,0 +1,135 @@
+"""The formats of an audio stream: codecs that are ours, their payload types and parameters, the events beside them.
+
+RFC 3551 (static payload types, G.722), RFC 7587 (Opus), RFC 4733 (telephone-event). Called by `offer_answer`. Pure
+functions that never choose: what both sides want is not known here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import NamedTuple
+
+from softswitch.interfaces import Coding
+from softswitch.sdp.description import Attribute, Encoding, Media, encodings_of
+
+G711 = ("PCMA", "PCMU")
+EVENT_CLOCKS = (8000, 48000)  # Hz, of the audio that telephone-events are sent amid (RFC 4733 2.1)
+
+_FIRST_DYNAMIC = 96  # RFC 3551 3
+_EVENT = "TELEPHONE-EVENT"
+_EVENTS = "0-15"  # the sixteen DTMF keys
+_PAYLOAD_TYPE_TEXTS = frozenset(str(number) for number in range(128))
+_PTIMES_MS = {str(ptime): ptime for ptime in range(10, 61, 10)}
+_OPUS_PTIMES_MS = {30: 20, 50: 40}  # one packet of ours is one frame of Opus: the next shorter one
+
+
+class Codec(NamedTuple):
+    """One that we may speak. `payload_type`: in our offers; where `static`, in theirs too."""
+
+    payload_type: int
+    encoding: str  # as a=rtpmap writes it
+    clock_rate: int  # Hz, of RTP timestamps
+    static: bool = True
+    parameters: str = ""  # a=fmtp: how we should like to be sent it
+
+
+CODECS = {
+    "PCMA": Codec(8, "PCMA/8000", 8000),
+    "PCMU": Codec(0, "PCMU/8000", 8000),
+    "G722": Codec(9, "G722/8000", 8000),  # though it samples at 16 kHz (RFC 3551 4.5.2)
+    # Two channels whatever is sent (RFC 7587 7). Nothing limits what we are sent: it may pass to one who wants it all.
+    "opus": Codec(96, "opus/48000/2", 48000, static=False, parameters="useinbandfec=1"),
+}
+PAYLOAD_TYPES = {name: codec.payload_type for name, codec in CODECS.items()}
+
+_STATIC = {codec.payload_type: Encoding(name, 8000) for name, codec in CODECS.items() if codec.static}
+_NAMES = {**{encoding: encoding.name for encoding in _STATIC.values()}, Encoding("OPUS", 48000, 2): "opus"}
+
+
+class Formats(NamedTuple):
+    """What an m-line names of ours: payload types by codec, in its order, and of telephone-events by their clock."""
+
+    codecs: Mapping[str, int]
+    events: Mapping[int, int]
+    parameters: Mapping[int, str]  # a=fmtp, by payload type
+
+    def events_beside(self, codec: str) -> int | None:
+        """The clock of the events that go with `codec`: its own, else (some peers know no other) 8 kHz."""
+        return next((clock for clock in (CODECS[codec].clock_rate, 8000) if clock in self.events), None)
+
+
+def formats_of(media: Media) -> Formats:
+    """What `media` names; a payload type that is named twice counts as it is named first."""
+    return _formats(media.formats, media.attributes)
+
+
+@lru_cache(256)  # a peer writes the same formats call after call, and each is asked about several times
+def _formats(formats: tuple[str, ...], attributes: tuple[Attribute, ...]) -> Formats:
+    encodings = _STATIC | encodings_of(attributes)
+    codecs: dict[str, int] = {}
+    events: dict[int, int] = {}
+    for payload_type in (int(text) for text in formats if text in _PAYLOAD_TYPE_TEXTS):
+        encoding = encodings.get(payload_type)
+        if encoding is None:
+            continue
+        name = _NAMES.get(encoding)
+        if name is not None and _may_be(payload_type, CODECS[name]):
+            codecs.setdefault(name, payload_type)
+        elif encoding.name == _EVENT and encoding.clock_rate in EVENT_CLOCKS:
+            events.setdefault(encoding.clock_rate, payload_type)
+    return Formats(codecs, events, _parameters(attributes))
+
+
+def _may_be(payload_type: int, codec: Codec) -> bool:
+    """A static codec counts under its number alone: RFC 3551 6 gives it one."""
+    return payload_type == codec.payload_type if codec.static else payload_type >= _FIRST_DYNAMIC
+
+
+def _parameters(attributes: Iterable[Attribute]) -> dict[int, str]:
+    parts = [(value or "").partition(" ") for name, value in attributes if name == "fmtp"]
+    return {int(number): text for number, _, text in reversed(parts) if number in _PAYLOAD_TYPE_TEXTS}
+
+
+def coding(codec: str, payload_type_in: int, event_clock: int | None, parameters: str) -> Coding | None:
+    """How media speaks `codec` with who wrote `parameters` (RFC 7587 6.1); None for G.711."""
+    if codec in G711:
+        return None
+    values = dict(reversed([_parameter(one) for one in parameters.split(";")]))
+    bitrate = values.get("maxaveragebitrate", "")
+    usable = bitrate.isdecimal() and bitrate.isascii() and len(bitrate) <= 6  # 6000 to 510000
+    fec = values.get("useinbandfec") == "1"
+    return Coding(codec, payload_type_in, event_clock or 8000, int(bitrate) if usable else 0, fec)
+
+
+def _parameter(text: str) -> tuple[str, str]:
+    name, _, value = text.partition("=")
+    return name.strip().lower(), value.strip()
+
+
+def packet_ms(codec: str, ptime: str, maxptime: str) -> int:
+    """How long our packets of `codec` are for who wrote a=ptime and a=maxptime: 20 ms where it asks for none that we
+    can keep.
+    """
+    wanted = min(_PTIMES_MS.get(ptime, 20), _PTIMES_MS.get(maxptime, 60))
+    return _OPUS_PTIMES_MS.get(wanted, wanted) if codec == "opus" else wanted
+
+
+def written(codecs: Mapping[str, int], events: Mapping[int, int]) -> tuple[str, str]:
+    """The formats of an m-line, and the a=rtpmap and a=fmtp lines below it."""
+    numbers, lines = [], ""
+    for name, number in codecs.items():
+        numbers.append(str(number))
+        lines += f"a=rtpmap:{number} {CODECS[name].encoding}\r\n"
+        if CODECS[name].parameters:
+            lines += f"a=fmtp:{number} {CODECS[name].parameters}\r\n"
+    for clock, number in events.items():
+        numbers.append(str(number))
+        lines += f"a=rtpmap:{number} telephone-event/{clock}\r\na=fmtp:{number} {_EVENTS}\r\n"
+    return " ".join(numbers), lines
+
+
+def events_offered(codecs: Iterable[str], first: int | None) -> dict[int, int]:
+    """The payload types of our offer's telephone-events: one for each clock of `codecs`, `first` that of the lowest."""
+    clocks = sorted({CODECS[name].clock_rate for name in codecs})
+    return {} if first is None else {clock: first + place for place, clock in enumerate(clocks)}

@@ -39,8 +39,8 @@ struct srtp_context {
     srtp_t session;
     const struct suite *suite;
     size_t tags[2]; /* bytes behind RTP, RTCP */
-    uint32_t known[STREAMS]; /* SSRCs as they stand in packets */
-    uint8_t count, next;
+    uint32_t known[STREAMS]; /* SSRCs as they stand in packets, the newest first */
+    uint32_t count;
     uint8_t key[LONGEST_KEY];
 };
 
@@ -104,20 +104,19 @@ bool srtp_context_same(const struct srtp_context *a, const struct srtp_context *
     return a->suite == b->suite && !memcmp(a->key, b->key, a->suite->key);
 }
 
-/* An authentic packet bore this SSRC: the one that has been known longest makes room. */
+/* An authentic packet bore this SSRC: where there are too many, the one that was silent longest makes room. */
 static void srtp_learn(struct srtp_context *context, const uint8_t *place)
 {
-    uint32_t ssrc;
+    uint32_t ssrc, index = 0;
     memcpy(&ssrc, place, sizeof ssrc);
-    for (int i = 0; i < context->count; i++)
-        if (context->known[i] == ssrc)
-            return;
-    if (context->count == STREAMS)
-        srtp_remove_stream(context->session, context->known[context->next]);
-    else
+    while (index < context->count && context->known[index] != ssrc)
+        index++;
+    if (index == STREAMS)
+        srtp_remove_stream(context->session, context->known[--index]);
+    else if (index == context->count)
         context->count++;
-    context->known[context->next] = ssrc;
-    context->next = (uint8_t)((context->next + 1) % STREAMS);
+    memmove(context->known + 1, context->known, index * sizeof ssrc);
+    context->known[0] = ssrc;
 }
 
 enum srtp_outcome srtp_open(struct srtp_context *context, bool rtcp, uint8_t *packet, size_t *length)

@@ -271,6 +271,24 @@ static void test_many_ssrcs_are_taken_and_few_remembered(void)
     finish();
 }
 
+/* Nor is the one that goes on talking among all the others. */
+static void test_who_goes_on_is_not_forgotten(void)
+{
+    start_talk();
+    struct srtp_context *out = context(key_a, true);
+    uint8_t first[MAX_PACKET];
+    size_t length = sealed(out, first, 1, 7);
+    receive(0, false, phone(0), first, length);
+    for (uint32_t i = 1; i < 50; i++) {
+        say(out, (uint16_t)(1 + i), 7);
+        say(out, 1, 1000 + i);
+    }
+    receive(0, false, phone(0), first, length);
+    CHECK(drops()->replayed == 1 && worker.endpoints[0].receiver.received_all == 99);
+    srtp_context_free(out);
+    finish();
+}
+
 /* RFC 3711 3.4: reports are protected both ways, by RTP's port too (RFC 5761). */
 static void test_reports_are_protected(void)
 {
@@ -340,6 +358,7 @@ static void test_all(void)
     test_the_same_keys_again_keep_what_they_have_come_to();
     test_a_new_key_takes_the_place_of_one_direction_alone();
     test_many_ssrcs_are_taken_and_few_remembered();
+    test_who_goes_on_is_not_forgotten();
 }
 
 static void test_a_build_without_libsrtp_has_no_suite(void)

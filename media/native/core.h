@@ -203,11 +203,16 @@ struct coder {
     uint32_t until;
 };
 
-/* The newest RFC 4733 event that a far end sent. `kept`: it began before there was anybody to pass it on to. */
+/* The newest RFC 4733 event that a far end sent, and the one before. `kept`: it began before there was anybody to pass it
+ * on to. */
+enum press { PRESS_BEGINS, PRESS_GOES_ON, PRESS_STRAYS };
+
 struct key_in {
-    uint32_t timestamp, ssrc;
+    uint32_t timestamp, before, ssrc;
+    uint16_t sequence;
     uint8_t code;
     bool seen, kept;
+    enum press newest; /* what the packet that came last was */
 };
 
 /* A key on its way to a far end that wants it in other packets, or as a tone. Durations in samples. */

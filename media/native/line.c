@@ -8,6 +8,7 @@
 #define FORGIVEN_JUMP 500       /* sequence numbers */
 #define FORGIVEN_TIMESTAMP 16000 /* samples between timestamp and clock */
 #define EARLY_PACKETS 1000
+#define BESIDE_VOICE 800 /* samples that a key may begin behind voice that goes on besides it */
 
 /* Timestamp step behind the newest packet: the time passed in whole frames, at least as long as that one lasts. */
 static uint32_t line_step(const struct line *line, int64_t now)
@@ -42,14 +43,18 @@ static void line_anchor(struct line *line, const struct rtp *rtp, int64_t now)
     line->relayed = 0;
 }
 
-static bool line_jumped(const struct line *line, const struct rtp *rtp, bool event, int64_t now)
+/* Has the source begun anew? `press`: the first packet of an event, whose timestamp is that of now, as that of voice is;
+ * that of any other packet of an event is as old as the key is held (RFC 4733 2.1).
+ */
+static bool line_jumped(const struct line *line, const struct rtp *rtp, bool event, bool press, int64_t now)
 {
     int delta = (int16_t)(rtp->sequence - line->in_highest);
     if (delta > FORGIVEN_JUMP || delta < -FORGIVEN_JUMP)
         return true;
-    /* An event's timestamp is that of its start, however long the key is held (RFC 4733 2.1). */
-    if (event)
+    if (event && !press)
         return false;
+    if (event && (int32_t)(rtp->timestamp + line->timestamp_offset - line->timestamp) < -BESIDE_VOICE)
+        return true;
     int64_t error = (int32_t)(rtp->timestamp - line->in_timestamp) - (now - line->in_at) / SAMPLE_NS;
     return error > FORGIVEN_TIMESTAMP || error < -FORGIVEN_TIMESTAMP;
 }
@@ -159,7 +164,7 @@ void line_relay(struct worker *worker, struct endpoint *to, const struct rtp *rt
         return;
     }
     bool marker = rtp->marker;
-    if (line->source != SOURCE_RELAY || line->in_ssrc != rtp->ssrc || line_jumped(line, rtp, event, worker->now)) {
+    if (line->source != SOURCE_RELAY || line->in_ssrc != rtp->ssrc || line_jumped(line, rtp, event, rtp->marker, worker->now)) {
         marker |= line->source != SOURCE_MIX;
         packing_flush(worker, to);
         to->packing.missing = 0;
@@ -236,7 +241,7 @@ uint32_t line_event_begins(struct worker *worker, struct endpoint *to, const str
 {
     struct line *line = &to->line;
     packing_flush(worker, to);
-    if (line->source != SOURCE_RELAY || line->in_ssrc != rtp->ssrc || line_jumped(line, rtp, true, worker->now)) {
+    if (line->source != SOURCE_RELAY || line->in_ssrc != rtp->ssrc || line_jumped(line, rtp, true, true, worker->now)) {
         to->packing.missing = 0;
         line_anchor(line, rtp, worker->now);
     }

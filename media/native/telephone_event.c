@@ -13,6 +13,7 @@
 #include <string.h>
 
 #define DIGIT_MEMORY 80000    /* samples within which an older event timestamp is a straggler */
+#define STRAGGLERS 100        /* sequence numbers by which a packet comes late, and does not begin a new count */
 #define LONGEST_EVENT 0xFFFF /* 2.5.1.3: a longer press goes on in a new segment; in units of the event's clock */
 #define END_PACKETS 3         /* 2.5.1.4 */
 #define VANISHED_NS (SECOND_NS / 5)
@@ -27,17 +28,23 @@ static const char keypad[] = "123A456B789C*0#D";
 
 /* Told to the controller */
 
-/* 2.5.1: every packet of one press carries the timestamp of its start, so that any of them tells it once. */
-static bool pressed_before(struct key_in *key, const struct rtp *rtp, int32_t longest)
+/* 2.5.1: every packet of one press carries the timestamp of its start, so that any of them tells it once. What comes late is
+ * known by its sequence number, for the timestamps of a phone that starts its stream anew may step back.
+ */
+static enum press key_in_judge(struct key_in *key, const struct rtp *rtp, int32_t longest)
 {
     if (!key->seen || key->ssrc != rtp->ssrc)
-        return false;
+        return PRESS_BEGINS;
+    int later = (int16_t)(rtp->sequence - key->sequence);
+    if (rtp->timestamp == key->before || (later <= 0 && later > -STRAGGLERS))
+        return rtp->timestamp == key->timestamp ? PRESS_GOES_ON : PRESS_STRAYS;
+    key->sequence = rtp->sequence;
     int32_t age = (int32_t)(rtp->timestamp - key->timestamp);
     if ((age == longest || age == longest + 1) && key->code == rtp->payload[0]) {
+        key->before = key->timestamp;
         key->timestamp = rtp->timestamp;
-        return true;
     }
-    return age <= 0 && age > -DIGIT_MEMORY;
+    return rtp->timestamp == key->timestamp ? PRESS_GOES_ON : PRESS_BEGINS;
 }
 
 static void tell_digit(struct worker *worker, const struct endpoint *endpoint, char digit)
@@ -53,9 +60,14 @@ void telephone_event_receive(struct worker *worker, struct endpoint *endpoint, c
 {
     struct key_in *key = &endpoint->key_in;
     int32_t longest = LONGEST_EVENT / endpoint->coder.event_scale;
-    if (rtp->length < EVENT_LENGTH || pressed_before(key, rtp, longest))
+    if (rtp->length < EVENT_LENGTH)
         return;
-    *key = (struct key_in){.timestamp = rtp->timestamp, .ssrc = rtp->ssrc, .code = rtp->payload[0], .seen = true};
+    key->newest = key_in_judge(key, rtp, longest);
+    if (key->newest != PRESS_BEGINS)
+        return;
+    uint32_t before = key->seen ? key->timestamp : rtp->timestamp - 1;
+    *key = (struct key_in){.timestamp = rtp->timestamp, .before = before, .ssrc = rtp->ssrc, .sequence = rtp->sequence,
+                           .code = rtp->payload[0], .seen = true, .newest = PRESS_BEGINS};
     key->kept = endpoint->peer == NONE || !endpoint->digits;
     if (key->code < sizeof digits - 1)
         tell_digit(worker, endpoint, digits[key->code]);
@@ -150,14 +162,18 @@ static bool key_over(const struct key_out *key, const struct rtp *rtp)
     return key->heard_at && key->in_ssrc == rtp->ssrc && age <= 0 && age > -DIGIT_MEMORY;
 }
 
-static void key_relay(struct worker *worker, struct endpoint *to, const struct rtp *rtp, uint32_t longest, bool tone)
+static void key_relay(struct worker *worker, const struct endpoint *from, struct endpoint *to, const struct rtp *rtp,
+                      bool tone)
 {
     struct key_out *key = &to->key_out;
+    enum press press = from->key_in.newest;
+    if (press == PRESS_STRAYS)
+        return;
     if (!key_continues(key, rtp)) {
-        if (key_over(key, rtp))
+        if (press != PRESS_BEGINS && key_over(key, rtp))
             return;
         event_finish(worker, to);
-        key_begin(worker, to, rtp, longest, tone);
+        key_begin(worker, to, rtp, LONGEST_EVENT / from->coder.event_scale, tone);
     }
     key_update(worker, key, rtp);
 }
@@ -175,7 +191,7 @@ bool telephone_event_relay(struct worker *worker, const struct endpoint *from, s
     if (!to->line.open || rtp->length < EVENT_LENGTH || to->playback != NONE || (!tone && event_fits(from, to)))
         return false;
     if (!tone || rtp->payload[0] < sizeof digits - 1)
-        key_relay(worker, to, rtp, LONGEST_EVENT / from->coder.event_scale, tone);
+        key_relay(worker, from, to, rtp, tone);
     line_skip(to, rtp);
     return true;
 }

@@ -133,11 +133,14 @@ static size_t room_behind(uint32_t slot)
     return peer != NONE && worker.endpoints[peer].srtp_out ? SRTP_ROOM : 0;
 }
 
+static bool marked; /* the next packet has the marker */
+
 static void give_from(union address from, uint32_t slot, uint8_t type, uint16_t sequence, uint32_t timestamp,
                       const uint8_t *payload, size_t length)
 {
     uint8_t *packet = malloc(RTP_HEADER + length + room_behind(slot)); /* else exactly as long as it is: the sanitizer sees every step beyond */
-    rtp_write(packet, false, type, sequence, timestamp, 7);
+    rtp_write(packet, marked, type, sequence, timestamp, 7);
+    marked = false;
     memcpy(packet + RTP_HEADER, payload, length);
     endpoint_receive(&worker, slot, false, packet, RTP_HEADER + length, &from);
     free(packet);

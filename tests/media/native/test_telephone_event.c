@@ -217,6 +217,49 @@ static void test_the_next_press_ends_the_one_before_it(void)
 }
 
 /* RFC 4733 2.5.1.3 */
+/* A phone that starts its stream anew has its timestamps begin anywhere; the SSRC may stay. */
+static void check_keys_after_a_step(uint32_t step, int event_out, uint16_t frame)
+{
+    call(event_out, frame);
+    talk(5, 0x55);
+    press(5, 480);
+    talk(5, 0x55);
+    uint16_t before = (uint16_t)(sequence - 7);
+    uint32_t at = timestamp - 480 - 5 * FRAME_SAMPLES;
+    timestamp -= step;
+    marked = true;
+    press(6, 480);
+    uint8_t payload[4] = {5, 0x80 | VOLUME, 480 >> 8, 480 & 0xFF};
+    give(0, 101, before, at, payload, sizeof payload); /* the last of the first press, long on its way */
+    press(6, 480);
+    talk(5, 0x55);
+    press(7, 480);
+    char told[8] = "";
+    size_t count = 0;
+    for (const struct event *event; (event = ring_peek(&worker.events)); ring_pop(&worker.events))
+        if (event->type == EVENT_DIGIT)
+            told[count++] = event->digit;
+    CHECK(!strcmp(told, "5667"));
+    uint32_t newest = sent_timestamp(0);
+    for (uint32_t i = 1; i < sent_count; i++) {
+        int32_t on = (int32_t)(sent_timestamp(i) - newest);
+        bool late = event_out == 101 && sent[i].data[RTP_HEADER] == 5; /* it is passed on as it is, with its number */
+        CHECK(on > -800 || late); /* its packets go out beside the voice that follows it */
+        newest += on > 0 ? (uint32_t)on : 0;
+    }
+    finish();
+}
+
+static void test_keys_are_told_once_each_after_the_timestamps_have_stepped_back(void)
+{
+    const uint32_t steps[] = {2000, 16000, 40000, 70000, 200000, 0x7FFFFFFF};
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        check_keys_after_a_step(steps[i], 96, FRAME_SAMPLES);
+        check_keys_after_a_step(steps[i], -1, FRAME_SAMPLES);
+        check_keys_after_a_step(steps[i], 101, FRAME_SAMPLES);
+    }
+}
+
 static void test_a_press_beyond_65535_samples_goes_on_in_a_segment(void)
 {
     call(96, FRAME_SAMPLES);
@@ -373,6 +416,7 @@ int main(void)
     test_keys_amid_talk_in_other_packets_leave_one_line();
     test_a_press_whose_end_is_lost_ends_all_the_same();
     test_the_next_press_ends_the_one_before_it();
+    test_keys_are_told_once_each_after_the_timestamps_have_stepped_back();
     test_a_press_beyond_65535_samples_goes_on_in_a_segment();
     test_a_side_without_events_hears_the_key_as_a_tone_in_the_place_of_the_talk();
     test_talk_that_goes_on_below_a_key_is_not_mixed_into_its_tone();

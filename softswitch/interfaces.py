@@ -50,8 +50,7 @@ class Mode(enum.StrEnum):
     AXE = "AXE"
 
 
-@dataclass(frozen=True, slots=True)
-class App:
+class App(Struct, frozen=True, gc=False):
     """A customer application: one mode, and for AXE the fixed number of extension digits (1 to 4)."""
 
     key: str
@@ -60,8 +59,7 @@ class App:
     recording: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class PrivateNumber:
+class PrivateNumber(Struct, frozen=True, gc=False):
     """One X of the pool: whose it is and which city's."""
 
     x: str
@@ -70,8 +68,7 @@ class PrivateNumber:
     city: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Binding:
+class Binding(Struct, frozen=True, gc=False):
     """One binding of any mode, with the options the provisioning interface gives it.
 
     AXB: `a`, `b`. AX: `a`. AXE: `a`, `extension`. Tones are prompt names; `None` means "not set".
@@ -100,8 +97,7 @@ class Binding:
     user_data: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class TemporaryCallee:
+class TemporaryCallee(Struct, frozen=True, gc=False):
     """AX: whom the next A -> X call reaches."""
 
     binding_id: str
@@ -110,8 +106,7 @@ class TemporaryCallee:
     user_data: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class CallbackRecord:
+class CallbackRecord(Struct, frozen=True, gc=False):
     """AXE: who last tried to reach A through X, and when."""
 
     x: str
@@ -157,8 +152,7 @@ class BindingStore(Protocol):
 # Decisions of routing
 
 
-@dataclass(frozen=True, slots=True)
-class Treatment:
+class Treatment(Struct, frozen=True, gc=False):
     """What binding and dialplan impose on a call. Tones are prompt names."""
 
     announcement: str | None = None
@@ -172,8 +166,7 @@ class Treatment:
     language: str = "zh-CN"
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Struct, frozen=True, gc=False):
     """One attempt at the second leg: where to send it and in which clothes."""
 
     trunk: str
@@ -204,8 +197,7 @@ class Target:
     srtp_suites: tuple[str, ...] = ("AEAD_AES_256_GCM", "AES_CM_128_HMAC_SHA1_80")  # the best first
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(Struct, frozen=True):
     """Yes: who is reached, how, and with which treatment."""
 
     mode: Mode
@@ -222,8 +214,7 @@ class Route:
     steps: tuple[str, ...] = ()  # how the decision was reached, for `softswitch explain`
 
 
-@dataclass(frozen=True, slots=True)
-class NeedExtension:
+class NeedExtension(Struct, frozen=True):
     """Perhaps: X is shared, the caller must key an extension of `digits` digits."""
 
     app_key: str
@@ -235,8 +226,7 @@ class NeedExtension:
     steps: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Rejection:
+class Rejection(Struct, frozen=True):
     """No: the interface's failure code and the prompt the caller hears, if any. What is known goes to the CDR."""
 
     failure_code: int

@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from msgspec import Struct
+
 
 @dataclass(frozen=True, slots=True)
 class SrtpKeys:
@@ -51,8 +53,7 @@ class RtpRemote:
     coding: Coding | None = None  # None: G.711
 
 
-@dataclass(frozen=True, slots=True)
-class EndpointStatistics:
+class EndpointStatistics(Struct, frozen=True, gc=False):
     """RTP as one endpoint saw it. Times in ms; loss is of what the far end sent, `remote_*` of what its RTCP told."""
 
     packets_received: int = 0
@@ -70,8 +71,7 @@ class EndpointStatistics:
     packets_replayed: int = 0  # SRTP that had come before
 
 
-@dataclass(frozen=True, slots=True)
-class PlayReport:
+class PlayReport(Struct, frozen=True, gc=False):
     """What one endpoint was played: proof for the CDR. Frames are 20 ms."""
 
     frames: int

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass
 from types import TracebackType
+
+from msgspec import Struct
 
 from softswitch.errors import FAILURES, CallRejected, Failure
 
@@ -16,8 +17,7 @@ MOST_BUCKETS = 10_000  # of calls per second; sources may be many
 DRAINING = Failure(7109, 503, 42, "the switch is draining")
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
+class Limit(Struct, frozen=True):
     """At most `calls` at once and `calls_per_second` new ones; 0 means no limit. `failure` tells who was limited."""
 
     key: Hashable

@@ -15,7 +15,8 @@ Call treatment, row "AXE collection"; provisioning interface section 12 (digit c
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from softswitch.call.cdr import CallRecord
 from softswitch.call.inbound_leg import InboundLeg

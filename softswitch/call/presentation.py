@@ -6,7 +6,7 @@ and the callee's own number only: what it is given holds nothing of the caller.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from softswitch.interfaces import Target
 from softswitch.sip.addresses import bracketed
@@ -16,8 +16,7 @@ from softswitch.sip.uri import USER_SAFE
 ANONYMOUS = '"Anonymous" <sip:anonymous@anonymous.invalid>'  # RFC 3323 4.1.1.3
 
 
-@dataclass(frozen=True, slots=True)
-class Presentation:
+class Presentation(Struct, frozen=True, gc=False):
     """What an INVITE says of the two ends; `from_` and `to` are name-addrs without tag."""
 
     request_uri: str

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from softswitch.errors import SipParseError
 from softswitch.interfaces import Target

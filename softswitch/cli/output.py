@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import fields
 from typing import Any
 
 import msgspec
@@ -173,7 +172,7 @@ def _seconds(begin: float | None, end: float | None) -> str:
 def _options(binding: Binding) -> Iterable[str]:
     """Every option that is not at its default."""
     told = {"id", "app_key", "mode", "x", "a", "b", "extension", "created_at", "expires_at"}
-    for field in fields(binding):
+    for field in structs.fields(binding):
         value = getattr(binding, field.name)
         if field.name not in told and value != field.default:
             yield f"{field.name}={value}"

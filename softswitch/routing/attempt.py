@@ -5,7 +5,7 @@ Call treatment, "Who reaches whom". Used by resolve.py and the three modes; deci
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from softswitch.interfaces import App, Binding, Rejection
 from softswitch.routing.numbers import FIXED
@@ -38,8 +38,7 @@ class SilentTrace(Trace):
         """Forget it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(Struct, frozen=True):
     """One call as the modes see it: numbers in E.164, `extension` None where none was dialled or asked for yet.
 
     `extension` is "" where the caller was asked and keyed nothing.
@@ -75,8 +74,7 @@ class Attempt:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Reached:
+class Reached(Struct, frozen=True):
     """Whom the mode says the call reaches, by which binding and in which direction (CDR)."""
 
     binding: Binding

@@ -6,7 +6,7 @@ does that, when the call has reached it.
 
 from __future__ import annotations
 
-import dataclasses
+from msgspec import structs
 
 from softswitch.interfaces import Binding, BindingStore, Rejection
 from softswitch.routing.attempt import Attempt, Reached
@@ -42,7 +42,7 @@ async def _a_calls(attempt: Attempt, binding: Binding, store: BindingStore) -> R
         return attempt.rejected(8013, binding, direction=A_TO_OTHERS)
     note("The temporary callee is {}.", temporary.callee)
     if temporary.user_data:
-        binding = dataclasses.replace(binding, user_data=temporary.user_data)
+        binding = structs.replace(binding, user_data=temporary.user_data)
     return Reached(binding, temporary.callee, A_TO_OTHERS, binding.caller_ringback)
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 from urllib.parse import unquote
 
+from msgspec import Struct
 from pydantic import ConfigDict
 
 from softswitch.routing.fields import RECORD, Count, Digits, Flag, Length, MaybeDigits, Name
@@ -88,8 +89,7 @@ class NumberRules:
         return number[len(code) :] if number.startswith(code) else None
 
 
-@dataclass(frozen=True, slots=True)
-class Dialled:
+class Dialled(Struct, frozen=True, gc=False):
     """What was dialled: E.164 `number` ("" where the text holds none) and the extension written beside it, if any."""
 
     number: str

@@ -6,10 +6,10 @@ story and by `softswitch explain`, which both get the same answer; never writes 
 
 from __future__ import annotations
 
-import dataclasses
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct, structs
 
 from softswitch.interfaces import (
     Binding,
@@ -62,7 +62,7 @@ class Resolver:
         """
         trace = Trace() if self._explain else SilentTrace()
         decision = await self._decide(dialled, caller, digits, trunk, trace)
-        return dataclasses.replace(decision, steps=tuple(trace.steps)) if trace.steps else decision
+        return structs.replace(decision, steps=tuple(trace.steps)) if trace.steps else decision
 
     async def _decide(self, dialled: str, caller: str, digits: str | None, trunk: str | None, trace: Trace) -> Decision:
         dialplan = self._dialplan()
@@ -109,8 +109,7 @@ class Resolver:
         return await axe.decide(attempt, self._store)
 
 
-@dataclass(frozen=True, slots=True)
-class _Placement:
+class _Placement(Struct, frozen=True):
     """The last part: whom the mode reaches is known, may and can we call that number, and how?"""
 
     attempt: Attempt

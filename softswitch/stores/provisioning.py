@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from msgspec import structs
 from sqlalchemy import (
     URL,
     ColumnElement,
@@ -272,7 +273,7 @@ class Provisioning:
             record = TemporaryCallee(found[0].id, callee, self._clock() + duration_s, user_data)
             table = temporary_callees
             connection.execute(delete(table).where(table.c.binding_id == record.binding_id))
-            connection.execute(insert(table).values(asdict(record)))
+            connection.execute(insert(table).values(structs.asdict(record)))
         return record
 
     # CDRs
@@ -385,7 +386,7 @@ class Provisioning:
 
 def insert_binding(connection: Connection, binding: Binding) -> None:
     """Write one binding as it is, no rule checked but the unique indexes (also for tests and benches)."""
-    inserted = connection.execute(insert(bindings).values(asdict(binding))).inserted_primary_key
+    inserted = connection.execute(insert(bindings).values(structs.asdict(binding))).inserted_primary_key
     assert inserted is not None
     for party in (binding.a, binding.b) if binding.mode is Mode.AXB else ():
         connection.execute(insert(binding_parties).values(x=binding.x, party=party, seq=inserted.seq))
@@ -402,7 +403,7 @@ def _store_errors() -> Iterator[None]:
 def _ensure_app(connection: Connection, app: App) -> App:
     row = connection.execute(select(apps).where(apps.c.key == app.key)).one_or_none()
     if row is None:
-        connection.execute(insert(apps).values(asdict(app)))
+        connection.execute(insert(apps).values(structs.asdict(app)))
         return app
     known = App(row.key, Mode(row.mode), row.extension_digits, row.recording)
     if known.mode is not app.mode or (app.mode is Mode.AXE and known.extension_digits != app.extension_digits):

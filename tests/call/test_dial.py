@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from softswitch.call import b2bua
 from softswitch.call.admission import Limit
@@ -313,7 +314,7 @@ def test_a_route_without_targets_is_7508() -> None:
             ) -> Decision:
                 route = await router.resolve(dialled, caller, digits=digits, trunk=trunk)
                 assert isinstance(route, Route)
-                return replace(route, targets=())
+                return structs.replace(route, targets=())
 
         object.__setattr__(lab.services, "router", Nowhere())
         lab.dial()

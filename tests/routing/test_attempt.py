@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+from msgspec import structs
 
 from softswitch.interfaces import Mode, Rejection
 from softswitch.routing.attempt import SilentTrace, Trace
@@ -45,4 +45,4 @@ def test_a_tone_of_the_binding_replaces_the_usual_one() -> None:
 def test_only_the_fixed_class_is_a_fixed_line() -> None:
     mobile = attempt(Mode.AXB, A)
     assert not mobile.from_fixed_line
-    assert dataclasses.replace(mobile, caller_class="fixed").from_fixed_line
+    assert structs.replace(mobile, caller_class="fixed").from_fixed_line

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from softswitch.interfaces import Binding, Mode, Rejection
 from softswitch.routing.attempt import Reached
@@ -47,7 +47,7 @@ def test_a_reaches_the_temporary_callee(call_direction: int) -> None:
 def test_the_user_data_of_the_temporary_callee_replaces_that_of_the_binding() -> None:
     binding = ax(user_data="of-binding")
     reached = ask(A, binding, callee=B, callee_options={"user_data": "of-callee"})
-    assert reached == Reached(dataclasses.replace(binding, user_data="of-callee"), B, 1)
+    assert reached == Reached(structs.replace(binding, user_data="of-callee"), B, 1)
 
 
 def test_without_a_temporary_callee_a_is_refused_8013() -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
+from msgspec import structs
 
 from softswitch.interfaces import Mode
 from softswitch.routing.explain import explain
@@ -49,4 +48,4 @@ def test_a_question_tells_what_is_played_and_collected() -> None:
 
 
 def test_without_steps_only_the_outcome_is_told() -> None:
-    assert len(explain(dataclasses.replace(AXB.ask(X, A), steps=()))) == 2
+    assert len(explain(structs.replace(AXB.ask(X, A), steps=()))) == 2

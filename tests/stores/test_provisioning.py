@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -81,9 +82,9 @@ def test_numbers_are_listed_by_app_and_page(store: Provisioning) -> None:
 
 
 def test_adding_a_number_again_updates_its_city_and_its_app(store: Provisioning) -> None:
-    store.add_number(XB, replace(AXB_APP, recording=False), area_code="010", city="北京")
+    store.add_number(XB, structs.replace(AXB_APP, recording=False), area_code="010", city="北京")
     assert store.list_numbers(app_key="shop").items[0] == PrivateNumber(
-        XB, replace(AXB_APP, recording=False), "010", "北京"
+        XB, structs.replace(AXB_APP, recording=False), "010", "北京"
     )
 
 
@@ -214,7 +215,7 @@ def test_an_extension_has_the_right_length_and_is_not_zero(store: Provisioning, 
 def test_callback_tone_and_number_exclude_each_other(store: Provisioning) -> None:
     options = BindingOptions(callback_tone="tone.wav", callback_number=B)
     assert "exclude" in refused("1010002", lambda: store.bind_axe(XE, A, None, options))
-    store.bind_axe(XE, A, None, replace(options, callback_tone=None))
+    store.bind_axe(XE, A, None, dataclasses.replace(options, callback_tone=None))
 
 
 # All modes
@@ -276,7 +277,7 @@ def test_unbinding_an_x_full_of_pairs_is_one_short_transaction(store: Provisioni
     template = store.bind_axb(XB, A, B)
     with store._writers.begin() as connection:
         for number in range(2500):
-            pair = replace(template, id=str(number), a=f"+8613900{number:06}", b=f"+8613700{number:06}")
+            pair = structs.replace(template, id=str(number), a=f"+8613900{number:06}", b=f"+8613700{number:06}")
             insert_binding(connection, pair)
     assert len(store.unbind(x=XB)) == 2501
     store.bind_axb(XB, A, "+8613900000001")

@@ -20,6 +20,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from msgspec import structs
+
 from softswitch.call.admission import Admission, Limit
 from softswitch.call.b2bua import B2bua
 from softswitch.call.cdr import CdrWriter
@@ -231,7 +233,7 @@ class Lab:
 
     def change(self, binding: Binding, **options: Any) -> Binding:
         """Replace a binding's options."""
-        return self.store.add(replace(binding, **options))
+        return self.store.add(structs.replace(binding, **options))
 
     async def start(self) -> None:
         """Bring everything up."""

@@ -1,6 +1,7 @@
-"""How a call is interrupted, and how its end is told on the wire: scopes that end with a leg, Reason headers.
+"""How a call is interrupted, and how its end is told on the wire: scopes that end with a leg, Reason and Warning.
 
-RFC 3326 (Reason). Called by the story in `b2bua.py` and its chapters. Never sends anything itself.
+RFC 3326 (Reason), RFC 3261 20.43 (Warning). Called by the story in `b2bua.py` and its chapters. It never
+sends anything itself.
 """
 
 from __future__ import annotations
@@ -35,6 +36,9 @@ EXPIRED = {
     "callee": Failure(7506, 502, 102, "the callee's session was not refreshed in time"),
 }
 BAD_OFFER = Failure(7505, 400, 111, "the caller's session description is malformed")
+
+
+INCOMPATIBLE = [("Warning", '305 softswitch "none of our media formats is offered"')]  # of a 488 in a call
 
 
 class Ending:
@@ -115,6 +119,14 @@ class hangup_scope:
 def with_cause(failure: Failure, cause: int) -> Failure:
     """`failure` with the Q.850 cause that the far end gave; 0: it gave none."""
     return failure if cause in (0, failure.cause) else replace(failure, cause=cause)
+
+
+def warning_headers(failure: Failure) -> list[tuple[str, str]]:
+    """The Warning header that a 488 explains itself by (RFC 3261 13.3.1.3, 20.43); nothing for any other status."""
+    if failure.status != 488:
+        return []
+    code = {NO_IPV6: 301, NO_COMMON_CODEC: 305}.get(failure, 399)  # address format, media format, anything else
+    return [("Warning", f'{code} softswitch "{failure.words}"')]
 
 
 def reason_headers(failure: Failure) -> list[tuple[str, str]]:

@@ -9,7 +9,15 @@ import asyncio
 from collections.abc import Sequence
 
 from softswitch.call.early_media import authorisation
-from softswitch.call.hangup import BAD_OFFER, NO_COMMON_CODEC, NO_IPV6, NO_SRTP, OTHER_PROTECTION, q850_cause
+from softswitch.call.hangup import (
+    BAD_OFFER,
+    NO_COMMON_CODEC,
+    NO_IPV6,
+    NO_SRTP,
+    OTHER_PROTECTION,
+    q850_cause,
+    warning_headers,
+)
 from softswitch.call.leg import Leg, PendingOffer, wish_of
 from softswitch.errors import NORMAL, CallRejected, Failure, SipParseError
 from softswitch.interfaces import MediaDriver
@@ -178,4 +186,5 @@ class InboundLeg(Leg):
         """As any leg's; a call not yet answered, or whose 200 waits for a PRACK, gets `failure.status`."""
         if not self._hung_up and self.sip_status in (0, 200) and not self._session.confirmed:
             self.sip_status, self.cause = failure.status, failure.cause
+            headers = [*warning_headers(failure), *headers]
         super().hang_up(failure, headers=headers)

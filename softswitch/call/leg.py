@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from softswitch.call.dtmf import info_digit
-from softswitch.call.hangup import EXPIRED, GONE, LATE_ANSWER_USELESS, Ending, q850_cause, reason_headers
+from softswitch.call.hangup import EXPIRED, GONE, INCOMPATIBLE, LATE_ANSWER_USELESS, Ending, q850_cause, reason_headers
 from softswitch.errors import FAILURES, NORMAL, CallRejected, Failure, MediaError, SipParseError
 from softswitch.interfaces import EndpointStatistics, MediaDriver, MediaEndpoint, RtpRemote, SrtpKeys
 from softswitch.sdp.crypto import NONE, Crypto, preferring, renewed
@@ -238,7 +238,8 @@ class Leg(Ending):
             return None
         assert self.endpoint is not None
         if not set(offer.codecs) & set(self.codecs) or not offer.reaches(self.endpoint.address):
-            request.respond(488)  # RFC 3261 14.2: the session goes on as it was, and the other leg hears nothing of it
+            # RFC 3261 14.2: the session goes on as it was, and the other leg hears nothing of it.
+            request.respond(488, headers=INCOMPATIBLE)
             return None
         return offer
 

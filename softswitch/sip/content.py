@@ -12,7 +12,8 @@ from softswitch.sip.message import SipRequest, SipResponse
 
 SDP = "application/sdp"
 DESCRIBING = frozenset({"INVITE", "UPDATE", "PRACK", "ACK"})  # who may carry a description, and whose responses may
-ACCEPTED = f"Accept: {SDP}\r\nAccept-Encoding: identity\r\n"  # of a 415
+TAKEN = f"Accept: {SDP}\r\n"  # of an answer to OPTIONS
+ACCEPTED = f"{TAKEN}Accept-Encoding: identity\r\n"  # of a 415
 _RANGES = {"*/*": 0, "application/*": 1, SDP: 2}  # of Accept: those that hold ours, the wider first
 _SEVERAL = ("multipart/mixed", "multipart/alternative")
 

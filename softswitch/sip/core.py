@@ -17,7 +17,7 @@ from softswitch.sip.acceptance import not_allowed, server_key, stateless_tag, un
 from softswitch.sip.addresses import DEFAULT_PORTS, LARGEST_BY_UDP, Hop, Listener, LocalAddresses, Path
 from softswitch.sip.client_session import ClientSession
 from softswitch.sip.compose import Reply, header_lines
-from softswitch.sip.content import DESCRIBING, readable
+from softswitch.sip.content import DESCRIBING, TAKEN, readable
 from softswitch.sip.deadlines import Deadlines
 from softswitch.sip.dialog import is_address
 from softswitch.sip.digest import Account
@@ -397,9 +397,7 @@ class SipCore:
         elif (refused := unacceptable(request, self.extensions, self.timing)) is not None:
             self._answer(request, path, *refused)
         elif method == "OPTIONS":
-            self._answer(
-                request, path, self.on_options(request, path.hop), "Accept: application/sdp\r\n" + self.capability_lines
-            )
+            self._answer(request, path, self.on_options(request, path.hop), TAKEN + self.capability_lines)
         else:
             self._receive_invite(request, key, path)
 

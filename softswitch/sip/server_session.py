@@ -60,8 +60,9 @@ class ServerSession(Session):
     # For the call layer
 
     def trying(self) -> None:
-        """100: stops the other side's retransmissions."""
-        self._respond(100)
+        """100: stops the other side's retransmissions; with the Timestamp that it measures by (8.2.6.1)."""
+        timestamp = self.invite.headers.get("Timestamp")
+        self._respond(100, more="" if timestamp is None else f"Timestamp: {timestamp}\r\n")
 
     def progress(self, status: int, *, headers: Pairs = (), body: bytes = b"") -> None:
         """101-199 with our tag, by RFC 3262 where the caller takes it so. Ignored after the final response.

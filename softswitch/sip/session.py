@@ -14,6 +14,7 @@ from softswitch.errors import RemoteProtocolError, SoftswitchError
 from softswitch.sip.addresses import Hop, Path
 from softswitch.sip.answer_repeater import AnswerRepeater
 from softswitch.sip.compose import Reply, header_lines
+from softswitch.sip.content import TAKEN
 from softswitch.sip.dialog import Dialog
 from softswitch.sip.digest import Account
 from softswitch.sip.digest_client import Renewed, unnoted
@@ -208,7 +209,7 @@ class Session:
         elif method == "BYE":
             self._receive_bye(request, transaction, reply)
         elif method == "OPTIONS":
-            self.answer(transaction, reply, 200, more=self.core.capability_lines)
+            self.answer(transaction, reply, 200, more=TAKEN + self.core.capability_lines)
         elif method == "PRACK" and not self.takes_prack(request):
             self.answer(transaction, reply, 481)
         elif method == "PRACK" and not (request.body or self.awaits_answer):
@@ -445,7 +446,8 @@ class Session:
         waiting = [one.message.method for one in self._unanswered]
         again = method in REFRESHING and method in waiting
         if again or len(waiting) >= MOST_UNANSWERED or (method == "INVITE" and not self.confirmed):
-            self.answer(transaction, reply, 500, more="Retry-After: 5\r\n")
+            wait = sum(self.core.tokens().encode()) % 11  # "randomly chosen", 0 to 10 seconds
+            self.answer(transaction, reply, 500, more=f"Retry-After: {wait}\r\n")
             return False
         if method == "INVITE" and any(one.method == "INVITE" for one in self._outgoing):
             self.answer(transaction, reply, 491)

@@ -6,7 +6,19 @@ import asyncio
 
 import pytest
 
-from softswitch.call.hangup import CallEnded, Ending, given_up, hangup_scope, q850_cause, reason_headers, refusal
+from softswitch.call.hangup import (
+    NO_COMMON_CODEC,
+    NO_IPV6,
+    OTHER_PROTECTION,
+    CallEnded,
+    Ending,
+    given_up,
+    hangup_scope,
+    q850_cause,
+    reason_headers,
+    refusal,
+    warning_headers,
+)
 from softswitch.errors import FAILURES, NORMAL, Failure
 from softswitch.sip.message import Headers, SipResponse
 from tests.support.virtual_time import run
@@ -159,6 +171,13 @@ def test_the_first_reason_of_an_end_stands() -> None:
 
 def answer(*reasons: str) -> SipResponse:
     return SipResponse(486, "Busy Here", Headers([("Reason", reason) for reason in reasons]), b"")
+
+
+@pytest.mark.parametrize(("failure", "code"), [(NO_IPV6, "301"), (NO_COMMON_CODEC, "305"), (OTHER_PROTECTION, "399")])
+def test_a_488_is_explained_by_a_warning(failure: Failure, code: str) -> None:
+    """RFC 3261 13.3.1.3, 20.43."""
+    assert warning_headers(failure) == [("Warning", f'{code} softswitch "{failure.words}"')]
+    assert warning_headers(FAILURES[8102]) == []
 
 
 def test_our_reason_can_be_read_back() -> None:

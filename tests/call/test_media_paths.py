@@ -39,7 +39,7 @@ def test_a_caller_over_ipv6_talks_to_a_callee_over_ipv4() -> None:
 def test_a_caller_over_ipv6_is_refused_where_we_have_no_ipv6_media() -> None:
     async def story(lab: Lab) -> None:
         lab.dial(body=sdp(SIX))
-        await lab.refused(488)
+        assert (await lab.refused(488)).headers.all("Warning")[0].startswith("301 softswitch ")
         cdr = await lab.cdr()
         assert (cdr.failure, cdr.words) == (7505, "the caller wants media over IPv6, of which we have none")
         assert lab.callee.pending() == []

@@ -30,6 +30,24 @@ async def answered(switch: Switch, phone: Peer) -> tuple[ServerSession, Recorder
     return session, recorder
 
 
+@pytest.mark.parametrize("timestamp", ["54", "54.21 0.3", None])
+def test_100_repeats_the_callers_timestamp(timestamp: str | None) -> None:
+    """8.2.6.1: it "MUST be copied into this 100"; no other response bears it."""
+
+    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
+        headers = [] if timestamp is None else [("Timestamp", timestamp)]
+        phone.send(phone.invite("sip:100@10.0.0.1", headers=headers, body=OFFER), to=SWITCH)
+        session, _ = await switch.arrived()
+        session.trying()
+        assert (await phone.receive_response(100)).headers.get("Timestamp") == timestamp
+        session.reject(486)
+        refused = await phone.receive_response(486)
+        assert refused.headers.get("Timestamp") is None
+        phone.send(phone.ack(refused))
+
+    play(story)
+
+
 def test_a_call_rings_is_answered_and_hung_up_by_the_caller() -> None:
     async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
         session, recorder = await arrive(switch, phone)

@@ -151,6 +151,25 @@ def test_a_flood_of_requests_inside_a_dialog_does_not_pile_up() -> None:
     play(story)
 
 
+def test_how_long_to_wait_is_chosen_at_random() -> None:
+    """14.2: "a randomly chosen value of between 0 and 10 seconds"; two who wait as long would meet again."""
+
+    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
+        _, recorder = await talk(switch, phone)
+        phone.send(phone.request("UPDATE"))
+        asked = await recorder.until("UPDATE")
+        waits = set[int]()
+        for _ in range(200):
+            phone.send(phone.request("UPDATE"))
+            waits.add(int((await phone.receive_response(500)).headers.get("Retry-After") or ""))
+        assert waits == set(range(11))
+        asked.respond(200)
+        await phone.receive(200)
+        await hang_up(phone)
+
+    play(story)
+
+
 def test_a_second_reinvite_before_the_first_is_answered_gets_500_with_retry_after() -> None:
     """14.2."""
 
@@ -219,7 +238,9 @@ def test_options_inside_the_dialog_is_answered_without_asking() -> None:
     async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
         _, recorder = await talk(switch, phone)
         phone.send(phone.request("OPTIONS"))
-        assert (await phone.receive_response(200)).headers.all("Allow")
+        answer = await phone.receive_response(200)
+        assert answer.headers.all("Allow")
+        assert answer.headers.all("Accept") == ["application/sdp"]  # 11: as outside the dialog
         assert recorder.events == ["ACK"]
         await hang_up(phone)
 

@@ -104,7 +104,7 @@ def once_more(request: bytes, via: str, cseq: int, more: str) -> bytes:
     kept = [start, f"Via: {via}"]
     for line in lines:
         if line.startswith("CSeq:"):
-            kept += [f"CSeq: {cseq} {method}", *more.splitlines()]
+            kept += [f"CSeq: {cseq} {method}", *more.split(CRLF)[:-1]]
         elif not line.startswith(_CREDENTIALS):
             kept.append(line)
     return "\r\n".join(kept).encode("utf-8", "surrogateescape") + blank + body

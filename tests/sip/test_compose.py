@@ -95,6 +95,16 @@ def test_a_challenged_request_goes_out_again_with_another_branch_number_and_cred
     )
 
 
+@pytest.mark.parametrize("mark", ["\x0b", "\x0c", "\x1c", "\x85", "\u2028"])
+def test_what_only_looks_like_the_end_of_a_line_ends_none(mark: str) -> None:
+    """A realm is the peer's to choose; RFC 3261 7.3 ends lines by CRLF alone."""
+    first = b"BYE sip:r SIP/2.0\r\nVia: v\r\nCSeq: 7 BYE\r\nContent-Length: 0\r\n\r\n"
+    lines = f'Authorization: Digest realm="a{mark}X-Smuggled: b"\r\n'
+    assert once_more(first, "v", 8, lines).count(b"\r\n") == first.count(b"\r\n") + 1
+    assert lines.encode() in once_more(first, "v", 8, lines)
+    assert once_more(first, "v", 7, "") == first
+
+
 def test_credentials_stand_behind_the_sequence_number() -> None:
     made = parse_message(with_credentials(INVITE, "Authorization: Digest x=y\r\n"))
     assert isinstance(made, SipRequest)

@@ -217,8 +217,8 @@ class Switch:
         )
 
     async def _handle(self, session: ServerSession) -> None:
-        with self.trace.call_of(session.sip_call_id):
-            await self._b2bua.handle(session)
+        self.trace.work_for(session.sip_call_id)
+        await self._b2bua.handle(session)
 
     # Start, drain, stop
 

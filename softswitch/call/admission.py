@@ -61,13 +61,13 @@ class Admission:
         self.draining = False
         self._clock = clock
         self._retry_after_s = retry_after_s
-        self._active: Counter[Hashable] = Counter()
+        self._active: dict[Hashable, int] = {}  # none is kept at 0
         self.refused: Counter[Hashable] = Counter()  # by the key of metered limits
         self._buckets: dict[Hashable, tuple[float, float]] = {}  # key -> (tokens, at), least recently used first
 
     def active(self, key: Hashable) -> int:
         """Calls at once under `key`."""
-        return self._active[key]
+        return self._active.get(key, 0)
 
     def counted(self) -> Counted:
         """Counts one call under the limits that it comes to, until the block ends."""
@@ -90,20 +90,22 @@ class Admission:
         """Count one more call under each of `limits`, or under none and raise CallRejected; returns their keys."""
         limits = tuple(limits)
         self._check(limits)
-        for limit in limits:
-            self._active[limit.key] += 1
-        return tuple([limit.key for limit in limits])
+        keys = tuple([limit.key for limit in limits])
+        for key in keys:
+            self._active[key] = self._active.get(key, 0) + 1
+        return keys
 
     def release(self, keys: Iterable[Hashable]) -> None:
         """One call fewer under each of `keys`."""
+        active = self._active
         for key in keys:
-            self._active[key] -= 1
-            if not self._active[key]:
-                del self._active[key]
+            left = active.pop(key) - 1
+            if left:
+                active[key] = left
 
     def _check(self, limits: tuple[Limit, ...]) -> None:
         for limit in limits:
-            full = limit.calls and self._active[limit.key] >= limit.calls
+            full = limit.calls and self._active.get(limit.key, 0) >= limit.calls
             if full or (limit.calls_per_second and not self._take_token(limit)):
                 self.refused.update([limit.key] if limit.metered else [])
                 raise CallRejected(limit.failure, retry_after_s=self._retry_after_s)

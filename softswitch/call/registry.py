@@ -7,9 +7,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 
 from softswitch.call.cdr import CallRecord
+
+
+class Listed:
+    """One call, for as long as the block lasts."""
+
+    __slots__ = ("_record", "_registry")
+
+    def __init__(self, registry: CallRegistry, record: CallRecord) -> None:
+        self._registry, self._record = registry, record
+
+    def __enter__(self) -> None:
+        self._registry.add(self._record)
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self._registry.remove(self._record)
 
 
 class CallRegistry:
@@ -26,17 +43,23 @@ class CallRegistry:
     def __iter__(self) -> Iterator[CallRecord]:
         return iter(tuple(self._calls.values()))
 
-    @contextmanager
-    def listed(self, record: CallRecord) -> Iterator[None]:
-        """List the call for as long as the block lasts."""
+    def listed(self, record: CallRecord) -> Listed:
+        """Lists the call for as long as the block lasts."""
+        return Listed(self, record)
+
+    # For `Listed`
+
+    def add(self, record: CallRecord) -> None:
+        """The call is up."""
+        if not self._calls:
+            self._empty.clear()
         self._calls[record.call_id] = record
-        self._empty.clear()
-        try:
-            yield
-        finally:
-            del self._calls[record.call_id]
-            if not self._calls:
-                self._empty.set()
+
+    def remove(self, record: CallRecord) -> None:
+        """It is over."""
+        del self._calls[record.call_id]
+        if not self._calls:
+            self._empty.set()
 
     async def wait_empty(self) -> None:
         """Return when no call is up."""

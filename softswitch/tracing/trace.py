@@ -7,8 +7,7 @@ RFC 3261 8.1.1.4 (Call-ID). It is the user agent's tap while something is to be 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Literal
@@ -128,14 +127,10 @@ class Trace:
         while self._calls and self._oldest().began_at + self._limits.keep_s <= now:
             self._forget(self._oldest())
 
-    @contextmanager
-    def call_of(self, leg: str) -> Iterator[None]:
-        """What is sent from within the block belongs to the call whose caller's leg has this SIP Call-ID."""
-        token = _caller_leg.set(leg.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))  # as `note` names it
-        try:
-            yield
-        finally:
-            _caller_leg.reset(token)
+    def work_for(self, leg: str) -> None:
+        """What this task sends from now on belongs to the call whose caller's leg has this SIP Call-ID."""
+        # As `note` names it.
+        _caller_leg.set(leg if leg.isascii() else leg.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
 
     # What was traced
 

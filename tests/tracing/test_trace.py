@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextvars import copy_context
+
 import pytest
 
 from softswitch.sip.addresses import Hop
@@ -36,15 +39,24 @@ class Watched:
         self.trace.note(data, hop, 0, received=False)
 
 
+def in_task_of(watched: Watched, leg: str, *steps: Callable[[], None]) -> None:
+    """What the task of a call does, in a context of its own as a task's is."""
+
+    def work() -> None:
+        watched.trace.work_for(leg)
+        for step in steps:
+            step()
+
+    copy_context().run(work)
+
+
 def test_both_legs_of_a_call_are_kept_together_under_our_id() -> None:
     watched = Watched()
     trace, seen = watched.trace, list[tuple[TracedMessage, str]]()
     trace.on_message = lambda message, leg: seen.append((message, leg))
     trace.want(Wanted())
     watched.comes(invite("a"))
-    with trace.call_of("a"):
-        watched.goes(invite("b"))
-        watched.goes(invite("b"))
+    in_task_of(watched, "a", lambda: watched.goes(invite("b")), lambda: watched.goes(invite("b")))
     watched.comes(text("SIP/2.0 180 Ringing", "b"), B)
     (call,) = trace.calls()
     assert call.legs == ["a", "b"]
@@ -74,8 +86,7 @@ def test_what_belongs_to_no_traced_call_is_left_alone() -> None:
 def test_the_callers_task_does_not_lend_its_call_to_what_comes_in() -> None:
     watched = Watched()
     watched.trace.want(Wanted())
-    with watched.trace.call_of("a"):
-        watched.comes(invite("z"))
+    in_task_of(watched, "a", lambda: watched.comes(invite("z")))
     assert [call.legs for call in watched.trace.calls()] == [["z"]]
     assert watched.trace.find("z") is not None
 
@@ -95,8 +106,7 @@ def test_a_callees_number_brings_the_callers_leg_from_there_on() -> None:
     watched = Watched()
     watched.trace.want(Wanted("number", "13900002345"))
     watched.comes(invite("a"))
-    with watched.trace.call_of("a"):
-        watched.goes(invite("b", "+8613900002345"))
+    in_task_of(watched, "a", lambda: watched.goes(invite("b", "+8613900002345")))
     watched.goes(text("SIP/2.0 180 Ringing", "a"), A)
     (call,) = watched.trace.calls()
     assert (call.legs, [one.leg for one in call.messages]) == (["a", "b"], ["b", "a"])
@@ -106,8 +116,9 @@ def test_a_call_id_that_is_no_utf_8_is_one_leg_whoever_names_it() -> None:
     """Ours hold lone surrogates for such bytes, which neither JSON nor HEP takes."""
     watched = Watched()
     watched.trace.want(Wanted("number", "13900002345"))
-    with watched.trace.call_of(b"\xffa".decode("utf-8", "surrogateescape")):
-        watched.goes(invite("b", "+8613900002345"))
+    in_task_of(
+        watched, b"\xffa".decode("utf-8", "surrogateescape"), lambda: watched.goes(invite("b", "+8613900002345"))
+    )
     watched.goes(text("SIP/2.0 180 Ringing", "CUT").replace(b"CUT", b"\xffa"), A)
     (call,) = watched.trace.calls()
     assert (call.legs, [one.leg for one in call.messages]) == (["\ufffda", "b"], ["b", "\ufffda"])

@@ -6,7 +6,6 @@ Prints every figure in one table and writes bench-output/report.json. Exits with
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
 import tempfile
 from collections.abc import Callable
@@ -16,8 +15,6 @@ from softswitch.stores.sqlite import open_sqlite
 from tests.bench import bench_calls, bench_media, bench_memory, bench_overload, bench_recorded, bench_soak, bench_store
 from tests.bench.report import REPORT, Figure, save, show
 
-RTPENGINE_RATIO = 2.0
-
 
 def calls(quick: bool) -> list[Figure]:
     """Signalling beside Sippy."""
@@ -26,18 +23,7 @@ def calls(quick: bool) -> list[Figure]:
 
 def media(quick: bool) -> list[Figure]:
     """Relayed packets beside rtpengine."""
-    results = asyncio.run(bench_media.run(200, 4.0 if quick else 10.0, None))
-    figures = []
-    for result in results:
-        note = f"{result.packets} packets, {result.lost} lost, p99 {result.p99_ms:.2f} ms"
-        figures.append(Figure("media", result.name, "CPU a packet", result.cost_us, "µs", None, note))
-    costs = {result.name: result.cost_us for result in results}
-    ours, theirs = costs.get("softswitch media"), costs.get("rtpengine")
-    if ours and theirs:
-        ratio, words = theirs / ours, f"at least {RTPENGINE_RATIO:g} expected"
-        name = "packets a CPU second beside rtpengine's"
-        figures.append(Figure("media", "softswitch media", name, ratio, "times", ratio >= RTPENGINE_RATIO, words))
-    return figures
+    return bench_media.measure((200,), 4.0) if quick else bench_media.measure()
 
 
 def store(quick: bool) -> list[Figure]:

@@ -1,7 +1,9 @@
-"""Relayed packets per CPU second of our media server beside rtpengine under the same RTP load, in one run.
+"""Our media server beside rtpengine under the same RTP load, in one run: CPU a relayed packet, loss, latency.
 
-`python -m tests.bench.bench_media [--calls 200] [--seconds 10] [--only NAME]`. Both run on loopback, in turn. CPU is
-the process's own user and system time (/proc/<pid>/stat) while the load runs.
+`python -m tests.bench.bench_media [--calls 100 500 1000] [--seconds 10] [--only NAME]`. All run on loopback, in turn:
+plain, recorded and converting (PCMA on one side, PCMU on the other). CPU is the process's own user and system time
+(/proc/<pid>/stat) while the load runs; latency is from one phone to the other, "no relay" tells what it is without any.
+rtpengine in user space records by writing the packets as they come (`--recording-method=pcap`); it mixes nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,20 +25,32 @@ from tempfile import TemporaryDirectory
 
 from softswitch.interfaces import RtpRemote
 from softswitch.media_drivers.server import ServerDriver
+from tests.bench.cpu import GENERATOR, SUBJECT, cpu_seconds, pin
+from tests.bench.report import Figure, show
 
 PHONES_FROM = 10000  # all below the ports that other programs get by chance
 SERVER_FROM = 15000
 RTPENGINE_FROM = 22400
 NG_PORT = 22333
 PCMU, PCMA = 0, 8
+CALLS = 100, 500, 1000
+BENCH = "media"
+NO_RELAY, OURS, RECORDING, CONVERTING = "no relay", "softswitch", "softswitch recording", "softswitch converting"
+EPOLL, ONE_PROCESSOR = "softswitch by epoll", "softswitch on one processor"
+THEIRS, THEIR_RECORDING, THEIR_CONVERTING = "rtpengine", "rtpengine recording", "rtpengine converting"
+RATIO_AT, LEAST_RATIO, LONGEST_P99_MS = 500, 5.0, 3.0
+MOST_FOR_RECORDING = 1.35
+MEASURABLE_S = 0.5  # of CPU: /proc counts in steps of 10 ms
+ON_ONE_PROCESSOR = 1000  # calls
 
 
 @dataclass(frozen=True, slots=True)
 class Rig:
-    """A relay under test: its process, and per phone the local and the target port and the payload type."""
+    """A relay under test: its process (0: there is none), and per phone the local and target port and payload type."""
 
     pid: int
     phones: list[tuple[int, int, int]]
+    alone: bool = False  # it has one processor, and the load the others
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +58,7 @@ class Result:
     """What one run showed."""
 
     name: str
+    calls: int
     packets: int
     lost: int
     cpu_s: float
@@ -55,12 +70,6 @@ class Result:
     def cost_us(self) -> float:
         """CPU microseconds a relayed packet."""
         return self.cpu_s * 1e6 / max(self.packets, 1)
-
-
-def cpu_seconds(pid: int) -> float:
-    """User and system time of `pid` with all its threads."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def compile_load(folder: str, name: str = "rtp_load") -> str:
@@ -83,9 +92,9 @@ def floor_us() -> float:
 
 @contextlib.asynccontextmanager
 async def our_server(
-    calls: int, folder: str, *, io: str = "auto", record: bool = False, convert: bool = False
+    calls: int, folder: str, *, io: str = "auto", record: bool = False, convert: bool = False, alone: bool = False
 ) -> AsyncIterator[Rig]:
-    """`calls` connected pairs of endpoints; `convert`: PCMA on one side, PCMU on the other."""
+    """`calls` connected pairs of endpoints; `convert`: PCMA on one side, PCMU on the other; `alone`: one processor."""
     path = f"{folder}/media-{io}.sock"
     arguments = ("--socket", path, "--ports", f"{SERVER_FROM}-{SERVER_FROM + 4 * calls + 99}", "--io", io)
     process = await asyncio.create_subprocess_exec(sys.executable, "-m", "media", *arguments)
@@ -93,7 +102,9 @@ async def our_server(
     try:
         await driver.start()
         phones = [await _our_call(driver, call, folder, record, convert) for call in range(calls)]
-        yield Rig(process.pid, [phone for pair in phones for phone in pair])
+        if alone:
+            pin(process.pid, SUBJECT)
+        yield Rig(process.pid, [phone for pair in phones for phone in pair], alone)
         recordings = list(driver.recordings.values())
         for recording in recordings:
             recording.close()
@@ -163,11 +174,13 @@ def _ng(control: socket.socket, cookie: str, **command: object) -> bytes:
     raise RuntimeError("rtpengine does not answer")
 
 
-def _rtpengine_call(control: socket.socket, call: int, convert: bool) -> list[tuple[int, int, int]]:
+def _rtpengine_call(control: socket.socket, call: int, record: bool, convert: bool) -> list[tuple[int, int, int]]:
     caller, callee = PHONES_FROM + 4 * call, PHONES_FROM + 4 * call + 2
     name = f"bench-{call}"
     theirs = PCMU if convert else PCMA
-    options = {"codec": {"mask": ["PCMA"], "transcode": ["PCMU"]}} if convert else {}
+    options: dict[str, object] = {"codec": {"mask": ["PCMA"], "transcode": ["PCMU"]}} if convert else {}
+    if record:
+        options["record_call"] = "on"
     offered = _ng(control, f"o{call}", command="offer", call_id=name, from_tag="a", sdp=_sdp(caller), **options)
     answer = _sdp(callee, theirs)
     answered = _ng(control, f"a{call}", command="answer", call_id=name, from_tag="a", to_tag="b", sdp=answer)
@@ -175,17 +188,22 @@ def _rtpengine_call(control: socket.socket, call: int, convert: bool) -> list[tu
 
 
 @contextlib.asynccontextmanager
-async def rtpengine(calls: int, *, convert: bool = False) -> AsyncIterator[Rig]:
+async def rtpengine(calls: int, folder: str, *, record: bool = False, convert: bool = False) -> AsyncIterator[Rig]:
     """`calls` calls by offer and answer; packets are relayed in user space (--table=-1)."""
     ports = ("--port-min", str(RTPENGINE_FROM), "--port-max", str(RTPENGINE_FROM + 4 * calls + 999))
-    arguments = ("--foreground", "--table=-1", "--interface=127.0.0.1", f"--listen-ng=127.0.0.1:{NG_PORT}", *ports)
+    recording = (f"--recording-dir={folder}", "--recording-method=pcap") if record else ()
+    listen = f"--listen-ng=127.0.0.1:{NG_PORT}"
+    arguments = ("--foreground", "--table=-1", "--interface=127.0.0.1", listen, *ports, *recording)
     process = await asyncio.create_subprocess_exec(
         "rtpengine", *arguments, "--log-level=3", "--log-stderr", stderr=subprocess.DEVNULL
     )
     control = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     control.settimeout(0.5)
     try:
-        yield Rig(process.pid, [phone for call in range(calls) for phone in _rtpengine_call(control, call, convert)])
+        rig = (_rtpengine_call(control, call, record, convert) for call in range(calls))
+        yield Rig(process.pid, [phone for phones in rig for phone in phones])
+        if record and len(os.listdir(f"{folder}/pcaps")) < calls:
+            raise RuntimeError("rtpengine has not recorded all calls")
     finally:
         control.close()
         process.terminate()
@@ -195,67 +213,124 @@ async def rtpengine(calls: int, *, convert: bool = False) -> AsyncIterator[Rig]:
 # The run
 
 
-async def measure(name: str, rig: AbstractAsyncContextManager[Rig], load: str, seconds: float) -> Result:
+@contextlib.asynccontextmanager
+async def no_relay(calls: int) -> AsyncIterator[Rig]:
+    """Phones that send to each other."""
+    pairs = [(PHONES_FROM + 4 * call, PHONES_FROM + 4 * call + 2) for call in range(calls)]
+    yield Rig(0, [phone for a, b in pairs for phone in ((a, b, PCMA), (b, a, PCMA))])
+
+
+async def measure_one(
+    name: str, calls: int, rig: AbstractAsyncContextManager[Rig], load: str, seconds: float
+) -> Result:
     """Load `rig` for `seconds`."""
     async with rig as relay:
         lines = "".join(f"{local} {target} {payload_type}\n" for local, target, payload_type in relay.phones)
         generator = await asyncio.create_subprocess_exec(
             load, str(seconds), stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
-        before = cpu_seconds(relay.pid)
+        if relay.alone:
+            pin(generator.pid, GENERATOR)
+        before = cpu_seconds(relay.pid) if relay.pid else 0.0
         output, _ = await generator.communicate(lines.encode())
-        cpu = cpu_seconds(relay.pid) - before
+        cpu = cpu_seconds(relay.pid) - before if relay.pid else 0.0
     if generator.returncode:
         raise RuntimeError("the load generator failed: a port of its is taken")
     figures = json.loads(output)
     lost = figures["sent"] - figures["received"]
-    return Result(name, figures["received"], lost, cpu, *(figures[key] for key in ("p50_ms", "p99_ms", "p999_ms")))
+    latencies = (figures[key] for key in ("p50_ms", "p99_ms", "p999_ms"))
+    return Result(name, calls, figures["received"], lost, cpu, *latencies)
 
 
-def tell(results: list[Result], calls: int, seconds: float) -> None:
-    """Print the table and the ratios."""
-    print(f"{calls} calls, 50 packets/s each way, {seconds:g} s")
-    print(f"{'relay':<24}{'packets':>10}{'lost':>7}{'CPU s':>8}{'µs/packet':>11}{'p50 ms':>8}{'p99 ms':>8}{'p99.9':>8}")
-    for result in results:
+def rigs(calls: int, folder: str) -> dict[str, Callable[[], AbstractAsyncContextManager[Rig]]]:
+    """What is measured with so many calls."""
+    chosen: dict[str, Callable[[], AbstractAsyncContextManager[Rig]]] = {
+        NO_RELAY: lambda: no_relay(calls),
+        EPOLL: lambda: our_server(calls, folder, io="epoll"),
+        OURS: lambda: our_server(calls, folder),
+        RECORDING: lambda: our_server(calls, folder, record=True),
+        CONVERTING: lambda: our_server(calls, folder, convert=True),
+    }
+    if calls >= ON_ONE_PROCESSOR:
+        chosen[ONE_PROCESSOR] = lambda: our_server(calls, folder, alone=True)
+    if shutil.which("rtpengine"):
+        chosen[THEIRS] = lambda: rtpengine(calls, folder)
+        chosen[THEIR_RECORDING] = lambda: rtpengine(calls, folder, record=True)
+        chosen[THEIR_CONVERTING] = lambda: rtpengine(calls, folder, convert=True)
+    return chosen
+
+
+async def run(plan: Sequence[int], seconds: float, only: str | None = None) -> list[Result]:
+    """All relays in turn, with each number of calls in the plan."""
+    results = []
+    for calls in plan:
+        with TemporaryDirectory(prefix="softswitch-bench-") as folder:
+            load = compile_load(folder)
+            for name, rig in rigs(calls, folder).items():
+                if only is None or only in name:
+                    print(f"media: {calls} calls, {name} …", file=sys.stderr)
+                    results.append(await measure_one(name, calls, rig(), load, seconds))
+    return results
+
+
+def tell(results: Sequence[Result], seconds: float) -> None:
+    """Print the table."""
+    print(f"50 packets/s each way for {seconds:g} s; ms from one phone to the other")
+    print(f"{'calls':>5}  {'relay':<28}{'packets':>10}{'lost':>7}{'CPU s':>8}{'µs/packet':>11}", end="")
+    print(f"{'p50 ms':>8}{'p99 ms':>8}{'p99.9':>8}")
+    for one in results:
         print(
-            f"{result.name:<24}{result.packets:>10}{result.lost:>7}{result.cpu_s:>8.2f}{result.cost_us:>11.2f}"
-            f"{result.p50_ms:>8.2f}{result.p99_ms:>8.2f}{result.p999_ms:>8.2f}"
+            f"{one.calls:>5}  {one.name:<28}{one.packets:>10}{one.lost:>7}{one.cpu_s:>8.2f}{one.cost_us:>11.2f}", end=""
         )
-    costs = {result.name: result.cost_us for result in results}
-    theirs = costs.get("rtpengine")
-    for name, cost in costs.items():
-        if theirs and not name.startswith("rtpengine") and cost:
-            print(f"{name}: {theirs / cost:.1f} times rtpengine's packets per CPU second")
+        print(f"{one.p50_ms:>8.2f}{one.p99_ms:>8.2f}{one.p999_ms:>8.2f}")
 
 
-async def run(calls: int, seconds: float, only: str | None) -> list[Result]:
-    """All relays in turn."""
-    with TemporaryDirectory() as folder:
-        load = compile_load(folder)
-        rigs: dict[str, Callable[[], AbstractAsyncContextManager[Rig]]] = {
-            "softswitch media epoll": lambda: our_server(calls, folder, io="epoll"),
-            "softswitch media": lambda: our_server(calls, folder),
-            "softswitch recording": lambda: our_server(calls, folder, record=True),
-            "softswitch converting": lambda: our_server(calls, folder, convert=True),
-        }
-        if shutil.which("rtpengine"):
-            rigs["rtpengine"] = lambda: rtpengine(calls)
-            rigs["rtpengine converting"] = lambda: rtpengine(calls, convert=True)
-        results = []
-        for name, rig in rigs.items():
-            if only is None or only in name:
-                results.append(await measure(name, rig(), load, seconds))
-        return results
+def judge(results: Sequence[Result]) -> list[Figure]:
+    """What was expected of us, and whether it came true."""
+    by_name = {(one.calls, one.name): one for one in results}
+    figures = []
+    for (calls, name), one in by_name.items():
+        plain, theirs = by_name.get((calls, OURS)), by_name.get((calls, THEIRS))
+        subject = f"{name}, {calls} calls"
+        if name == OURS and theirs and one.cost_us:
+            ratio, expected = theirs.cost_us / one.cost_us, f"at least {LEAST_RATIO:g} expected at {RATIO_AT}"
+            good = ratio >= LEAST_RATIO if calls == RATIO_AT and one.cpu_s >= MEASURABLE_S else None
+            figures.append(
+                Figure(BENCH, subject, "packets a CPU second, by rtpengine's", ratio, "times", good, expected)
+            )
+        if name == OURS and calls == RATIO_AT:
+            good, expected = one.p99_ms <= LONGEST_P99_MS, f"at most {LONGEST_P99_MS:g} expected"
+            figures.append(Figure(BENCH, subject, "p99 latency", one.p99_ms, "ms", good, expected))
+            figures.append(Figure(BENCH, subject, "packets lost", one.lost, "", one.lost == 0, "0 expected"))
+        if name == RECORDING and plain and plain.cost_us:
+            ratio, expected = one.cost_us / plain.cost_us, f"at most {MOST_FOR_RECORDING:g} expected"
+            good = ratio <= MOST_FOR_RECORDING if plain.cpu_s >= MEASURABLE_S else None
+            figures.append(Figure(BENCH, subject, "CPU, by that of plain calls", ratio, "times", good, expected))
+        if name == ONE_PROCESSOR:
+            figures.append(Figure(BENCH, subject, "packets lost", one.lost, "", one.lost == 0, "0 expected"))
+    return figures
+
+
+def measure(plan: Sequence[int] = CALLS, seconds: float = 10.0, only: str | None = None) -> list[Figure]:
+    """The figures of all relays, and the expectations."""
+    results = asyncio.run(run(plan, seconds, only))
+    tell(results, seconds)
+    figures = []
+    for one in results:
+        latency = f"p50 {one.p50_ms:.2f}, p99 {one.p99_ms:.2f}, p99.9 {one.p999_ms:.2f} ms"
+        note, subject = f"{one.packets} packets, {one.lost} lost, {latency}", f"{one.name}, {one.calls} calls"
+        figures.append(Figure(BENCH, subject, "CPU a packet", one.cost_us, "µs", None, note))
+    return [*figures, *judge(results)]
 
 
 def main() -> None:
     """Entry point."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--calls", type=int, default=200)
+    parser.add_argument("--calls", type=int, nargs="+", default=CALLS)
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--only", help="only relays whose name holds this text")
     values = parser.parse_args()
-    tell(asyncio.run(run(values.calls, values.seconds, values.only)), values.calls, values.seconds)
+    show(measure(values.calls, values.seconds, values.only))
     print(f"recvfrom and sendto of one packet: {floor_us():.2f} µs")
 
 

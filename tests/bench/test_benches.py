@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
+import random
+import shutil
 from pathlib import Path
 
 import pytest
 
 from softswitch.stores.sqlite import open_sqlite
 from tests.bench import __main__ as all_of_them
-from tests.bench import bench_store
+from tests.bench import bench_media, bench_store
+from tests.bench.bench_media import Result
 
 MODULES = sorted(path.stem for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith(("__", "test_")))
 
@@ -30,3 +34,39 @@ def test_every_operation_of_the_store_is_measured(tmp_path: Path) -> None:
     for operation in bench_store.operations(store, 300).values():
         assert len(list(bench_store.measure(operation, 3))) == 3
     store.close()
+
+
+@pytest.mark.skipif(not shutil.which("cc"), reason="no C compiler")
+@pytest.mark.real_time
+def test_the_media_server_is_measured_in_all_ways(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = random.randrange(10000, 30000, 400)
+    monkeypatch.setattr(bench_media, "PHONES_FROM", first)
+    monkeypatch.setattr(bench_media, "SERVER_FROM", first + 100)
+    monkeypatch.setattr(bench_media, "ON_ONE_PROCESSOR", 2)
+    results = asyncio.run(bench_media.run([2], 0.2, "softswitch"))
+    ways = (bench_media.EPOLL, bench_media.OURS, bench_media.RECORDING, bench_media.CONVERTING)
+    assert [one.name for one in results] == [*ways, bench_media.ONE_PROCESSOR]
+    assert all(0 < one.packets <= 40 for one in results)
+
+
+def judged(*results: Result) -> dict[tuple[str, str], bool | None]:
+    return {(figure.subject, figure.name): figure.good for figure in bench_media.judge(results)}
+
+
+def test_what_was_asked_of_media_is_judged() -> None:
+    plain = Result(bench_media.OURS, 500, 10**6, 0, 4.0, 1.0, 2.9, 3.5)
+    recorded = Result(bench_media.RECORDING, 500, 10**6, 0, 5.3, 1.0, 2.9, 3.5)
+    theirs = Result(bench_media.THEIRS, 500, 10**6, 0, 19.0, 0.1, 0.2, 0.3)
+    alone = Result(bench_media.ONE_PROCESSOR, 1000, 10**6, 1, 9.0, 1.0, 2.0, 3.0)
+    assert judged(plain, recorded, theirs, alone) == {
+        ("softswitch, 500 calls", "packets a CPU second, by rtpengine's"): False,
+        ("softswitch, 500 calls", "p99 latency"): True,
+        ("softswitch, 500 calls", "packets lost"): True,
+        ("softswitch recording, 500 calls", "CPU, by that of plain calls"): True,
+        ("softswitch on one processor, 1000 calls", "packets lost"): False,
+    }
+
+
+def test_what_was_too_short_is_not_judged() -> None:
+    short = [Result(name, 100, 100, 0, 0.01, 1.0, 2.0, 3.0) for name in (bench_media.OURS, bench_media.RECORDING)]
+    assert set(judged(*short).values()) == {None}

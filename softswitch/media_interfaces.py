@@ -15,7 +15,10 @@ from msgspec import Struct
 
 @dataclass(frozen=True, slots=True)
 class SrtpKeys:
-    """What protects the packets of one leg (RFC 4568): a suite, and a master key with its salt for each direction."""
+    """What protects the packets of one leg (RFC 4568): a suite, and a master key with its salt for each direction.
+
+    Behind `receive` stands the MKI that its packets bear (RFC 3711 3.1), if they do.
+    """
 
     suite: str
     send: bytes = field(repr=False)

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LONGEST_KEY 46 /* master key and salt */
+#define LONGEST_KEY (44 + SRTP_MAX_MKI_LEN) /* master key, salt, MKI */
 #define STREAMS 8
 #define WINDOW 128 /* packets that may overtake one */
 #define RTP_LEAST 12
@@ -38,7 +38,8 @@ static const struct suite suites[] = {
 struct srtp_context {
     srtp_t session;
     const struct suite *suite;
-    size_t tags[2]; /* bytes behind RTP, RTCP */
+    size_t behind[2]; /* bytes behind RTP, RTCP: tag and MKI */
+    size_t length; /* of `key` */
     uint32_t known[STREAMS]; /* SSRCs as they stand in packets, the newest first */
     uint32_t count;
     uint8_t key[LONGEST_KEY];
@@ -69,19 +70,30 @@ struct srtp_context *srtp_context_create(const char *suite, const uint8_t *key, 
 {
     const struct suite *found = NULL;
     for (int i = 0; i < SUITES; i++)
-        if (!strcmp(suites[i].name, suite) && suites[i].key == length)
+        if (!strcmp(suites[i].name, suite))
             found = &suites[i];
+    /* What we send bears no MKI. */
+    if (found && (length < found->key || length > found->key + (sending ? 0 : SRTP_MAX_MKI_LEN)))
+        found = NULL;
     struct srtp_context *context = found ? calloc(1, sizeof *context) : NULL;
     if (!context)
         return NULL;
     context->suite = found;
+    context->length = length;
     memcpy(context->key, key, length);
-    srtp_policy_t policy = {
-        .ssrc.type = sending ? ssrc_any_outbound : ssrc_any_inbound, .key = context->key, .window_size = WINDOW};
+    size_t mki = length - found->key;
+    srtp_master_key_t master = {context->key, context->key + found->key, (unsigned)mki}, *masters[] = {&master};
+    srtp_policy_t policy = {.ssrc.type = sending ? ssrc_any_outbound : ssrc_any_inbound, .window_size = WINDOW};
+    if (mki) {
+        policy.keys = masters;
+        policy.num_master_keys = 1;
+    } else {
+        policy.key = context->key;
+    }
     found->rtp(&policy.rtp);
     found->rtcp(&policy.rtcp);
-    context->tags[0] = (size_t)policy.rtp.auth_tag_len;
-    context->tags[1] = (size_t)policy.rtcp.auth_tag_len;
+    context->behind[0] = (size_t)policy.rtp.auth_tag_len + mki;
+    context->behind[1] = (size_t)policy.rtcp.auth_tag_len + mki;
     if (srtp_create(&context->session, &policy) == srtp_err_status_ok)
         return context;
     context->session = NULL;
@@ -101,7 +113,7 @@ void srtp_context_free(struct srtp_context *context)
 
 bool srtp_context_same(const struct srtp_context *a, const struct srtp_context *b)
 {
-    return a->suite == b->suite && !memcmp(a->key, b->key, a->suite->key);
+    return a->suite == b->suite && a->length == b->length && !memcmp(a->key, b->key, a->length);
 }
 
 /* An authentic packet bore this SSRC: where there are too many, the one that was silent longest makes room. */
@@ -121,10 +133,12 @@ static void srtp_learn(struct srtp_context *context, const uint8_t *place)
 
 enum srtp_outcome srtp_open(struct srtp_context *context, bool rtcp, uint8_t *packet, size_t *length)
 {
-    if (*length < (rtcp ? RTCP_LEAST : RTP_LEAST) + context->tags[rtcp])
+    if (*length < (rtcp ? RTCP_LEAST : RTP_LEAST) + context->behind[rtcp])
         return SRTP_FORGED;
     int size = (int)*length;
-    srtp_err_status_t status = (rtcp ? srtp_unprotect_rtcp : srtp_unprotect)(context->session, packet, &size);
+    unsigned mki = context->length > context->suite->key;
+    srtp_err_status_t status =
+        (rtcp ? srtp_unprotect_rtcp_mki : srtp_unprotect_mki)(context->session, packet, &size, mki);
     if (status == srtp_err_status_replay_fail || status == srtp_err_status_replay_old)
         return SRTP_REPLAYED;
     if (status != srtp_err_status_ok)

@@ -20,7 +20,8 @@ struct srtp_context;
 void srtp_set_up(void);
 /* The suites that can be had, by their names in RFC 4568 and RFC 7714; NULL behind the last. */
 const char *srtp_suite(int index);
-/* NULL: no such suite, not a key of its length (with the salt behind it), or no memory. */
+/* `key` is the master key, its salt and, if packets that come bear one, the MKI. NULL: no such suite, not a key of its
+ * length, or no memory. */
 struct srtp_context *srtp_context_create(const char *suite, const uint8_t *key, size_t length, bool sending);
 void srtp_context_free(struct srtp_context *context);
 /* Of one suite, with one key. */

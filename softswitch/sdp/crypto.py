@@ -23,17 +23,22 @@ SUITES = {"AEAD_AES_256_GCM": 44, "AES_CM_128_HMAC_SHA1_80": 30, "AES_CM_128_HMA
 LONGEST_LIFE = 1 << 48  # packets (RFC 3711 9.2)
 
 _CRYPTO = re.compile(r"([0-9]{1,9}) +([^ ]+) +inline:([A-Za-z0-9+/]+)={0,2}((?:[|;][^ ]*)?)((?: +[!-~]+)*) *")
-_LIFETIME = re.compile(r"(2\^)?([0-9]{1,15})")
+_MORE = re.compile(r"(?:\|(2\^)?([0-9]{1,15}))?(?:\|([0-9]{1,309}):([0-9]{1,3}))?")  # lifetime, MKI
+LONGEST_MKI = 128  # bytes (RFC 4568 6.1)
 _IGNORED = re.compile(r"WSH=[0-9]{1,9}|-.+")  # a hint, and what its writer calls optional (6.3.6, 6.3.7)
 _OURS = re.compile(rb"a=crypto:([^\r\n]*)\r\n")
 
 
 class Crypto(Struct, frozen=True, gc=False):
-    """One a=crypto line: `key` is the master key with its salt behind it, of who wrote the line."""
+    """One a=crypto line: `key` is the master key with its salt behind it, of who wrote the line.
+
+    `mki` stands in each packet under that key (RFC 3711 3.1), where it is not empty.
+    """
 
     tag: int
     suite: str
     key: bytes
+    mki: bytes = b""
 
     def __repr__(self) -> str:
         return f"Crypto({self.tag}, {self.suite!r})"
@@ -41,7 +46,9 @@ class Crypto(Struct, frozen=True, gc=False):
     @property
     def line(self) -> str:
         """As it stands in a description."""
-        return f"a=crypto:{self.tag} {self.suite} inline:{binascii.b2a_base64(self.key, newline=False).decode()}\r\n"
+        mki = f"|{int.from_bytes(self.mki, 'big')}:{len(self.mki)}" if self.mki else ""
+        key = binascii.b2a_base64(self.key, newline=False).decode()
+        return f"a=crypto:{self.tag} {self.suite} inline:{key}{mki}\r\n"
 
 
 class Protection(Struct, frozen=True, gc=False):
@@ -60,7 +67,7 @@ NONE = Protection()
 
 
 class Keys(Struct, frozen=True, gc=False):
-    """What one exchange agreed on: a suite, our master key and salt, and theirs."""
+    """What one exchange agreed on: a suite, our master key and salt, and theirs with its MKI behind it."""
 
     suite: str
     local: bytes
@@ -98,8 +105,8 @@ def preferring(protection: Protection, suite: str) -> tuple[Crypto, ...]:
 def parse_crypto(value: str) -> Crypto:
     """The a=crypto line with this value; raises SipParseError where it is none, or asks for what we don't do.
 
-    We do: the suites of SUITES, one key, without an identifier (MKI), no session parameter but those that may be passed
-    over. How long the key may serve is for the one to count who sends under it.
+    We do: the suites of SUITES, one key, with an identifier (MKI) or without, no session parameter but what may be
+    passed over. How long the key may serve is for the one to count who sends under it.
     """
     match = _CRYPTO.fullmatch(value)
     if match is None:
@@ -107,21 +114,26 @@ def parse_crypto(value: str) -> Crypto:
     tag, suite, key, more, parameters = match.groups()
     if suite.upper() not in SUITES:
         raise SipParseError(f"SDP: a=crypto of a suite that we have not: {suite[:40]!r}")
-    if more and not _is_lifetime(more):
-        raise SipParseError("SDP: expected one key in a=crypto, with a lifetime at most, without MKI")
+    mki = _read_mki(more)
     for parameter in parameters.split():
         if _IGNORED.fullmatch(parameter) is None:
             raise SipParseError(f"SDP: a=crypto with a session parameter that we don't do: {parameter[:40]!r}")
-    return Crypto(int(tag), suite.upper(), _read_key(key, SUITES[suite.upper()]))
+    return Crypto(int(tag), suite.upper(), _read_key(key, SUITES[suite.upper()]), mki)
 
 
-def _is_lifetime(text: str) -> bool:
-    """RFC 4568 6.1: packets, also as a power of two."""
-    match = _LIFETIME.fullmatch(text[1:]) if text[0] == "|" else None
+def _read_mki(text: str) -> bytes:
+    """The MKI, of what stands behind the one key (RFC 4568 6.1): how many packets it serves, and that."""
+    match = _MORE.fullmatch(text)
     if match is None:
-        return False
-    number = int(match[2])
-    return number <= 48 if match[1] else 0 < number <= LONGEST_LIFE
+        raise SipParseError("SDP: expected one key in a=crypto, with a lifetime and an MKI at most")
+    power, number, value, length = match.groups()
+    if number and not (int(number) <= 48 if power else 0 < int(number) <= LONGEST_LIFE):
+        raise SipParseError("SDP: expected a lifetime of 1 to 2^48 packets in a=crypto")
+    if not value:
+        return b""
+    if not 0 < int(length) <= LONGEST_MKI or int(value) >> 8 * int(length):
+        raise SipParseError("SDP: expected an MKI that has room in its 1 to 128 bytes in a=crypto")
+    return int(value).to_bytes(int(length), "big")
 
 
 def _read_key(text: str, length: int) -> bytes:
@@ -147,7 +159,7 @@ def settle(profile: str, lines: Sequence[str], protection: Protection) -> Settle
         for ours in protection.ours:
             if ours.suite == theirs.suite:
                 line = replace(ours, tag=theirs.tag).line
-                return Settled(Keys(ours.suite, ours.key, theirs.key), line)
+                return Settled(Keys(ours.suite, ours.key, theirs.key + theirs.mki), line)
     return None
 
 

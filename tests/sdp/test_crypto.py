@@ -101,9 +101,11 @@ def test_padding_of_a_key_may_be_missing() -> None:
         (f"1 {CM} inline:", "expected a tag"),
         (f"1 {CM} inline:{INLINE}x?", "expected a tag"),
         (f"1 F8_128_HMAC_SHA1_80 inline:{INLINE}", "suite that we have not: 'F8_128_HMAC_SHA1_80'"),
-        (f"1 {CM} inline:{INLINE}|1:4", "without MKI"),  # 6.1: MKI 1 in 4 bytes
-        (f"1 {CM} inline:{INLINE}|2^20|1:4", "without MKI"),
-        (f"1 {CM} inline:{INLINE}|", "without MKI"),
+        (f"1 {CM} inline:{INLINE}|2^20|256:1", "an MKI that has room"),
+        (f"1 {CM} inline:{INLINE}|1:0", "an MKI that has room"),
+        (f"1 {CM} inline:{INLINE}|1:129", "an MKI that has room"),
+        (f"1 {CM} inline:{INLINE}|1:4|2^20", "expected one key"),
+        (f"1 {CM} inline:{INLINE}|", "expected one key"),
         (f"1 {CM} inline:{INLINE}|0", "lifetime"),
         (f"1 {CM} inline:{INLINE}|2^49", "lifetime"),
         (f"1 {CM} inline:{INLINE}|281474976710657", "lifetime"),
@@ -127,8 +129,33 @@ def test_a_line_that_we_can_not_do_is_refused_and_its_key_not_told(value: str, w
     assert INLINE[:8] not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("more", "mki"), [("|1:4", b"\0\0\0\1"), ("|2^20|1:32", bytes(31) + b"\1"), ("|255:1", b"\xff")]
+)
+def test_a_key_may_have_an_identifier(more: str, mki: bytes) -> None:
+    """RFC 4568 6.1: its value, and in how many bytes of each packet it stands."""
+    line = parse_crypto(f"1 {CM} inline:{INLINE}{more}")
+    assert (line.key, line.mki) == (THEIRS, mki)
+    made = take(offer(f"1 {CM} inline:{INLINE}{more}"))
+    assert made is not None and made.negotiated.srtp == Keys(CM, OURS[1].key, THEIRS + mki)
+    assert b"a=crypto:1 " in made.body and b":4" not in made.body.partition(b"inline")[2]  # ours has none
+
+
+@pytest.mark.parametrize(
+    ("example", "suite", "mki"),
+    [
+        ("1 AES_CM_128_HMAC_SHA1_80 inline:PS1uQCVeeCFCanVmcjkpPywjNWhcYD0mXXtxaVBR|2^20|1:32", CM, 32),
+        ("1 AES_CM_128_HMAC_SHA1_32 inline:NzB4d1BINUAvLEw6UzF3WSJ+PSdFcGdUJShpX1Zj|2^20|1:32", SHORT, 32),
+        ("1 AES_CM_128_HMAC_SHA1_80 inline:d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj|2^20|1:4", CM, 4),
+    ],
+)
+def test_the_examples_of_rfc_4568_are_read(example: str, suite: str, mki: int) -> None:
+    line = parse_crypto(example)
+    assert (line.suite, len(line.key), len(line.mki)) == (suite, 30, mki)
+
+
 def test_what_is_written_is_read_again() -> None:
-    for line in OURS:
+    for line in (*OURS, Crypto(3, CM, THEIRS, b"\0\7")):
         assert line.line.startswith("a=crypto:") and line.line.endswith("\r\n")
         assert parse_crypto(line.line.removeprefix("a=crypto:").rstrip()) == line
 

@@ -98,7 +98,9 @@ static void test_a_packet_becomes_what_is_known_that_it_must(void)
 
 static void test_a_key_is_as_long_as_its_suite_wants(void)
 {
-    CHECK(!srtp_context_create(CM, key_a, 31, true) && !srtp_context_create(CM, key_a, 0, true));
+    static const uint8_t long_key[30 + 129];
+    CHECK(!srtp_context_create(CM, key_a, 29, true) && !srtp_context_create(CM, key_a, 0, true));
+    CHECK(!srtp_context_create(CM, key_a, 31, true) && !srtp_context_create(CM, long_key, sizeof long_key, false));
     CHECK(!srtp_context_create("AES_256_CM_HMAC_SHA1_80", key_a, 46, true));
 }
 
@@ -124,6 +126,40 @@ static void test_what_comes_protected_goes_on_plain_and_back_protected(void)
     CHECK(worker.endpoints[0].receiver.received_all == 5 && !drops()->forged);
     srtp_context_free(out);
     srtp_context_free(in);
+    finish();
+}
+
+/* RFC 3711 3.1: between the cipher text and the tag; by the far end's key alone, ours has none. */
+static void test_packets_with_an_identifier_of_their_key_are_taken(void)
+{
+    uint8_t key[44 + 4] = {0}, packet[MAX_PACKET];
+    memcpy(key, key_a, key_length());
+    memcpy(key + key_length(), "\0\0\0\1", 4);
+    start_talk();
+    struct command command = {.type = COMMAND_CONFIGURE, .handle = a, .remote = remote_at(phone(0), PCMA, 101)};
+    command.remote.srtp_in = srtp_context_create(suite, key, key_length() + 4, false);
+    CHECK(command.remote.srtp_in && !srtp_context_same(command.remote.srtp_in, worker.endpoints[0].srtp_in));
+    worker_obey(&worker, &command);
+    struct srtp_context *out = context(key_a, true);
+    size_t tag = !strcmp(suite, GCM) ? 16 : TAG, length = sealed(out, packet, 1, 7);
+    receive(0, false, phone(0), packet, length); /* without */
+    CHECK(drops()->forged == 1 && !sent_count);
+    /* With AES-CM the tag stands behind the identifier, with AES-GCM it belongs to the cipher text (RFC 7714 8.2). */
+    uint8_t *place = packet + length - (strcmp(suite, GCM) ? tag : 0);
+    memmove(place + 4, place, (size_t)(packet + length - place));
+    memcpy(place, "\0\0\0\2", 4);
+    receive(0, false, phone(0), packet, length + 4);
+    CHECK(drops()->forged == 2 && !sent_count);
+    place[3] = 1;
+    receive(0, false, phone(0), packet, length + 4);
+    CHECK(drops()->forged == 2 && sent_count == 1 && !memcmp(sent[0].data + RTP_HEADER, voice, sizeof voice));
+    for (size_t cut = 0; cut < length + 4; cut++) {
+        worker.endpoints[0].arrivals = 0;
+        receive(0, false, phone(0), packet, cut);
+        receive(0, true, rtcp_of(phone(0)), packet, cut);
+    }
+    CHECK(sent_count == 1);
+    srtp_context_free(out);
     finish();
 }
 
@@ -351,6 +387,7 @@ static void test_keys_for_an_endpoint_that_has_gone_are_let_go(void)
 static void test_all(void)
 {
     test_what_comes_protected_goes_on_plain_and_back_protected();
+    test_packets_with_an_identifier_of_their_key_are_taken();
     test_what_is_not_authentic_moves_nothing();
     test_nothing_is_taken_twice();
     test_no_number_goes_out_twice();

@@ -66,9 +66,8 @@ class ConfigureEndpoint(Message, frozen=True):
     count, at the hosts of SDP and SIP (`signalling`: an IP address, empty: not known) rather than at others; without it
     only SDP's address does. RTCP goes to `rtcp_port` (0: the next after `port`), or with `rtcp_mux` (RFC 5761) the way
     of RTP. `ptime_ms`: how long the packets last that it is sent, 10 to 60 in tens. With an `srtp_suite`
-    (RFC 4568, RFC 7714) its packets are SRTP, under one master key with its salt each way (the received one with the MKI
-    behind it, if there is one); a suite that is not among
-    those of Welcome is refused. No `coding`: G.711.
+    (RFC 4568, RFC 7714) its packets are SRTP, under one master key with its salt each way (the received one with the
+    MKI behind it, if there is one); a suite that is not among those of Welcome is refused. No `coding`: G.711.
     """
 
     endpoint: int

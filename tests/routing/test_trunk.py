@@ -57,3 +57,15 @@ def test_a_trunk_proves_its_own_login_or_where_it_has_none_ours() -> None:
     theirs = ours + 'auth_username = "them"\nauth_password = "hidden2"\n'
     assert trunk(theirs).proves == ("them", "hidden2")
     assert "hidden" not in repr(trunk(theirs))
+
+
+def test_what_media_must_have_for_a_trunk_and_what_its_signalling_shows() -> None:
+    """RFC 4568 9: SDES is as good as the signalling that carries it."""
+    off, wanted = Trunk("a", "192.0.2.1"), Trunk("b", "192.0.2.1", srtp="allowed", srtp_suites=("AEAD_AES_256_GCM",))
+    assert not off.lacks_srtp(()) and not off.keys_in_clear
+    assert wanted.lacks_srtp(("AES_CM_128_HMAC_SHA1_80",)) and not wanted.lacks_srtp(("AEAD_AES_256_GCM",))
+    shown = {
+        transport: dataclasses.replace(wanted, transport=transport).keys_in_clear
+        for transport in ("udp", "tcp", "tls", "auto")
+    }
+    assert shown == {"udp": True, "tcp": True, "tls": False, "auto": False}

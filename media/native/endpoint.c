@@ -58,13 +58,31 @@ static void endpoint_key(struct srtp_context **held, struct srtp_context *given)
         *held = given;
 }
 
+/* The far end comes to know us by another SSRC. */
+static void endpoint_rename(struct worker *worker, struct endpoint *endpoint)
+{
+    rtcp_leave(worker, endpoint);
+    line_rename(&endpoint->line, (uint32_t)rtcp_random(endpoint));
+}
+
+/* A context that begins counts from nothing, so under a key that was used before (a far end that went from one suite to
+ * another and back, or to plain RTP) our numbers would protect other packets a second time: never with one SSRC.
+ */
+static void endpoint_key_out(struct worker *worker, struct endpoint *endpoint, struct srtp_context *given)
+{
+    const struct srtp_context *held = endpoint->srtp_out;
+    if (given && endpoint->configured && !(held && srtp_context_same(held, given)))
+        endpoint_rename(worker, endpoint);
+    endpoint_key(&endpoint->srtp_out, given);
+}
+
 void endpoint_configure(struct worker *worker, struct endpoint *endpoint, const struct remote *remote)
 {
     struct line *line = &endpoint->line;
     struct latch *latch = &endpoint->latch;
     packing_flush(worker, endpoint);
     endpoint_key(&endpoint->srtp_in, remote->srtp_in);
-    endpoint_key(&endpoint->srtp_out, remote->srtp_out);
+    endpoint_key_out(worker, endpoint, remote->srtp_out);
     coder_configure(worker, endpoint, remote);
     if (latch_announce(latch, &remote->announced)) {
         line->to = latch->from;
@@ -179,8 +197,7 @@ static void endpoint_pass_on(struct worker *worker, struct endpoint *endpoint, c
 static void endpoint_collide(struct worker *worker, struct endpoint *endpoint)
 {
     endpoint->collided = true;
-    rtcp_leave(worker, endpoint);
-    line_rename(&endpoint->line, (uint32_t)rtcp_random(endpoint));
+    endpoint_rename(worker, endpoint);
 }
 
 void endpoint_voice(struct worker *worker, struct endpoint *endpoint, const struct rtp *rtp, bool relayed)

@@ -83,6 +83,9 @@ class Settled(Struct, frozen=True, gc=False):
     keys: Keys | None = None
     line: str = ""
 
+    def __repr__(self) -> str:
+        return f"Settled({self.keys!r})"
+
 
 _IN_CLEAR = Settled()
 
@@ -117,7 +120,8 @@ def parse_crypto(value: str) -> Crypto:
     mki = _read_mki(more)
     for parameter in parameters.split():
         if _IGNORED.fullmatch(parameter) is None:
-            raise SipParseError(f"SDP: a=crypto with a session parameter that we don't do: {parameter[:40]!r}")
+            name = parameter.partition("=")[0]  # FEC_KEY's value is a key (6.3.5)
+            raise SipParseError(f"SDP: a=crypto with a session parameter that we don't do: {name[:40]!r}")
     return Crypto(int(tag), suite.upper(), _read_key(key, SUITES[suite.upper()]), mki)
 
 
@@ -149,7 +153,8 @@ def _read_key(text: str, length: int) -> bytes:
 def settle(profile: str, lines: Sequence[str], protection: Protection) -> Settled | None:
     """What a stream that was offered with this profile and these a=crypto values comes to; None: it is refused.
 
-    Of the lines the first counts that we can do: the offerer has put them in order (RFC 4568 5.1.2).
+    Of the lines the first counts that we can do: the offerer has put them in order (RFC 4568 5.1.2). One that brings our
+    own key back is none: under one key for both ways nothing but chance keeps numbers from being used twice (RFC 3711 9.1).
     """
     if profile.upper() == PLAIN_PROFILE:
         return _IN_CLEAR if protection.plain else None
@@ -157,7 +162,7 @@ def settle(profile: str, lines: Sequence[str], protection: Protection) -> Settle
         return None
     for theirs in _usable(lines):
         for ours in protection.ours:
-            if ours.suite == theirs.suite:
+            if ours.suite == theirs.suite and ours.key != theirs.key:
                 line = replace(ours, tag=theirs.tag).line
                 return Settled(Keys(ours.suite, ours.key, theirs.key + theirs.mki), line)
     return None

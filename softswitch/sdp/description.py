@@ -141,7 +141,7 @@ def parse_description(body: bytes) -> Description:
         _parse_origin(first.get("o", "")),
         tuple([_parse_media(fields[start:end]) for start, end in pairwise([*starts, len(fields)])]),
         _parse_connection(first.get("c")),
-        _attributes(session),
+        _without_keys(_attributes(session)),  # which have no place there (RFC 4568 9.1)
         first.get("s", "-"),
         first.get("t", "0 0"),
     )
@@ -154,7 +154,8 @@ def _fields(body: bytes) -> list[tuple[str, str]]:
     fields: list[tuple[str, str]] = _FIELD.findall(text)
     if len(fields) != text.count("\n") + 1:
         line = next(line for line in text.split("\n") if _FIELD.match(line) is None)
-        raise SipParseError(f"SDP: expected a field, got {line[:60]!r}")
+        shown = line.partition("inline:")[0]  # a key is nobody's to read
+        raise SipParseError(f"SDP: expected a field, got {shown[:60]!r}")
     return fields
 
 
@@ -191,9 +192,13 @@ def _parse_media(fields: list[tuple[str, str]]) -> Media:
         tuple(formats.split()),
         int(count or 1),
         _parse_connection(dict(reversed(fields)).get("c")),
-        tuple([one for one in attributes if one[0] != "crypto"]) if crypto else attributes,
+        _without_keys(attributes),
         crypto,
     )
+
+
+def _without_keys(attributes: tuple[Attribute, ...]) -> tuple[Attribute, ...]:
+    return tuple([one for one in attributes if one[0] != "crypto"])
 
 
 def _attributes(fields: list[tuple[str, str]]) -> tuple[Attribute, ...]:

@@ -115,6 +115,9 @@ class Answer(Struct, frozen=True, gc=False):
     body: bytes
     negotiated: Negotiated
 
+    def __repr__(self) -> str:  # the body may hold a key
+        return f"Answer({self.negotiated!r})"
+
 
 def local_offer(
     address: str,

@@ -1,6 +1,6 @@
 """Hides in a SIP message who talks to whom: phone numbers, digest proofs and media keys, each at its own length.
 
-RFC 3261 22, RFC 4568 9. Called by `trace.py`, which keeps no key at all, and by `api/tracing.py` for all that leaves
+RFC 3261 22, RFC 4568 9, RFC 4567 (MIKEY), RFC 8866 5.12 (k=). Called by `trace.py`, which keeps no key at all, and by `api/tracing.py` for all that leaves
 the switch masked. It never changes the length of a message, so Content-Length still holds.
 """
 
@@ -10,7 +10,7 @@ import re
 
 _NUMBER = re.compile(rb"\d(?:-?\d){7,}")  # also those written with dashes (RFC 3966 5.1.1)
 _PROOF = re.compile(rb'(\bresponse=")([^"\s|]+)')
-_KEY = re.compile(rb"(\binline:)([^\s|;]+)", re.IGNORECASE)
+_KEY = re.compile(rb"(\binline:[ \t]*|\bkey-mgmt:\S+[ \t]+|\nk=\w+:)([^\s|;]+)", re.IGNORECASE)
 STARRED, SHOWN = 4, 4  # digits of a number that are hidden, and shown behind these
 
 

@@ -110,11 +110,12 @@ def test_padding_of_a_key_may_be_missing() -> None:
         (f"1 {CM} inline:{INLINE}|2^49", "lifetime"),
         (f"1 {CM} inline:{INLINE}|281474976710657", "lifetime"),
         (f"1 {CM} inline:{INLINE};inline:{INLINE}", "expected one key"),
-        (f"1 {CM} inline:{INLINE} KDR=1", "session parameter that we don't do: 'KDR=1'"),
+        (f"1 {CM} inline:{INLINE} KDR=1", "session parameter that we don't do: 'KDR'"),
         (f"1 {CM} inline:{INLINE} UNENCRYPTED_SRTP", "'UNENCRYPTED_SRTP'"),
         (f"1 {CM} inline:{INLINE} UNENCRYPTED_SRTCP", "'UNENCRYPTED_SRTCP'"),
         (f"1 {CM} inline:{INLINE} UNAUTHENTICATED_SRTP", "'UNAUTHENTICATED_SRTP'"),
-        (f"1 {CM} inline:{INLINE} FEC_ORDER=SRTP_FEC", "'FEC_ORDER=SRTP_FEC'"),
+        (f"1 {CM} inline:{INLINE} FEC_ORDER=SRTP_FEC", "'FEC_ORDER'"),
+        (f"1 {CM} inline:{INLINE} FEC_KEY=inline:{INLINE}", "'FEC_KEY'"),  # 6.3.5
         (f"1 {CM} inline:{INLINE} unknown", "'unknown'"),  # 6.3.7: mandatory where it is not known
         (f"1 {CM} inline:{INLINE} -", "'-'"),
         (f"1 {CM} inline:{INLINE[:-4]}", "expected 30 bytes of key and salt"),
@@ -191,7 +192,13 @@ def test_what_is_required_and_can_not_be_had_is_told() -> None:
 
 
 def test_no_representation_shows_a_key() -> None:
-    for shown in (OURS[0], EITHER, Keys(CM, b"local", b"remote"), parse_description(offer(f"1 {CM} inline:{INLINE}"))):
+    theirs = offer(f"1 {CM} inline:{INLINE}")
+    of_the_session = theirs.replace(
+        b"t=0 0\r\n", b"t=0 0\r\na=crypto:1 %b inline:%b\r\n" % (CM.encode(), INLINE.encode())
+    )
+    settled = settle("RTP/SAVP", [f"1 {CM} inline:{INLINE}"], EITHER)
+    descriptions = parse_description(theirs), parse_description(of_the_session)
+    for shown in (OURS[0], EITHER, Keys(CM, b"local", b"remote"), *descriptions, settled, take(theirs)):
         assert "inline" not in repr(shown) and "local'" not in repr(shown) and "\\x07" not in repr(shown)
 
 
@@ -292,6 +299,7 @@ def test_their_answer_takes_one_of_our_keys_and_brings_theirs() -> None:
         offer(f"2 {CM} inline:{INLINE} UNENCRYPTED_SRTP"),
         offer(f"1 {GCM} inline:{WIDE}", f"2 {CM} inline:{INLINE}"),  # 5.1.2: one it must be
         offer(f"2 {CM} inline:{INLINE}", port=0),
+        offer(OURS[1].line.removeprefix("a=crypto:").strip()),  # our own key: one for both ways
     ],
 )
 def test_an_answer_that_does_not_fit_our_offer_is_of_no_use(body: bytes) -> None:

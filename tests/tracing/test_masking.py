@@ -17,6 +17,10 @@ from softswitch.tracing.masking import masked_message, without_keys
         (b'Digest username="u", response="0123abcd"', b'Digest username="u", response="********"'),
         (b"a=crypto:1 AES inline:WVNfX19z|2^20", b"a=crypto:1 AES inline:********|2^20"),
         (b"a=crypto:1 AES INLINE:WVN+/19=;inline:abc WSH=9", b"a=crypto:1 AES INLINE:********;inline:*** WSH=9"),
+        (b"a=crypto:1 AES inline: WVN+/19=", b"a=crypto:1 AES inline: ********"),  # wrong, and a key all the same
+        (b"a=key-mgmt:mikey AQAFgM0=", b"a=key-mgmt:mikey ********"),  # RFC 4567
+        (b"t=0 0\r\nk=base64:WVN+/19=", b"t=0 0\r\nk=base64:********"),  # RFC 8866 5.12
+        (b"v=0\nk=clear:secret\n", b"v=0\nk=clear:******\n"),
     ],
 )
 def test_numbers_proofs_and_keys_are_starred_at_their_length(text: bytes, masked: bytes) -> None:

@@ -283,6 +283,30 @@ static void test_a_new_key_takes_the_place_of_one_direction_alone(void)
     finish();
 }
 
+/* A key that comes back begins to count anew: under an SSRC of before every number would protect a second packet
+ * (RFC 3711 9.1, RFC 7714 8.1: that gives away both, and the key of the tags).
+ */
+static void test_a_key_that_comes_back_is_for_another_ssrc(const uint8_t *between)
+{
+    start_talk();
+    struct srtp_context *in = context(key_b, false);
+    give(1, PCMA, 1, 160, voice, sizeof voice);
+    rtcp_report(&worker, &worker.endpoints[0]);
+    uint32_t first = worker.endpoints[0].line.ssrc;
+    configure(a, 0, key_a, key_b, false);
+    CHECK(worker.endpoints[0].line.ssrc == first);
+    configure(a, 0, between ? key_a : NULL, between, false);
+    configure(a, 0, key_a, key_b, false);
+    uint32_t before = sent_count;
+    give(1, PCMA, 2, 320, voice, sizeof voice);
+    rtcp_report(&worker, &worker.endpoints[0]);
+    CHECK(sent_count == before + 2 && read32(sent[before].data + 8) != first && read32(sent[before + 1].data + 4) != first);
+    for (uint32_t i = before; i < sent_count; i++)
+        CHECK(srtp_open(in, sent[i].rtcp, sent[i].data, &sent[i].length) == SRTP_TAKEN);
+    srtp_context_free(in);
+    finish();
+}
+
 /* Who has the key and changes its SSRC for ever: the oldest are forgotten, so nothing grows. */
 static void test_many_ssrcs_are_taken_and_few_remembered(void)
 {
@@ -419,6 +443,8 @@ int main(void)
     for (int i = 0; (suite = srtp_suite(i)); i++) {
         test_reports_are_protected();
         test_an_ssrc_that_collides_is_changed_and_protected_anew();
+        test_a_key_that_comes_back_is_for_another_ssrc(NULL);
+        test_a_key_that_comes_back_is_for_another_ssrc(key_c);
         if (strcmp(suite, "AES_CM_128_HMAC_SHA1_32")) /* its tag is of another length, and nothing else */
             test_all();
     }

@@ -49,10 +49,15 @@ static void endpoint_tell_silence(struct worker *worker, struct endpoint *endpoi
     }
 }
 
+static bool same_key(const struct srtp_context *held, const struct srtp_context *given)
+{
+    return held && given ? srtp_context_same(held, given) : held == given;
+}
+
 /* The same key again keeps its context, which knows how often the numbers have gone round and what has come. */
 static void endpoint_key(struct srtp_context **held, struct srtp_context *given)
 {
-    bool same = *held && given && srtp_context_same(*held, given);
+    bool same = *held && same_key(*held, given);
     srtp_context_free(same ? given : *held);
     if (!same)
         *held = given;
@@ -65,15 +70,16 @@ static void endpoint_rename(struct worker *worker, struct endpoint *endpoint)
     line_rename(&endpoint->line, (uint32_t)rtcp_random(endpoint));
 }
 
-/* A context that begins counts from nothing, so under a key that was used before (a far end that went from one suite to
- * another and back, or to plain RTP) our numbers would protect other packets a second time: never with one SSRC.
+/* A context that begins counts from nothing: under a key that was used before (by a far end that went from one suite to
+ * another and back, or to plain RTP) our numbers would protect other packets a second time. And who receives elsewhere,
+ * or has another key itself, can't know how often they have gone round. Another SSRC has not been numbered yet.
  */
-static void endpoint_key_out(struct worker *worker, struct endpoint *endpoint, struct srtp_context *given)
+static bool endpoint_begins_anew(const struct endpoint *endpoint, const struct remote *remote)
 {
-    const struct srtp_context *held = endpoint->srtp_out;
-    if (given && endpoint->configured && !(held && srtp_context_same(held, given)))
-        endpoint_rename(worker, endpoint);
-    endpoint_key(&endpoint->srtp_out, given);
+    const union address *there = &remote->announced.rtp;
+    bool moved = address_usable(there) && !same_address(&endpoint->latch.announced, there);
+    return remote->srtp_out && endpoint->configured
+           && (moved || !same_key(endpoint->srtp_in, remote->srtp_in) || !same_key(endpoint->srtp_out, remote->srtp_out));
 }
 
 void endpoint_configure(struct worker *worker, struct endpoint *endpoint, const struct remote *remote)
@@ -81,8 +87,10 @@ void endpoint_configure(struct worker *worker, struct endpoint *endpoint, const 
     struct line *line = &endpoint->line;
     struct latch *latch = &endpoint->latch;
     packing_flush(worker, endpoint);
+    if (endpoint_begins_anew(endpoint, remote))
+        endpoint_rename(worker, endpoint);
     endpoint_key(&endpoint->srtp_in, remote->srtp_in);
-    endpoint_key_out(worker, endpoint, remote->srtp_out);
+    endpoint_key(&endpoint->srtp_out, remote->srtp_out);
     coder_configure(worker, endpoint, remote);
     if (latch_announce(latch, &remote->announced)) {
         line->to = latch->from;

@@ -153,8 +153,8 @@ def _read_key(text: str, length: int) -> bytes:
 def settle(profile: str, lines: Sequence[str], protection: Protection) -> Settled | None:
     """What a stream that was offered with this profile and these a=crypto values comes to; None: it is refused.
 
-    Of the lines the first counts that we can do: the offerer has put them in order (RFC 4568 5.1.2). One that brings our
-    own key back is none: under one key for both ways nothing but chance keeps numbers from being used twice (RFC 3711 9.1).
+    Of the lines the first counts that we can do: the offerer has put them in order (RFC 4568 5.1.2). One that brings
+    our own key back is none: with one for both ways only chance keeps numbers from being used twice (RFC 3711 9.1).
     """
     if profile.upper() == PLAIN_PROFILE:
         return _IN_CLEAR if protection.plain else None

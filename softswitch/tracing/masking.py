@@ -1,7 +1,8 @@
 """Hides in a SIP message who talks to whom: phone numbers, digest proofs and media keys, each at its own length.
 
-RFC 3261 22, RFC 4568 9, RFC 4567 (MIKEY), RFC 8866 5.12 (k=). Called by `trace.py`, which keeps no key at all, and by `api/tracing.py` for all that leaves
-the switch masked. It never changes the length of a message, so Content-Length still holds.
+RFC 3261 22, RFC 4568 9, RFC 4567 (MIKEY), RFC 8866 5.12 (k=). Called by `trace.py`, which keeps no key at all, and by
+`api/tracing.py` for all that leaves the switch masked. It never changes the length of a message, so Content-Length
+still holds.
 """
 
 from __future__ import annotations

@@ -270,16 +270,38 @@ static void test_a_new_key_takes_the_place_of_one_direction_alone(void)
     say(old, 2, 7);
     say(new, 3, 7);
     give(1, PCMA, 2, 320, voice, sizeof voice);
-    CHECK(drops()->forged == 1 && sent_count == 4);
-    CHECK(srtp_open(in, false, sent[1].data, &sent[1].length) == SRTP_TAKEN);
-    CHECK(srtp_open(in, false, sent[3].data, &sent[3].length) == SRTP_TAKEN);
+    CHECK(drops()->forged == 1 && sent_count == 5);
+    for (uint32_t i = 0; i < sent_count; i++) /* the third says goodbye in the name of the former SSRC */
+        CHECK(sent[i].slot || srtp_open(in, i == 2, sent[i].data, &sent[i].length) == SRTP_TAKEN);
     configure(a, 0, NULL, NULL, false); /* and plain again */
     worker.now += FRAME_NS;
     give(0, PCMA, 4, 640, voice, sizeof voice);
-    CHECK(sent_count == 5);
+    CHECK(sent_count == 6);
     srtp_context_free(old);
     srtp_context_free(new);
     srtp_context_free(in);
+    finish();
+}
+
+/* RFC 3711 3.3.1: who receives elsewhere, or begins anew with a key of its own, can't know how often our numbers have
+ * gone round. Where our key stays (the answer to an offer of ours, another fork), a new SSRC has gone round never.
+ */
+static void test_who_receives_elsewhere_need_not_know_how_often_numbers_went_round(uint32_t at, const uint8_t *theirs)
+{
+    start_talk();
+    struct srtp_context *here = context(key_b, false), *elsewhere = context(key_b, false);
+    for (uint16_t i = 0; i < 20; i++) { /* from 65530 on */
+        give(1, PCMA, i, 160u * i, voice, sizeof voice);
+        CHECK(srtp_open(here, false, sent[i].data, &sent[i].length) == SRTP_TAKEN);
+    }
+    union address goodbye_to = rtcp_of(phone(0));
+    configure(a, at, theirs, key_b, false);
+    uint32_t before = sent_count;
+    CHECK(before == 21 && sent[20].rtcp && same_address(&sent[20].to, &goodbye_to));
+    give(1, PCMA, 20, 3200, voice, sizeof voice);
+    CHECK(srtp_open(elsewhere, false, sent[before].data, &sent[before].length) == SRTP_TAKEN);
+    srtp_context_free(here);
+    srtp_context_free(elsewhere);
     finish();
 }
 
@@ -443,6 +465,8 @@ int main(void)
     for (int i = 0; (suite = srtp_suite(i)); i++) {
         test_reports_are_protected();
         test_an_ssrc_that_collides_is_changed_and_protected_anew();
+        test_who_receives_elsewhere_need_not_know_how_often_numbers_went_round(2, key_a);
+        test_who_receives_elsewhere_need_not_know_how_often_numbers_went_round(0, key_c);
         test_a_key_that_comes_back_is_for_another_ssrc(NULL);
         test_a_key_that_comes_back_is_for_another_ssrc(key_c);
         if (strcmp(suite, "AES_CM_128_HMAC_SHA1_32")) /* its tag is of another length, and nothing else */

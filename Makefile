@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo serve test check fuzz bench format lock clean prompts
+.PHONY: demo serve test check fuzz valgrind bench format lock clean prompts
 
 demo: $(VENV)/ready  ## real calls through the switch on this machine, and what happened in them
 	$(BIN)/python -m demo
@@ -26,6 +26,9 @@ fuzz: $(VENV)/ready  ## coverage-guided fuzzing of the parsers, the SIP core and
 	$(BIN)/pip install -q --disable-pip-version-check atheris==3.0.0
 	$(BIN)/python -m tests.fuzz $(FUZZ_SECONDS)
 	$(BIN)/python -m tests.media.native.fuzz $(FUZZ_SECONDS)
+
+valgrind: $(VENV)/ready  ## the C tests of the media core under valgrind: reads of what was never written, leaks
+	$(BIN)/python -m tests.media.native.valgrind
 
 bench: $(VENV)/ready  ## figures against peers measured in the same run
 	$(BIN)/pip install -q --disable-pip-version-check -r requirements-bench.lock

@@ -1,7 +1,9 @@
 /* Fills what was lost before a packet in a recording: the last pitch period again and again, fading (after G.711
- * appendix I, without its overlapping at the seams).
+ * appendix I).
  *
- * The first 10 ms at full level, then a fifth less every 10 ms: silence after 60 ms.
+ * The first 10 ms at full level, then a fifth less every 10 ms: silence after 60 ms. No seam clicks: the end of the period
+ * goes over into what stood before its beginning, and so does the last that was heard; what comes after the gap is faded
+ * in over the filling, which goes on for so long.
  */
 #include "core.h"
 
@@ -33,15 +35,39 @@ static int pitch_period(const int16_t *history)
     return best;
 }
 
+/* `to` of `whole` samples from one into the other. */
+static int16_t between(int16_t from, int16_t into, int to, int whole)
+{
+    return (int16_t)((from * (whole - to) + into * to) / whole);
+}
+
+/* The end of `history`, going over into what stands one period before it: the period may follow then, and itself. */
+static void overlap_tail(int16_t *history, int period)
+{
+    int quarter = period / 4;
+    int16_t *tail = history + CONCEALMENT_HISTORY - quarter;
+    for (int i = 0; i < quarter; i++)
+        tail[i] = between(tail[i], tail[i - period], i + 1, quarter);
+}
+
 void conceal(const uint8_t *before, uint8_t *codes, int count)
 {
     int16_t history[CONCEALMENT_HISTORY];
     for (int i = 0; i < CONCEALMENT_HISTORY; i++)
         history[i] = alaw_linear[before[i]];
     int period = pitch_period(history);
+    overlap_tail(history, period);
     const int16_t *last = history + CONCEALMENT_HISTORY - period;
+    for (int i = 0; i < CONCEALMENT_TAIL; i++)
+        *codes++ = alaw_encode(history[CONCEALMENT_HISTORY - CONCEALMENT_TAIL + i]);
     for (int i = 0; i < count; i++) {
-        int level = i < FULL_LEVEL ? FADE : FULL_LEVEL + FADE - i;
+        int level = i < FULL_LEVEL ? FADE : i < FULL_LEVEL + FADE ? FULL_LEVEL + FADE - i : 0;
         codes[i] = level == FADE ? alaw_encode(last[i % period]) : alaw_encode(last[i % period] * level / FADE);
     }
+}
+
+void conceal_end(uint8_t *codes, const uint8_t *filling, int count)
+{
+    for (int i = 0; i < count; i++)
+        codes[i] = alaw_encode(between(alaw_linear[filling[i]], alaw_linear[codes[i]], i + 1, count + 1));
 }

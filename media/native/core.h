@@ -38,6 +38,8 @@
 #define RECORD_CHUNK 4000     /* samples written at once: 500 ms */
 #define CONCEALMENT_HISTORY 280 /* samples before a gap that its filling is made of: 35 ms */
 #define CONCEALMENT_MOST 480    /* samples of a gap that are filled: 60 ms */
+#define CONCEALMENT_TAIL 30     /* of the samples before a gap that may change: a quarter of the longest period */
+#define CONCEALMENT_END 40      /* samples behind a gap that the filling goes on in: 5 ms */
 #define WAV_HEADER 58         /* bytes before the audio of a recording */
 #define NONE UINT32_MAX
 
@@ -475,8 +477,10 @@ int64_t timeline_place(struct timeline *line, const struct rtp *rtp, int64_t arr
 uint32_t timeline_lost(struct timeline *line, const struct rtp *rtp);
 
 /* concealment.c */
-/* `count` samples, at most CONCEALMENT_MOST, to follow the CONCEALMENT_HISTORY that `before` begins with. A-law. */
+/* A-law, after the CONCEALMENT_HISTORY samples `before`: CONCEALMENT_TAIL in the place of their last, then `count` more. */
 void conceal(const uint8_t *before, uint8_t *codes, int count);
+/* Fades `codes`, the first after the gap, in over what follows the filling. */
+void conceal_end(uint8_t *codes, const uint8_t *filling, int count);
 
 /* writer.c */
 bool writer_start(struct writer *writer, int event_fd);

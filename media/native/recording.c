@@ -165,20 +165,35 @@ static bool layer_read(const struct recording *recording, enum layer layer, int6
     return true;
 }
 
-/* Fills the gap before `position` that loss has made, or the following of a drift; a pause of the speaker stays one. */
-static void recording_fill_gap(struct recording *recording, enum layer layer, const struct timeline *line, uint32_t lost,
-                               int64_t position)
+/* Fills the gap before `position` that loss has made, or the following of a drift; a pause of the speaker stays one. `end`
+ * is what fades out below the packet that comes then. False: there was nothing to fill.
+ */
+static bool recording_fill_gap(struct recording *recording, enum layer layer, const struct timeline *line, uint32_t lost,
+                               int64_t position, uint8_t *end)
 {
-    uint8_t before[CONCEALMENT_HISTORY], codes[CONCEALMENT_MOST];
+    uint8_t before[CONCEALMENT_HISTORY], codes[CONCEALMENT_TAIL + CONCEALMENT_MOST + CONCEALMENT_END];
     int64_t gap = position - line->until;
     if (line->until < 0 || gap <= 0 || lost > LOST_AT_MOST || (!lost && gap > SLIPPED_AT_MOST))
-        return;
+        return false;
     if (gap > CONCEALMENT_MOST)
         gap = CONCEALMENT_MOST;
     if (!layer_read(recording, layer, line->until, before))
-        return;
-    conceal(before, codes, (int)gap);
-    layer_write(recording, layer, line->until, codes, gap, NULL);
+        return false;
+    conceal(before, codes, (int)gap + CONCEALMENT_END);
+    layer_write(recording, layer, line->until - CONCEALMENT_TAIL, codes, CONCEALMENT_TAIL + gap, NULL);
+    memcpy(end, codes + CONCEALMENT_TAIL + gap, CONCEALMENT_END);
+    return true;
+}
+
+/* The packet behind a gap: it begins below the end of the filling. */
+static void recording_end_gap(struct recording *recording, enum layer layer, const struct rtp *rtp, int64_t position,
+                              const uint8_t *end)
+{
+    uint8_t codes[CONCEALMENT_END];
+    int count = rtp->length < CONCEALMENT_END ? (int)rtp->length : CONCEALMENT_END;
+    copy_codes(codes, rtp->payload, (size_t)count, rtp->payload_type == PCMU ? ulaw_to_alaw : NULL);
+    conceal_end(codes, end, count);
+    layer_write(recording, layer, position, codes, count, NULL);
 }
 
 void recording_voice(struct worker *worker, struct endpoint *from, const struct rtp *rtp)
@@ -189,9 +204,12 @@ void recording_voice(struct worker *worker, struct endpoint *from, const struct 
     int64_t position = timeline_place(line, rtp, recording_position(recording, worker->now));
     uint32_t lost = timeline_lost(line, rtp);
     if (recording->voices) {
-        recording_fill_gap(recording, layer, line, lost, position);
+        uint8_t end[CONCEALMENT_END];
+        bool filled = recording_fill_gap(recording, layer, line, lost, position, end);
         layer_write(recording, layer, position, rtp->payload, (int64_t)rtp->length,
                     rtp->payload_type == PCMU ? ulaw_to_alaw : NULL);
+        if (filled)
+            recording_end_gap(recording, layer, rtp, position, end);
     }
     if (position + (int64_t)rtp->length > line->until)
         line->until = position + (int64_t)rtp->length;

@@ -14,7 +14,7 @@
 #define FRAMES 25
 
 static struct worker workers[WORKERS];
-static const char *const kinds[WORKERS] = {"epoll", "auto"}; /* io_uring where the kernel has it */
+static const char *kinds[WORKERS] = {"epoll", "auto"}; /* io_uring where the kernel has it */
 static uint8_t prompt[800];
 static const struct piece piece = {prompt, sizeof prompt};
 static uint32_t closed, recorded, played;
@@ -130,8 +130,11 @@ static void call(struct worker *worker, uint32_t generation)
     close(b.fd);
 }
 
-int main(void)
+/* With "epoll" only that. */
+int main(int argc, char **argv)
 {
+    if (argc > 1)
+        kinds[1] = argv[1];
     int event_fd = eventfd(0, EFD_NONBLOCK);
     srtp_set_up();
     g711_init();

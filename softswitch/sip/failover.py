@@ -85,7 +85,7 @@ class _Failover:
         self._session, self._dialog, self._data, self._method = session, dialog, data, method
         self._tell, self._renewed, self._wanted = tell, renewed, wanted
         self._cseq = sequence_number(data)
-        self._tried = [dialog.path.hop[:3]]
+        self._tried = [dialog.path.hop]  # the dialog may go elsewhere meanwhile, by another request
 
     def noted(self, transaction: Transaction, cseq: int, credentials: str) -> None:
         """It was challenged and has another number now."""
@@ -105,12 +105,13 @@ class _Failover:
         named, path = dialog.named, dialog.path
         if named is None or len(self._tried) >= MOST_ADDRESSES:
             return False
-        others = [one for one in core.paths_to(named, path) if one.hop[:3] not in self._tried]
+        tried = [hop[:3] for hop in self._tried]
+        others = [one for one in core.paths_to(named, path) if one.hop[:3] not in tried]
         if not others:
             return False
-        core.address_failed(path.hop, f"{self._method}: {status:d}")
+        core.address_failed(self._tried[-1], f"{self._method}: {status:d}")
         dialog.move(others[0])
-        self._tried.append(others[0].hop[:3])
+        self._tried.append(others[0].hop)
         return True
 
     def _sent(self) -> bool:

@@ -97,6 +97,22 @@ def test_503_and_a_transport_that_fails_lead_there_at_once() -> None:
     play(story)
 
 
+def test_the_address_that_failed_is_avoided_wherever_the_dialog_has_gone_meanwhile() -> None:
+    async def story(switch: Switch, phone: Named, second: Peer, names: Names) -> None:
+        session, _ = await talk(switch, phone)
+        answers = [session.request("INFO"), session.request("INFO")]
+        for info in [await phone.receive_request("INFO"), await phone.receive_request("INFO")]:
+            phone.send(phone.response(info, 503))
+        for info in [await second.receive_request("INFO"), await second.receive_request("INFO")]:
+            second.send(second.response(info, 200))
+        assert [(await answer).status for answer in answers] == [200, 200]
+        assert names.told == [f"{PHONE[0]} INFO: 503"] * 2
+        session.hang_up()
+        second.send(second.response(await second.receive_request("BYE"), 200))
+
+    play(story)
+
+
 def test_the_dialog_stays_with_the_address_that_answers() -> None:
     async def story(switch: Switch, phone: Named, second: Peer, names: Names) -> None:
         session, _ = await talk(switch, phone)

@@ -153,7 +153,7 @@ struct receiver {
     uint32_t received, expected_prior, received_prior;
     int64_t lost_before; /* by earlier SSRCs */
     uint64_t received_all;
-    bool started;
+    bool started, timed; /* timed: `transit` is known */
     uint32_t sender_report; /* middle 32 bits of the last SR's NTP time */
     int64_t sender_report_at;
 };

@@ -38,7 +38,7 @@ static void receiver_restart(struct receiver *receiver, const struct rtp *rtp)
     receiver->ssrc = rtp->ssrc;
     receiver->base = receiver->highest = 0x10000u | rtp->sequence;
     receiver->received = receiver->expected_prior = receiver->received_prior = 0;
-    receiver->transit = 0;
+    receiver->timed = false;
     receiver->sender_report = 0;
     receiver->started = true;
 }
@@ -57,11 +57,12 @@ void receiver_update(struct receiver *receiver, const struct rtp *rtp, bool even
     if (event)
         return;
     uint32_t transit = (uint32_t)(now / SAMPLE_NS) - rtp->timestamp;
-    if (receiver->received > 1) {
+    if (receiver->timed) {
         uint32_t change = transit - receiver->transit;
         receiver->jitter_q4 += (change >> 31 ? 0 - change : change) - ((receiver->jitter_q4 + 8) >> 4);
     }
     receiver->transit = transit;
+    receiver->timed = true;
 }
 
 /* Sending reports */

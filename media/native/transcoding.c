@@ -57,6 +57,7 @@ static void coder_begin(struct worker *worker, struct endpoint *endpoint, const 
 {
     struct coder *coder = &endpoint->coder;
     *coder = (struct coder){.codec = codec, .scale = codec ? codec->scale : 1};
+    endpoint->receiver.timed = false; /* its clock may be another one now */
     if (!codec)
         return;
     coder->decoder = worker->coders + endpoint->slot * coder_size();
@@ -179,8 +180,8 @@ static bool coder_passes(const struct worker *worker, const struct endpoint *end
     if (endpoint->peer == NONE)
         return false;
     const struct endpoint *to = &worker->endpoints[endpoint->peer];
-    return to->coder.codec == rtp->codec && to->line.frame == rtp->samples && !to->packing.filled
-           && to->playback == NONE && !(to->key_out.active && to->key_out.tone);
+    return to->coder.codec == rtp->codec && to->line.frame == rtp->samples && to->playback == NONE
+           && !(to->key_out.active && to->key_out.tone);
 }
 
 bool coder_receive(struct worker *worker, struct endpoint *endpoint, const struct rtp *rtp)
@@ -188,8 +189,13 @@ bool coder_receive(struct worker *worker, struct endpoint *endpoint, const struc
     bool passes = coder_passes(worker, endpoint, rtp), sound = true;
     if (!passes || endpoint->recording != NONE || endpoint->event_in < 0)
         sound = coder_decode(worker, endpoint, rtp, passes);
-    if (sound && passes)
-        line_relay(worker, &worker->endpoints[endpoint->peer], rtp, false);
+    else
+        endpoint->coder.heard = false; /* what is decoded next follows upon nothing */
+    if (sound && passes) {
+        struct endpoint *to = &worker->endpoints[endpoint->peer];
+        packing_flush(worker, to); /* of an earlier one, which was of another length */
+        line_relay(worker, to, rtp, false);
+    }
     return sound;
 }
 

@@ -261,8 +261,23 @@ static void test_a_day_of_talk_is_one_line(void)
     finish();
 }
 
+/* RFC 3550 A.8: the distance of two packets needs two of them; what is timed as an event is none. */
+static void test_a_stream_that_begins_with_comfort_noise_has_no_jitter_by_that(void)
+{
+    start();
+    open_endpoint(0, PCMA, 101);
+    give(0, COMFORT_NOISE, 64999, 0, (const uint8_t *)"0", 1);
+    for (uint16_t i = 0; i < 10; i++) {
+        worker.now += FRAME_NS;
+        give_talk(0, i);
+    }
+    CHECK(receiver_jitter_ms(&worker.endpoints[0].receiver) < 1);
+    finish();
+}
+
 int main(void)
 {
+    test_a_stream_that_begins_with_comfort_noise_has_no_jitter_by_that();
     test_a_pause_with_comfort_noise_is_a_pause_in_time_only();
     test_a_day_of_talk_is_one_line();
     test_reports_count_only_from_the_far_end();

@@ -285,6 +285,16 @@ static void uring_cancel(struct uring_io *self, uint32_t slot)
     }
 }
 
+/* What the kernel has not taken yet goes nowhere: the next socket may have the same descriptor. */
+static void uring_withdraw(struct uring_io *self, uint32_t slot)
+{
+    for (uint32_t i = self->sq_submitted; i != self->sq_filled; i++) {
+        struct io_uring_sqe *sqe = &self->sqes[i & (SQ_ENTRIES - 1)];
+        if (sqe->fd == self->fds[slot][0] || sqe->fd == self->fds[slot][1])
+            *sqe = (struct io_uring_sqe){.opcode = IORING_OP_NOP, .user_data = TAG_IGNORED};
+    }
+}
+
 /* A receive holds its socket: it must have ended before the port is free. */
 static void uring_close(struct io *io, uint32_t slot)
 {
@@ -294,6 +304,7 @@ static void uring_close(struct io *io, uint32_t slot)
     uring_enter(self, 0, IORING_ENTER_GETEVENTS, NULL);
     for (int i = 0; i < 2 && self->sq_submitted != self->sq_filled; i++)
         uring_cancel_now(self, self->fds[slot][i]);
+    uring_withdraw(self, slot);
     self->generations[slot] = (self->generations[slot] + 1) & 0x7FFFFFFF;
     self->states[slot] = 0;
     close(self->fds[slot][0]);

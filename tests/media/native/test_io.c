@@ -152,6 +152,34 @@ static void test_what_the_kernel_does_not_take_at_once_is_not_forgotten(void)
     close(wake_fd);
 }
 
+/* The next socket has the number of the last. */
+static void test_what_waits_for_the_kernel_goes_by_no_later_socket(void)
+{
+    static const uint8_t packet[] = {1, 2, 3};
+    uint8_t arrived[sizeof packet];
+    int wake_fd = eventfd(0, EFD_NONBLOCK);
+    struct io *io = io_create(ENDPOINTS, wake_fd, "uring");
+    if (!io)
+        return;
+    union address to;
+    int other = bound(&to);
+    open_all(io, 1);
+    forget_heard();
+    check_heard(io, 1);
+    failing = true;
+    io_send(io, 0, false, packet, sizeof packet, &to);
+    io_close(io, 0);
+    open_all(io, 1);
+    failing = false;
+    forget_heard();
+    check_heard(io, 1);
+    CHECK(recv(other, arrived, sizeof arrived, MSG_DONTWAIT) < 0);
+    io_close(io, 0);
+    io_destroy(io);
+    close(other);
+    close(wake_fd);
+}
+
 static void test_all_that_were_opened_before_the_first_wait_are_heard(const char *kind)
 {
     int wake_fd = eventfd(0, EFD_NONBLOCK);
@@ -176,6 +204,7 @@ int main(void)
         test_all_that_were_opened_before_the_first_wait_are_heard("epoll");
         test_all_that_were_opened_before_the_first_wait_are_heard("uring");
         test_what_the_kernel_does_not_take_at_once_is_not_forgotten();
+        test_what_waits_for_the_kernel_goes_by_no_later_socket();
     }
     puts("ok");
     return 0;

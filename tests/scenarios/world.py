@@ -200,7 +200,10 @@ def dialplan(places: Sequence[Place]) -> str:
             own |= {"auth": "digest", "auth_username": "caller", "auth_password": "secret"}
             own |= {"auth_algorithms": ["MD5"]}  # all that SIPp 3.6 knows
         if own:
-            own |= {"name": f"{place.scenario.name}-caller", "host": place.caller_ip, "sources": [place.caller_ip]}
+            host, port = place.at[0]
+            source = host.strip("[]")
+            own |= {"name": f"{place.scenario.name}-caller", "host": source, "port": port, "sources": [source]}
+            own |= {"source_ports": [port]} if place.scenario.call.ipv6 else {}  # all callers have that one address
             blocks.append(f"[[trunk]]\n{keys(own)}")
         trunks = [_trunk(place, target) for target in range(place.trunks)]
         blocks += trunks

@@ -19,7 +19,7 @@ from tests.media.phone import key, rtp
 
 SECONDS = 20
 WORK = Path("build/fuzz/packets")
-RTCP, ELSEWHERE, WHOLE, SEALED, COMMAND, OTHER_SIDE = 2, 4, 8, 0x20, 0x80, 0x40
+RTCP, ELSEWHERE, WHOLE, SEALED, CODED, COMMAND, OTHER_SIDE = 2, 4, 8, 0x20, 0x40, 0x80, 0x40
 PLAY, RECORD, CLOSE_RECORDING, REOPEN = 3, 5, 6, 7
 
 
@@ -28,9 +28,10 @@ def record(what: int, data: bytes = b"", *, passed_ms: int = 20) -> bytes:
     return bytes([what, passed_ms, len(data)]) + data
 
 
-def agreement(flags: int, *, side: int = 0, srtp: int = 0) -> bytes:
-    """Another one of side 0 or 1: see command() and protect() in fuzz_packets.c."""
-    return record(COMMAND | (OTHER_SIDE if side else 0), bytes([flags, srtp] if srtp else [flags]))
+def agreement(flags: int, *, side: int = 0, srtp: int = 0, codec: int | None = None) -> bytes:
+    """Another one of side 0 or 1: see command(), protect() and encode() in fuzz_packets.c."""
+    kinds = bytes([srtp] if srtp else []) if codec is None else bytes([srtp, codec])
+    return record(COMMAND | (OTHER_SIDE if side else 0), bytes([flags]) + kinds)
 
 
 def command(what: int, how: int, *, side: int = 0) -> bytes:
@@ -51,12 +52,12 @@ def sender_report(ssrc: int, of: int) -> bytes:
 
 
 def seeds() -> list[bytes]:
-    """Stories to begin with: talk, key presses, reports, other packet lengths, NAT, SRTP, what is malformed."""
+    """Stories to begin with: talk, key presses, reports, other packet lengths, NAT, SRTP, codecs, what is malformed."""
     voice = bytes(range(160))
     talk = [record(side, voice[: 80 + 40 * (index % 3)]) for index in range(12) for side in (0, 1)]
     presses = [record(0, key(5, 160 * number, end=number > 3)) for number in range(1, 7)]
     reports = [record(RTCP | WHOLE | side, sender_report(7, 100 + side)) for side in (0, 1)]
-    lengths = [agreement(2 | 4 | ptime << 3, side=side) for ptime in range(6) for side in (0, 1)]
+    lengths = [agreement(1 | 2 | 4 | ptime << 3, side=side) for ptime in range(6) for side in (0, 1)]
     malformed = [
         record(WHOLE, data)
         for data in (
@@ -71,15 +72,22 @@ def seeds() -> list[bytes]:
     mux = [agreement(128 | 2), record(WHOLE, sender_report(7, 100)), record(WHOLE, rtp(1, 160, voice))]
     played = [command(PLAY, 1 | 8 * 2 | 2 * (number % 2)) + one for number, one in enumerate(talk)]
     recorded = [command(RECORD, 4 | 64), *talk, *played, command(CLOSE_RECORDING, 0), command(REOPEN, 0), *talk]
-    keyed = [agreement(2 | 4, side=side, srtp=8 + 2 * suite) for suite in range(3) for side in (0, 1)]
+    keyed = [agreement(1 | 2 | 4, side=side, srtp=8 + 2 * suite) for suite in range(3) for side in (0, 1)]
     said = [record(SEALED | side, voice) for side in (0, 1)]
     told = [record(SEALED | RTCP | WHOLE | side, sender_report(7, 100 + side)) for side in (0, 1)]
     srtp = [one for first, second in itertools.pairwise(keyed) for one in (first, second, *said, *told)]
+    # By their first byte packets of Opus of 20 ms (RFC 6716 3.1); to G.722 they are any. Every other one is lost.
+    packets = [record(CODED | side, bytes([8, *voice[: 9 + 150 * (at % 2)]])) for at in range(9) for side in (0, 1)]
+    kinds = ((1, 1), (0, 0), (1, 0), (2, 1))  # of either side: G.722, Opus, G.711
+    coded = []
+    for number, pair in enumerate(kinds):
+        coded += [agreement(11 | 4 * (number != 1), side=side, srtp=6, codec=4 * pair[side] | 3) for side in (0, 1)]
+        coded += [*packets, *presses[:3], *talk[:4], command(RECORD, 4 | 64), command(PLAY, 2 | 16 | 64), *packets]
     whole = [*talk, *presses, *reports, *malformed, *elsewhere, *mux]
     mixed = [one for pair in zip(lengths, talk, strict=False) for one in pair]
     return [
         b"".join(story)
-        for story in (talk, presses + talk, reports, mixed, malformed, elsewhere, mux, recorded, srtp, whole)
+        for story in (talk, presses + talk, reports, mixed, malformed, elsewhere, mux, recorded, srtp, coded, whole)
     ]
 
 

@@ -8,7 +8,9 @@
 
 #define RUNS 1000
 
-enum { SLOT = 1, RTCP = 2, ELSEWHERE = 4, WHOLE = 8, STUCK = 16, SEALED = 32, COMMAND = 0x80 };
+enum { SLOT = 1, RTCP = 2, ELSEWHERE = 4, WHOLE = 8, STUCK = 16, SEALED = 32, CODED = 64, COMMAND = 0x80 };
+
+#define CODED_TYPE 111
 
 static struct srtp_context *far_ends[2]; /* what the phones protect their packets with */
 static const uint8_t prompt[] = {1, 2, 3, 4, 5, 6, 7};
@@ -59,6 +61,22 @@ static void protect(struct remote *remote, uint32_t slot, uint8_t how)
     far_ends[slot] = srtp_context_create(suite, keys[how & 1], length, true);
 }
 
+/* In one of the codecs that there are, or G.711. */
+static void encode(struct remote *remote, uint8_t how)
+{
+    uint32_t count = 0;
+    while (codec_name((int)count))
+        count++;
+    const char *name = codec_name((int)((how >> 2) % (count + 1)));
+    if (!name)
+        return;
+    remote->codec = codec_named(name);
+    remote->payload_type = remote->payload_type_in = CODED_TYPE;
+    remote->event_scale = how & 1 ? 6 : 1;
+    remote->fec = how & 2;
+    remote->bitrate = 1000u * (how >> 4);
+}
+
 static void command(uint8_t what, uint32_t slot, const uint8_t *data, size_t length)
 {
     struct command command = {.type = COMMAND_CONFIGURE, .handle = 1u << 16 | slot};
@@ -71,6 +89,8 @@ static void command(uint8_t what, uint32_t slot, const uint8_t *data, size_t len
         command.remote.announced.mux = first & 128;
         if (length > 1)
             protect(&command.remote, slot, data[1]);
+        if (length > 2)
+            encode(&command.remote, data[2]);
         break;
     case 1:
         command.type = COMMAND_CONNECT;
@@ -109,9 +129,11 @@ static void packet(uint8_t what, uint32_t slot, const uint8_t *data, size_t leng
     union address from = phone(what & ELSEWHERE ? 9 : slot);
     if (what & RTCP)
         from = rtcp_of(from);
+    uint8_t voice = what & CODED ? CODED_TYPE : length & 2 ? PCMA : PCMU;
+    uint32_t clock = what & CODED ? worker.endpoints[slot].coder.scale : 1;
     memcpy(whole + before, data, length);
     if (before)
-        rtp_write(whole, length & 1, length == 4 ? 101 : length & 2 ? PCMA : PCMU, number, 160u * number, 7);
+        rtp_write(whole, length & 1, length == 4 ? 101 : voice, number, 160u * clock * number, 7);
     length += before;
     if (what & SEALED && far_ends[slot])
         srtp_seal(far_ends[slot], what & RTCP, whole, &length);

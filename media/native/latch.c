@@ -2,7 +2,7 @@
  *
  * Behind NAT, by setting, packets of one line move the far end (RFC 7362). Whoever sprays all ports must not be it:
  *   - the hosts that signalling names (SDP's, and the one that its SIP comes from) need three packets, and take the place of
- *     any other host at any time;
+ *     any other host at any time, as SDP's very address does of any other port: what is left there may be another call's;
  *   - any other host needs a steady stream of 150 ms, and that nobody else begins one meanwhile: of two who try at once
  *     neither is heard while both go on;
  *   - whoever counts is not replaced while it talks, but for the first rule. When it is silent, another port of its host
@@ -59,7 +59,7 @@ static bool latch_names(const struct latch *latch, const union address *from)
 static bool latch_is_open(const struct latch *latch, const union address *from, bool named, int64_t now)
 {
     bool holder_named = latch_names(latch, &latch->from);
-    if (!latch->heard_at || (named && !holder_named))
+    if (!latch->heard_at || (named && !holder_named) || same_address(from, &latch->announced))
         return true;
     if (now - latch->heard_at <= QUIET_NS)
         return false;

@@ -136,6 +136,17 @@ static void test_a_host_that_signalling_names_is_heard_whoever_sprays_at_once_or
     finish();
 }
 
+/* The proxy's host has a media gateway too, whose last call on our port is not over for it. */
+static void test_what_is_left_of_another_call_gives_way_to_the_address_that_sdp_names(void)
+{
+    begin();
+    CHECK(counted(host_at(PROXY, 6000), 200) == 198);
+    uint64_t before = received();
+    both(phone(0), host_at(PROXY, 6000), 0, 50);
+    CHECK(received() == before + 2 + 48 && sends_to(phone(0)));
+    finish();
+}
+
 /* Singles from everywhere don't drive out the line that a phone has begun. */
 static void test_single_packets_from_everywhere_keep_nobody_out(void)
 {
@@ -233,6 +244,7 @@ int main(void)
     test_who_sprays_the_ports_is_not_heard_and_gets_nothing();
     test_of_two_unknown_hosts_at_once_neither_is_heard_until_one_gives_up();
     test_a_host_that_signalling_names_is_heard_whoever_sprays_at_once_or_was_there_before();
+    test_what_is_left_of_another_call_gives_way_to_the_address_that_sdp_names();
     test_single_packets_from_everywhere_keep_nobody_out();
     test_live_talk_is_not_taken_over_by_any_flood();
     test_an_unknown_host_that_talks_is_not_replaced_by_another();

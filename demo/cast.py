@@ -30,6 +30,7 @@ class Party:
     voice: Voice
     sip_port: int
     rtp_ports: range
+    codec: str = ""  # the one that the phone speaks; empty: G.711
 
     @property
     def national(self) -> str:
@@ -88,6 +89,7 @@ host = "127.0.0.1"
 port = {party.sip_port}
 sources = ["127.0.0.1/32"]
 source_ports = [{party.sip_port}]
+{f'codecs = ["{party.codec}"]' if party.codec else ""}
 
 [[route]]
 name = "to-{party.role}"

@@ -45,6 +45,7 @@ class PhoneSettings:
     login: tuple[str, str] = ("", "")  # the name and password that it proves when it is asked
     reliable: bool = False  # whether it asks for PRACK where the caller knows it
     srtp: str = ""  # the one suite of RFC 4568 that it speaks; empty: plain RTP
+    codec: str = ""  # the one that it speaks, as SDP names it; empty: PCMA, then PCMU
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +84,13 @@ class Phone:
         login: tuple[str, str] = ("", ""),
         reliable: bool = False,
         srtp: str = "",
+        codec: str = "",
     ) -> None:
         """`name` is the user part of its own URI, `speak` the WAV it says once media is there, `hear` what it keeps.
 
         A phone of transport "tls" needs the PEM files `certificate`, `key` and `authorities` in `tls`. `login` is the
         name and the password that it proves to whoever asks. What a `reliable` phone says before its answer is repeated
-        until PRACK (RFC 3262). With `srtp` it speaks that suite (RFC 4568) and nothing else.
+        until PRACK (RFC 3262). With `srtp` it speaks that suite (RFC 4568) and nothing else, with `codec` that codec.
         """
         self.name = name
         self.sip_port = sip_port or free_port(socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM)
@@ -107,6 +109,7 @@ class Phone:
             login=login,
             reliable=reliable,
             srtp=srtp,
+            codec=codec,
         )
         self._complaints: TextIO | None = None
         self._process: subprocess.Popen[str] | None = None

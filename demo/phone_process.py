@@ -133,8 +133,9 @@ class Phone:
         self._endpoint.libInit(_endpoint_config(settings))
         self._endpoint.audDevManager().setNullDev()
         transport = self._endpoint.transportCreate(TRANSPORTS[settings.transport], _transport_config(settings))
+        wanted = {f"{settings.codec}/": 255} if settings.codec else CODECS
         for codec in self._endpoint.codecEnum2():
-            priority = next((number for name, number in CODECS.items() if codec.codecId.startswith(name)), 0)
+            priority = next((number for name, number in wanted.items() if codec.codecId.startswith(name)), 0)
             self._endpoint.codecSetPriority(codec.codecId, priority)
         self._endpoint.libStart()
         self._account = PhoneAccount(self)

@@ -113,6 +113,7 @@ class Stage:
             rtp_port=party.rtp_ports.start,
             speak=self.voice_file(party) if speak else None,
             hear=self.folder / f"{scene.name}-{side}-{party.name}-heard.wav",
+            codec=party.codec,
         )
 
 

@@ -230,6 +230,27 @@ def test_a_broken_dialplan_keeps_the_old_one_and_live_calls(tmp_path: Path) -> N
     run(tmp_path, story)
 
 
+def test_a_trunk_whose_codec_media_does_not_speak_is_refused_at_a_reload_and_at_the_start(tmp_path: Path) -> None:
+    trunk = '[[trunk]]\nname = "wide"\nhost = "127.0.0.1"\ncodecs = ["opus"]\n'
+
+    async def story(switch: Switch, phone: Phone) -> None:
+        kept = switch.dialplan
+        switch.media.codecs = ()
+        (tmp_path / "dialplans" / "30-wide.toml").write_text(trunk)
+        switch.reload()
+        assert switch.dialplan is kept
+        switch.media.codecs = ("opus",)
+        switch.reload()
+        assert "wide" in switch.dialplan.trunks
+        again = Switch(switch.config)
+        again.media.codecs = ()
+        with pytest.raises(ConfigError, match="built without opus"):
+            await again.start()
+        await again.stop()
+
+    run(tmp_path, story)
+
+
 def test_trunks_that_want_srtp_are_told_of_what_they_will_not_get(tmp_path: Path) -> None:
     async def story(switch: Switch, phone: Phone) -> None:
         trunk = '[[trunk]]\nname = "carrier"\nhost = "127.0.0.1"\nsrtp = "required"\n'

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from media.__main__ import read_arguments
 from media.engine import Settings
 from media.ports import SocketOptions
 from media.server import ServerSettings
 from softswitch.config import Config, MediaSettings
+from softswitch.errors import ConfigError
 from softswitch.media_drivers.null import NullDriver
 from softswitch.media_drivers.server import ServerDriver
-from softswitch.parts import media_parts
+from softswitch.parts import check_codecs, media_parts
+from softswitch.routing.dialplan import load_dialplans
 
 
 def test_media_settings_reach_the_media_server_we_start() -> None:
@@ -54,3 +59,15 @@ def test_the_null_driver_gives_as_many_ports_as_are_set_and_remembers_nothing() 
         assert driver.commands == []
 
     asyncio.run(story())
+
+
+def test_a_trunk_may_name_what_media_was_built_with_and_nothing_else(tmp_path: Path) -> None:
+    trunk = '[[trunk]]\nname = "wide"\nhost = "192.0.2.1"\ncodecs = ["opus", "G722", "PCMA"]\n'
+    china = Path(__file__).parent.parent / "dialplans" / "10-china.toml"
+    (tmp_path / "10.toml").write_text(china.read_text(encoding="utf-8") + trunk, encoding="utf-8")
+    dialplan = load_dialplans(str(tmp_path))
+    check_codecs(dialplan, ("G722", "opus"))
+    with pytest.raises(ConfigError, match=r"trunk 'wide', codecs: the media server was built without opus$"):
+        check_codecs(dialplan, ("G722",))
+    with pytest.raises(ConfigError, match="without opus and G722"):
+        check_codecs(dialplan, ())

@@ -60,3 +60,11 @@ def test_what_the_far_end_hears_is_scored_by_its_own_reports() -> None:
     assert remote_mean_opinion_score(EndpointStatistics(packets_sent=10, remote_lost=20, reported=True)) == 0.0
     twice = EndpointStatistics(packets_sent=1000, remote_lost=-3, reported=True)
     assert remote_mean_opinion_score(twice) == mos()
+
+
+@pytest.mark.parametrize("codec", ["G722", "opus"])
+def test_codecs_that_the_model_does_not_know_are_not_judged(codec: str) -> None:
+    """ITU-T G.113 has no equipment factor of theirs beside that of G.711."""
+    heard = EndpointStatistics(packets_received=1000, packets_sent=1000, reported=True)
+    assert (mean_opinion_score(heard, codec), remote_mean_opinion_score(heard, codec)) == (0.0, 0.0)
+    assert mean_opinion_score(heard, "PCMU") == remote_mean_opinion_score(heard, "PCMA") == mos()

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from softswitch.call.presentation import ANONYMOUS
+from softswitch.interfaces import Coding
 from softswitch.routing.fields import passed_header
 from softswitch.sip.message import SipRequest, parse_message
 from tests.support.calls import STRANGER, SWITCH, X_AXB, A, B, Lab, play, sdp
@@ -129,6 +130,10 @@ def test_a_header_that_one_trunk_alone_names_does_not_pass(naming: str) -> None:
         ({"codecs": ("PCMU", "PCMA")}, b"RTP/AVP 8 0 101"),
         ({"codecs": ("PCMU", "PCMA"), "codec_order": "trunk"}, b"RTP/AVP 0 8 101"),
         ({"codecs": ("PCMU",)}, b"RTP/AVP 0 101"),
+        ({"codecs": ("opus", "G722", "PCMA")}, b"RTP/AVP 8 96 9 101 102"),
+        ({"codecs": ("opus", "G722", "PCMA"), "codec_order": "trunk"}, b"RTP/AVP 96 9 8 101 102"),
+        ({"codecs": ("G722",)}, b"RTP/AVP 9 101\r\na=rtpmap:9 G722/8000"),
+        ({"codecs": ("opus",)}, b"RTP/AVP 96 101\r\na=rtpmap:96 opus/48000/2"),
     ],
 )
 def test_a_trunk_is_offered_its_codecs_in_its_own_order_or_the_callers(options: dict[str, Any], offered: bytes) -> None:
@@ -219,5 +224,49 @@ def test_no_header_that_we_write_ourselves_may_be_named_as_one_to_pass() -> None
         for name in names:
             with pytest.raises(ValueError, match="expected"):
                 passed_header(name)
+
+    play(story)
+
+
+def test_opus_meets_g711_and_each_side_is_told_of_its_own_alone() -> None:
+    """RFC 3551 and RFC 7587: media converts, each leg has a codec and payload types of its own."""
+
+    async def story(lab: Lab) -> None:
+        lab.set_trunk("first", codecs=("opus",))
+        lab.dial(body=sdp("10.0.0.9", codecs="8 101"))
+        await lab.pick_up(await lab.ring(), body=sdp("10.0.0.21", 41000, codecs="111"))
+        ok = await lab.caller_answered()
+        assert b" RTP/AVP 8 101\r\n" in ok.body
+        assert b"opus" not in ok.body
+        a, b = (endpoint.remote for endpoint in lab.endpoints())
+        assert a is not None
+        assert b is not None
+        assert (a.payload_type, a.coding, b.payload_type, b.coding) == (8, None, 111, Coding("opus", 96))
+        lab.caller.send(lab.caller.request("BYE"))
+        await lab.answer_bye(lab.callee)
+        cdr = await lab.cdr()
+        assert (cdr.a.codec, cdr.b.codec, cdr.b.mos) == ("PCMA", "opus", 0.0)
+
+    play(story)
+
+
+def test_a_caller_with_opus_is_answered_with_what_the_callee_took_where_it_can_pass() -> None:
+    async def story(lab: Lab) -> None:
+        for name in ("in", "first"):
+            lab.set_trunk(name, codecs=("PCMA", "opus"))
+        lab.dial(body=sdp("10.0.0.9", codecs="111 8 101"))
+        invite = await lab.ring()
+        assert b"RTP/AVP 8 96 101 102" in invite.body
+        await lab.pick_up(invite, body=sdp("10.0.0.21", 41000, codecs="111"))
+        assert b" RTP/AVP 111 101\r\na=rtpmap:111 opus/48000/2" in (await lab.caller_answered()).body
+
+    play(story)
+
+
+def test_a_caller_with_nothing_but_opus_is_refused_where_its_trunk_may_not_speak_it() -> None:
+    async def story(lab: Lab) -> None:
+        lab.set_trunk("first", codecs=("opus",))
+        lab.dial(body=sdp("10.0.0.9", codecs="111"))
+        assert (await lab.refused(488)).status == 488
 
     play(story)

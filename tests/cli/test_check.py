@@ -102,15 +102,20 @@ def test_srtp_must_be_had_and_its_keys_are_better_not_seen(
     told: dict[str, bool],
 ) -> None:
     monkeypatch.setattr("media._native.SRTP_SUITES", suites)
+    set_trunk(cli, trunk, server)
+    heard = [finding for finding in findings(str(cli.config)) if finding.part == "srtp"]
+    assert [finding.ok for finding in heard] == list(told.values())
+    assert all(words in finding.words for words, finding in zip(told, heard, strict=True))
+
+
+def set_trunk(cli: CommandLine, trunk: str, server: str) -> None:
+    """A dialplan of one trunk, and a media server that runs already (or none)."""
     plans = cli.folder / "plans"
     plans.mkdir()
     china = Path(__file__).parent.parent.parent / "dialplans" / "10-china.toml"
     (plans / china.name).write_text(china.read_text(encoding="utf-8"), encoding="utf-8")
     (plans / "95.toml").write_text(f'[[trunk]]\nname = "carrier"\nhost = "192.0.2.7"\n{trunk}\n')
     cli.config.write_text(f'[dialplan]\ndirectory = "{plans}"\n[media]\nserver = "{server}"\n')
-    heard = [finding for finding in findings(str(cli.config)) if finding.part == "srtp"]
-    assert [finding.ok for finding in heard] == list(told.values())
-    assert all(words in finding.words for words, finding in zip(told, heard, strict=True))
 
 
 def test_prompts_that_wait_for_approval_are_named(cli: CommandLine) -> None:
@@ -121,3 +126,30 @@ def test_prompts_that_wait_for_approval_are_named(cli: CommandLine) -> None:
     (folder / "index.toml").write_text('[[prompt]]\nname = "shop"\nfile = "a.wav"\napproved = false\n')
     cli.config.write_text(cli.config.read_text().replace(f"{repository}/prompts", str(folder.parent)))
     assert found(cli)["prompts"].words == "1 in zh-CN; not approved: zh-CN/shop"
+
+
+@pytest.mark.parametrize(
+    ("codecs", "server", "built", "told"),
+    [
+        ('["PCMA"]', "", (), None),
+        ('["opus", "G722"]', "", ("G722", "opus"), Finding("codecs", True, "G722, opus: built in")),
+        ('["opus"]', "/run/media.sock", (), None),
+        (
+            '["opus"]',
+            "",
+            ("G722",),
+            Finding("codecs", False, "trunk 'carrier', codecs: the media server was built without opus"),
+        ),
+    ],
+)
+def test_codecs_of_trunks_must_be_built_in(
+    cli: CommandLine,
+    monkeypatch: pytest.MonkeyPatch,
+    codecs: str,
+    server: str,
+    built: tuple[str, ...],
+    told: Finding | None,
+) -> None:
+    monkeypatch.setattr("media._native.CODECS", built)
+    set_trunk(cli, f"codecs = {codecs}", server)
+    assert found(cli).get("codecs") == told

@@ -34,6 +34,8 @@ audio_alert aubridge,alerts
 rtcp_mux yes
 ausrc_srate 8000
 auplay_srate 8000
+ausrc_channels 1
+auplay_channels 1
 module_path /usr/lib/baresip/modules
 module opus.so
 module g722.so

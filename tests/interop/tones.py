@@ -6,6 +6,7 @@ lasts until both sides have heard each other and no longer.
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from demo.recognise import RATE, Samples, tone_times
 
 SAID = {"caller": 600.0, "callee": 1400.0}  # Hz
 LONG_S = 30.0  # outlasts every wait
-WAV_HEADER = 44
+WAV_HEADER, CHANNELS_AND_RATE = 44, 22  # bytes
 HEARD_S = 0.3
 
 
@@ -32,5 +33,9 @@ def hears(recording: Path, hz: float) -> bool:
 
 
 def _samples(recording: Path) -> Samples:
-    data = recording.read_bytes()[WAV_HEADER:] if recording.exists() else b""
-    return np.frombuffer(data[: len(data) // 2 * 2], "<i2").astype(np.float64) / 32768
+    data = recording.read_bytes() if recording.exists() else b""
+    if len(data) < WAV_HEADER:
+        return np.zeros(0)
+    channels, rate = struct.unpack_from("<HI", data, CHANNELS_AND_RATE)
+    audio = np.frombuffer(data[WAV_HEADER : len(data) // 2 * 2], "<i2").astype(np.float64) / 32768
+    return audio[:: max(channels, 1) * max(rate // RATE, 1)]  # a tone is a tone in every so-manieth sample too

@@ -51,6 +51,8 @@ LINES = {
     "phone-tls": Line(13, ("phone-tls",)),
     "phone-srtp": Line(14, ("phone-srtp",)),
     "baresip-srtp": Line(15, ("baresip-srtp",)),
+    "g722": Line(16, ("phone-g722",)),
+    "opus": Line(17, ("baresip-opus",)),
     "baresip-udp": Line(21, ("baresip-udp",)),
     "baresip-tcp": Line(22, ("baresip-tcp",)),
     "baresip-tls": Line(23, ("baresip-tls",)),
@@ -124,6 +126,10 @@ class Network:
         """A baresip that speaks SRTP, by UDP."""
         return self.at("7.3")
 
+    def wideband(self, place: int) -> str:
+        """A phone that speaks G.722 or Opus, by UDP: 1 and 2 pjsua2 that call and are called, 3 and 4 baresips."""
+        return self.at(f"8.{place}")
+
     @property
     def member(self) -> str:
         """A phone that must prove a password when it calls."""
@@ -171,6 +177,10 @@ class Network:
             "srtp-phones": f'host = "{srtp}"\nsources = ["{srtp}"]\n{keys}',
             "phone-srtp": f'host = "{self.srtp("callee")}"\nnumber_form = "national"\n{keys}',
             "baresip-srtp": f'host = "{self.srtp_baresip}"\nnumber_form = "national"\nsrtp = "required"\n',
+            "g722-phones": f'host = "{self.wideband(1)}"\nsources = ["{self.wideband(1)}"]\ncodecs = ["G722"]\n',
+            "phone-g722": f'host = "{self.wideband(2)}"\nnumber_form = "national"\ncodecs = ["G722"]\n',
+            "opus-phones": f'host = "{self.wideband(3)}"\nsources = ["{self.wideband(3)}"]\ncodecs = ["opus"]\n',
+            "baresip-opus": f'host = "{self.wideband(4)}"\nnumber_form = "national"\ncodecs = ["opus"]\n',
             "phones": f'host = "{self.at("3.1")}"\nsources = {json.dumps(phones)}\n',
         }
         for transport in PORTS:

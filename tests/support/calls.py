@@ -111,6 +111,7 @@ def sdp(host: str, port: int = 40000, *, codecs: str = "8 0 101", direction: str
         f"c=IN {family} {host}", "t=0 0", f"m=audio {port} RTP/AVP {codecs}",
     ]  # fmt: skip
     lines += ["a=rtpmap:101 telephone-event/8000"] if "101" in codecs.split() else []
+    lines += ["a=rtpmap:111 opus/48000/2"] if "111" in codecs.split() else []
     lines += [f"a={direction}"] if direction else []
     return ("\r\n".join(lines) + "\r\n").encode()
 

@@ -130,6 +130,8 @@ def written(codecs: Mapping[str, int], events: Mapping[int, int]) -> tuple[str, 
 
 
 def events_offered(codecs: Iterable[str], first: int | None) -> dict[int, int]:
-    """The payload types of our offer's telephone-events: one for each clock of `codecs`, `first` that of the lowest."""
-    clocks = sorted({CODECS[name].clock_rate for name in codecs})
+    """The payload types of our offer's telephone-events: `first` of 8 kHz, which some know alone whatever they speak,
+    and the next of any other clock of `codecs`.
+    """
+    clocks = sorted({8000, *(CODECS[name].clock_rate for name in codecs)})
     return {} if first is None else {clock: first + place for place, clock in enumerate(clocks)}

@@ -133,7 +133,7 @@ def test_a_header_that_one_trunk_alone_names_does_not_pass(naming: str) -> None:
         ({"codecs": ("opus", "G722", "PCMA")}, b"RTP/AVP 8 96 9 101 102"),
         ({"codecs": ("opus", "G722", "PCMA"), "codec_order": "trunk"}, b"RTP/AVP 96 9 8 101 102"),
         ({"codecs": ("G722",)}, b"RTP/AVP 9 101\r\na=rtpmap:9 G722/8000"),
-        ({"codecs": ("opus",)}, b"RTP/AVP 96 101\r\na=rtpmap:96 opus/48000/2"),
+        ({"codecs": ("opus",)}, b"RTP/AVP 96 101 102\r\na=rtpmap:96 opus/48000/2"),
     ],
 )
 def test_a_trunk_is_offered_its_codecs_in_its_own_order_or_the_callers(options: dict[str, Any], offered: bytes) -> None:

@@ -62,13 +62,10 @@ def test_each_codec_is_offered_as_its_document_says_with_events_of_its_clock() -
     ]
 
 
-def test_opus_alone_is_offered_with_events_of_its_own_clock_alone() -> None:
-    assert lines(offered("opus"))[5:8] == [
-        "m=audio 6000 RTP/AVP 96 101",
-        "a=rtpmap:96 opus/48000/2",
-        "a=fmtp:96 useinbandfec=1",
-    ]
-    assert b"telephone-event/48000" in offered("opus")
+def test_opus_alone_is_offered_with_events_of_8_khz_too_for_those_who_know_no_other() -> None:
+    assert lines(offered("opus"))[5] == "m=audio 6000 RTP/AVP 96 101 102"
+    assert b"a=rtpmap:101 telephone-event/8000" in offered("opus")
+    assert b"a=rtpmap:102 telephone-event/48000" in offered("opus")
     assert b"telephone-event" not in offered("opus", "PCMA", telephone_event=None)
 
 
@@ -195,9 +192,12 @@ def test_an_answer_with_a_codec_that_we_did_not_offer_comes_to_the_next() -> Non
     assert accept_answer(offered("PCMU"), THEIRS) is None
 
 
-def test_events_of_a_clock_that_we_did_not_offer_are_none() -> None:
+def test_an_answer_with_events_of_8_khz_beside_opus_is_taken_at_its_word_and_unoffered_ones_are_none() -> None:
     body = HEAD + b"m=audio 4000 RTP/AVP 111 126\r\n" + OPUS + b"a=rtpmap:126 telephone-event/8000\r\n"
     agreed = accept_answer(offered("opus"), body)
+    assert agreed is not None
+    assert (agreed.telephone_event, agreed.telephone_event_in, agreed.coding) == (126, 101, Coding("opus", 96))
+    agreed = accept_answer(offered("opus", telephone_event=None), body)
     assert agreed is not None
     assert (agreed.telephone_event, agreed.telephone_event_in) == (None, None)
 

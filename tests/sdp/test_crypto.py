@@ -202,6 +202,12 @@ def test_no_representation_shows_a_key() -> None:
         assert "inline" not in repr(shown) and "local'" not in repr(shown) and "\\x07" not in repr(shown)
 
 
+def test_no_error_of_a_malformed_line_shows_its_key() -> None:
+    with pytest.raises(SipParseError, match="expected a field") as refused:
+        parse_description(offer() + f"crypto:1 {SHORT[:3]} inline:{INLINE}\r\n".encode())
+    assert INLINE[:4] not in str(refused.value)
+
+
 # Their offer
 
 

@@ -250,7 +250,7 @@ struct endpoint {
     bool collided;      /* our SSRC has been changed once for this far end */
     int64_t quiet_from; /* start of the present silence */
     int64_t report_at;  /* next RTCP report */
-    int64_t remote_lost;
+    int64_t remote_lost, remote_lost_before; /* of all our SSRCs, of the earlier ones */
     double remote_jitter_ms, round_trip_ms;
     bool reported;
     uint64_t cname, random;
@@ -391,7 +391,7 @@ void endpoint_voice(struct worker *worker, struct endpoint *endpoint, const stru
 
 /* line.c: sending with one continuous numbering */
 void line_relay(struct worker *worker, struct endpoint *to, const struct rtp *rtp, bool event);
-void line_rename(struct line *line, uint32_t ssrc);
+void line_rename(struct endpoint *to);
 void line_skip(struct endpoint *to, const struct rtp *rtp);
 /* 20 ms of a prompt; the timestamp that they have for the far end. */
 uint32_t line_frame(struct worker *worker, struct endpoint *to, const uint8_t *alaw, enum source source);

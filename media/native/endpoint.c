@@ -67,7 +67,7 @@ static void endpoint_key(struct srtp_context **held, struct srtp_context *given)
 static void endpoint_rename(struct worker *worker, struct endpoint *endpoint)
 {
     rtcp_leave(worker, endpoint);
-    line_rename(&endpoint->line, (uint32_t)rtcp_random(endpoint));
+    line_rename(endpoint);
 }
 
 /* A context that begins counts from nothing: under a key that was used before (by a far end that went from one suite to

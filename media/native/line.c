@@ -190,9 +190,11 @@ void line_relay(struct worker *worker, struct endpoint *to, const struct rtp *rt
 }
 
 /* Another SSRC is another source to the far end: it counts anew. */
-void line_rename(struct line *line, uint32_t ssrc)
+void line_rename(struct endpoint *to)
 {
-    line->ssrc = ssrc;
+    struct line *line = &to->line;
+    to->remote_lost_before = to->remote_lost;
+    line->ssrc = (uint32_t)rtcp_random(to);
     line->packets_before += line->packets;
     line->packets = line->octets = 0;
 }

@@ -200,7 +200,7 @@ static void read_block(struct endpoint *endpoint, const uint8_t *p)
 {
     if (read32(p) != endpoint->line.ssrc)
         return;
-    endpoint->remote_lost = (int32_t)(read32(p + 4) << 8) >> 8;
+    endpoint->remote_lost = endpoint->remote_lost_before + ((int32_t)(read32(p + 4) << 8) >> 8);
     endpoint->remote_jitter_ms = read32(p + 12) / 8.0 / endpoint->coder.scale;
     endpoint->reported = true;
     uint32_t sender_report = read32(p + 16);

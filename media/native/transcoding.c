@@ -73,7 +73,7 @@ void coder_configure(struct worker *worker, struct endpoint *endpoint, const str
     if (coder->codec != remote->codec)
         coder_begin(worker, endpoint, remote->codec);
     if (coder->scale != scale && endpoint->line.packets) /* RFC 7160 4.1: another clock is another source */
-        line_rename(&endpoint->line, (uint32_t)rtcp_random(endpoint));
+        line_rename(endpoint);
     coder->type_in = remote->payload_type_in;
     coder->event_scale = remote->event_scale ? remote->event_scale : 1;
     if (coder->codec)

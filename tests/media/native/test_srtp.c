@@ -305,6 +305,32 @@ static void test_who_receives_elsewhere_need_not_know_how_often_numbers_went_rou
     finish();
 }
 
+static void lose(struct srtp_context *phone_out, uint32_t lost)
+{
+    uint8_t report[32 + SRTP_ROOM] = {0x81, 201, 0, 7, 0, 0, 0, 7};
+    size_t length = 32;
+    write32(report + 8, worker.endpoints[0].line.ssrc);
+    write32(report + 12, lost);
+    CHECK(srtp_seal(phone_out, true, report, &length));
+    receive(0, true, rtcp_of(phone(0)), report, length);
+}
+
+/* RFC 3550 6.4.1: the far end counts for each SSRC. */
+static void test_what_was_lost_under_an_earlier_ssrc_is_not_forgotten(void)
+{
+    start_talk();
+    struct srtp_context *out = context(key_a, true);
+    lose(out, 3);
+    configure(a, 0, key_a, key_c, false);
+    CHECK(worker.endpoints[0].remote_lost == 3);
+    lose(out, 2);
+    CHECK(worker.endpoints[0].remote_lost == 5);
+    lose(out, 4);
+    CHECK(worker.endpoints[0].remote_lost == 7);
+    srtp_context_free(out);
+    finish();
+}
+
 /* A key that comes back begins to count anew: under an SSRC of before every number would protect a second packet
  * (RFC 3711 9.1, RFC 7714 8.1: that gives away both, and the key of the tags).
  */
@@ -467,6 +493,7 @@ int main(void)
         test_an_ssrc_that_collides_is_changed_and_protected_anew();
         test_who_receives_elsewhere_need_not_know_how_often_numbers_went_round(2, key_a);
         test_who_receives_elsewhere_need_not_know_how_often_numbers_went_round(0, key_c);
+        test_what_was_lost_under_an_earlier_ssrc_is_not_forgotten();
         test_a_key_that_comes_back_is_for_another_ssrc(NULL);
         test_a_key_that_comes_back_is_for_another_ssrc(key_c);
         if (strcmp(suite, "AES_CM_128_HMAC_SHA1_32")) /* its tag is of another length, and nothing else */

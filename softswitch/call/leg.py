@@ -20,6 +20,7 @@ from softswitch.call.hangup import EXPIRED, GONE, INCOMPATIBLE, LATE_ANSWER_USEL
 from softswitch.errors import FAILURES, NORMAL, CallRejected, Failure, MediaError, SipParseError
 from softswitch.interfaces import EndpointStatistics, MediaDriver, MediaEndpoint, RtpRemote, SrtpKeys
 from softswitch.sdp.crypto import NONE, Crypto, preferring, renewed
+from softswitch.sdp.formats import NOTHING, STATIC
 from softswitch.sdp.offer_answer import (
     USUAL_PACKETS,
     Answer,
@@ -61,6 +62,7 @@ class Leg(Ending):
     partner: Partner | None = None  # the other leg, while they talk
     goodbye: SipRequest | None = None  # its BYE
     _pending_offer: PendingOffer | None = None
+    _known = NOTHING  # the formats of its last offer
     protection = NONE  # as its trunk wants it: SRTP, with our keys, or plain RTP
     _refreshing = False  # by a re-INVITE of ours, of which the other leg knows nothing
     _free: asyncio.Event | None = None  # made, and waited for, by `free_to_reinvite`
@@ -160,6 +162,7 @@ class Leg(Ending):
                 direction=direction,
                 packets=self.packets,
                 keys=self._offered_keys(),
+                known=self._known,
             )
         )
 
@@ -178,6 +181,8 @@ class Leg(Ending):
             made = self._answer_to(offer, direction, codec)
         self._sdp_version += 1
         self._sdp = made.body
+        if not STATIC.issuperset(self.codecs):  # else their numbers are of no interest
+            self._known = offer.formats
         self.apply(made.negotiated)
         return made.body
 

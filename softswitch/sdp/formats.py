@@ -6,7 +6,7 @@ functions that never choose: what both sides want is not known here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -41,6 +41,7 @@ CODECS = {
     # Two channels whatever is sent (RFC 7587 7). Nothing limits what we are sent: it may pass to one who wants it all.
     "opus": Codec(96, "opus/48000/2", 48000, static=False, parameters="useinbandfec=1"),
 }
+STATIC = frozenset(name for name, codec in CODECS.items() if codec.static)
 PAYLOAD_TYPES = {name: codec.payload_type for name, codec in CODECS.items()}
 
 _STATIC = {codec.payload_type: Encoding(name, 8000) for name, codec in CODECS.items() if codec.static}
@@ -57,6 +58,9 @@ class Formats(NamedTuple):
     def events_beside(self, codec: str) -> int | None:
         """The clock of the events that go with `codec`: its own, else (some peers know no other) 8 kHz."""
         return next((clock for clock in (CODECS[codec].clock_rate, 8000) if clock in self.events), None)
+
+
+NOTHING = Formats({}, {}, {})
 
 
 def formats_of(media: Media) -> Formats:
@@ -129,9 +133,29 @@ def written(codecs: Mapping[str, int], events: Mapping[int, int]) -> tuple[str, 
     return " ".join(numbers), lines
 
 
-def events_offered(codecs: Iterable[str], first: int | None) -> dict[int, int]:
-    """The payload types of our offer's telephone-events: `first` of 8 kHz, which some know alone whatever they speak,
-    and the next of any other clock of `codecs`.
+def offered(
+    codecs: Iterable[str], first: int | None, known: Formats = NOTHING
+) -> tuple[dict[str, int], dict[int, int]]:
+    """The payload types of our offer: of `codecs`, and of telephone-events by clock: `first` (None: none) of 8 kHz,
+    which some know alone whatever they speak, and the next of any other clock of `codecs`.
+
+    Where one of `codecs` has a dynamic number, all that is `known` in the session keeps its own and nothing else gets
+    that: no number may change its meaning (RFC 3264 8.3.2).
     """
-    clocks = sorted({8000, *(CODECS[name].clock_rate for name in codecs)})
-    return {} if first is None else {clock: first + place for place, clock in enumerate(clocks)}
+    numbers = {name: CODECS[name].payload_type for name in codecs}
+    clocks = sorted({8000, *(CODECS[name].clock_rate for name in numbers)})
+    dynamic = {name: number for name, number in numbers.items() if name not in STATIC}
+    events = {} if first is None else {clock: first + place for place, clock in enumerate(clocks)}
+    if not dynamic:
+        return numbers, events
+    taken = {*known.codecs.values(), *known.events.values()}
+    free = iter(sorted({*range(_FIRST_DYNAMIC, 128)} - taken - {*dynamic.values(), *events.values()}))
+    numbers |= {name: _number(known.codecs.get(name), number, taken, free) for name, number in dynamic.items()}
+    events = {clock: _number(known.events.get(clock), number, taken, free) for clock, number in events.items()}
+    return numbers, events
+
+
+def _number(known: int | None, usual: int, taken: Container[int], free: Iterator[int]) -> int:
+    if known is not None:
+        return known
+    return next(free) if usual in taken else usual

@@ -40,7 +40,7 @@ from softswitch.sdp.description import (
     address_family,
     parse_description,
 )
-from softswitch.sdp.formats import PAYLOAD_TYPES, Formats, formats_of
+from softswitch.sdp.formats import Formats, formats_of
 
 CODECS = formats.G711  # where nothing else is wished for
 
@@ -74,6 +74,7 @@ class Offer(Struct, frozen=True, gc=False):
     codecs: tuple[str, ...]
     direction: str
     connection: Connection | None = None  # of that stream
+    formats: Formats = formats.NOTHING  # the same
 
     @property
     def ipv6(self) -> bool:
@@ -130,14 +131,14 @@ def local_offer(
     telephone_event: int | None = 101,
     packets: PacketTimes = USUAL_PACKETS,
     keys: Sequence[Crypto] = (),
+    known: Formats = formats.NOTHING,
 ) -> bytes:
     """An offer of one audio stream at `address`:`port` with `codecs` in order of preference, as SRTP where there are
-    `keys`.
+    `keys`. `known`: the formats of the far end's last offer in the session.
 
     `version` must grow by one whenever the description of a session changes (RFC 3264 8).
     """
-    numbers = {codec: PAYLOAD_TYPES[codec] for codec in codecs}
-    events = formats.events_offered(codecs, telephone_event)
+    numbers, events = formats.offered(codecs, telephone_event, known)
     audio = _audio(port, numbers, events, packets, direction, keys=_lines(keys))
     return _describe(address, session_id, version, audio)
 
@@ -153,7 +154,7 @@ def parse_offer(body: bytes, protection: Protection = NONE, *, codecs: Sequence[
         if connection is not None and named and settle(media.protocol, media.crypto, protection) is not None:
             sends, receives = _FLAGS[description.direction_of(media)]
             direction = _DIRECTION[sends, receives and not connection.unspecified]
-            return Offer(description, named, direction, connection)
+            return Offer(description, named, direction, connection, formats_of(media))
     return Offer(description, (), "inactive")
 
 

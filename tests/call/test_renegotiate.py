@@ -56,6 +56,26 @@ def test_a_hold_before_there_was_anybody_to_tell_is_told_when_the_talk_begins(si
     play(story)
 
 
+def test_what_the_caller_is_offered_anew_has_the_callers_own_numbers() -> None:
+    """RFC 3264 8.3.2: 102 is its Opus, and can't become events of ours."""
+
+    async def story(lab: Lab) -> None:
+        lab.set_trunk("in", codecs=("opus", "PCMA"))
+        opus = b"a=rtpmap:102 opus/48000/2\r\na=rtpmap:103 telephone-event/48000\r\n"
+        lab.dial(body=sdp("10.0.0.9", codecs="102 8 103") + opus)
+        await lab.pick_up(await lab.ring())
+        await lab.caller_answered()
+        await asyncio.sleep(5)
+        pair = Pair(lab, "callee")
+        pair.ask("sendonly")
+        invite = await pair.tell("sendonly")
+        assert b" RTP/AVP 102 8 101 103\r\n" in invite.body and opus[:27] in invite.body
+        await pair.answered()
+        await lab.hang_up()
+
+    play(story)
+
+
 def test_hold_as_rfc_2543_knew_it() -> None:
     async def story(lab: Lab) -> None:
         await lab.establish()

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from softswitch.interfaces import Coding
-from softswitch.sdp.formats import CODECS, formats_of
+from softswitch.sdp.formats import CODECS, Formats, formats_of
 from softswitch.sdp.offer_answer import Answer, Negotiated, accept_answer, answer, local_offer, parse_offer
 from tests.sdp.test_offer_answer import HEAD, lines
 
@@ -67,6 +67,32 @@ def test_opus_alone_is_offered_with_events_of_8_khz_too_for_those_who_know_no_ot
     assert b"a=rtpmap:101 telephone-event/8000" in offered("opus")
     assert b"a=rtpmap:102 telephone-event/48000" in offered("opus")
     assert b"telephone-event" not in offered("opus", "PCMA", telephone_event=None)
+
+
+def known(theirs: bytes) -> Formats:
+    return parse_offer(theirs, codecs=ALL).formats
+
+
+def test_what_is_offered_anew_keeps_the_numbers_that_the_session_knows() -> None:
+    """RFC 3264 8.3.2: FreeSWITCH has Opus where our events of 48 kHz are. What is left finds a free number."""
+    again = lines(offered("opus", "G722", "PCMA", known=known(THEIRS.replace(b"111", b"102"))))
+    assert again[5] == "m=audio 6000 RTP/AVP 102 9 8 126 110"
+    assert {"a=rtpmap:102 opus/48000/2", "a=rtpmap:110 telephone-event/48000"} <= {*again}
+    again = lines(offered("opus", "PCMA", known=known(THEIRS.replace(b"110", b"96").replace(b"opus", b"x"))))
+    assert again[5] == "m=audio 6000 RTP/AVP 97 8 126 96"
+    assert {"a=rtpmap:97 opus/48000/2", "a=rtpmap:96 telephone-event/48000"} <= {*again}
+    silent = known(THEIRS.replace(b"telephone-event", b"x"))
+    assert lines(offered("opus", known=silent))[5] == "m=audio 6000 RTP/AVP 111 101 102"
+
+
+def test_events_of_8_khz_beside_opus_alone_are_offered_again() -> None:
+    theirs = THEIRS.replace(b"a=rtpmap:110 telephone-event/48000\r\n", b"")
+    assert lines(offered("opus", known=known(theirs)))[5] == "m=audio 6000 RTP/AVP 111 126 102"
+
+
+def test_offers_without_a_dynamic_codec_are_the_same_at_all_times() -> None:
+    for codecs in (("PCMA", "PCMU"), ("G722", "PCMA")):
+        assert offered(*codecs, known=known(THEIRS.replace(b"126", b"96"))) == offered(*codecs)
 
 
 # What we answer

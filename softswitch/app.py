@@ -17,7 +17,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 import structlog
@@ -232,9 +232,7 @@ class Switch:
         parts.check_codecs(self.dialplan, self.media.codecs)
         self._tell_of_srtp()
         self._spawn(self.cdrs.run())
-        recovered = await self.cdrs.recover(self._recording_of)
-        if recovered:
-            log.warning("cdrs_recovered", count=recovered)
+        left_open = await self.cdrs.left_open()
         self.user_agent.accept_source = self._accept_source
         self.user_agent.authenticate = self._proof = Proof(
             lambda hop: self.trunk(self.whereabouts.trunk_of(hop)),
@@ -250,7 +248,7 @@ class Switch:
             raise ConfigError("sip.listen", f"cannot listen on {', '.join(self.config.sip.listen)}: {error}") from error
         self._b2bua = B2bua(self._services())  # wants to know the addresses; no INVITE is read before we wait again
         self._measure()
-        self._spawn(self._sweep())
+        self._spawn(self._sweep(left_open))
         self._spawn(self._trace())
         self.upkeep.follow(self.dialplan.trunks, self._own_host())
         await self._serve_operations()
@@ -407,8 +405,12 @@ class Switch:
     async def _recording_of(self, cdr: Cdr) -> RecordingReport | None:
         return await asyncio.to_thread(recording_of, self.config.recording.directory, cdr.call_id, cdr.call_in_at)
 
-    async def _sweep(self) -> None:
+    async def _sweep(self, left_open: Sequence[Cdr]) -> None:
+        """What a crash left behind first, each recording by its call before the rest; then what is too old."""
         recording = self.config.recording
+        await self.cdrs.recover(left_open, self._recording_of)
+        if left_open:
+            log.warning("cdrs_recovered", count=len(left_open))
         self.metrics.mended.inc(await asyncio.to_thread(mend_recordings, recording.directory, time.time()))
         while True:
             await asyncio.to_thread(sweep, recording.directory, recording.keep_days, time.time())

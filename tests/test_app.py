@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import signal
 import socket
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -22,7 +23,7 @@ from softswitch.app import Switch
 from softswitch.config import Config
 from softswitch.errors import ConfigError
 from softswitch.interconnect.proof import Proof
-from softswitch.interfaces import App, Mode
+from softswitch.interfaces import App, Cdr, Mode
 from softswitch.routing.fields import Secret
 from softswitch.sdp.offer_answer import local_offer
 from softswitch.sip.addresses import Hop
@@ -387,6 +388,28 @@ def test_attempts_that_a_crash_left_open_are_closed_at_the_next_start(tmp_path: 
     assert (cdr["ulFailReason"], cdr["ended_by"]) == (8040, "switch")
     assert cdr["fwdAnswerTime"]
     assert (cdr["recording_sha256"], cdr["recording_truncated"]) == (hash_recording(str(recording)), True)
+
+
+def test_calls_are_taken_while_the_recordings_of_a_crash_are_still_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They may be thousands, in folders of a million."""
+    answered = threading.Event()
+
+    def slow(directory: str, call_id: str, called_at: float) -> None:
+        assert answered.wait(60)
+
+    async def story(switch: Switch, phone: Phone) -> None:
+        phone.call(switch.sip_addresses[0])
+        assert await phone.outcome == 200
+        answered.set()
+        await switch.cdrs.drain()
+
+    monkeypatch.setattr("softswitch.app.recording_of", slow)
+    store = open_sqlite(str(tmp_path / "switch.db"))
+    asyncio.run(store.open_attempt(Cdr("crashed", call_in_at=time.time())))
+    store.close()
+    assert run(tmp_path, story)[0]["ulFailReason"] == 8040
 
 
 PROVING = """

@@ -236,11 +236,17 @@ class CdrWriter:
         self._expect_one()
         _when_all_done(record.pending(), REPORTS_WITHIN_S, lambda: self._add(record))
 
-    async def recover(self, recording_of: Callable[[Cdr], Awaitable[RecordingReport | None]] = _no_recording) -> int:
-        """Close what an earlier run left open, with what is found of their recordings; returns how many that were."""
-        lost = await self._store.unfinished_attempts()
-        for cdr in lost:
+    async def left_open(self) -> list[Cdr]:
+        """What an earlier run left open, to be given to `recover`: ask before the first call of this one."""
+        return await self._store.unfinished_attempts()
+
+    async def recover(
+        self, lost: Sequence[Cdr], recording_of: Callable[[Cdr], Awaitable[RecordingReport | None]] = _no_recording
+    ) -> None:
+        """Close them, with what is found of their recordings. That may take a while, and no call waits for it."""
+        for _ in lost:
             self._expect_one()
+        for cdr in lost:
             found = await recording_of(cdr)
             recorded: dict[str, Any] = {} if found is None else _recorded(found)
             crashed = structs.replace(
@@ -253,7 +259,6 @@ class CdrWriter:
                 words=CRASHED.words,
             )
             self._add(crashed)
-        return len(lost)
 
     async def run(self) -> None:
         """Write until cancelled, then what is complete; what the store refuses even then stays in the log."""

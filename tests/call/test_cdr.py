@@ -376,7 +376,9 @@ def test_what_an_earlier_run_left_open_is_closed() -> None:
         memory = CdrMemory(unfinished=[Cdr("old", caller=A, answered_at=5.0), Cdr("older")])
         writer = CdrWriter(memory)
         task = asyncio.create_task(writer.run())
-        assert await writer.recover() == 2
+        lost = await writer.left_open()
+        assert [cdr.call_id for cdr in lost] == ["old", "older"]
+        await writer.recover(lost)
         await writer.drain()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -395,7 +397,7 @@ def test_what_an_earlier_run_left_open_tells_of_its_recording() -> None:
         memory = CdrMemory(unfinished=[Cdr("old"), Cdr("older")])
         writer = CdrWriter(memory)
         task = asyncio.create_task(writer.run())
-        await writer.recover(recording_of)
+        await writer.recover(await writer.left_open(), recording_of)
         await writer.drain()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)

@@ -57,7 +57,10 @@ static void coder_begin(struct worker *worker, struct endpoint *endpoint, const 
 {
     struct coder *coder = &endpoint->coder;
     *coder = (struct coder){.codec = codec, .scale = codec ? codec->scale : 1};
-    endpoint->receiver.timed = false; /* its clock may be another one now */
+    /* Its clock may be another one now, though its SSRC is not. */
+    endpoint->receiver.timed = false;
+    if (endpoint->recording != NONE)
+        worker->recordings[endpoint->recording].timelines[endpoint->side].set = false;
     if (!codec)
         return;
     coder->decoder = worker->coders + endpoint->slot * coder_size();

@@ -84,10 +84,11 @@ static struct candidate *latch_candidate(struct candidate *candidates, const uni
 }
 
 /* RFC 3550 A.1: a source is valid once several of its packets followed each other. */
-static void candidate_add(struct candidate *candidate, const struct rtp *rtp, int64_t now)
+static void candidate_add(struct candidate *candidate, const struct rtp *rtp, bool steady, int64_t now)
 {
     uint16_t step = (uint16_t)(rtp->sequence - candidate->sequence);
-    if (!candidate->count || step < 1 || step > LATCH_STEP || now - candidate->last_at > PAUSE_NS) {
+    if (!candidate->count || step < 1 || step > LATCH_STEP
+        || (steady && now - candidate->last_at > PAUSE_NS)) {
         candidate->count = 0;
         candidate->first_at = now;
     }
@@ -110,7 +111,7 @@ static bool latch_is_contested(const struct latch *latch, const struct candidate
 static bool latch_holds(struct latch *latch, const union address *from, bool named, const struct rtp *rtp, int64_t now)
 {
     struct candidate *candidate = latch_candidate(latch->candidates[named], from, rtp, now);
-    candidate_add(candidate, rtp, now);
+    candidate_add(candidate, rtp, !named, now);
     if (named)
         return candidate->count >= NAMED_PACKETS;
     return candidate->count >= OTHER_PACKETS && now - candidate->first_at >= OTHER_NS

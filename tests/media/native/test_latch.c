@@ -87,6 +87,16 @@ static void test_a_host_that_signalling_names_needs_three_packets(void)
     }
 }
 
+/* A phone may pause (DTX), and a machine may stand still. */
+static void test_a_host_that_signalling_names_need_not_be_steady(void)
+{
+    begin();
+    for (uint16_t i = 0; i < 5; i++, worker.now += SECOND_NS)
+        give_frame(host_at(PROXY, 6000), i);
+    CHECK(received() == 3);
+    finish();
+}
+
 static void test_any_other_host_needs_a_steady_stream_of_150_ms(void)
 {
     begin();
@@ -240,6 +250,7 @@ int main(void)
 {
     test_behind_nat_packets_without_a_line_move_nobody();
     test_a_host_that_signalling_names_needs_three_packets();
+    test_a_host_that_signalling_names_need_not_be_steady();
     test_any_other_host_needs_a_steady_stream_of_150_ms();
     test_who_sprays_the_ports_is_not_heard_and_gets_nothing();
     test_of_two_unknown_hosts_at_once_neither_is_heard_until_one_gives_up();

@@ -34,6 +34,15 @@ async def echo(phone: Phone, seconds: float, payload_type: int) -> None:
         await wait_until(loop.time() + 0.01)
 
 
+def test_a_controller_is_told_what_the_build_speaks() -> None:
+    async def story() -> None:
+        async with room() as place:
+            assert place.driver.codecs == _native.CODECS
+            assert place.driver.ways[3] == _native.CODECS
+
+    run(story)
+
+
 @pytest.mark.parametrize("codec", ["G722", "opus"])
 def test_what_is_encoded_for_one_side_is_decoded_when_it_comes_back(codec: str) -> None:
     async def story() -> None:

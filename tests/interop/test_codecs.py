@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from demo.phone import Phone
-from demo.switch_process import wait_until
 from media import _native
 from tests.interop.baresip import Baresip
 from tests.interop.rig import Rig
-from tests.interop.tones import SAID, hears, write_tone
+from tests.interop.talk import begin, both_hear, dialled, hold_and_resume
+from tests.interop.tones import SAID, write_tone
 from tests.interop.world import LINES, PORTS, A, national
 
 pytestmark = [
@@ -19,8 +19,6 @@ pytestmark = [
     pytest.mark.phones,
     pytest.mark.skipif(len(_native.CODECS) < 2, reason="the media core is built without G.722 or Opus"),
 ]
-
-HEARING_S = 15.0
 
 
 @pytest.mark.parametrize(("caller_codec", "callee_codec"), [("", "G722"), ("G722", ""), ("G722", "G722")])
@@ -33,20 +31,11 @@ def test_a_call_of_g722_with_sound_both_ways_also_after_a_hold(
         phone(rig, tmp_path, "caller", national(A), caller_codec) as caller,
         phone(rig, tmp_path, "callee", national(line.b), callee_codec) as callee,
     ):
-        caller.wait_for("ready")
-        callee.wait_for("ready")
-        caller.call(f"sip:{national(line.x)}@{rig.network.switch}:{PORTS['udp']}")
-        callee.wait_for("incoming")
-        callee.answer(200)
-        for one in (caller, callee):
-            one.wait_for("answered")
+        begin(rig, line, caller, callee)
         both_hear(tmp_path / "caller-heard.wav", tmp_path / "callee-heard.wav")
         caller.send_digits("7")
         callee.wait_for("digit", digit="7")
-        caller.hold()
-        caller.wait_for("media", hearing=False)
-        caller.unhold()
-        caller.wait_for("media", hearing=True)
+        hold_and_resume(caller)
         callee.hang_up()
         for one in (caller, callee):
             one.wait_for("disconnected")
@@ -64,7 +53,7 @@ def test_a_callee_with_opus_is_heard_and_hears(rig: Rig, tmp_path: Path, caller_
         baresip(rig, tmp_path, "callee", national(line.b)) as callee,
     ):
         caller.wait_for("ready")
-        caller.call(f"sip:{national(line.x)}@{rig.network.switch}:{PORTS['udp']}")
+        caller.call(dialled(rig, line))
         callee.wait_for("CALL_INCOMING")
         callee.accept()
         caller.wait_for("answered")
@@ -86,7 +75,7 @@ def test_two_with_opus_hear_each_other(rig: Rig, tmp_path: Path) -> None:
         baresip(rig, tmp_path, "caller", national(A)) as caller,
         baresip(rig, tmp_path, "callee", national(line.b)) as callee,
     ):
-        caller.dial(f"sip:{national(line.x)}@{rig.network.switch}:{PORTS['udp']}")
+        caller.dial(dialled(rig, line))
         callee.wait_for("CALL_INCOMING")
         callee.accept()
         for one in (caller, callee):
@@ -96,16 +85,6 @@ def test_two_with_opus_hear_each_other(rig: Rig, tmp_path: Path) -> None:
         caller.wait_for("CALL_CLOSED")
     cdr = rig.cdr(line, before)
     assert (cdr["a"]["codec"], cdr["b"]["codec"]) == ("opus", "opus")
-
-
-def both_hear(caller: Path | Baresip, callee: Path | Baresip) -> None:
-    """Each hears the other's tone."""
-    assert wait_until(lambda: hears(_recording(caller), SAID["callee"]), HEARING_S), "the caller hears nothing"
-    assert wait_until(lambda: hears(_recording(callee), SAID["caller"]), HEARING_S), "the callee hears nothing"
-
-
-def _recording(of: Path | Baresip) -> Path:
-    return of.heard if isinstance(of, Baresip) else of
 
 
 def phone(rig: Rig, folder: Path, side: str, user: str, codec: str) -> Phone:

@@ -7,14 +7,12 @@ from pathlib import Path
 import pytest
 
 from demo.phone import Phone
-from demo.switch_process import wait_until
 from tests.interop.rig import Rig
+from tests.interop.talk import both_hear, dialled
 from tests.interop.tones import SAID, hears, write_tone
 from tests.interop.world import LINES, PORTS, A, national
 
 pytestmark = [pytest.mark.interop, pytest.mark.phones]
-
-HEARING_S = 15.0
 
 
 @pytest.mark.parametrize("who", ["caller", "callee"])
@@ -27,7 +25,7 @@ def test_a_call_with_sound_both_ways(rig: Rig, tmp_path: Path, out: str, back: s
     ):
         caller.wait_for("ready")
         callee.wait_for("ready")
-        caller.call(f"sip:{national(line.x)}@{rig.network.switch}:{PORTS[out]};transport={out}")
+        caller.call(f"{dialled(rig, line, out)};transport={out}")
         callee.wait_for("incoming")
         callee.answer(180)
         caller.wait_for("ringing", status=180)
@@ -35,8 +33,7 @@ def test_a_call_with_sound_both_ways(rig: Rig, tmp_path: Path, out: str, back: s
         for one in (caller, callee):
             one.wait_for("answered")
         heard = {"caller": tmp_path / "caller-heard.wav", "callee": tmp_path / "callee-heard.wav"}
-        assert wait_until(lambda: hears(heard["caller"], SAID["callee"]), HEARING_S)
-        assert wait_until(lambda: hears(heard["callee"], SAID["caller"]), HEARING_S)
+        both_hear(heard["caller"], heard["callee"])
         (caller if who == "caller" else callee).hang_up()
         for one in (caller, callee):
             one.wait_for("disconnected")

@@ -7,15 +7,14 @@ from pathlib import Path
 import pytest
 
 from demo.phone import Phone
-from demo.switch_process import wait_until
 from tests.interop.baresip import Baresip
 from tests.interop.rig import Rig
-from tests.interop.tones import SAID, hears, write_tone
+from tests.interop.talk import begin, both_hear, dialled, hold_and_resume
+from tests.interop.tones import SAID, write_tone
 from tests.interop.world import LINES, PORTS, A, national
 
 pytestmark = [pytest.mark.interop, pytest.mark.phones]
 
-HEARING_S = 15.0
 CM, SHORT = "AES_CM_128_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_32"
 
 
@@ -28,24 +27,13 @@ def test_a_call_with_sound_both_ways_also_after_a_hold(
         phone(rig, tmp_path, "caller", national(A), caller_suite) as caller,
         phone(rig, tmp_path, "callee", national(line.b), callee_suite) as callee,
     ):
-        caller.wait_for("ready")
-        callee.wait_for("ready")
-        caller.call(f"sip:{national(line.x)}@{rig.network.switch}:{PORTS['udp']}")
-        incoming = callee.wait_for("incoming")
-        callee.answer(200)
-        for one in (caller, callee):
-            one.wait_for("answered")
-        heard = {"caller": tmp_path / "caller-heard.wav", "callee": tmp_path / "callee-heard.wav"}
-        assert wait_until(lambda: hears(heard["caller"], SAID["callee"]), HEARING_S)
-        assert wait_until(lambda: hears(heard["callee"], SAID["caller"]), HEARING_S)
-        caller.hold()
-        caller.wait_for("media", hearing=False)
-        caller.unhold()
-        caller.wait_for("media", hearing=True)
+        incoming = begin(rig, line, caller, callee)
+        both_hear(tmp_path / "caller-heard.wav", tmp_path / "callee-heard.wav")
+        hold_and_resume(caller)
         callee.hang_up()
         for one in (caller, callee):
             one.wait_for("disconnected")
-    assert (" RTP/SAVP " in incoming["message"]) is bool(callee_suite)
+    assert (" RTP/SAVP " in incoming) is bool(callee_suite)
     cdr = rig.cdr(line, before)
     assert (cdr["ulFailReason"], cdr["ended_by"]) == (0, "callee")
     for side in ("a", "b"):
@@ -62,12 +50,11 @@ def test_a_callee_that_knows_aes_gcm_is_heard_and_hears(rig: Rig, tmp_path: Path
         Baresip(user, address, tmp_path / "baresip", speak, rig.tls, encryption="srtp-mand") as callee,
     ):
         caller.wait_for("ready")
-        caller.call(f"sip:{national(line.x)}@{rig.network.switch}:{PORTS['udp']}")
+        caller.call(dialled(rig, line))
         callee.wait_for("CALL_INCOMING")
         callee.accept()
         caller.wait_for("answered")
-        assert wait_until(lambda: hears(tmp_path / "caller-heard.wav", SAID["callee"]), HEARING_S)
-        assert wait_until(lambda: hears(callee.heard, SAID["caller"]), HEARING_S)
+        both_hear(tmp_path / "caller-heard.wav", callee)
         caller.hang_up()
         caller.wait_for("disconnected")
     assert rig.cdr(line, before)["b"]["packets_received"] > 20

@@ -15,12 +15,8 @@ static const uint8_t key_b[44] = {2}, key_c[44] = {3};
 static const uint8_t voice[FRAME_SAMPLES] = {0x55, 1, 2, 3};
 
 static const char *suite = CM;
+#define key_length() (strcmp(suite, GCM) ? 30u : 44u)
 static uint32_t a, b;
-
-static size_t key_length(void)
-{
-    return !strcmp(suite, GCM) ? 44 : 30;
-}
 
 static struct srtp_context *context(const uint8_t *key, bool sending)
 {

@@ -82,15 +82,22 @@ class Registration:
         return wait
 
     def _granted(self, response: SipResponse) -> int:
-        """What the registrar says of our Contact, else of all, else what we asked for (10.2.4)."""
+        """What the registrar says of our Contact, else of all, else what we asked for (10.2.4).
+
+        The list may hold other phones of our account. Where none in it is at our address ours was rewritten on the way:
+        then it may be any, and the one that ends first is believed.
+        """
+        ours, others = [], []
         for text in response.headers.all("Contact"):
             try:
                 contact = parse_name_addr(text)
-                if parse_uri(contact.uri).user == self._user and contact.params.get("expires"):
-                    return _whole(contact.params["expires"] or "")
+                uri = parse_uri(contact.uri)
+                if uri.user == self._user and contact.params.get("expires"):
+                    expires = _whole(contact.params["expires"] or "")
+                    (ours if self._peer.user_agent.is_at(uri.host, uri.port) else others).append(expires)
             except SipParseError:
                 continue
-        return _number(response, "Expires") or self._wanted
+        return min(ours or others, default=0) or _number(response, "Expires") or self._wanted
 
 
 def _number(response: SipResponse, name: str) -> int:

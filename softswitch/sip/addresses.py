@@ -51,6 +51,7 @@ class LocalAddresses:
     def __init__(self, listeners: Sequence[Listener]) -> None:
         """Of several listeners for the same kind of peer the first is used."""
         told = [(bracketed(one.advertised_host or one.host), one.advertised_port or one.port) for one in listeners]
+        self._told = frozenset(told)
         self.hosts = [host for host, _ in told]
         self.vias: list[str] = []  # a Via up to its branch, with rport (RFC 3581)
         self.contacts: list[str] = []  # header lines
@@ -71,6 +72,10 @@ class LocalAddresses:
         found = self._first.get(_kind(hop.transport, hop.host))
         named = ":" not in hop.host and not hop.host[-1:].isdigit()
         return self._first.get((hop.transport, True)) if found is None and named else found
+
+    def has(self, host: str, port: int | None) -> bool:
+        """Whether a URI with this host and port is one that we tell peers to reach us at."""
+        return (bracketed(host), port or DEFAULT_PORTS["udp"]) in self._told
 
     def path_to(self, hop: Hop, near: Path) -> Path:
         """The way to `hop` for a dialog whose messages went by `near`: by the same listener where that can be.

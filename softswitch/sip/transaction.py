@@ -435,6 +435,8 @@ CLIENT = Machine(
     },
 )
 
+# A transport error changes nothing: the INVITE may come again and must not be taken for another (RFC 6026 7.1).
+#
 #                   | INVITE from the wire, to the user
 #   1xx: send       V   2xx: send, set L
 #   INVITE: +--> PROCEEDING ---------------> ACCEPTED ----L----+
@@ -442,7 +444,7 @@ CLIENT = Machine(
 #                   | 300-699: send,         INVITE: absorb    |
 #                   V set G and H                              |
 #                COMPLETED --H: tell the user------------------>|
-#      INVITE,    | | transport error ------------------------>|
+#      INVITE,    | |                                         |
 #      G: resend  | | ACK: set I                              V
 #                   V                                     TERMINATED
 #                CONFIRMED -----------------I-----------------^
@@ -459,7 +461,6 @@ INVITE_SERVER = Machine(
         (COMPLETED, Input.REQUEST): (COMPLETED, Transaction.resend),
         (COMPLETED, Input.TIMER_G): (COMPLETED, Transaction.resend_capped),
         (COMPLETED, Input.TIMER_H): (TERMINATED, Transaction.time_out),
-        (COMPLETED, Input.TRANSPORT_ERROR): (TERMINATED, Transaction.lose),
         (COMPLETED, Input.ACK): (CONFIRMED, Transaction.confirm),
         (CONFIRMED, Input.TIMER_I): (TERMINATED, Transaction.end),
         (ACCEPTED, Input.SUCCESS): (ACCEPTED, Transaction.resend),

@@ -255,6 +255,10 @@ class UserAgent:
         core.finish()
         return await answer
 
+    def is_at(self, host: str, port: int | None) -> bool:
+        """Whether a URI with this host and port is ours: a Contact that we sent comes back in a registrar's list."""
+        return self.core.local.has(host, port)
+
     @property
     def core(self) -> SipCore:
         """The core; raises RuntimeError while not started."""

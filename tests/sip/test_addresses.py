@@ -35,6 +35,12 @@ def test_via_and_contact_tell_transport_and_what_is_advertised() -> None:
     assert LOCAL.hosts[3] == "[2001:db8::1]"
 
 
+def test_a_contact_of_ours_is_known_again_by_what_was_told() -> None:
+    assert LOCAL.has("10.0.0.1", 5062) and LOCAL.has("10.0.0.1", None) and LOCAL.has("2001:db8::1", 5061)
+    assert LOCAL.has("sw.example", 5070) and not LOCAL.has("10.0.0.2", 5060)
+    assert not LOCAL.has("10.0.0.1", 5070) and not LOCAL.has("sw.example", None)
+
+
 @pytest.mark.parametrize(
     ("transport", "host", "listener"),
     [

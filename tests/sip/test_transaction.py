@@ -270,6 +270,20 @@ def test_a_refusal_over_tcp_is_not_repeated() -> None:
     assert core.sent == [(0, "486")]
 
 
+@pytest.mark.parametrize(("status", "ends_at"), [(180, 0), (200, 32), (486, 32)])
+def test_a_response_that_could_not_be_sent_does_not_make_a_repeated_invite_a_new_one(status: int, ends_at: int) -> None:
+    """RFC 6026 7.1: the state must not be discarded; timers H and L end it."""
+    transaction, core = build(INVITE_SERVER)
+    transaction.respond(status, b"response", 0.0)
+    transaction.step(Input.TRANSPORT_ERROR, None, 0.0)
+    transaction.receive_request(request("INVITE"), 0.1)
+    assert state_of(transaction) is not State.TERMINATED
+    wait(transaction, core, 31.9)
+    assert core.forgotten == 0
+    wait(transaction, core, 32)
+    assert core.forgotten == (1 if ends_at else 0)
+
+
 def test_accepted_absorbs_repeated_invites_and_passes_acks_up() -> None:
     """RFC 6026 8.7."""
     transaction, core = build(INVITE_SERVER)

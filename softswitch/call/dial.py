@@ -131,22 +131,23 @@ def _codecs(a: InboundLeg, target: Target) -> tuple[str, ...]:
 
 async def _ring(b: OutboundLeg, target: Target, hunt: Hunt, caller_hears: CallerHears, record: CallRecord) -> None:
     """Wait for the one that was invited; returns when it answered, raises _Refused on any other outcome."""
-    patient = alerting = False
+    patient = alerting = rung = False
     try:
         async with asyncio.timeout(target.connect_s) as patience:
             while True:
                 response = await b.responses.get()
                 if response.status == 503 or (response.status == 408 and not patient):
                     hunt.dead(str(response.status), response)  # RFC 3263 4.3; so our own core tells its failures too
-                    raise _Refused(*refusal(response.status), dead=True)
+                    raise _refused(response.status, rung=rung, dead=True)
                 hunt.answered()
                 caller_hears.take_headers(b, target, response, record)
                 if response.status >= 300:
-                    hunt.redirect(response)
-                    raise _Refused(*refusal(response.status))
+                    elsewhere = hunt.redirect(response)
+                    raise _refused(response.status, rung=rung and not elsewhere)
                 if response.status >= 200:
                     break
                 alerting = alerting or response.status > 100
+                rung = rung or response.status == 180
                 if not patient:
                     patient = True
                     patience.reschedule(asyncio.get_running_loop().time() + target.ring_s)
@@ -160,6 +161,12 @@ async def _ring(b: OutboundLeg, target: Target, hunt: Hunt, caller_hears: Caller
         raise _Refused(failure, go_on=not alerting, dead=not patient) from None
     if not (b.read_answer(response) if response.body else b.recall_answer(response)):
         raise _Refused(USELESS_ANSWER if b.protection.plain else UNPROTECTED_ANSWER, go_on=True)
+
+
+def _refused(status: int, *, rung: bool, dead: bool = False) -> _Refused:
+    """A final status of 300 and above; who has `rung` is not rung again by way of the next trunk."""
+    failure, go_on = refusal(status)
+    return _Refused(failure, go_on and not rung, dead=dead)
 
 
 def _invite(

@@ -59,15 +59,20 @@ class Hunt:
         if self._hops:
             log.warning("next_address", call_id=self._call_id, trunk=self._target.trunk, after=self._hop.host, why=why)
 
-    def redirect(self, response: SipResponse) -> None:
-        """A 3xx: the places that the target may send us to come before the other targets (RFC 3261 8.1.3.4)."""
+    def redirect(self, response: SipResponse) -> bool:
+        """A 3xx: the places that the target may send us to come before the other targets (RFC 3261 8.1.3.4).
+
+        Whether there are any.
+        """
         assert self._target is not None
         found = {_place(one): one for one in redirected(self._target, response)}
         there = [one for place, one in found.items() if place not in self._tried]
-        if there and self._redirections < MOST_REDIRECTIONS:
-            self._redirections += 1
-            self._targets[:0] = there
-            log.info("redirected", call_id=self._call_id, trunk=self._target.trunk, hosts=[one.host for one in there])
+        if not there or self._redirections >= MOST_REDIRECTIONS:
+            return False
+        self._redirections += 1
+        self._targets[:0] = there
+        log.info("redirected", call_id=self._call_id, trunk=self._target.trunk, hosts=[one.host for one in there])
+        return True
 
     def next_target(self) -> None:
         """Another address of the same target would say the same."""

@@ -87,7 +87,7 @@ class Registration:
         The list may hold other phones of our account. Where none in it is at our address ours was rewritten on the way:
         then it may be any, and the one that ends first is believed.
         """
-        ours, others = [], []
+        ours, others = list[int](), list[int]()
         for text in response.headers.all("Contact"):
             try:
                 contact = parse_name_addr(text)

@@ -117,11 +117,14 @@ def look_up(wanted: Hop, serves: Callable[[Hop], bool], chance: Callable[[], flo
         services = yield from _services(host, serves)
     else:
         services = [(wanted.transport, SRV_PREFIXES[wanted.transport] + host)]
+    served = False
     for transport, name in services:
         servers = [one for one in (yield Question(name, "SRV")) if isinstance(one, Srv)][:MOST_SERVERS]
-        if servers:
-            return (yield from _all_of(servers, transport, host, serves, chance))
-    return (yield from _addresses(host, 0, _or_udp(wanted.transport), host, serves))
+        served = served or bool(servers)
+        found = yield from _all_of(servers, transport, host, serves, chance)
+        if found:
+            return found
+    return [] if served else (yield from _addresses(host, 0, _or_udp(wanted.transport), host, serves))
 
 
 def _or_udp(transport: str) -> str:
@@ -255,13 +258,19 @@ class PenaltyBox:
         self._failures: OrderedDict[Hop, tuple[int, float]] = OrderedDict()  # in a row, and until when it sits
 
     def put(self, hop: Hop, for_s: float = 0) -> float:
-        """One more failure; returns for how many seconds, which is `for_s` (within bounds) if that is more."""
+        """One more failure; returns how many seconds are left, which is `for_s` (within bounds) if that is more.
+
+        While it sits a failure is none more in a row: calls that were on their way together fail together.
+        """
         now, key = self._clock(), hop._replace(name="")
         failures, until = self._failures.pop(key, (0, 0.0))
         if now - until > LONGEST_PENALTY_S:
             failures = 0  # long ago
-        seconds = min(max(PENALTY_S * 2.0 ** min(failures, 10), for_s), LONGEST_PENALTY_S)
-        self._failures[key] = failures + 1, now + seconds
+        left = until - now
+        if left <= 0:
+            failures, left = failures + 1, PENALTY_S * 2.0 ** min(failures, 10)
+        seconds = min(max(left, for_s), LONGEST_PENALTY_S)
+        self._failures[key] = failures, now + seconds
         if len(self._failures) > self._most:
             self._failures.popitem(last=False)
         return seconds

@@ -65,6 +65,38 @@ def test_a_target_that_cannot_is_followed_by_the_next(status: int) -> None:
     play(story)
 
 
+@pytest.mark.parametrize(("status", "to_caller"), [(302, 502), (403, 603), (408, 408), (500, 502), (503, 502)])
+def test_a_target_that_fails_after_it_rang_is_not_followed_by_another(status: int, to_caller: int) -> None:
+    """The same telephone would ring twice, by two ways (docs/decisions.md, "Nobody else is rung after ringing")."""
+
+    async def story(lab: Lab) -> None:
+        lab.dial()
+        invite = await lab.ring()
+        await lab.caller.receive_response(180, ignoring=(100,))
+        await asyncio.sleep(20)
+        lab.callee.send(lab.callee.response(invite, status))
+        await lab.refused(to_caller)
+        await lab.second.silence(60)
+        assert (await lab.cdr()).b.sip_status == status
+
+    play(story)
+
+
+@pytest.mark.parametrize("status", [408, 503])
+def test_a_target_that_fails_in_the_middle_of_its_progress_is_followed_by_the_next(status: int) -> None:
+    """A 183 is the network's, which may say so on the way to its failure."""
+
+    async def story(lab: Lab) -> None:
+        lab.dial()
+        invite = await lab.callee.receive_request("INVITE")
+        lab.callee.send(lab.callee.response(invite, 183))
+        await asyncio.sleep(1)
+        lab.callee.send(lab.callee.response(invite, status))
+        await answered_by_second(lab)
+
+    play(story)
+
+
 @pytest.mark.parametrize(
     ("status", "code", "to_caller", "cause"),
     [

@@ -113,6 +113,21 @@ def test_a_redirected_call_is_a_new_invite_to_the_same_number_elsewhere() -> Non
     play(story, lab())
 
 
+def test_a_redirection_is_followed_after_ringing_too() -> None:
+    """A call is forwarded because nobody answers."""
+
+    async def story(lab: Lab) -> None:
+        lab.dial()
+        invite = await lab.ring()
+        away = lab.callee.response(invite, 302, headers=[("Contact", f"<sip:{NUMBER}@10.0.0.22>")])
+        lab.callee.send(away)
+        invite = await lab.ring(lab.second)
+        lab.second.send(lab.second.response(invite, 486))
+        await lab.refused(486)
+
+    play(story, lab())
+
+
 def test_a_redirection_elsewhere_is_refused_as_any() -> None:
     async def story(lab: Lab) -> None:
         lab.dial()

@@ -127,6 +127,18 @@ def test_a_service_that_is_denied_has_no_address() -> None:
     assert find(Hop("udp", "example.com", 0), zone)[0] == []
 
 
+def test_a_service_without_any_address_is_followed_by_the_next_but_never_by_the_bare_domain() -> None:
+    """RFC 3263 4.1: what the server does not support, or we can't reach, is not what is chosen."""
+    tcp: Zone = {
+        ("_sip._tcp.example.com", "SRV"): (Srv(0, 0, 5080, "192.0.2.7"),),
+        ("example.com", "A"): ("192.0.2.9",),
+    }
+    for first in (Srv(0, 0, 0, "."), Srv(0, 0, 5060, "2001:db8::1"), Srv(0, 0, 5060, "gone.example.com")):
+        denied: Zone = {("_sip._udp.example.com", "SRV"): (first,)}
+        assert find(Hop("auto", "example.com", 0), {**denied, **tcp})[0] == ["tcp 192.0.2.7 5080"]
+        assert find(Hop("auto", "example.com", 0), {**denied, ("example.com", "A"): ("192.0.2.9",)})[0] == []
+
+
 def test_an_answer_without_end_costs_a_bounded_number_of_questions_and_addresses() -> None:
     servers = tuple(Srv(0, 0, 5060, f"{number}.example.com") for number in range(1000))
     hosts = {(f"{number}.example.com", "A"): tuple(f"10.0.{i}.{number}" for i in range(8)) for number in range(256)}
@@ -222,11 +234,38 @@ def test_what_failed_is_used_last_for_a_while_and_longer_each_time() -> None:
     assert box.put(HOPS[0]) == 30
     assert box.last(HOPS) == [*HOPS[1:], HOPS[0]]
     assert (len(box), box.last(HOPS[:1])) == (1, HOPS[:1])  # last, not never
-    clock.now += 30
-    assert (len(box), box.last(HOPS)) == (0, HOPS)
-    assert [box.put(HOPS[0]) for _ in range(5)] == [60, 120, 240, 300, 300]
+    served = []
+    for seconds in (30, 60, 120, 240, 300):
+        clock.now += seconds
+        assert (len(box), box.last(HOPS)) == (0, HOPS)
+        served.append(box.put(HOPS[0]))
+    assert served == [60, 120, 240, 300, 300]
     clock.now += 700
     assert box.put(HOPS[0]) == 30  # that was long ago
+
+
+def test_calls_that_fail_together_are_one_failure() -> None:
+    """A hundred were on their way when it died, or said 503 for a second: that does not make it five minutes."""
+    clock = Clock()
+    box = PenaltyBox(clock)
+    for _ in range(100):
+        box.put(HOPS[0])
+        clock.now += 0.1
+    clock.now += 20
+    assert not box.holds(HOPS[0])
+    assert box.put(HOPS[0]) == 60
+
+
+def test_what_a_peer_said_is_not_cut_short_by_a_failure_without_a_word() -> None:
+    """RFC 3261 21.5.4."""
+    clock = Clock()
+    box = PenaltyBox(clock)
+    box.put(HOPS[0], 200)
+    clock.now += 10
+    assert box.put(HOPS[0]) == 190
+    assert box.put(HOPS[0], 250) == 250
+    clock.now += 249
+    assert box.holds(HOPS[0])
 
 
 def test_who_answers_is_free_again() -> None:

@@ -6,6 +6,7 @@ from the command line, the health page and the CDR file, as an operator would.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -25,6 +26,7 @@ from typing import Any, Self, TypeVar
 LOOPBACK = "127.0.0.1"
 POLL_S = 0.05
 LONGEST_SOCKET_PATH = 100
+PORTS = range(6000, 10000)
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 # The child asks the kernel to end it with its parent, then becomes the switch: a killed demo leaves nothing running.
@@ -32,6 +34,8 @@ _END_WITH_PARENT = (
     "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 15); "
     "os.execv(sys.executable, [sys.executable, '-m', 'softswitch', *sys.argv[1:]])"
 )
+
+_PORTS = itertools.cycle(random.sample(PORTS, len(PORTS)))
 
 T = TypeVar("T")
 Settings = Mapping[str, Mapping[str, object]]
@@ -41,11 +45,20 @@ class SwitchFailed(Exception):
     """The switch did not start, answer or stop as it should; the message ends with the last lines of its log."""
 
 
-def free_port(kind: socket.SocketKind = socket.SOCK_DGRAM) -> int:
-    """A port of 127.0.0.1 that nobody uses at this moment."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
+def free_port(kind: socket.SocketKind = socket.SOCK_DGRAM, host: str = LOOPBACK) -> int:
+    """A port of `host` that nobody uses at this moment; for this process never the same again.
+
+    It lies below those that the kernel gives to whoever asks for any: what is bound to it only later is not taken
+    by a passer-by until then.
+    """
+    for port in itertools.islice(_PORTS, len(PORTS)):
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind) as probe:
+            try:
+                probe.bind((host, port))
+            except OSError:
+                continue
+            return port
+    raise OSError(f"no free port in {PORTS.start}-{PORTS.stop - 1} on {host}")
 
 
 def toml(settings: Settings) -> str:

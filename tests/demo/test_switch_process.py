@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import socket
 from pathlib import Path
 
 import pytest
 
-from demo.switch_process import LONGEST_SOCKET_PATH, SwitchFailed, SwitchProcess, free_port, toml, wait_until
+from demo.switch_process import LONGEST_SOCKET_PATH, PORTS, SwitchFailed, SwitchProcess, free_port, toml, wait_until
 from softswitch.config import load_config
 
 
@@ -59,9 +60,21 @@ def test_settings_are_written_as_toml() -> None:
     assert toml({"a": {"b": True, "c": ["x"], "d": "中"}}) == '[a]\nb = true\nc = ["x"]\nd = "中"\n'
 
 
-def test_a_free_port_can_be_bound() -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind(("127.0.0.1", free_port(socket.SOCK_STREAM)))
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
+def test_a_free_port_can_be_bound_and_is_given_to_nobody_else(kind: socket.SocketKind) -> None:
+    with socket.socket(socket.AF_INET, kind) as probe, socket.socket(socket.AF_INET, kind) as any_port:
+        probe.bind(("127.0.0.1", free_port(kind)))
+        any_port.bind(("127.0.0.1", 0))
+        assert any_port.getsockname()[1] not in PORTS
+    assert len({free_port(kind) for _ in range(100)}) == 100
+
+
+def test_a_port_that_is_taken_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    free, taken = free_port(), free_port()
+    monkeypatch.setattr("demo.switch_process._PORTS", itertools.cycle([taken, free]))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", taken))
+        assert free_port() == free
 
 
 def test_waiting_ends_with_the_first_true_answer_or_with_the_last_one() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from media import _native, protocol
 from media.engine import Engine, Settings
+from tests.support.loopback import HOST
 
 
 class ScriptedCore:
@@ -72,5 +73,5 @@ def scripted_engine(monkeypatch: pytest.MonkeyPatch) -> tuple[Engine, ScriptedCo
         return cores[0]
 
     monkeypatch.setattr(_native, "Core", build)
-    engine = Engine(Settings(first_port=31900, last_port=31909))
+    engine = Engine(Settings(HOST, first_port=31900, last_port=31909))
     return engine, cores[0]

@@ -7,6 +7,7 @@ import socket
 import pytest
 
 from media.ports import PortPool, PortsExhausted
+from tests.support.loopback import HOST
 
 
 def take(pool: PortPool, wanted: int | None = None) -> int:
@@ -19,7 +20,7 @@ def take(pool: PortPool, wanted: int | None = None) -> int:
 
 
 def test_pairs_are_even_and_odd_and_a_used_one_comes_last() -> None:
-    pool = PortPool("127.0.0.1", 32101, 32107)
+    pool = PortPool(HOST, 32101, 32107)
     assert pool.pairs == 3
     first = take(pool)
     assert first == 32102
@@ -31,15 +32,15 @@ def test_pairs_are_even_and_odd_and_a_used_one_comes_last() -> None:
 
 @pytest.mark.parametrize("taken", [32110, 32111])
 def test_a_pair_that_somebody_else_has_is_skipped(taken: int) -> None:
-    pool = PortPool("127.0.0.1", 32110, 32113)
+    pool = PortPool(HOST, 32110, 32113)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
-        other.bind(("127.0.0.1", taken))
+        other.bind((HOST, taken))
         assert take(pool) == 32112
     assert take(pool) == 32110
 
 
 def test_a_wanted_pair_is_bound_or_refused() -> None:
-    pool = PortPool("127.0.0.1", 32120, 32125)
+    pool = PortPool(HOST, 32120, 32125)
     assert take(pool, 32122) == 32122
     for wanted in (32122, 32130):
         with pytest.raises(PortsExhausted, match="in use or outside"):

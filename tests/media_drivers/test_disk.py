@@ -13,7 +13,7 @@ import pytest
 
 from media.recorder import hash_recording
 from tests.media.phone import loudness, tone, wait_for_seconds
-from tests.media.support import obeyed, run
+from tests.media.support import anew, obeyed, run
 from tests.media.test_engine import read_wav, read_whole
 from tests.media_drivers.test_server import leg, supervised
 
@@ -49,7 +49,7 @@ def test_a_full_disk_truncates_the_recording_and_the_talk_goes_on(tmp_path: Path
             (anna, a), (bert, b) = await leg(driver, tmp_path), await leg(driver, tmp_path)
             assert process.pid
             resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (6000, resource.RLIM_INFINITY))
-            path = str(tmp_path / "call.wav")
+            path = str(anew(tmp_path) / "call.wav")
             driver.connect(a, b)
             recording = driver.record(path, a, b)
             recording.voices()
@@ -76,7 +76,7 @@ def test_a_disk_that_stands_still_delays_no_talk_and_loses_no_audio(disk: Disk, 
         disk.stop()
         async with supervised(tmp_path, "31280-31299") as (_, driver):
             (anna, a), (bert, b) = await leg(driver, tmp_path), await leg(driver, tmp_path)
-            path = str(tmp_path / "call.wav")
+            path = str(anew(tmp_path) / "call.wav")
             driver.connect(a, b)
             recording = driver.record(path, a, b)
             recording.voices()
@@ -102,7 +102,7 @@ def test_a_disk_that_stands_still_holds_up_the_end_no_longer_than_is_said(disk: 
         disk.stop()
         async with supervised(tmp_path, "31280-31299", "--flush-s", "0.2") as (process, driver):
             (anna, a), (bert, b) = await leg(driver, tmp_path), await leg(driver, tmp_path)
-            recording = driver.record(str(tmp_path / "call.wav"), a, b)
+            recording = driver.record(str(anew(tmp_path) / "call.wav"), a, b)
             await obeyed(driver, tmp_path)
             recording.close()
             assert process.pid

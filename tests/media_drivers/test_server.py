@@ -19,16 +19,17 @@ from softswitch.interfaces import EndpointStatistics, MediaEndpoint, RtpRemote, 
 from softswitch.media_drivers.server import ServerDriver
 from softswitch.media_drivers.supervisor import MediaProcess
 from tests.media.phone import Phone, linear, loudness, tone, wait_for_seconds, wav
-from tests.media.support import obeyed, remote, room, run
+from tests.media.support import anew, obeyed, remote, room, run
 from tests.media.test_engine import onset_s, read_wav
 from tests.media_drivers.scripted_server import scripted
+from tests.support.loopback import HOST
 
 
 @contextlib.asynccontextmanager
 async def supervised(folder: Path, ports: str, *more: str) -> AsyncIterator[tuple[MediaProcess, ServerDriver]]:
     """A supervised media process and a driver connected to it."""
     path = str(folder / "media.sock")
-    process = MediaProcess(("--socket", path, "--ports", ports, *more))
+    process = MediaProcess(("--socket", path, "--bind", HOST, "--ports", ports, *more))
     await process.start()
     driver = ServerDriver(path)
     try:
@@ -69,7 +70,7 @@ def test_after_a_crash_calls_go_on_through_the_same_ports_into_the_same_recordin
         async with supervised(tmp_path, "31200-31219") as (process, driver):
             (anna, a), (bert, b) = await leg(driver, tmp_path), await leg(driver, tmp_path)
             loop = asyncio.get_running_loop()
-            path = str(tmp_path / "call.wav")
+            path = str(anew(tmp_path) / "call.wav")
             driver.connect(a, b)
             await obeyed(driver, tmp_path)
             recording = driver.record(path, a, b, stereo=True)
@@ -131,14 +132,14 @@ def test_closing_while_the_server_is_away_resolves_everything(tmp_path: Path) ->
             (anna, a), (bert, b) = await leg(driver, tmp_path), await leg(driver, tmp_path)
             silent: list[bool] = []
             b.on_silence = silent.append
-            recording = driver.record(str(tmp_path / "call.wav"), a, b)
+            recording = driver.record(str(anew(tmp_path) / "call.wav"), a, b)
             await wait_for_seconds(0.02)
             await crash(process, driver)
             a.close()
             assert (await a.statistics).packets_sent == 0
             report = await recording.finished
             assert report.truncated
-            unborn = driver.record(str(tmp_path / "unborn.wav"), a, b)
+            unborn = driver.record(str(anew(tmp_path) / "unborn.wav"), a, b)
             unborn.close()
             assert (await unborn.finished).bytes == 0
             await until_up(driver)
@@ -406,7 +407,7 @@ def test_parting_with_the_server_ends_what_is_open(tmp_path: Path) -> None:
         async with scripted(tmp_path) as (server, driver):
             a, b = await server.opened(driver, 20000), await server.opened(driver, 20002)
             other = await server.opened(driver, 20004)
-            of_ended = driver.record(str(tmp_path / "call.wav"), a, b)
+            of_ended = driver.record(str(anew(tmp_path) / "call.wav"), a, b)
             server.say(protocol.EndpointClosed(1), protocol.EndpointClosed(2))
             await a.statistics
             await b.statistics

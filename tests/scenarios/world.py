@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from demo.switch_process import free_port
 from softswitch.interfaces import App, CallbackRecord, Mode
 from softswitch.sip.locating import SERVICES, SRV_PREFIXES
 from softswitch.stores.provisioning import Provisioning, open_provisioning
@@ -177,15 +178,13 @@ def has_ipv6() -> bool:
 
 def free_ports6(count: int) -> tuple[int, ...]:
     """So many ports of ::1 that nobody uses at this moment, by UDP and TCP."""
-    with contextlib.ExitStack() as held:
-        ports: list[int] = []
-        while len(ports) < count:
-            udp = held.enter_context(socket.socket(socket.AF_INET6, socket.SOCK_DGRAM))
-            udp.bind(("::1", 0))
-            with contextlib.suppress(OSError), socket.socket(socket.AF_INET6) as tcp:
-                tcp.bind(udp.getsockname())
-                ports.append(udp.getsockname()[1])
-        return tuple(ports)
+    ports: list[int] = []
+    while len(ports) < count:
+        port = free_port(socket.SOCK_DGRAM, "::1")
+        with contextlib.suppress(OSError), socket.socket(socket.AF_INET6) as tcp:
+            tcp.bind(("::1", port))
+            ports.append(port)
+    return tuple(ports)
 
 
 def dialplan(places: Sequence[Place]) -> str:

@@ -12,7 +12,10 @@ it may not (Inexcusable), and where the switch did not end clean.
 
 from __future__ import annotations
 
+import gc
 import os
+import sys
+import warnings
 from collections.abc import Generator
 
 import pytest
@@ -53,6 +56,7 @@ def _told(item: pytest.Item, nextitem: pytest.Item | None) -> list[pytest.TestRe
         if not failed or item.stash.get(FINAL, False) or not watch.stood_still or not _ended_clean(item):
             return reports
         item.config.stash.setdefault(TOLD_AGAIN, []).append(f"{item.nodeid}: {_in_short(failed[0])}")
+        _let_go()
         _start_timeout_anew(item)
     return runtestprotocol(item, log=False, nextitem=nextitem)
 
@@ -75,6 +79,16 @@ def _ended_clean(item: pytest.Item) -> bool:
     except Exception:
         return False
     return True
+
+
+def _let_go() -> None:
+    """End what the failure left open, which the interpreter still holds: else it would be the next attempt's fault."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        for name in ("last_type", "last_value", "last_traceback", "last_exc"):
+            if hasattr(sys, name):
+                delattr(sys, name)
+        gc.collect()
 
 
 def _in_short(failed: pytest.TestReport) -> str:

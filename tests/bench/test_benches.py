@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import random
 import shutil
 from pathlib import Path
 
 import pytest
 
+from demo.wire import free_ports
 from softswitch.stores.sqlite import open_sqlite
 from tests.bench import __main__ as all_of_them
 from tests.bench import bench_media, bench_store
@@ -39,7 +39,7 @@ def test_every_operation_of_the_store_is_measured(tmp_path: Path) -> None:
 @pytest.mark.skipif(not shutil.which("cc"), reason="no C compiler")
 @pytest.mark.real_time
 def test_the_media_server_is_measured_in_all_ways(monkeypatch: pytest.MonkeyPatch) -> None:
-    first = random.randrange(10000, 30000, 400)
+    first = free_ports(300).start
     monkeypatch.setattr(bench_media, "PHONES_FROM", first)
     monkeypatch.setattr(bench_media, "SERVER_FROM", first + 100)
     monkeypatch.setattr(bench_media, "ON_ONE_PROCESSOR", 2)

@@ -19,7 +19,7 @@ from tests.media.test_engine import read_wav
 
 async def until_events(listener: Listener, count: int) -> None:
     """Until the engine has told `count` events."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while len(listener.events) < count:
             await wait_for_seconds(0.001)
 

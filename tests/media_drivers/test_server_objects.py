@@ -231,7 +231,7 @@ def test_a_call_that_chokes_on_a_digit_parts_nobody_from_the_server(tmp_path: Pa
             a.on_digit = _choke
             b.on_digit = told.set_result
             server.say(protocol.Digit(1, "#"), protocol.Digit(2, "5"))
-            assert await asyncio.wait_for(told, 5) == "5"
+            assert await asyncio.wait_for(told, 60) == "5"
             assert driver.up
 
     with capture_logs() as logs:

@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
+from demo.switch_process import free_port
 from softswitch.sip import stream_transport
 from softswitch.sip.addresses import Hop, Listener, Path
 from softswitch.sip.connection import Connection
+from softswitch.sip.stream_transport import StreamLimits
 from tests.support.streams import HOST, LOOPS, MESSAGE, Bench, Loop, gone, open_now, play, unanswered
 
 BEGUN = b"OPTIONS sip:a@b SIP/2.0\r\n"
@@ -193,15 +195,17 @@ def test_limits_of_time_are_looked_at_by_themselves(loop: Loop, monkeypatch: pyt
 
     async def story(bench: Bench) -> None:
         await bench.open()
-        reader, _ = await bench.peer()
         talker, talking = await bench.peer()
         talking.write(MESSAGE)
+        await bench.until(lambda: bench.got)
+        bench.transport.streams._limits = StreamLimits(message_s=0.1)
+        reader, _ = await bench.peer()
         assert await gone(reader)
         assert not talker.at_eof()
         talking.close()
         await bench.until(lambda: bench.transport.streams._sweeping is None)  # nobody is left to look at
 
-    play(story, loop, message_s=0.1)
+    play(story, loop)
 
 
 @LOOPS
@@ -418,9 +422,7 @@ def test_ipv6_and_ipv4_side_by_side(loop: Loop) -> None:
         pytest.skip("this machine has no ::1")
 
     async def story(bench: Bench) -> None:
-        await bench.open(Listener(HOST, 0, "tcp"))
-        port = bench.addresses[0][1]
-        bench.transport.close()
+        port = free_port(socket.SOCK_STREAM)
         await bench.open(Listener("::", port, "tcp"), Listener("0.0.0.0", port, "tcp"), Listener("::1", 0, "tcp"))
         bench.send(MESSAGE, Path(Hop("tcp", "::1", port), 2))
         bench.send(MESSAGE, Path(Hop("tcp", HOST, port), 1))

@@ -34,7 +34,7 @@ class Inbox:
         self.news.set()
 
     async def until(self, count: int) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while len(self.got) < count:
                 self.news.clear()
                 await self.news.wait()
@@ -174,7 +174,7 @@ def test_two_user_agents_call_over_real_sockets() -> None:
         async def answer(session: ServerSession) -> None:
             recorder = Recorder(session)
             session.accept()
-            await recorder.until("BYE", 5)
+            await recorder.until("BYE", 60)
 
         caller, callee = UserAgent(), UserAgent()
         await caller.start(LOOPBACK, answer)
@@ -182,7 +182,7 @@ def test_two_user_agents_call_over_real_sockets() -> None:
         session = caller.invite(
             Hop("udp", host, port), request_uri=f"sip:1@{host}:{port}", from_="<sip:a@x>", to="<sip:1@x>"
         )
-        await Recorder(session).until("answered 200", 5)
+        await Recorder(session).until("answered 200", 60)
         session.acknowledge()
         session.hang_up()
         await caller.stop()
@@ -199,7 +199,7 @@ def test_what_the_stream_transport_loses_ends_the_call_with_503() -> None:
         caller = UserAgent()
         await caller.start([Listener("127.0.0.1", 0, "tcp")], nobody)
         session = caller.invite(Hop("tcp", "127.0.0.1", 1), request_uri="sip:1@x", from_="<sip:a@x>", to="<sip:1@x>")
-        await Recorder(session).until("refused 503", 5)
+        await Recorder(session).until("refused 503", 60)
         await caller.stop()
 
     asyncio.run(story())

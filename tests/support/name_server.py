@@ -65,7 +65,7 @@ def serving(zone: str) -> Iterator[tuple[str, int]]:
 
     thread = threading.Thread(target=asyncio.run, args=[serve()])
     thread.start()
-    loop, over, address = ready.get(timeout=10)
+    loop, over, address = ready.get(timeout=60)
     try:
         yield address
     finally:

@@ -6,6 +6,7 @@ RFC 3261 13.3 (UAS core), RFC 3264. Opened by the story in `b2bua.py`, rung by `
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Sequence
 
 from softswitch.call.early_media import authorisation
@@ -78,6 +79,13 @@ class InboundLeg(Leg):
         self.ipv6 = self._offer.ipv6
         if self.ipv6 and not self._media.ipv6:
             raise CallRejected(NO_IPV6)
+
+    def refuse_second_offer(self, request: InDialogRequest) -> None:
+        """As any leg's; where the first offer is the caller's it is to try again later."""
+        if self._offer is None or self.answered:
+            super().refuse_second_offer(request)
+        else:
+            request.respond(500, headers=[("Retry-After", str(random.randint(0, 10)))])
 
     def trying(self) -> None:
         """100."""

@@ -227,15 +227,22 @@ class Leg(Ending):
             self.answer_without_offer(request)
             return
         if self.negotiated is None:
-            request.respond(491)  # RFC 3311 5.2: the first offer is still without its answer
+            self.refuse_second_offer(request)
             return
         offer = self.offer_in(request)
         if offer is not None:
             self.wish = offer.direction
             self.settle(request, offer, "sendrecv")
 
+    def refuse_second_offer(self, request: InDialogRequest) -> None:
+        """RFC 3311 5.2: the first offer, of ours, is still without its answer."""
+        request.respond(491)
+
     def offer_in(self, request: InDialogRequest) -> Offer | None:
-        """The offer that `request` carries; None where we can't take it and it has been refused (400, 488)."""
+        """The offer that `request` carries; None where we can't take it and it has been refused (400, 488, 491)."""
+        if self._pending_offer is not None and request.message.method == "UPDATE":
+            self.refuse_second_offer(request)
+            return None
         try:
             offer = parse_offer(request.message.body, self.protection, codecs=self.codecs)
         except SipParseError:

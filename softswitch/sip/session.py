@@ -14,7 +14,7 @@ from softswitch.errors import RemoteProtocolError, SoftswitchError
 from softswitch.sip.addresses import Hop, Path
 from softswitch.sip.answer_repeater import AnswerRepeater
 from softswitch.sip.compose import Reply, header_lines
-from softswitch.sip.content import TAKEN
+from softswitch.sip.content import DESCRIBING, TAKEN
 from softswitch.sip.dialog import Dialog
 from softswitch.sip.digest import Account
 from softswitch.sip.digest_client import Renewed, unnoted
@@ -217,7 +217,7 @@ class Session:
             self.prack_answered()
         elif self.ended:
             self.answer(transaction, reply, 481)
-        elif self._may_ask(method, transaction, reply):
+        elif self._may_ask(request, transaction, reply):
             if method in REFRESHING:
                 self.dialog.refresh(request)
                 self.learn(request)
@@ -441,15 +441,17 @@ class Session:
         if not self._bye_sent:
             self.conclude()
 
-    def _may_ask(self, method: str, transaction: Transaction, reply: Reply) -> bool:
+    def _may_ask(self, request: SipRequest, transaction: Transaction, reply: Reply) -> bool:
         """Whether the other side's request may go on; answers it where not (14.2, RFC 3311 5.2)."""
-        waiting = [one.message.method for one in self._unanswered]
-        again = method in REFRESHING and method in waiting
+        method, offers = request.method, request.method == "UPDATE" and bool(request.body)
+        waiting = [one.message for one in self._unanswered]
+        again = method in REFRESHING and method in [one.method for one in waiting]
+        again = again or (offers and any(one.method in DESCRIBING and one.body for one in waiting))
         if again or len(waiting) >= MOST_UNANSWERED or (method == "INVITE" and not self.confirmed):
             wait = sum(self.core.tokens().encode()) % 11  # "randomly chosen", 0 to 10 seconds
             self.answer(transaction, reply, 500, more=f"Retry-After: {wait}\r\n")
             return False
-        if method == "INVITE" and any(one.method == "INVITE" for one in self._outgoing):
+        if (offers or method == "INVITE") and any(one.method == "INVITE" for one in self._outgoing):
             self.answer(transaction, reply, 491)
             return False
         return True

@@ -185,7 +185,7 @@ def test_the_callers_codec_is_kept_where_the_callee_takes_another() -> None:
     play(story)
 
 
-def test_an_update_before_the_offer_is_answered_is_491() -> None:
+def test_an_update_before_the_offer_is_answered_is_500_where_that_was_theirs_and_491_where_it_was_ours() -> None:
     """RFC 3311 5.2."""
 
     async def story(lab: Lab) -> None:
@@ -193,7 +193,8 @@ def test_an_update_before_the_offer_is_answered_is_491() -> None:
         invite = await lab.ring()
         await lab.caller.receive_response(180, ignoring=(100,))
         lab.caller.send(lab.caller.request("UPDATE", body=sdp("10.0.0.9", 45000, version=2)))
-        await lab.caller.receive_response(491)
+        refused = await lab.caller.receive_response(500)
+        assert 0 <= int(refused.headers.get("Retry-After") or -1) <= 10
         lab.caller.send(lab.caller.request("UPDATE"))
         await lab.caller.receive_response(200)
         lab.callee.send(lab.callee.request("UPDATE", body=sdp("10.0.0.21", 45000)))
@@ -251,6 +252,27 @@ def test_a_reinvite_without_an_offer_while_keying_is_answered_by_its_own_leg() -
         await asyncio.sleep(0.1)
         [caller] = lab.media.endpoints
         assert caller.remote is not None and (caller.remote.port, caller.remote.sending) == (45000, False)
+        lab.caller.send(lab.caller.request("BYE"))
+        await lab.caller.receive_response(200)
+
+    play(story)
+
+
+def test_an_update_that_comes_before_the_answer_to_our_offer_is_491() -> None:
+    """RFC 3311 5.2: the ACK that brings it was overtaken."""
+
+    async def story(lab: Lab) -> None:
+        lab.dial(X_AXE, by=STRANGER)
+        await lab.caller_answered()
+        lab.caller.send(lab.caller.request("INVITE"))
+        ok = await lab.caller.receive_response(200, ignoring=(100,))
+        ack = lab.caller.ack(ok, body=sdp("10.0.0.9", 45000))
+        lab.caller.send(lab.caller.request("UPDATE", body=sdp("10.0.0.9", 46000, version=2)))
+        await lab.caller.receive_response(491)
+        lab.caller.send(ack)
+        await asyncio.sleep(0.1)
+        [caller] = lab.media.endpoints
+        assert caller.remote is not None and caller.remote.port == 45000
         lab.caller.send(lab.caller.request("BYE"))
         await lab.caller.receive_response(200)
 

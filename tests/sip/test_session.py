@@ -131,6 +131,44 @@ def test_a_second_update_before_the_first_is_answered_gets_500_with_retry_after(
     play(story)
 
 
+def test_an_offer_in_an_update_is_500_while_a_reinvites_offer_is_unanswered() -> None:
+    """RFC 3311 5.2; an UPDATE without an offer is none of that."""
+
+    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
+        _, recorder = await talk(switch, phone)
+        phone.send(phone.request("INVITE", body=OFFER))
+        asked = await recorder.until("INVITE")
+        phone.send(phone.request("UPDATE", body=OFFER))
+        assert (await phone.receive_response(500)).headers.get("Retry-After") is not None
+        phone.send(phone.request("UPDATE"))
+        (await recorder.until("UPDATE")).respond(200)
+        await phone.receive(200)
+        asked.respond(488)
+        phone.send(phone.ack(await phone.receive_response(488)))
+        await hang_up(phone)
+
+    play(story)
+
+
+def test_an_offer_in_an_update_is_491_while_ours_in_a_reinvite_is_unanswered() -> None:
+    """RFC 3311 5.2."""
+
+    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
+        session, recorder = await talk(switch, phone)
+        session.request("INVITE", body=OFFER)
+        invite = await phone.receive_request("INVITE")
+        phone.send(phone.request("UPDATE", body=OFFER))
+        await phone.receive_response(491)
+        phone.send(phone.request("UPDATE"))
+        (await recorder.until("UPDATE")).respond(200)
+        await phone.receive(200)
+        phone.send(phone.response(invite, 200, body=OFFER))
+        await phone.receive("ACK")
+        await hang_up(phone)
+
+    play(story)
+
+
 def test_a_flood_of_requests_inside_a_dialog_does_not_pile_up() -> None:
     async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
         _, recorder = await talk(switch, phone)

@@ -9,7 +9,7 @@ from softswitch.sip.addresses import Hop, Path
 from softswitch.sip.compose import Reply, header_lines
 from softswitch.sip.dialog import Dialog
 from softswitch.sip.endpoint import Endpoint
-from softswitch.sip.invite_expiry import InviteExpiry, expires_s
+from softswitch.sip.invite_clocks import REMINDER_S, Countdown, expires_s
 from softswitch.sip.message import SipRequest
 from softswitch.sip.provisional import ReliableProvisionals
 from softswitch.sip.session import Pairs, Session
@@ -30,7 +30,9 @@ class ServerSession(Session):
         "_expiry",
         "_final",
         "_goodbye",
+        "_progress",
         "_provisionals",
+        "_reminder",
         "_reply",
         "_transaction",
         "invite",
@@ -52,7 +54,9 @@ class ServerSession(Session):
         self._goodbye = ""  # header lines for a BYE that waits for the ACK
         self._provisionals = ReliableProvisionals(core, invite, transaction, self._send_provisional, self._missed_prack)
         seconds = expires_s(invite)
-        self._expiry = InviteExpiry(core, seconds, self._expire_invite) if seconds else None
+        self._expiry = Countdown(core, seconds, self._expire_invite) if seconds else None
+        self._reminder = Countdown(core, REMINDER_S, self._remind)
+        self._progress = 183  # the latest of our 101 to 199
         self._answer_due: tuple[Pairs, bytes] | None = None  # what `accept` was given, while a PRACK is awaited
         transaction.tell = self._told
         self.learn(invite)
@@ -71,6 +75,7 @@ class ServerSession(Session):
         """
         if self._final:
             return
+        self._progress = status
         more = self.contact_line + header_lines([*self.passed, *headers])
         if self._provisionals.suits(body):
             self.core.begin()
@@ -181,6 +186,11 @@ class ServerSession(Session):
         """The caller does not want to wait any longer: as if it had sent a CANCEL (13.3.1)."""
         self._cancel(self.invite)
 
+    def _remind(self) -> None:
+        """The INVITE has long had no word of us: proxies that it came by would give it up (13.3.1.1)."""
+        self._reminder.restart(REMINDER_S)
+        self.progress(self._progress)
+
     def _send_provisional(self, status: int, more: str, body: bytes) -> bool:
         return self._respond(status, more=more, body=body) > 0
 
@@ -196,9 +206,12 @@ class ServerSession(Session):
         core.begin()
         tag = self.local_tag if status > 100 else ""
         sent = self.answer(self._transaction, self._reply, status, reason, tag=tag, more=more, body=body)
+        if 100 < status < 200:
+            self._reminder.restart(REMINDER_S)
         if status >= 200:
             self._final = sent or 500
             self._provisionals.stop()
+            self._reminder.stop()
             if self._expiry is not None:
                 self._expiry.stop()
             self._follow(status)

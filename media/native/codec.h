@@ -33,6 +33,12 @@ struct codec {
     size_t (*encode)(void *encoder, const int16_t *samples, int count, uint8_t *payload);
 };
 
+/* NULL: G.711. */
+static inline uint8_t codec_scale(const struct codec *codec)
+{
+    return codec ? codec->scale : 1;
+}
+
 extern const struct codec codec_g722, codec_opus;
 
 #endif

@@ -154,7 +154,7 @@ struct receiver {
     int64_t lost_before; /* by earlier SSRCs */
     uint64_t received_all;
     bool started, timed; /* timed: `transit` is known */
-    uint32_t sender_report; /* middle 32 bits of the last SR's NTP time */
+    uint32_t sender_report, sender_report_of; /* middle 32 bits of the last SR's NTP time; whose it was */
     int64_t sender_report_at;
 };
 

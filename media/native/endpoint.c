@@ -70,7 +70,9 @@ static void endpoint_rename(struct worker *worker, struct endpoint *endpoint)
     line_rename(endpoint);
 }
 
-/* A context that begins counts from nothing: under a key that was used before (by a far end that went from one suite to
+/* RFC 7160 4.1: another clock is another source.
+ *
+ * A context that begins counts from nothing: under a key that was used before (by a far end that went from one suite to
  * another and back, or to plain RTP) our numbers would protect other packets a second time. And who receives elsewhere,
  * or has another key itself, can't know how often they have gone round. Another SSRC has not been numbered yet.
  */
@@ -78,6 +80,8 @@ static bool endpoint_begins_anew(const struct endpoint *endpoint, const struct r
 {
     const union address *there = &remote->announced.rtp;
     bool moved = address_usable(there) && !same_address(&endpoint->latch.announced, there);
+    if (endpoint->line.packets && codec_scale(remote->codec) != endpoint->coder.scale)
+        return true;
     return remote->srtp_out && endpoint->configured
            && (moved || !same_key(endpoint->srtp_in, remote->srtp_in) || !same_key(endpoint->srtp_out, remote->srtp_out));
 }
@@ -246,6 +250,12 @@ static enum fate endpoint_receive_rtp(struct worker *worker, struct endpoint *en
     return TAKEN;
 }
 
+/* As how many packets one counts: decoding takes as long as the audio is, and that is up to 120 ms. */
+static int64_t endpoint_work(const struct rtp *rtp)
+{
+    return rtp->codec ? (rtp->samples + FRAME_SAMPLES - 1) / FRAME_SAMPLES : 1;
+}
+
 static enum fate endpoint_judge(struct worker *worker, struct endpoint *endpoint, const union address *from,
                                 const struct rtp *rtp)
 {
@@ -258,7 +268,7 @@ static enum fate endpoint_judge(struct worker *worker, struct endpoint *endpoint
         endpoint->due_at = worker->now - BURST_NS;
     if (endpoint->due_at > worker->now)
         return EXCESS;
-    endpoint->due_at += worker->packet_ns;
+    endpoint->due_at += worker->packet_ns * endpoint_work(rtp);
     return TAKEN;
 }
 

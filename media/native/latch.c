@@ -19,34 +19,41 @@
 #define QUIET_NS 500000000LL
 #define TRIAL_NS 2000000000LL
 
+/* SDP's port counts only where SDP's address does: a NAT has chosen another, likely the next to that of RTP. */
+static void latch_expect_rtcp(struct latch *latch)
+{
+    bool as_announced = same_address(&latch->from, &latch->announced);
+    latch->rtcp_held = false;
+    latch->rtcp_from = latch->from;
+    if (!latch->mux)
+        address_set_port(&latch->rtcp_from, as_announced ? latch->rtcp_port : (uint16_t)(address_port(&latch->from) + 1));
+}
+
 static void latch_aim(struct latch *latch, const union address *from)
 {
     latch->from = *from;
-    latch->rtcp_held = false;
     memset(latch->candidates, 0, sizeof latch->candidates);
-}
-
-static void latch_expect_rtcp(struct latch *latch, uint16_t port)
-{
-    latch->rtcp_from = latch->from;
-    if (!latch->mux)
-        address_set_port(&latch->rtcp_from, port);
+    latch_expect_rtcp(latch);
 }
 
 bool latch_announce(struct latch *latch, const struct announcement *announcement)
 {
     latch->nat = announcement->nat;
-    latch->mux = announcement->mux;
     latch->signalling = announcement->signalling;
     latch->held = !address_usable(&announcement->rtp);
-    bool moved = !latch->held && !same_address(&latch->announced, &announcement->rtp);
+    if (latch->held)
+        return false;
+    bool otherwise = latch->mux != announcement->mux || latch->rtcp_port != announcement->rtcp_port;
+    latch->mux = announcement->mux;
+    latch->rtcp_port = announcement->rtcp_port;
+    bool moved = !same_address(&latch->announced, &announcement->rtp);
     if (moved) {
         latch->announced = announcement->rtp;
         latch->heard_at = 0;
         latch_aim(latch, &announcement->rtp);
+    } else if (otherwise) {
+        latch_expect_rtcp(latch);
     }
-    if (moved || !latch->rtcp_held)
-        latch_expect_rtcp(latch, announcement->rtcp_port);
     return moved;
 }
 
@@ -132,7 +139,6 @@ enum verdict latch_judge(struct latch *latch, const union address *from, const s
     if (!latch_is_open(latch, from, named, now) || !latch_holds(latch, from, named, rtp, now))
         return STRANGER;
     latch_aim(latch, from);
-    latch_expect_rtcp(latch, (uint16_t)(address_port(from) + 1));
     latch->heard_at = latch->taken_at = now;
     return MOVED;
 }

@@ -23,6 +23,7 @@ struct latch {
     union address from, rtcp_from; /* who counts; differ from what was announced once latched behind NAT */
     int64_t heard_at; /* last RTP from there, 0: none since it was announced */
     int64_t taken_at; /* when that address became the one that counts */
+    uint16_t rtcp_port; /* by SDP */
     bool nat, mux, rtcp_held;
     bool held; /* SDP names no address for now: nothing may be sent */
     struct candidate candidates[2][LATCH_CANDIDATES];

@@ -39,7 +39,6 @@ static void receiver_restart(struct receiver *receiver, const struct rtp *rtp)
     receiver->base = receiver->highest = 0x10000u | rtp->sequence;
     receiver->received = receiver->expected_prior = receiver->received_prior = 0;
     receiver->timed = false;
-    receiver->sender_report = 0;
     receiver->started = true;
 }
 
@@ -91,11 +90,13 @@ static void build_block(struct receiver *receiver, uint8_t *p, uint8_t scale, in
     receiver->received_prior = receiver->received;
     write32(p, receiver->ssrc);
     write32(p + 4, (uint32_t)(lost > 0x7FFFFF ? 0x7FFFFF : lost < -0x800000 ? -0x800000 : lost) & 0xFFFFFF);
-    p[4] = lost_now > 0 && expected_now ? (uint8_t)((uint32_t)lost_now * 256u / (expected_now + 1)) : 0;
+    /* Below 1, as the packet that made them expected has come. */
+    p[4] = lost_now > 0 ? (uint8_t)((uint64_t)lost_now * 256 / expected_now) : 0;
     write32(p + 8, receiver->highest - 0x10000u);
     write32(p + 12, (receiver->jitter_q4 >> 4) * scale);
-    write32(p + 16, receiver->sender_report);
-    write32(p + 20, receiver->sender_report ? short_time(now - receiver->sender_report_at) : 0);
+    bool told = receiver->sender_report && receiver->sender_report_of == receiver->ssrc;
+    write32(p + 16, told ? receiver->sender_report : 0);
+    write32(p + 20, told ? short_time(now - receiver->sender_report_at) : 0);
 }
 
 static size_t build_sender_info(const struct line *line, uint8_t *p, uint8_t scale, int64_t now)
@@ -215,6 +216,7 @@ static void read_report(struct endpoint *endpoint, const uint8_t *p, size_t leng
     if (p[1] == SENDER_REPORT) {
         if (length < 28)
             return;
+        endpoint->receiver.sender_report_of = read32(p + 4);
         endpoint->receiver.sender_report = read32(p + 10);
         endpoint->receiver.sender_report_at = now;
         offset = 28;

@@ -56,7 +56,7 @@ size_t coder_size(void)
 static void coder_begin(struct worker *worker, struct endpoint *endpoint, const struct codec *codec)
 {
     struct coder *coder = &endpoint->coder;
-    *coder = (struct coder){.codec = codec, .scale = codec ? codec->scale : 1};
+    *coder = (struct coder){.codec = codec, .scale = codec_scale(codec)};
     /* Its clock may be another one now, though its SSRC is not. */
     endpoint->receiver.timed = false;
     if (endpoint->recording != NONE)
@@ -72,11 +72,8 @@ static void coder_begin(struct worker *worker, struct endpoint *endpoint, const 
 void coder_configure(struct worker *worker, struct endpoint *endpoint, const struct remote *remote)
 {
     struct coder *coder = &endpoint->coder;
-    uint8_t scale = coder->scale;
     if (coder->codec != remote->codec)
         coder_begin(worker, endpoint, remote->codec);
-    if (coder->scale != scale && endpoint->line.packets) /* RFC 7160 4.1: another clock is another source */
-        line_rename(endpoint);
     coder->type_in = remote->payload_type_in;
     coder->event_scale = remote->event_scale ? remote->event_scale : 1;
     if (coder->codec)

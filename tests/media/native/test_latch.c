@@ -246,6 +246,44 @@ static void test_hold_by_no_address_leaves_the_place_taken(void)
     finish();
 }
 
+static bool reports_to(union address address)
+{
+    return same_address(&worker.endpoints[0].latch.rtcp_from, &address);
+}
+
+/* What SDP says of its ports is as wrong behind NAT as it was before: no report has come yet that could tell. */
+static void test_a_reinvite_leaves_reports_to_whoever_was_taken_for_the_far_end(void)
+{
+    begin();
+    CHECK(reports_to(rtcp_of(phone(0))));
+    CHECK(counted(host_at(PROXY, 6000), 10) == 8 && reports_to(host_at(PROXY, 6001)));
+    announce(phone(0));
+    CHECK(sends_to(host_at(PROXY, 6000)) && reports_to(host_at(PROXY, 6001)));
+    announce(host_at(0, 4000)); /* hold */
+    announce(phone(0));
+    CHECK(reports_to(host_at(PROXY, 6001)));
+    finish();
+}
+
+/* RFC 5761 and RFC 3605: where it goes is agreed on anew each time, also about the same address. */
+static void test_a_reinvite_that_changes_how_reports_go_is_followed(void)
+{
+    begin();
+    struct command command = {.type = COMMAND_CONFIGURE, .handle = handle, .remote = remote_at(phone(0), PCMA, 101)};
+    command.remote.announced.nat = true;
+    command.remote.announced.rtcp_port = 4711;
+    worker_obey(&worker, &command);
+    CHECK(reports_to(host_at(INADDR_LOOPBACK, 4711)));
+    CHECK(counted(host_at(INADDR_LOOPBACK, 6000), 10) == 8);
+    command.remote.announced.mux = true;
+    worker_obey(&worker, &command);
+    CHECK(reports_to(host_at(INADDR_LOOPBACK, 6000)));
+    command.remote.announced.mux = false;
+    worker_obey(&worker, &command);
+    CHECK(reports_to(host_at(INADDR_LOOPBACK, 6001)));
+    finish();
+}
+
 int main(void)
 {
     test_behind_nat_packets_without_a_line_move_nobody();
@@ -263,6 +301,8 @@ int main(void)
     test_a_reinvite_that_names_the_same_address_opens_nothing();
     test_another_address_in_sdp_begins_anew();
     test_hold_by_no_address_leaves_the_place_taken();
+    test_a_reinvite_leaves_reports_to_whoever_was_taken_for_the_far_end();
+    test_a_reinvite_that_changes_how_reports_go_is_followed();
     puts("ok");
     return 0;
 }

@@ -233,12 +233,15 @@ static void test_another_clock_is_another_source(void)
     configure.remote.codec = codec_named("opus");
     configure.remote.payload_type_in = TYPE_IN;
     worker_obey(&worker, &configure);
+    const uint8_t *goodbye = sent[3].data + sent[3].length - 8; /* RFC 3550 6.6: who was left says so, in its own clock */
+    CHECK(sent[3].rtcp && goodbye[1] == 203 && read32(goodbye + 4) == 101 && read32(sent[3].data + 4) == 101);
+    CHECK(read32(sent[3].data + 16) - sent_timestamp(2) < 480);
     speak(&stream, 3, FRAME_SAMPLES);
-    CHECK(read32(sent[3].data + 8) != 101 && (sent[3].data[1] & 0x7F) == TYPE_OUT);
-    uint32_t renamed = read32(sent[3].data + 8);
+    CHECK(read32(sent[4].data + 8) != 101 && (sent[4].data[1] & 0x7F) == TYPE_OUT);
+    uint32_t renamed = read32(sent[4].data + 8);
     worker_obey(&worker, &configure); /* a re-INVITE that changes nothing */
     speak(&stream, 4, FRAME_SAMPLES);
-    CHECK(read32(sent[4].data + 8) == renamed && sent_timestamp(4) - sent_timestamp(3) == 960);
+    CHECK(sent_count == 6 && read32(sent[5].data + 8) == renamed && sent_timestamp(5) - sent_timestamp(4) == 960);
     stream_close(&stream);
     finish();
 }
@@ -262,6 +265,22 @@ static void test_reports_count_in_the_far_ends_clock(void)
     rtcp_report(&worker, &worker.endpoints[1]);
     CHECK(sent[sent_count - 1].data[1] == 200 && read32(sent[sent_count - 1].data + 16) - last < 960);
     stream_close(&stream);
+    finish();
+}
+
+/* RFC 6716 3.2.5: a packet may hold 120 ms, and is as much work as six of 20 ms. */
+static void test_a_far_end_is_decoded_no_faster_for_its_long_packets(void)
+{
+    static const uint8_t longest[] = {0x0B, 6}; /* six frames of 20 ms, of no sound */
+    start();
+    open_with(0, "opus", FRAME_SAMPLES, -1, 8000);
+    for (uint16_t i = 0; i < 900; i++)
+        give(0, TYPE_IN, i, 5760u * i, longest, sizeof longest);
+    const struct endpoint *endpoint = &worker.endpoints[0];
+    CHECK(endpoint->receiver.received_all == 42 && endpoint->drops.excess == 900 - 42); /* of six each */
+    for (uint16_t i = 900; i < 1000; i++, worker.now += 6 * FRAME_NS)
+        give(0, TYPE_IN, i, 5760u * i, longest, sizeof longest);
+    CHECK(endpoint->receiver.received_all == 42 + 99 && endpoint->drops.unusable == 0);
     finish();
 }
 
@@ -305,6 +324,7 @@ int main(void)
     test_a_long_press_has_segments_as_each_clock_needs_them();
     test_another_clock_is_another_source();
     test_reports_count_in_the_far_ends_clock();
+    test_a_far_end_is_decoded_no_faster_for_its_long_packets();
     test_a_far_end_that_takes_less_is_sent_less();
 #endif
     puts("ok");

@@ -17,6 +17,9 @@
 #define WINDOW 128 /* packets that may overtake one */
 #define RTP_LEAST 12
 #define RTCP_LEAST 12 /* with the index behind it */
+#define LONGEST_SOUGHT 2048
+#define SOUGHT_AT_ONCE 4 /* ROCs that one packet is tried with, so that forged ones cost little */
+#define SOUGHT_ROCS 1024 /* fifteen days of 50 packets a second */
 
 typedef void (*policy_setter)(srtp_crypto_policy_t *policy);
 
@@ -42,6 +45,10 @@ struct srtp_context {
     size_t length; /* of `key` */
     uint32_t known[STREAMS]; /* SSRCs as they stand in packets, the newest first */
     uint32_t count;
+    bool heard; /* an authentic packet of RTP */
+    bool seeks; /* there is a stream for `sought`, which nothing authentic came from */
+    uint32_t sought; /* SSRC as it stands in packets */
+    uint32_t rocs;   /* tried so far */
     uint8_t key[LONGEST_KEY];
 };
 
@@ -66,6 +73,29 @@ const char *srtp_suite(int index)
     return available[index];
 }
 
+/* What libsrtp is told of a stream; the policy points into the rest. */
+struct terms {
+    srtp_policy_t policy;
+    srtp_master_key_t master, *masters[1];
+};
+
+static void terms_write(struct terms *terms, struct srtp_context *context, srtp_ssrc_t ssrc)
+{
+    const struct suite *suite = context->suite;
+    size_t mki = context->length - suite->key;
+    *terms = (struct terms){.policy = {.ssrc = ssrc, .window_size = WINDOW}};
+    terms->master = (srtp_master_key_t){context->key, context->key + suite->key, (unsigned)mki};
+    terms->masters[0] = &terms->master;
+    if (mki) {
+        terms->policy.keys = terms->masters;
+        terms->policy.num_master_keys = 1;
+    } else {
+        terms->policy.key = context->key;
+    }
+    suite->rtp(&terms->policy.rtp);
+    suite->rtcp(&terms->policy.rtcp);
+}
+
 struct srtp_context *srtp_context_create(const char *suite, const uint8_t *key, size_t length, bool sending)
 {
     const struct suite *found = NULL;
@@ -81,20 +111,11 @@ struct srtp_context *srtp_context_create(const char *suite, const uint8_t *key, 
     context->suite = found;
     context->length = length;
     memcpy(context->key, key, length);
-    size_t mki = length - found->key;
-    srtp_master_key_t master = {context->key, context->key + found->key, (unsigned)mki}, *masters[] = {&master};
-    srtp_policy_t policy = {.ssrc.type = sending ? ssrc_any_outbound : ssrc_any_inbound, .window_size = WINDOW};
-    if (mki) {
-        policy.keys = masters;
-        policy.num_master_keys = 1;
-    } else {
-        policy.key = context->key;
-    }
-    found->rtp(&policy.rtp);
-    found->rtcp(&policy.rtcp);
-    context->behind[0] = (size_t)policy.rtp.auth_tag_len + mki;
-    context->behind[1] = (size_t)policy.rtcp.auth_tag_len + mki;
-    if (srtp_create(&context->session, &policy) == srtp_err_status_ok)
+    struct terms terms;
+    terms_write(&terms, context, (srtp_ssrc_t){.type = sending ? ssrc_any_outbound : ssrc_any_inbound});
+    context->behind[0] = (size_t)terms.policy.rtp.auth_tag_len + length - found->key;
+    context->behind[1] = (size_t)terms.policy.rtcp.auth_tag_len + length - found->key;
+    if (srtp_create(&context->session, &terms.policy) == srtp_err_status_ok)
         return context;
     context->session = NULL;
     srtp_context_free(context);
@@ -129,21 +150,74 @@ static void srtp_learn(struct srtp_context *context, const uint8_t *place)
         context->count++;
     memmove(context->known + 1, context->known, index * sizeof ssrc);
     context->known[0] = ssrc;
+    context->seeks &= context->sought != ssrc;
+}
+
+static srtp_err_status_t srtp_unprotect_one(struct srtp_context *context, bool rtcp, uint8_t *packet, size_t *length)
+{
+    int size = (int)*length;
+    unsigned mki = context->length > context->suite->key;
+    srtp_err_status_t status =
+        (rtcp ? srtp_unprotect_rtcp_mki : srtp_unprotect_mki)(context->session, packet, &size, mki);
+    if (status == srtp_err_status_ok)
+        *length = (size_t)size;
+    return status;
+}
+
+/* A stream whose ROC can be set, in the place of the last one that nothing authentic came from. */
+static bool srtp_seek(struct srtp_context *context, const uint8_t *packet, uint32_t roc)
+{
+    uint32_t ssrc = (uint32_t)packet[8] << 24 | (uint32_t)packet[9] << 16 | (uint32_t)packet[10] << 8 | packet[11];
+    if (srtp_set_stream_roc(context->session, ssrc, roc) == srtp_err_status_ok)
+        return true;
+    if (context->seeks)
+        srtp_remove_stream(context->session, context->sought);
+    struct terms terms;
+    terms_write(&terms, context, (srtp_ssrc_t){ssrc_specific, ssrc});
+    context->seeks = srtp_add_stream(context->session, &terms.policy) == srtp_err_status_ok;
+    memcpy(&context->sought, packet + 8, sizeof context->sought);
+    return context->seeks && srtp_set_stream_roc(context->session, ssrc, roc) == srtp_err_status_ok;
+}
+
+/* `packet` as it came: who deciphers before it knows may have spoilt what it was given. */
+static srtp_err_status_t srtp_try_rocs(struct srtp_context *context, const uint8_t *packet, uint8_t *plain, size_t *length)
+{
+    srtp_err_status_t status = srtp_err_status_auth_fail;
+    for (int i = 0; i < SOUGHT_AT_ONCE && status != srtp_err_status_ok; i++) {
+        if (!srtp_seek(context, packet, 1 + context->rocs++ % SOUGHT_ROCS))
+            return status;
+        memcpy(plain, packet, *length);
+        status = srtp_unprotect_one(context, false, plain, length);
+    }
+    if (status != srtp_err_status_ok)
+        srtp_seek(context, packet, 0);
+    return status;
+}
+
+/* The first of RTP that are authentic. */
+static srtp_err_status_t srtp_unprotect_first(struct srtp_context *context, uint8_t *packet, size_t *length)
+{
+    uint8_t copy[LONGEST_SOUGHT];
+    size_t size = *length;
+    bool fits = size <= sizeof copy;
+    memcpy(copy, packet, fits ? size : 0);
+    srtp_err_status_t status = srtp_unprotect_one(context, false, packet, length);
+    if (status == srtp_err_status_auth_fail && fits)
+        status = srtp_try_rocs(context, copy, packet, length);
+    context->heard = status == srtp_err_status_ok;
+    return status;
 }
 
 enum srtp_outcome srtp_open(struct srtp_context *context, bool rtcp, uint8_t *packet, size_t *length)
 {
     if (*length < (rtcp ? RTCP_LEAST : RTP_LEAST) + context->behind[rtcp])
         return SRTP_FORGED;
-    int size = (int)*length;
-    unsigned mki = context->length > context->suite->key;
-    srtp_err_status_t status =
-        (rtcp ? srtp_unprotect_rtcp_mki : srtp_unprotect_mki)(context->session, packet, &size, mki);
+    srtp_err_status_t status = rtcp || context->heard ? srtp_unprotect_one(context, rtcp, packet, length)
+                                                      : srtp_unprotect_first(context, packet, length);
     if (status == srtp_err_status_replay_fail || status == srtp_err_status_replay_old)
         return SRTP_REPLAYED;
     if (status != srtp_err_status_ok)
         return SRTP_FORGED;
-    *length = (size_t)size;
     srtp_learn(context, packet + (rtcp ? 4 : 8));
     return SRTP_TAKEN;
 }

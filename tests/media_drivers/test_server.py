@@ -13,14 +13,16 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from media import protocol
+from media import _native, protocol
 from softswitch.errors import MediaError
 from softswitch.interfaces import EndpointStatistics, MediaEndpoint, RtpRemote, SrtpKeys
 from softswitch.media_drivers.server import ServerDriver
 from softswitch.media_drivers.supervisor import MediaProcess
 from tests.media.phone import Phone, linear, loudness, tone, wait_for_seconds, wav
+from tests.media.srtp_reference import Sender
 from tests.media.support import anew, obeyed, remote, room, run
 from tests.media.test_engine import onset_s, read_wav
+from tests.media.test_srtp import SUITES, sealed
 from tests.media_drivers.scripted_server import scripted
 from tests.support.loopback import HOST
 
@@ -55,12 +57,12 @@ async def until_up(driver: ServerDriver) -> None:
             await wait_for_seconds(0.01)
 
 
-async def leg(driver: ServerDriver, folder: Path) -> tuple[Phone, MediaEndpoint]:
+async def leg(driver: ServerDriver, folder: Path, **changes: object) -> tuple[Phone, MediaEndpoint]:
     """A phone and the endpoint it talks to."""
     endpoint = await driver.open_endpoint("call")
     phone = Phone.bind()
     phone.target = (endpoint.address, endpoint.port)
-    endpoint.configure(remote(phone))
+    endpoint.configure(remote(phone, **changes))
     await obeyed(driver, folder)
     return phone, endpoint
 
@@ -97,6 +99,41 @@ def test_after_a_crash_calls_go_on_through_the_same_ports_into_the_same_recordin
             assert channels == 2
             onset = onset_s(linear(audio[::2]), again - begun - 0.1)
             assert onset == pytest.approx(again - begun, abs=0.04)
+            anna.close()
+            bert.close()
+
+    run(story)
+
+
+@pytest.mark.skipif(not _native.SRTP_SUITES, reason="a build without libsrtp2")
+@pytest.mark.parametrize("suite", ["AEAD_AES_256_GCM", "AES_CM_128_HMAC_SHA1_80"])
+def test_after_a_crash_srtp_goes_on_under_the_same_keys_and_no_number_twice(suite: str, tmp_path: Path) -> None:
+    """RFC 3711 3.3.1: neither side can know how often the other's numbers have gone round; 9.1: none may come again."""
+
+    async def story() -> None:
+        async with supervised(tmp_path, "31300-31319") as (process, driver):
+            keys = SrtpKeys(suite, bytes(range(100, 144))[: SUITES[suite]], bytes(range(44))[: SUITES[suite]])
+            (anna, a), (bert, b) = await leg(driver, tmp_path, srtp=keys), await leg(driver, tmp_path)
+            driver.connect(a, b)
+            await obeyed(driver, tmp_path)
+            far_end, heard = Sender(suite, keys.receive), tone(400, 0.02)
+            anna.sequence = 65533  # it goes round
+            for number in range(10):
+                anna.send(far_end.seal(anna.frame(heard), rollovers=int(number > 2)))
+                bert.send(bert.frame(tone(900, 0.02)))
+            await bert.wait_for(lambda: len(bert.heard) == 10)
+            await anna.wait_for(lambda: len(anna.heard) == 10)
+            await crash(process, driver)
+            await until_up(driver)
+            await obeyed(driver, tmp_path)
+            for _ in range(10):
+                anna.send(far_end.seal(anna.frame(heard), rollovers=1))
+                bert.send(bert.frame(tone(900, 0.02)))
+            await bert.wait_for(lambda: len(bert.heard) == 20)
+            await anna.wait_for(lambda: len(anna.heard) == 20)
+            assert {packet.payload for packet in bert.heard} == {heard}
+            assert [packet.payload for packet in anna.heard] == [sealed(one, keys.send, suite) for one in anna.heard]
+            assert not {packet.ssrc for packet in anna.heard[:10]} & {packet.ssrc for packet in anna.heard[10:]}
             anna.close()
             bert.close()
 

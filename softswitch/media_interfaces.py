@@ -124,6 +124,7 @@ class MediaEndpoint(Protocol):
     on_digit: Callable[[str], None] | None  # one key press (RFC 4733; in-band where that was not agreed)
     on_silence: Callable[[bool], None] | None  # True: nothing for the silence time; False: RTP is back, or awaited anew
     silent: bool  # what on_silence told last, or would have told had anybody listened
+    silent_since: float  # while silent: loop time at which the silence time had begun
     statistics: asyncio.Future[EndpointStatistics]  # resolves once, after close()
 
     def configure(self, remote: RtpRemote) -> None:

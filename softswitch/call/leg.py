@@ -61,6 +61,7 @@ class Leg(Ending):
     # With the class, since an object of more than 30 attributes takes a dictionary of its own: 1.5 KB.
     partner: Partner | None = None  # the other leg, while they talk
     goodbye: SipRequest | None = None  # its BYE
+    heard_until: float | None = None  # loop time of its last sign of life, where it ended for want of them
     _pending_offer: PendingOffer | None = None
     _known = NOTHING  # the formats of its last offer
     protection = NONE  # as its trunk wants it: SRTP, with our keys, or plain RTP
@@ -327,7 +328,7 @@ class Leg(Ending):
 
     def on_unacknowledged(self) -> None:
         """64*T1 without an ACK: the far end is gone (RFC 3261 13.3.1.4)."""
-        self.end(GONE[self.name])
+        self._lost(GONE[self.name])
 
     def on_bye(self, request: SipRequest) -> None:
         """The far end hung up."""
@@ -345,7 +346,15 @@ class Leg(Ending):
 
     def on_expired(self) -> None:
         """RFC 4028: the far end gave no sign of life."""
-        self.end(EXPIRED[self.name])
+        self._lost(EXPIRED[self.name])
+
+    def _lost(self, failure: Failure) -> None:
+        """Nobody is there any more, and we know it late."""
+        self.heard_until = self.session.heard_at
+        if self.endpoint is not None:
+            talks = asyncio.get_running_loop().time()
+            self.heard_until = max(self.heard_until, self.endpoint.silent_since if self.endpoint.silent else talks)
+        self.end(failure)
 
     def on_request(self, request: InDialogRequest) -> None:
         """Any other request inside the dialog."""

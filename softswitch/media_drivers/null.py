@@ -27,6 +27,7 @@ from softswitch.interfaces import (
 SRTP_SUITES = ("AEAD_AES_256_GCM", "AES_CM_128_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_32")
 FRAME_S = 0.02
 SAMPLES_PER_FRAME = 160
+SILENCE_S = 60.0  # the silence time that `fall_silent` ends
 
 Result = TypeVar("Result")
 
@@ -61,6 +62,7 @@ class NullEndpoint:
     on_digit: Callable[[str], None] | None = None
     on_silence: Callable[[bool], None] | None = None
     silent: bool = False
+    silent_since: float = 0.0
     remote: RtpRemote | None = None
     peer: NullEndpoint | None = None
     playback: NullPlayback | None = None
@@ -107,7 +109,7 @@ class NullEndpoint:
     def _tell_silence(self, silent: bool) -> None:
         if self.closed:
             return
-        self.silent = silent
+        self.silent, self.silent_since = silent, asyncio.get_running_loop().time() - SILENCE_S
         if self.on_silence:
             self.on_silence(silent)
 

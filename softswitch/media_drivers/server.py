@@ -63,7 +63,7 @@ class ServerDriver:
         self._task: asyncio.Task[None] | None = None
         self._welcomed = asyncio.Event()
         self._closing = False
-        self._silence_s = 60.0
+        self.silence_s = 60.0
         self._silence_timer: asyncio.TimerHandle | None = None
         self._dispatch: dict[type[protocol.Message], Callable[[Any], None]] = {
             protocol.Welcome: self._on_welcome,
@@ -238,7 +238,7 @@ class ServerDriver:
             endpoint.server_gone()
         for recording in list(self.recordings.values()):
             recording.server_gone()
-        self._silence_timer = asyncio.get_running_loop().call_later(self._silence_s, self._tell_all_silent)
+        self._silence_timer = asyncio.get_running_loop().call_later(self.silence_s, self._tell_all_silent)
 
     def _tell_all_silent(self) -> None:
         for endpoint in list(self.endpoints.values()):
@@ -246,7 +246,7 @@ class ServerDriver:
 
     def _on_welcome(self, welcome: protocol.Welcome) -> None:
         self.up = True
-        self._silence_s = welcome.silence_s
+        self.silence_s = welcome.silence_s
         self.io, self.workers, self.ipv6 = welcome.io, welcome.workers, bool(welcome.address6)
         self.srtp = welcome.srtp
         self.codecs = welcome.codecs

@@ -30,6 +30,7 @@ class Driver(Protocol):
 
     up: bool
     nat: bool
+    silence_s: float
     endpoints: dict[int, ServerEndpoint]
     playbacks: dict[int, ServerPlayback]
     recordings: dict[int, ServerRecording]
@@ -52,6 +53,7 @@ class ServerEndpoint:
         self.on_digit: Callable[[str], None] | None = None
         self.on_silence: Callable[[bool], None] | None = None
         self.silent = False
+        self.silent_since = 0.0
         self.statistics: asyncio.Future[EndpointStatistics] = asyncio.get_running_loop().create_future()
         self.configuration: protocol.ConfigureEndpoint | None = None
         self.closed = False
@@ -147,7 +149,7 @@ class ServerEndpoint:
         """The far end fell silent or is back: kept also where nobody listens yet."""
         if self.closed:
             return
-        self.silent = silent
+        self.silent, self.silent_since = silent, asyncio.get_running_loop().time() - self._driver.silence_s
         if self.on_silence:
             self.on_silence(silent)
 

@@ -239,7 +239,7 @@ class ClientSession(Session):
 
     def _confirm(self, response: SipResponse, tag: str) -> None:
         """The first 2xx makes the dialog (13.2.2.4)."""
-        self._final = response.status
+        self._final, self.heard_at = response.status, self.core.now
         self.deadline = NEVER
         self._more, self._body = "", b""  # no INVITE will need them again
         self.learn(response)

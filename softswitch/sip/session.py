@@ -69,6 +69,7 @@ class Session:
         "dialog",
         "ended",
         "guard",
+        "heard_at",
         "hung_up",
         "local_tag",
         "sip_call_id",
@@ -84,6 +85,7 @@ class Session:
         self.dialog: Dialog | None = None
         self.ended = False  # no call any more, though transactions may still be at work
         self.hung_up = False  # by us
+        self.heard_at = core.now  # the latest sign of life of the other side, as far as messages are one
         self._listener: SessionListener | None = None
         self._undelivered: list[tuple[str, object]] = []
         self._path = path  # where the latest message came from, or the INVITE went
@@ -202,7 +204,7 @@ class Session:
     def receive_request(self, request: SipRequest, transaction: Transaction, reply: Reply, path: Path) -> None:
         """A new request inside the dialog, but ACK and CANCEL."""
         assert self.dialog is not None
-        self._path = path
+        self._path, self.heard_at = path, self.core.now
         method = request.method
         if not self.dialog.accepts(request.cseq.number):
             self.answer(transaction, reply, 500, "CSeq Out of Order")
@@ -232,6 +234,7 @@ class Session:
             if repeater.cseq == ack.cseq.number:
                 repeater.stop()
                 self._repeaters.remove(repeater)
+                self.heard_at = self.core.now
                 self.core.emit(self, "on_acknowledged", ack)
                 self.acknowledged()
                 return
@@ -377,6 +380,8 @@ class Session:
         if outgoing not in self._outgoing:
             return
         self._outgoing.remove(outgoing)
+        if status < 500 and status not in DEAD:  # else perhaps the word of a proxy, or our own
+            self.heard_at = self.core.now
         if status in DEAD and not self.ended:
             self.core.emit(self, "on_dead", f"{outgoing.method} was answered {status}")
             if not self.confirmed:

@@ -106,6 +106,23 @@ def test_an_ack_that_never_comes_ends_both_legs_after_64_t1(body: bytes | None) 
     play(story)
 
 
+def test_who_never_acknowledged_and_is_not_heard_has_not_talked() -> None:
+    """Call treatment, "signalling dead": its last sign of life, the INVITE, was before the callee's answer."""
+
+    async def story(lab: Lab) -> None:
+        lab.dial()
+        invite = await lab.ring()
+        await asyncio.sleep(20)
+        lab.endpoints()[0].fall_silent()
+        await lab.pick_up(invite)
+        await asyncio.sleep(33)
+        await lab.answer_bye(lab.callee)
+        cdr = await lab.cdr()
+        assert cdr.ended_at == cdr.answered_at
+
+    play(story)
+
+
 def test_a_lost_ack_is_asked_for_again() -> None:
     async def story(lab: Lab) -> None:
         lab.dial()

@@ -70,6 +70,63 @@ def test_a_side_that_gives_no_sign_of_life_ends_the_call_before_its_session_expi
 
 
 @both_sides
+@pytest.mark.parametrize("rtp_goes_on_s", [0, 30])
+def test_who_was_gone_before_the_session_expired_has_talked_until_the_last_sign_of_life(
+    side: str, rtp_goes_on_s: int
+) -> None:
+    """Call treatment, "signalling dead": that was a message, or RTP, whose silence media tells 60 s late."""
+
+    async def story(lab: Lab) -> None:
+        pair = await talk(lab, side, theirs(side, 300))
+        await asyncio.sleep(100)
+        pair.asks.send(pair.asks.request("UPDATE", headers=[KNOWS, ("Session-Expires", "300;refresher=uac")]))
+        await pair.answered()
+        gone_at = lab.now() + rtp_goes_on_s
+        await asyncio.sleep(59.8 + rtp_goes_on_s)
+        pair.mine.fall_silent()
+        for phone in (lab.callee, lab.caller):
+            await lab.answer_bye(phone)
+        cdr = await lab.cdr()
+        assert cdr.ended_at == pytest.approx(gone_at, abs=0.3)
+        assert cdr.answered_at is not None
+        ((*_, talk_s),) = lab.metrics.ended
+        assert talk_s == pytest.approx(gone_at - cdr.answered_at, abs=0.3)
+
+    play(story, timed())
+
+
+@both_sides
+def test_a_proxy_that_says_503_to_each_refresh_is_no_sign_of_life_of_the_phone(side: str) -> None:
+    async def story(lab: Lab) -> None:
+        pair = await talk(lab, side, [*ours(side), TAKES_UPDATE])
+        pair.mine.fall_silent()
+        talked_until = lab.now()
+        for _ in range(4):
+            update = await pair.asks.receive_request("UPDATE")
+            pair.asks.send(pair.asks.response(update, 503))
+        for phone in (lab.callee, lab.caller):
+            await lab.answer_bye(phone)
+        assert (await lab.cdr()).ended_at == pytest.approx(talked_until, abs=2.5)
+
+    play(story, timed())
+
+
+@both_sides
+def test_who_is_still_heard_when_the_session_expires_has_talked_until_then(side: str) -> None:
+    async def story(lab: Lab) -> None:
+        pair = await talk(lab, side, theirs(side, 300))
+        await asyncio.sleep(100)
+        pair.mine.fall_silent()
+        pair.mine.resume()
+        await lab.answer_bye(lab.callee)
+        ended_at = lab.now()
+        await lab.answer_bye(lab.caller)
+        assert (await lab.cdr()).ended_at == pytest.approx(ended_at, abs=0.3)
+
+    play(story, timed())
+
+
+@both_sides
 @pytest.mark.parametrize("method", ["INVITE", "UPDATE"])
 def test_a_side_that_refreshes_keeps_the_call_up_and_the_other_hears_nothing_of_it(side: str, method: str) -> None:
     async def story(lab: Lab) -> None:

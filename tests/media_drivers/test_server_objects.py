@@ -23,6 +23,7 @@ class ScriptedDriver:
     def __init__(self) -> None:
         self.up = True
         self.nat = True
+        self.silence_s = 60.0
         self.endpoints: dict[int, ServerEndpoint] = {}
         self.playbacks: dict[int, ServerPlayback] = {}
         self.recordings: dict[int, ServerRecording] = {}
@@ -83,8 +84,10 @@ async def _a_silence_that_nobody_listened_to_is_kept() -> None:
     endpoint = ServerEndpoint(ScriptedDriver(), 1, "call", "127.0.0.1", 20000)
     endpoint.tell_digit("1")
     assert not endpoint.silent
+    before = asyncio.get_running_loop().time()
     endpoint.tell_silence(True)
     assert endpoint.silent
+    assert before <= endpoint.silent_since + 60.0 <= asyncio.get_running_loop().time()
     endpoint.tell_silence(False)
     assert not endpoint.silent
 

@@ -139,12 +139,18 @@ def _callers_leg(session: ServerSession, call_id: str, trunk: Trunk, services: C
     return a
 
 
-async def _or_unstored(write: Awaitable[None], record: CallRecord) -> None:
+async def _or_unstored(write: Awaitable[None], record: CallRecord, event: str = "answer_not_stored") -> None:
     """Two people are about to talk: what the store refuses now is no reason to part them."""
     try:
         await write
     except StoreError as error:
-        log.error("answer_not_stored", call_id=record.call_id, error=str(error))
+        log.error(event, call_id=record.call_id, error=str(error))
+
+
+async def _leave_trace(record: CallRecord, services: CallServices) -> None:
+    """Who is turned away before routing was asked leaves a trace too, should we crash before the record is written."""
+    if not record.opened:
+        await _or_unstored(services.cdrs.open(record), record, "attempt_not_stored")
 
 
 def _callback(route: Route, services: CallServices) -> CallbackRecord:
@@ -165,6 +171,7 @@ async def accounted(a: InboundLeg, record: CallRecord, services: CallServices) -
         end = rejected.failure
         if rejected.retry_after_s is not None:
             retry_after = [("Retry-After", str(rejected.retry_after_s))]
+        await _leave_trace(record, services)
         await refuse(a, rejected, record, services)
     except StoreError as error:
         end = INTERNAL_FAULT

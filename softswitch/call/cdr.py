@@ -53,6 +53,7 @@ class CallRecord:
     trunk_in: str = ""
     state: str = "arriving"  # told to `softswitch calls`; nothing decides by it
     collecting: bool = False
+    opened: bool = False  # in the store
     known: dict[str, Any] = field(default_factory=dict)  # fields of Cdr
     a: Leg | None = None
     b: Leg | None = None
@@ -230,6 +231,7 @@ class CdrWriter:
     async def open(self, record: CallRecord) -> None:
         """Remember that the attempt has begun; raises StoreError."""
         await self._store.open_attempt(record.snapshot())
+        record.opened = True
 
     def close(self, record: CallRecord) -> None:
         """The call is over: write its record as soon as media has reported, at most REPORTS_WITHIN_S later."""

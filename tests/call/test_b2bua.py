@@ -450,6 +450,33 @@ def test_a_refused_arrival_still_tells_who_called_whom() -> None:
     play(story)
 
 
+def test_a_refused_arrival_leaves_a_trace_before_its_status_goes_out() -> None:
+    """A crash before its record is written, a tenth of a second later, loses no attempt."""
+
+    async def story(lab: Lab) -> None:
+        lab.admission.draining = True
+        lab.dial()
+        await lab.refused(503)
+        assert lab.records.closed == []
+        (opened,) = lab.records.opened
+        assert opened.caller == A
+        assert (await lab.cdr()).call_id == opened.call_id
+
+    play(story)
+
+
+def test_a_store_that_is_away_changes_nothing_for_a_refused_arrival() -> None:
+    async def story(lab: Lab) -> None:
+        lab.admission.draining, lab.records.fail = True, True
+        lab.dial()
+        response = await lab.refused(503)
+        assert response.headers.get("Retry-After") == "5"
+        lab.records.fail = False
+        assert (await lab.cdr()).failure == 7109
+
+    play(story)
+
+
 def test_setup_time_is_that_of_the_200_also_where_the_extension_took_long() -> None:
     async def story(lab: Lab) -> None:
         lab.dial(X_AXE, by=STRANGER)

@@ -14,6 +14,7 @@ import gc
 import random
 import secrets
 import signal
+import socket
 import sys
 import time
 from collections import Counter
@@ -305,19 +306,24 @@ class Switch:
         ]
 
     async def _serve_operations(self) -> None:
-        host, port = split_address(self.config.ops.listen)
+        sock = self._operations_socket()
         mask, agent = self.config.log.mask_numbers, self.user_agent
         app = operations_app(self.metrics.registry, self.registry, self.checks, mask=mask)
         app.include_router(ban_router(agent.bans, agent.shut_out, agent.lift_ban))
         app.include_router(trunk_router(self._trunk_reports))
         app.include_router(trace_router(self.trace, None if self.hep is None else self.hep.counts))
-        settings = uvicorn.Config(app, host=host, port=port, log_config=None, access_log=False, lifespan="off")
-        self._http = _Operations(settings)
-        self._http_task = asyncio.create_task(self._http.serve())
-        while not self._http.started:
-            if self._http_task.done():
-                raise ConfigError("ops.listen", f"cannot listen on {self.config.ops.listen}")
-            await asyncio.sleep(0.01)
+        self._http = _Operations(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off"))
+        self._http_task = asyncio.create_task(self._http.serve(sockets=[sock]))
+        while not self._http.started and not self._http_task.done():
+            await asyncio.wait([self._http_task], timeout=0.01)
+
+    def _operations_socket(self) -> socket.socket:
+        """Where uvicorn is to listen: it would end the process, nothing tidied up, where it can't open that itself."""
+        host, port = split_address(self.config.ops.listen)
+        try:
+            return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        except OSError as error:
+            raise ConfigError("ops.listen", f"cannot listen on {self.config.ops.listen}: {error}") from error
 
     @property
     def operations_address(self) -> tuple[str, int]:

@@ -55,6 +55,22 @@ def _to_json(_: Any, __: str, event: dict[str, Any]) -> bytes:
     return _ENCODER.encode(event)
 
 
+class _Foreign(logging.Handler):
+    """What the standard library's loggers are told (SIP, uvicorn, asyncio) becomes a line like the others."""
+
+    def __init__(self, mask_numbers: bool) -> None:
+        super().__init__()
+        self._shown = masked if mask_numbers else str
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            level = next((name for name in reversed(LEVELS) if record.levelno >= LEVELS[name]), "debug")
+            more = {"exc_info": record.exc_info} if record.exc_info else {}
+            getattr(structlog.get_logger(), level)(self._shown(record.getMessage()), logger=record.name, **more)
+        except Exception:
+            self.handleError(record)
+
+
 def configure_logging(level: str = "info", style: str = "json", mask_numbers: bool = True) -> None:
     """Send log lines of `level` and above to standard error as `json` or `console` lines."""
     processors: list[Any] = [_complete]
@@ -70,7 +86,5 @@ def configure_logging(level: str = "info", style: str = "json", mask_numbers: bo
         else structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(
-        level=max(LEVELS[level], logging.INFO), stream=sys.stderr, format="%(levelname)s %(name)s %(message)s"
-    )
-    logging.getLogger("uvicorn.access").setLevel(logging.WARNING)
+    logging.basicConfig(level=max(LEVELS[level], logging.INFO), handlers=[_Foreign(mask_numbers)])
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # that it listens our own line tells

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import re
 import signal
 import socket
 import threading
@@ -355,6 +356,19 @@ def test_what_cannot_be_listened_on_is_a_clear_error(tmp_path: Path) -> None:
 
     seed(tmp_path)
     asyncio.run(story())
+
+
+def test_an_operations_address_that_is_taken_is_a_clear_error_after_which_everything_stops(tmp_path: Path) -> None:
+    async def story(address: str) -> None:
+        switch = Switch(config(tmp_path, ops={"listen": address}))
+        with pytest.raises(ConfigError, match=rf"ops\.listen: cannot listen on {re.escape(address)}: .*"):
+            await switch.start()
+        await switch.stop()
+
+    seed(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        asyncio.run(story(f"127.0.0.1:{taken.getsockname()[1]}"))
+    asyncio.run(story("203.0.113.1:9108"))
 
 
 def test_attempts_that_a_crash_left_open_are_closed_at_the_next_start(tmp_path: Path) -> None:

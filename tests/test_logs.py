@@ -53,6 +53,36 @@ def test_masking_can_be_turned_off(capfdbinary: pytest.CaptureFixture[bytes]) ->
     assert json.loads(capfdbinary.readouterr().err)["x"] == "+8617000000001"
 
 
+def test_what_the_standard_library_is_told_becomes_a_line_like_the_others(
+    capfdbinary: pytest.CaptureFixture[bytes],
+) -> None:
+    logging.getLogger().handlers.clear()
+    configure_logging("info", "json")
+    log = logging.getLogger("softswitch.sip.entrance")
+    log.warning("turned away: %d from %s", 3, "+8613800001234")
+    log.log(35, "odd level")
+    logging.getLogger("uvicorn.error").info("Uvicorn running")
+    try:
+        raise RuntimeError("boom")
+    except RuntimeError:
+        logging.getLogger("asyncio").exception("Task exception was never retrieved")
+    first, odd, last = (json.loads(line) for line in capfdbinary.readouterr().err.splitlines())
+    assert (first["event"], first["level"]) == ("turned away: 3 from +86138****1234", "warning")
+    assert first["logger"] == "softswitch.sip.entrance"
+    assert (odd["event"], odd["level"]) == ("odd level", "warning")
+    assert (last["event"], last["level"]) == ("Task exception was never retrieved", "error")
+    assert "RuntimeError: boom" in last["exception"]
+
+
+def test_what_the_standard_library_is_told_is_masked_no_more_than_the_rest(
+    capfdbinary: pytest.CaptureFixture[bytes],
+) -> None:
+    logging.getLogger().handlers.clear()
+    configure_logging("info", "json", mask_numbers=False)
+    logging.getLogger("softswitch.sip").error("from %s", "+8613800001234")
+    assert json.loads(capfdbinary.readouterr().err)["event"] == "from +8613800001234"
+
+
 def test_the_console_gets_words_and_colours_only_on_a_terminal(capfd: pytest.CaptureFixture[str]) -> None:
     configure_logging("debug", "console")
     structlog.get_logger("test_console").debug("call_ended", failure=0)

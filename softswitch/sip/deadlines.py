@@ -1,8 +1,8 @@
 """What is to be woken when: one heap of notes, each the time at which to look at a transaction, session or timer.
 
 Called by the core (RFC 3261 17 timers, RFC 4028 session timers, Expires). A deadline that moves later, or away, leaves
-its note where it is: most do, and looking too early costs little. But a session timer's would stay for a quarter of an
-hour after its call; so notes that nobody needs are swept out whenever they may be half of all. It knows no clock.
+its note where it is: most do, and looking too early costs little. No deadline lies farther ahead than `timing.near`
+allows, so no note stays for longer than a transaction would. It knows no clock.
 """
 
 from __future__ import annotations
@@ -12,18 +12,15 @@ from itertools import count
 
 from softswitch.sip.timing import NEVER, Timed
 
-SWEEP_FROM = 1024  # notes; fewer are not worth a look
-
 
 class Deadlines:
-    """Never more than twice the notes that are needed, and `SWEEP_FROM`."""
+    """All notes, earliest first."""
 
-    __slots__ = ("_heap", "_serial", "_sweep_at")
+    __slots__ = ("_heap", "_serial")
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Timed]] = []
         self._serial = count()
-        self._sweep_at = SWEEP_FROM
 
     def __len__(self) -> int:
         """Notes, those that nobody needs included."""
@@ -34,8 +31,6 @@ class Deadlines:
         if timed.deadline < timed.armed:
             timed.armed = timed.deadline
             heapq.heappush(self._heap, (timed.deadline, next(self._serial), timed))
-            if len(self._heap) > self._sweep_at:
-                self._sweep()
 
     def next(self) -> float | None:
         """When to `wake`, or a little before; None where nothing waits."""
@@ -62,15 +57,3 @@ class Deadlines:
                 timed.wake(now)
             if timed.deadline < timed.armed:
                 self.arm(timed)
-
-    def _sweep(self) -> None:
-        """Keep the notes of those that still wait, each at its time."""
-        needed = []
-        for at, serial, timed in self._heap:
-            if at == timed.armed:
-                timed.armed = timed.deadline
-                if timed.deadline < NEVER:
-                    needed.append((timed.deadline, serial, timed))
-        heapq.heapify(needed)
-        self._heap[:] = needed  # in place: `wake` may be on its way through it
-        self._sweep_at = max(2 * len(needed), SWEEP_FROM)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from softswitch.sip.endpoint import Endpoint
 from softswitch.sip.message import SipRequest
-from softswitch.sip.timing import NEVER
+from softswitch.sip.timing import NEVER, near
 
 REMINDER_S = 60.0  # "MUST send a non-100 provisional response at every minute" (13.3.1.1)
 
@@ -27,7 +27,7 @@ def expires_s(invite: SipRequest) -> int:
 class Countdown:
     """Calls `over` when so many seconds are over, once each time that it is started, unless it is stopped before."""
 
-    __slots__ = ("_core", "_over", "armed", "deadline")
+    __slots__ = ("_core", "_ends_at", "_over", "armed", "deadline")
 
     def __init__(self, core: Endpoint, seconds: float, over: Callable[[], object]) -> None:
         self.deadline = self.armed = NEVER
@@ -36,7 +36,9 @@ class Countdown:
 
     def restart(self, seconds: float) -> None:
         """From now on it is so many seconds."""
-        self.deadline = self._core.now + seconds
+        now = self._core.now
+        self._ends_at = now + seconds
+        self.deadline = near(self._ends_at, now)
         self._core.arm(self)
 
     def stop(self) -> None:
@@ -45,9 +47,12 @@ class Countdown:
         self._over = _nobody
 
     def wake(self, now: float) -> None:
-        """Time is over."""
-        self.deadline = NEVER
-        self._over()
+        """Time is over, or it is time to look again."""
+        if now < self._ends_at:
+            self.deadline = near(self._ends_at, now)
+        else:
+            self.deadline = NEVER
+            self._over()
 
 
 def _nobody() -> None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from softswitch.sip.endpoint import Endpoint
 from softswitch.sip.message import SipRequest, SipResponse
-from softswitch.sip.timing import NEVER, Timing
+from softswitch.sip.timing import NEVER, Timing, near
 
 TIMER = "timer"  # the option tag
 LARGEST = 86400  # seconds; a peer that wants more than a day between two signs of life is not followed
@@ -136,14 +136,16 @@ class SessionTimer:
         self._due = self._expired = _nobody
 
     def wake(self, now: float) -> None:
-        """Time to refresh, to try again, or to give up."""
+        """Time to refresh, to try again, to give up, or only to look again."""
         if now >= self._ends_at:
             self.stop()
             self._expired()
-            return
-        self._refresh_at = now + self._interval / 8
-        self.deadline = min(self._refresh_at, self._ends_at)
-        self._due()
+        elif now < self._refresh_at:
+            self._wait(now)
+        else:
+            self._refresh_at = now + self._interval / 8
+            self._wait(now)
+            self._due()
 
     def _start(self, seconds: int, *, ours: bool) -> None:
         """Never below our smallest, whatever a peer that ignores it says: each refresh costs both sides."""
@@ -153,8 +155,11 @@ class SessionTimer:
         # The one who is not refreshed says BYE a little before the end, while proxies still know the call (10).
         self._ends_at = core.now + seconds - (0 if ours else min(32, seconds / 3))
         self._refresh_at = core.now + seconds / 2 if ours else NEVER
-        self.deadline = min(self._refresh_at, self._ends_at)
+        self._wait(core.now)
         core.arm(self)
+
+    def _wait(self, now: float) -> None:
+        self.deadline = near(min(self._refresh_at, self._ends_at), now)
 
 
 def _nobody() -> None:

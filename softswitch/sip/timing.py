@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 NEVER = math.inf
+NEAR_S = 32  # 64*T1: what is left of a call that is over lives as long
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,3 +37,11 @@ class Timed(Protocol):
 
     def wake(self, now: float) -> None:
         """The deadline has come: act, and set the next one."""
+
+
+def near(deadline: float, now: float) -> float:
+    """When to look at what is due at `deadline`, perhaps a quarter of an hour ahead: `NEAR_S` from `now` at most.
+
+    The core's note of it stays until then, whether or not its call is over. Whole seconds: many are looked at together.
+    """
+    return min(deadline, math.floor(now) + NEAR_S)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from softswitch.sip.deadlines import SWEEP_FROM, Deadlines
+from softswitch.sip.deadlines import Deadlines
 from softswitch.sip.timing import NEVER
 
 
@@ -75,66 +75,36 @@ def test_stale_notes_do_not_wake_anybody() -> None:
     assert deadlines.next() is None
 
 
-def test_notes_of_ended_calls_are_swept_out_long_before_their_time() -> None:
-    """A session timer (RFC 4028) looks again after a quarter of an hour, whether or not its call has ended long ago."""
-    deadlines, alive = Deadlines(), [Nap(900.5), Nap(1200.5)]
-    for nap in alive:
-        deadlines.arm(nap)
-    for number in range(20 * SWEEP_FROM):
-        ended = Nap(900.0 + number)
-        deadlines.arm(ended)
-        ended.deadline = NEVER
-        assert len(deadlines) <= SWEEP_FROM
-    pass_time(deadlines, 2000)
-    assert [nap.woken for nap in alive] == [[900.5], [1200.5]]
-    assert deadlines.next() is None
-
-
-def test_notes_that_are_needed_are_never_swept_out() -> None:
-    naps = [Nap(1.0 + number) for number in range(3 * SWEEP_FROM)]
-    deadlines = armed(*naps)
-    for nap in naps[::2]:
-        nap.deadline += 0.5  # later: the note stays where it was
-    pass_time(deadlines, 4 * SWEEP_FROM)
-    assert [nap.woken for nap in naps] == [[1.0 + number + 0.5 * (number % 2 == 0)] for number in range(len(naps))]
-
-
 class Chain:
-    """Each that is woken arms more than a sweep takes away: a sweep comes in the middle of `wake`."""
+    """Woken, it moves one neighbour, takes another's deadline away and arms a third: all at this very moment."""
 
-    def __init__(self, deadlines: Deadlines) -> None:
-        self.deadline, self.armed, self._deadlines, self.others = 1.0, NEVER, deadlines, list[Nap]()
+    def __init__(self, deadlines: Deadlines, moved: Nap, gone: Nap, new: Nap) -> None:
+        self.deadline, self.armed, self._deadlines, self._others = 1.0, NEVER, deadlines, (moved, gone, new)
 
     def wake(self, now: float) -> None:
         self.deadline = NEVER
-        for number in range(SWEEP_FROM + 1):
-            nap = Nap(1.0)
-            self._deadlines.arm(nap)
-            nap.deadline = now if number % 2 else NEVER
-            self.others.append(nap)
+        moved, gone, new = self._others
+        moved.deadline, gone.deadline, new.deadline = now + 1.0, NEVER, now
+        self._deadlines.arm(new)
 
 
-def test_a_sweep_while_others_are_being_woken_loses_none() -> None:
-    deadlines = Deadlines()
-    chain, neighbour = Chain(deadlines), Nap(1.0)
-    deadlines.arm(chain)
-    deadlines.arm(neighbour)
+def test_who_is_woken_may_move_its_neighbours() -> None:
+    deadlines, moved, gone, new = Deadlines(), Nap(1.0), Nap(1.0), Nap(NEVER)
+    for timed in (Chain(deadlines, moved, gone, new), moved, gone):
+        deadlines.arm(timed)
     deadlines.wake(1.0)
-    assert neighbour.woken == [1.0]
-    assert [nap.woken for nap in chain.others] == [[1.0] if number % 2 else [] for number in range(SWEEP_FROM + 1)]
+    assert (moved.woken, gone.woken, new.woken, deadlines.next()) == ([], [], [1.0], 2.0)
 
 
 MOVES = st.lists(st.tuples(st.integers(0, 5), st.one_of(st.integers(1, 40), st.just(NEVER))), max_size=40)
 
 
-@given(MOVES, st.booleans())
-def test_whatever_moves_each_is_woken_at_its_last_deadline(moves: list[tuple[int, float]], sweep: bool) -> None:
+@given(MOVES)
+def test_whatever_moves_each_is_woken_at_its_last_deadline(moves: list[tuple[int, float]]) -> None:
     deadlines, naps = Deadlines(), [Nap(NEVER) for _ in range(6)]
     for which, deadline in moves:
         naps[which].deadline = deadline
         deadlines.arm(naps[which])
-        if sweep:
-            deadlines._sweep()
     expected = [[nap.deadline] if nap.deadline < NEVER else [] for nap in naps]
     pass_time(deadlines, 100)
     assert [nap.woken for nap in naps] == expected

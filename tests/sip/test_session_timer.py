@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import Any
 
 import pytest
 
 from softswitch.sip.message import SipRequest, SipResponse
-from softswitch.sip.session_timer import Interval, is_too_small, knows_timer, read_interval
-from softswitch.sip.timing import Timing
+from softswitch.sip.session_timer import Interval, SessionTimer, is_too_small, knows_timer, read_interval
+from softswitch.sip.timing import NEAR_S, Timing
+from tests.sip.test_core import Bench
+from tests.sip.test_core import request as incoming
 from tests.support.peer import OFFER, Pairs, Peer
 from tests.support.recorder import SWITCH, Recorder, Switch, hang_up, play
 from tests.support.wire import Wire
@@ -402,3 +405,26 @@ def test_a_session_that_is_hung_up_before_its_ack_does_not_expire() -> None:
         assert recorder.events == []
 
     play(story, supported=["timer"], timing=Timing(session_expires=30, min_se=20))
+
+
+def test_little_is_kept_of_the_timers_of_calls_that_are_over() -> None:
+    """3,000 calls, one a second, each over at once: what they leave does not wait for the end of their interval."""
+    bench = Bench(**TIMED)
+    for number in range(3000):
+        fields = {"Call-ID": f"c{number}", "From": f"<sip:a@10.0.0.9>;tag=f{number}", "Supported": "timer"}
+        via = f"SIP/2.0/UDP 10.0.0.9:5060;branch=z9hG4bK-{number}"
+        session = bench.call(incoming(Via=via, **fields)).session
+        session.accept(body=OFFER)
+        fields["To"] = f"<sip:100@10.0.0.1>;tag={session.local_tag}"
+        bench.receive(incoming("ACK", Via=f"{via}-ack", **fields))
+        bench.receive(incoming("BYE", Via=f"{via}-bye", CSeq="2 BYE", **fields))
+        bench.core.events.clear()
+        bench.pass_time(bench.now + 1.0)
+    assert not bench.core.sessions
+    notes, calls = bench.core._deadlines, NEAR_S + 1
+    assert len(notes) <= len(bench.core.transactions) + 2 * calls  # a session timer and a reminder (13.3.1.1) each
+    del session
+    gc.collect()
+    assert sum(type(one) is SessionTimer for one in gc.get_objects()) <= calls
+    bench.pass_time(bench.now + calls)
+    assert len(notes) == 0

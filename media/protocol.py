@@ -51,7 +51,9 @@ class OpenEndpoint(Message, frozen=True):
 
 class Coding(msgspec.Struct, frozen=True):
     """How a far end speaks a `codec` that is not G.711: the payload type that it sends, the clock of telephone-events
-    in Hz, the most bit/s that it takes (0: it does not say), whether it can use what later packets hold of lost ones.
+    in Hz, the most bit/s that it takes (0: it does not say), whether it can use what later packets hold of lost ones,
+    whether it wants packets of one size, whether it wants next to nothing in pauses (RFC 7587 6.1), and under which
+    payload type it may send telephone-events in the other clock, of 8 and 48 kHz (0: none).
     """
 
     codec: str
@@ -59,6 +61,9 @@ class Coding(msgspec.Struct, frozen=True):
     event_clock: int = 8000
     bitrate: int = 0
     fec: bool = False
+    cbr: bool = False
+    dtx: bool = False
+    event_in_other: int = 0
 
 
 class ConfigureEndpoint(Message, frozen=True):

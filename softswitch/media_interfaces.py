@@ -34,6 +34,9 @@ class Coding:
     event_clock: int = 8000  # Hz, of RFC 4733 events
     bitrate: int = 0  # the most bit/s that it takes, 0: it does not say
     fec: bool = False  # it can use what later packets hold of lost ones
+    cbr: bool = False  # it wants packets of one size
+    dtx: bool = False  # it wants next to nothing in pauses
+    event_in_other: int = 0  # payload type of events that it may send in the other clock, of 8 and 48 kHz; 0: none
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,13 @@
 #define MAX_DECODED 960 /* samples: 120 ms, the longest packet of Opus */
 #define MAX_PAYLOAD 480 /* bytes that are made of one packet's audio */
 
+/* What the far end asks of what it is sent: at most so many bit/s (0: no word of it), audio of lost packets in later ones,
+ * packets of one size, next to nothing in pauses. */
+struct tuning {
+    uint32_t bitrate;
+    bool fec, cbr, dtx;
+};
+
 struct codec {
     const char *name;     /* as SDP writes it */
     uint8_t scale;        /* of its RTP clock: units a sample */
@@ -21,8 +28,7 @@ struct codec {
     size_t (*encoder_size)(void);
     void (*decoder_init)(void *decoder);
     void (*encoder_init)(void *encoder);
-    /* What the far end asks for: at most so many bit/s (0: no word of it), and audio of lost packets in later ones. */
-    void (*encoder_tune)(void *encoder, uint32_t bitrate, bool fec);
+    void (*encoder_tune)(void *encoder, const struct tuning *tuning);
     /* Samples in a payload, not above 0 where it is none of this codec. */
     int (*samples)(const uint8_t *payload, size_t length);
     /* The same number with what they are, below 0 where the payload is damaged. */

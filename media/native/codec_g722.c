@@ -32,9 +32,9 @@ static void encoder_init(void *encoder)
     g722_encode_init(encoder, BITRATE, G722_SAMPLE_RATE_8000);
 }
 
-static void encoder_tune(void *encoder, uint32_t bitrate, bool fec)
+static void encoder_tune(void *encoder, const struct tuning *tuning)
 {
-    (void)encoder, (void)bitrate, (void)fec; /* there is nothing to choose */
+    (void)encoder, (void)tuning; /* there is nothing to choose */
 }
 
 static int samples_in(const uint8_t *payload, size_t length)

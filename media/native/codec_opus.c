@@ -36,12 +36,14 @@ static void encoder_init(void *encoder)
     opus_encoder_ctl(encoder, OPUS_SET_SIGNAL(OPUS_SIGNAL_VOICE));
 }
 
-static void encoder_tune(void *encoder, uint32_t bitrate, bool fec)
+static void encoder_tune(void *encoder, const struct tuning *tuning)
 {
-    bool lower = bitrate >= LEAST_BITRATE && bitrate < BITRATE;
-    opus_encoder_ctl(encoder, OPUS_SET_BITRATE(lower ? (opus_int32)bitrate : BITRATE));
-    opus_encoder_ctl(encoder, OPUS_SET_INBAND_FEC(fec));
-    opus_encoder_ctl(encoder, OPUS_SET_PACKET_LOSS_PERC(fec ? EXPECTED_LOSS : 0));
+    bool lower = tuning->bitrate >= LEAST_BITRATE && tuning->bitrate < BITRATE;
+    opus_encoder_ctl(encoder, OPUS_SET_BITRATE(lower ? (opus_int32)tuning->bitrate : BITRATE));
+    opus_encoder_ctl(encoder, OPUS_SET_INBAND_FEC(tuning->fec));
+    opus_encoder_ctl(encoder, OPUS_SET_PACKET_LOSS_PERC(tuning->fec ? EXPECTED_LOSS : 0));
+    opus_encoder_ctl(encoder, OPUS_SET_VBR(!tuning->cbr));
+    opus_encoder_ctl(encoder, OPUS_SET_DTX(tuning->dtx)); /* one byte, which keeps the line and the NAT's binding */
 }
 
 static int samples_in(const uint8_t *payload, size_t length)

@@ -62,13 +62,14 @@ enum command_type {
 struct remote {
     struct announcement announced;
     const struct codec *codec; /* NULL: G.711 */
-    uint32_t bitrate;          /* that it takes, bit/s; 0: it does not say */
+    struct tuning tuning;
     int16_t payload_type, payload_type_in;
     int16_t event_out; /* RFC 4733 payload type we send with, -1: none */
     int16_t event_in;  /* the one we receive, -1: none */
     uint16_t frame;    /* samples a packet that it asks for */
     uint8_t event_scale; /* units of an event's duration a sample; 0: one */
-    bool sending, receiving, fec;
+    uint8_t event_other; /* payload type of events in the other clock, of 8 and 48 kHz, that it may send; 0: none */
+    bool sending, receiving;
     struct srtp_context *srtp_in, *srtp_out; /* NULL: plain. Whoever obeys the command owns them */
 };
 
@@ -199,6 +200,8 @@ struct coder {
     void *decoder, *encoder;
     int16_t type_in;
     uint8_t scale, event_scale; /* units of its RTP clock, and of its events' durations, a sample */
+    uint8_t event_other;    /* payload type of events in the other clock; 0: none */
+    uint8_t event_scale_in; /* of the event that came last */
     bool timed, heard;
     uint32_t ssrc, wire, time;  /* the newest timestamp as it came, and in samples */
     uint16_t sequence;          /* of the newest packet that was decoded, whose audio lasts until */

@@ -27,7 +27,7 @@ void endpoint_open(struct worker *worker, const struct command *command)
     endpoint->peer = endpoint->playback = endpoint->recording = NONE;
     endpoint->event_in = endpoint->line.event_out = -1;
     endpoint->line.frame = FRAME_SAMPLES;
-    endpoint->coder.scale = endpoint->coder.event_scale = 1;
+    endpoint->coder.scale = endpoint->coder.event_scale = endpoint->coder.event_scale_in = 1;
     endpoint->line.ssrc = command->open.ssrc;
     endpoint->line.sequence = command->open.sequence;
     endpoint->line.timestamp = command->open.timestamp;
@@ -175,11 +175,17 @@ void endpoint_close(struct worker *worker, struct endpoint *endpoint)
 /* What becomes of a packet. */
 enum fate { TAKEN, FOREIGN, UNUSABLE, EXCESS, FORGED, REPLAYED };
 
+/* RFC 3264 5.1: who offered events in two clocks gets them in either. */
+static bool endpoint_is_event(const struct endpoint *endpoint, uint8_t payload_type)
+{
+    return payload_type == endpoint->event_in || (payload_type && payload_type == endpoint->coder.event_other);
+}
+
 static bool endpoint_knows(const struct endpoint *endpoint, uint8_t payload_type)
 {
     const struct coder *coder = &endpoint->coder;
     if (coder->codec)
-        return payload_type == coder->type_in || payload_type == endpoint->event_in
+        return payload_type == coder->type_in || endpoint_is_event(endpoint, payload_type)
                || (payload_type == COMFORT_NOISE && coder->scale == 1);
     return payload_type == PCMA || payload_type == PCMU || payload_type == COMFORT_NOISE
            || payload_type == endpoint->event_in;
@@ -233,7 +239,7 @@ static void endpoint_other(struct worker *worker, struct endpoint *endpoint, con
 
 static enum fate endpoint_receive_rtp(struct worker *worker, struct endpoint *endpoint, struct rtp *rtp)
 {
-    bool event = rtp->payload_type == endpoint->event_in, other = event || rtp->payload_type == COMFORT_NOISE;
+    bool event = endpoint_is_event(endpoint, rtp->payload_type), other = event || rtp->payload_type == COMFORT_NOISE;
     coder_clock(&endpoint->coder, rtp, event);
     if (rtp->ssrc == endpoint->line.ssrc && !endpoint->collided)
         endpoint_collide(worker, endpoint);

@@ -388,7 +388,8 @@ static PyMethodDef core_methods[] = {
     {"configure", (PyCFunction)core_configure, METH_VARARGS,
      "configure(endpoint, address, port, payload_type, event_out, event_in, ptime_ms, rtcp_port, sending, receiving, nat,"
      " mux, signalling, srtp_suite, send_key, receive_key, codec='', payload_type_in=0, event_clock=8000, bitrate=0,"
-     " fec=False): no SRTP where the suite is empty, the last five where it speaks no G.711"},
+     " fec=False, cbr=False, dtx=False, event_in_other=0): no SRTP where the suite is empty, the last eight where it speaks"
+     " no G.711"},
     {"connect", (PyCFunction)core_connect, METH_VARARGS, "connect(a, b, digits)"},
     {"disconnect", (PyCFunction)core_disconnect, METH_VARARGS, "disconnect(a, b)"},
     {"play", (PyCFunction)core_play, METH_VARARGS, "play(endpoints, samples, loop, mix, once) -> handle"},

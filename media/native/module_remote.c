@@ -53,13 +53,15 @@ static bool read_codec(const char *name, int ptime_ms, int event_clock, struct r
 bool module_remote(PyObject *args, struct command *command)
 {
     const char *address, *signalling, *codec = "";
-    int port, rtcp_port, ptime_ms, sending, receiving, nat, mux, event_clock = 8000, fec = 0;
+    int port, rtcp_port, ptime_ms, sending, receiving, nat, mux, event_clock = 8000;
+    int fec = 0, cbr = 0, dtx = 0;
     struct remote *remote = &command->remote;
     struct keys keys;
-    if (!PyArg_ParseTuple(args, "Isihhhiippppssy#y#|shiIp", &command->handle, &address, &port, &remote->payload_type,
+    if (!PyArg_ParseTuple(args, "Isihhhiippppssy#y#|shiIpppb", &command->handle, &address, &port, &remote->payload_type,
                           &remote->event_out, &remote->event_in, &ptime_ms, &rtcp_port, &sending, &receiving, &nat, &mux,
                           &signalling, &keys.suite, &keys.send, &keys.send_length, &keys.receive, &keys.receive_length,
-                          &codec, &remote->payload_type_in, &event_clock, &remote->bitrate, &fec)
+                          &codec, &remote->payload_type_in, &event_clock, &remote->tuning.bitrate, &fec, &cbr, &dtx,
+                          &remote->event_other)
         || !read_address(address, port, &remote->announced.rtp) || !read_codec(codec, ptime_ms, event_clock, remote))
         return false;
     if (rtcp_port < 0 || rtcp_port > 65535) {
@@ -70,7 +72,9 @@ bool module_remote(PyObject *args, struct command *command)
     remote->announced.rtcp_port = (uint16_t)(rtcp_port ? rtcp_port : port + 1);
     remote->sending = sending;
     remote->receiving = receiving;
-    remote->fec = fec;
+    remote->tuning.fec = fec;
+    remote->tuning.cbr = cbr;
+    remote->tuning.dtx = dtx;
     read_host(signalling, &remote->announced.signalling);
     remote->announced.nat = nat;
     remote->announced.mux = mux;

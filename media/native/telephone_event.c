@@ -59,7 +59,7 @@ static void tell_digit(struct worker *worker, const struct endpoint *endpoint, c
 void telephone_event_receive(struct worker *worker, struct endpoint *endpoint, const struct rtp *rtp)
 {
     struct key_in *key = &endpoint->key_in;
-    int32_t longest = LONGEST_EVENT / endpoint->coder.event_scale;
+    int32_t longest = LONGEST_EVENT / endpoint->coder.event_scale_in;
     if (rtp->length < EVENT_LENGTH)
         return;
     key->newest = key_in_judge(key, rtp, longest);
@@ -173,22 +173,22 @@ static void key_relay(struct worker *worker, const struct endpoint *from, struct
         if (press != PRESS_BEGINS && key_over(key, rtp))
             return;
         event_finish(worker, to);
-        key_begin(worker, to, rtp, LONGEST_EVENT / from->coder.event_scale, tone);
+        key_begin(worker, to, rtp, LONGEST_EVENT / from->coder.event_scale_in, tone);
     }
     key_update(worker, key, rtp);
 }
 
 /* Would `to` be sent the event in the packets it came in? */
-static bool event_fits(const struct endpoint *from, const struct endpoint *to)
+static bool event_fits(const struct endpoint *from, const struct endpoint *to, const struct rtp *rtp)
 {
-    return to->line.event_out == from->event_in && to->line.frame == from->line.frame
-           && to->coder.event_scale == from->coder.event_scale;
+    return to->line.event_out == rtp->payload_type && to->line.frame == from->line.frame
+           && to->coder.event_scale == from->coder.event_scale_in;
 }
 
 bool telephone_event_relay(struct worker *worker, const struct endpoint *from, struct endpoint *to, const struct rtp *rtp)
 {
     bool tone = to->line.event_out < 0;
-    if (!to->line.open || rtp->length < EVENT_LENGTH || to->playback != NONE || (!tone && event_fits(from, to)))
+    if (!to->line.open || rtp->length < EVENT_LENGTH || to->playback != NONE || (!tone && event_fits(from, to, rtp)))
         return false;
     if (!tone || rtp->payload[0] < sizeof digits - 1)
         key_relay(worker, from, to, rtp, tone);

@@ -11,6 +11,7 @@
 #define FILLED_PACKETS 3    /* of a loss: a longer one is an interruption */
 #define FORGIVEN_LATENESS 500 /* sequence numbers: further back the source has begun anew */
 #define ALIGNMENT 64
+#define OPUS_SCALE 6 /* of the one other clock that events have beside 8 kHz */
 
 static const struct codec *const codecs[] = {
 #ifdef HAVE_G722
@@ -75,9 +76,10 @@ void coder_configure(struct worker *worker, struct endpoint *endpoint, const str
     if (coder->codec != remote->codec)
         coder_begin(worker, endpoint, remote->codec);
     coder->type_in = remote->payload_type_in;
-    coder->event_scale = remote->event_scale ? remote->event_scale : 1;
+    coder->event_scale = coder->event_scale_in = remote->event_scale ? remote->event_scale : 1;
+    coder->event_other = remote->event_other;
     if (coder->codec)
-        coder->codec->encoder_tune(coder->encoder, remote->bitrate, remote->fec);
+        coder->codec->encoder_tune(coder->encoder, &remote->tuning);
 }
 
 /* Reception */
@@ -116,8 +118,12 @@ void coder_clock(struct coder *coder, struct rtp *rtp, bool event)
 {
     if (coder->codec)
         rtp->timestamp = coder_time(coder, rtp);
-    if (event && coder->event_scale != 1 && rtp->length >= 4)
-        write16(rtp->payload + 2, read16(rtp->payload + 2) / coder->event_scale);
+    if (!event)
+        return;
+    bool other = rtp->payload_type == coder->event_other;
+    coder->event_scale_in = other ? (uint8_t)(1 + OPUS_SCALE - coder->event_scale) : coder->event_scale;
+    if (coder->event_scale_in != 1 && rtp->length >= 4)
+        write16(rtp->payload + 2, read16(rtp->payload + 2) / coder->event_scale_in);
 }
 
 static void coder_tell(struct worker *worker, struct endpoint *endpoint, const struct rtp *rtp, const int16_t *samples,

@@ -102,8 +102,8 @@ def coding(codec: str, payload_type_in: int, event_clock: int | None, parameters
     values = dict(reversed([_parameter(one) for one in parameters.split(";")]))
     bitrate = values.get("maxaveragebitrate", "")
     usable = bitrate.isdecimal() and bitrate.isascii() and len(bitrate) <= 6  # 6000 to 510000
-    fec = values.get("useinbandfec") == "1"
-    return Coding(codec, payload_type_in, event_clock or 8000, int(bitrate) if usable else 0, fec)
+    fec, cbr, dtx = (values.get(name) == "1" for name in ("useinbandfec", "cbr", "usedtx"))
+    return Coding(codec, payload_type_in, event_clock or 8000, int(bitrate) if usable else 0, fec, cbr, dtx)
 
 
 def _parameter(text: str) -> tuple[str, str]:

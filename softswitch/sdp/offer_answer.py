@@ -220,9 +220,11 @@ def accept_answer(offer_body: bytes, answer_body: bytes) -> Negotiated | None:
     if agreed is None:
         return None
     # What we send bears the answer's payload type, what they send the offer's (RFC 3264 6.1).
-    events_in = offered.events.get(_event_clock(agreed)) if agreed.telephone_event is not None else None
-    number_in = offered.codecs[agreed.codec]
-    coding = None if agreed.coding is None else dataclasses.replace(agreed.coding, payload_type_in=number_in)
+    clock, number_in = _event_clock(agreed), offered.codecs[agreed.codec]
+    events_in = offered.events.get(clock) if agreed.telephone_event is not None else None
+    # What was offered may come, whatever the answer puts first (5.1).
+    other = next((number for at, number in offered.events.items() if at != clock), 0) if events_in is not None else 0
+    coding = agreed.coding and dataclasses.replace(agreed.coding, payload_type_in=number_in, event_in_other=other)
     return replace(
         agreed,
         telephone_event=None if events_in is None else agreed.telephone_event,

@@ -183,6 +183,14 @@ def test_parameters_of_opus_are_read_as_far_as_they_make_sense(parameters: bytes
     assert (coding.bitrate, coding.fec) == (bitrate, fec)
 
 
+def test_how_opus_is_liked_is_read() -> None:
+    """RFC 7587 6.1."""
+    coding = coding_of(THEIRS + b"a=fmtp:111 cbr=1; usedtx=0\r\n")
+    assert (coding.cbr, coding.dtx) == (True, False)
+    coding = coding_of(THEIRS + b"a=fmtp:111 usedtx=1;CBR=0\r\n")
+    assert (coding.cbr, coding.dtx) == (False, True)
+
+
 def test_parameters_belong_to_their_payload_type_and_the_first_line_counts() -> None:
     assert not coding_of(THEIRS + b"a=fmtp:110 0-15\r\na=fmtp:9 useinbandfec=1\r\na=fmtp:x y\r\na=fmtp\r\n").fec
     assert coding_of(THEIRS + b"a=fmtp:111 useinbandfec=1\r\na=fmtp:111 useinbandfec=0\r\n").fec
@@ -208,7 +216,7 @@ def test_what_is_sent_bears_the_answers_number_and_what_comes_the_offers() -> No
         110,
         102,
     )
-    assert agreed.coding == Coding("opus", 96, 48000)
+    assert agreed.coding == Coding("opus", 96, 48000, event_in_other=101)
 
 
 def test_an_answer_with_a_codec_that_we_did_not_offer_comes_to_the_next() -> None:
@@ -222,10 +230,14 @@ def test_an_answer_with_events_of_8_khz_beside_opus_is_taken_at_its_word_and_uno
     body = HEAD + b"m=audio 4000 RTP/AVP 111 126\r\n" + OPUS + b"a=rtpmap:126 telephone-event/8000\r\n"
     agreed = accept_answer(offered("opus"), body)
     assert agreed is not None
-    assert (agreed.telephone_event, agreed.telephone_event_in, agreed.coding) == (126, 101, Coding("opus", 96))
+    assert (agreed.telephone_event, agreed.telephone_event_in, agreed.coding) == (
+        126,
+        101,
+        Coding("opus", 96, event_in_other=102),
+    )
     agreed = accept_answer(offered("opus", telephone_event=None), body)
     assert agreed is not None
-    assert (agreed.telephone_event, agreed.telephone_event_in) == (None, None)
+    assert (agreed.telephone_event, agreed.telephone_event_in, agreed.coding) == (None, None, Coding("opus", 96))
 
 
 CHOICE = st.lists(st.sampled_from(sorted(CODECS)), min_size=1, unique=True)
@@ -244,10 +256,10 @@ def test_two_of_us_agree_on_what_both_have_and_on_nothing_else(
     assert near is not None
     assert near.codec == far.codec == next(codec for codec in theirs if codec in mine)
     assert near.payload_type == far.payload_type
+    other = 203 - near.telephone_event_in if near.telephone_event_in and near.coding and "opus" in mine else 0
+    fec, number = near.codec == "opus", far.payload_type
     assert near.coding == (
-        None
-        if near.coding is None
-        else Coding(near.codec, far.payload_type, near.coding.event_clock, 0, near.codec == "opus")
+        near.coding and Coding(near.codec, number, near.coding.event_clock, fec=fec, event_in_other=other)
     )
     assert (near.telephone_event is not None) == events
     assert near.telephone_event == near.telephone_event_in == far.telephone_event

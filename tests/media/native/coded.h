@@ -22,7 +22,7 @@ static void stream_open(struct stream *stream, const char *name)
     const struct codec *codec = codec_named(name);
     *stream = (struct stream){codec, malloc(codec->encoder_size()), malloc(codec->decoder_size()), 0};
     codec->encoder_init(stream->encoder);
-    codec->encoder_tune(stream->encoder, 0, true);
+    codec->encoder_tune(stream->encoder, &(struct tuning){.fec = true});
     codec->decoder_init(stream->decoder);
 }
 

@@ -186,6 +186,56 @@ static void test_a_key_between_two_of_48_khz_passes_as_it_came(void)
     finish();
 }
 
+static void offer_both_clocks(uint32_t handle, uint32_t slot, int first_clock)
+{
+    struct command configure = {.type = COMMAND_CONFIGURE, .handle = handle, .remote = remote_at(phone(slot), TYPE_OUT, 101)};
+    configure.remote.codec = codec_named("opus");
+    configure.remote.payload_type_in = TYPE_IN;
+    configure.remote.event_scale = (uint8_t)(first_clock / 8000);
+    configure.remote.event_other = 102;
+    worker_obey(&worker, &configure);
+}
+
+/* RFC 3264 5.1: of what was offered anything may come, one key in this clock and the next in that. */
+static void test_keys_are_understood_in_either_clock_that_was_offered(void)
+{
+    for (int first = 8000; first <= 48000; first += 40000) {
+        uint16_t unit = first == 8000 ? 960 : 160; /* of the other */
+        start();
+        uint32_t a = open_with(0, "opus", FRAME_SAMPLES, 101, first), b = open_endpoint(1, PCMA, 101);
+        offer_both_clocks(a, 0, first);
+        join(a, b);
+        for (uint16_t i = 1; i <= 4; i++) {
+            uint8_t payload[4] = {5, i == 4 ? 0x8A : 0x0A};
+            write16(payload + 2, (uint16_t)(unit * i));
+            worker.now += FRAME_NS;
+            give(0, 102, i, 48000, payload, sizeof payload);
+        }
+        run_ticks(4);
+        CHECK(sent_count >= 3 && read16(sent[sent_count - 1].data + RTP_HEADER + 2) == 640);
+        CHECK((sent[0].data[1] & 0x7F) == 101 && sent[sent_count - 1].data[RTP_HEADER + 1] & 0x80);
+        uint32_t before = sent_count;
+        give_event(20, 96000, (uint16_t)(first / 50), false);
+        give_event(21, 96000, (uint16_t)(first / 25), true);
+        run_ticks(4);
+        CHECK(sent_count > before && read16(sent[sent_count - 1].data + RTP_HEADER + 2) == 320);
+        CHECK(count_events(EVENT_DIGIT) == 2 && worker.endpoints[0].drops.unusable == 0);
+        finish();
+    }
+}
+
+/* The same number can't mean that where it was not offered. */
+static void test_no_other_payload_type_is_a_key(void)
+{
+    uint8_t payload[4] = {5, 0x8A, 0, 160};
+    start();
+    open_with(0, "opus", FRAME_SAMPLES, 101, 8000);
+    give(0, 102, 1, 48000, payload, sizeof payload);
+    give(0, 0, 2, 48000, payload, sizeof payload);
+    CHECK(count_events(EVENT_DIGIT) == 0 && worker.endpoints[0].drops.unusable == 2);
+    finish();
+}
+
 /* 2.5.1.3: 65535 units are 8 s at 8 kHz and 1.4 s at 48 kHz. */
 static void test_a_long_press_has_segments_as_each_clock_needs_them(void)
 {
@@ -293,7 +343,7 @@ static void test_a_far_end_that_takes_less_is_sent_less(void)
         join(open_endpoint(0, PCMA, 101), b);
         struct command configure = {.type = COMMAND_CONFIGURE, .handle = b, .remote = remote_at(phone(1), TYPE_OUT, 101)};
         configure.remote.codec = codec_named("opus");
-        configure.remote.bitrate = low ? 6000 : 64000;
+        configure.remote.tuning.bitrate = low ? 6000 : 64000;
         worker_obey(&worker, &configure);
         for (uint16_t i = 0; i < 50; i++) {
             uint8_t noise[FRAME_SAMPLES];
@@ -306,6 +356,37 @@ static void test_a_far_end_that_takes_less_is_sent_less(void)
         finish();
     }
     CHECK(length[1] < length[0] / 2 && length[0] < 16000 / 8 * 3 / 2);
+}
+
+/* RFC 7587 6.1: cbr and usedtx are what the receiver would like. */
+static void test_a_far_end_is_sent_packets_as_it_likes_them(void)
+{
+    for (int how = 0; how < 3; how++) {
+        start();
+        uint32_t b = open_with(1, "opus", FRAME_SAMPLES, 101, 8000);
+        join(open_endpoint(0, PCMA, 101), b);
+        struct command configure = {.type = COMMAND_CONFIGURE, .handle = b, .remote = remote_at(phone(1), TYPE_OUT, 101)};
+        configure.remote.codec = codec_named("opus");
+        configure.remote.tuning = (struct tuning){.cbr = how == 1, .dtx = how == 2};
+        worker_obey(&worker, &configure);
+        size_t least = MAX_PACKET, most = 0, tiny = 0;
+        for (uint16_t i = 0; i < 150; i++) {
+            uint8_t sound[FRAME_SAMPLES];
+            for (int n = 0; n < FRAME_SAMPLES; n++)
+                sound[n] = i < 50 ? (uint8_t)chance(256) : 0xD5;
+            worker.now += FRAME_NS;
+            give(0, PCMA, i, 160u * i, sound, sizeof sound);
+            size_t length = sent[sent_count - 1].length - RTP_HEADER;
+            least = length < least ? length : least;
+            most = length > most ? length : most;
+            tiny += length <= 2;
+        }
+        CHECK(sent_count == 150);
+        check_line(0, 960);
+        CHECK(how == 1 ? least == most : least < most);
+        CHECK(how == 2 ? tiny > 50 : tiny == 0);
+        finish();
+    }
 }
 
 #endif
@@ -321,11 +402,14 @@ int main(void)
     test_the_clock_of_48_khz_wraps_without_a_jump();
     test_a_key_is_told_in_the_clock_of_either_side();
     test_a_key_between_two_of_48_khz_passes_as_it_came();
+    test_keys_are_understood_in_either_clock_that_was_offered();
+    test_no_other_payload_type_is_a_key();
     test_a_long_press_has_segments_as_each_clock_needs_them();
     test_another_clock_is_another_source();
     test_reports_count_in_the_far_ends_clock();
     test_a_far_end_is_decoded_no_faster_for_its_long_packets();
     test_a_far_end_that_takes_less_is_sent_less();
+    test_a_far_end_is_sent_packets_as_it_likes_them();
 #endif
     puts("ok");
     return 0;

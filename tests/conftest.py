@@ -2,7 +2,7 @@
 
 `make test` draws the same examples each time: a red run is the fault of the change, and two runs tell the same. New
 examples are looked for with `HYPOTHESIS_PROFILE=explore` (and by `make fuzz`). A busy machine is slow at any moment, so
-no example has a deadline; what hangs is ended by the test's own bounds.
+no example has a deadline and none is too slow to make; what hangs is ended by the test's own bounds.
 
 Tests of the switch with other programs go by the clock on the wall. One that failed while the machine stood still
 (tests/support/stalls.py) is told again from the start, with a new switch, new proxies and new phones, at most ATTEMPTS
@@ -21,12 +21,15 @@ from collections.abc import Generator
 import pytest
 import pytest_timeout
 from _pytest.runner import runtestprotocol
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.support.stalls import Inexcusable, StallWatch
 
-settings.register_profile("steady", deadline=None, derandomize=True)
-settings.register_profile("explore", deadline=None, max_examples=1000, print_blob=True)
+BY_THE_CLOCK = [HealthCheck.too_slow]
+settings.register_profile("steady", deadline=None, derandomize=True, suppress_health_check=BY_THE_CLOCK)
+settings.register_profile(
+    "explore", deadline=None, max_examples=1000, print_blob=True, suppress_health_check=BY_THE_CLOCK
+)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 IN_REAL_TIME = ("interop", "phones", "real_time")  # markers

@@ -13,6 +13,7 @@ import socket
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 from tests.support.programs import program
@@ -24,7 +25,7 @@ _ENTRY = re.compile(r"^-{20,} ([^\n]*)\n\w+ message (sent|received) [^\n]*\n\n",
 
 @dataclass(frozen=True, slots=True)
 class TracedMessage:
-    """One message as SIPp sent or received it, at which second of the day."""
+    """One message as SIPp sent or received it, at which second of all days."""
 
     text: str
     sent: bool = False
@@ -50,9 +51,12 @@ def messages(trace: str) -> list[TracedMessage]:
 
 
 def _second(stamp: str) -> float:
-    """SIPp writes `2026-11-21 11:53:43.634866` (or a tab, and more behind it)."""
-    clock = re.search(r"(\d\d):(\d\d):(\d\d\.\d+)", stamp)
-    return int(clock[1]) * 3600 + int(clock[2]) * 60 + float(clock[3]) if clock else 0.0
+    """SIPp writes `2026-11-21 11:53:43.634866` (or a tab, and more behind it). Calls may last over midnight."""
+    clock = re.search(r"(\d{4}-\d\d-\d\d)\s+(\d\d):(\d\d):(\d\d\.\d+)", stamp)
+    if clock is None:
+        return 0.0
+    day = date.fromisoformat(clock[1]).toordinal()
+    return day * 86400.0 + int(clock[2]) * 3600 + int(clock[3]) * 60 + float(clock[4])
 
 
 class Sipp:

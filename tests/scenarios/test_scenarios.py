@@ -62,6 +62,13 @@ def test_the_leak_check_finds_a_number_in_any_form() -> None:
     assert not shows("+8613810001001", "CSeq: 1381000\nX: 1001")
 
 
+def test_a_call_may_last_over_midnight() -> None:
+    entry = "{rule} {at}\nUDP message sent [9] bytes :\n\nBYE x SIP/2.0\n\n"
+    stamps = ("2026-12-31 23:59:59.500000", "2027-01-01\t00:00:01.750000\t1798761601.750000")
+    before, after = messages("".join(entry.format(rule="-" * 47, at=at) for at in stamps))
+    assert after.at - before.at == 2.25
+
+
 # What SIPp says
 
 

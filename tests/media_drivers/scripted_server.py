@@ -47,7 +47,7 @@ class ScriptedServer:
 
     async def heard(self, kind: type[Command]) -> Command:
         """The first command of `kind`, as soon as it has come; it and those before are forgotten."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while True:
                 for index, command in enumerate(self.commands):
                     if isinstance(command, kind):
@@ -76,7 +76,7 @@ class ScriptedServer:
 
 @contextlib.asynccontextmanager
 async def scripted(
-    folder: Path, *, silence_s: float = 60.0, open_timeout_s: float = 5.0
+    folder: Path, *, silence_s: float = 60.0, open_timeout_s: float = 60.0
 ) -> AsyncIterator[tuple[ScriptedServer, ServerDriver]]:
     """A scripted server and a driver connected to it."""
     server = ScriptedServer(str(folder / "scripted.sock"), silence_s)

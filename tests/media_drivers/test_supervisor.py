@@ -79,6 +79,7 @@ def test_the_child_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
         parent.kill()
         await parent.wait()
         async with asyncio.timeout(10):
+            await parent.stdout.read()  # the child writes to the same pipe
             while is_running(child):
                 await wait_for_seconds(0.01)
 

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from softswitch.app import Switch
@@ -19,7 +20,10 @@ from softswitch.config import Config
 from softswitch.errors import ConfigError
 from softswitch.sdp.offer_answer import local_offer
 from softswitch.sip.addresses import Hop, Listener
+from softswitch.sip.client_session import ClientSession
+from softswitch.sip.provisional import RELIABLE
 from softswitch.sip.server_session import ServerSession
+from softswitch.sip.timing import Timing
 from softswitch.sip.tls import Tls, TlsFiles
 from softswitch.sip.transport import open_transport
 from softswitch.sip.user_agent import UserAgent
@@ -44,11 +48,12 @@ Story = Callable[[Switch, "Phone"], Awaitable[None]]
 
 
 class Phone:
-    """A caller and a callee that answers at once, at one address."""
+    """A caller and a callee that answers at once, or as `picks_up` says, at one address."""
 
     def __init__(self, transport: str, host: str, tls: Tls | None) -> None:
         self.user_agent = UserAgent(transport_factory=functools.partial(open_transport, tls=tls))
         self.transport, self.host = transport, host
+        self.picks_up: Callable[[ServerSession], None] = lambda session: session.accept(body=OFFER)
         self.rung: asyncio.Queue[tuple[ServerSession, Recorder]] = asyncio.Queue()
 
     async def start(self) -> int:
@@ -57,12 +62,12 @@ class Phone:
 
     async def _answer(self, session: ServerSession) -> None:
         recorder = Recorder(session)
-        session.accept(body=OFFER)
+        self.picks_up(session)
         self.rung.put_nowait((session, recorder))
         await asyncio.Event().wait()
 
-    async def talk(self, switch: Switch, **over: Any) -> ServerSession:
-        """Call, and hang up again; returns the callee's side."""
+    def call(self, switch: Switch, **over: Any) -> tuple[ClientSession, Recorder]:
+        """Call; nothing is acknowledged."""
         host, port = switch.sip_addresses[0]
         session = self.user_agent.invite(
             Hop(self.transport, host, port),
@@ -71,7 +76,11 @@ class Phone:
             to=f"<sip:{X}@example.net>",
             **{"body": OFFER, **over},
         )
-        recorder = Recorder(session)
+        return session, Recorder(session)
+
+    async def talk(self, switch: Switch, **over: Any) -> ServerSession:
+        """Call, and hang up again; returns the callee's side."""
+        session, recorder = self.call(switch, **over)
         await recorder.until("answered 200", 60)
         session.acknowledge()
         called, ended = await self.rung.get()
@@ -121,7 +130,7 @@ def config(folder: Path, listen: str, files: TlsFiles | None = None) -> Config:
             "store": {"url": f"sqlite:///{folder / 'switch.db'}"},
             "dialplan": {"directory": str(plans)},
             "prompts": {"directory": str(ROOT / "prompts")},
-            "cdr": {"file": ""},
+            "cdr": {"file": str(folder / "cdr.jsonl")},
             "ops": {"listen": "127.0.0.1:0"},
         }
     )
@@ -170,11 +179,8 @@ def test_certificates_must_name_the_trunk_in_both_directions(tmp_path: Path) -> 
 
     async def story(switch: Switch, phone: Phone) -> None:
         rename(switch, "other.example")
-        host, port = switch.sip_addresses[0]
-        session = phone.user_agent.invite(
-            Hop("tls", host, port), request_uri=f"sip:{X}@h", from_=f"<sip:{A}@h>", to=f"<sip:{X}@h>", body=OFFER
-        )
-        await Recorder(session).until("refused 503", 60)
+        _, recorder = phone.call(switch)
+        await recorder.until("refused 503", 60)
         assert switch.connections["misnamed"] >= 1
         rename(switch, "sbc.example")
         await one_call(switch, phone)
@@ -217,3 +223,86 @@ def test_a_trunk_that_no_listener_reaches_is_refused(tmp_path: Path) -> None:
         (tmp_path / "dialplans" / "20-phone.toml").write_text(plan)
         with pytest.raises(ConfigError, match=rf"sip\.listen: trunk 'phone' at {host} needs an entry {entry}"):
             Switch(settings)
+
+
+# What SIPp can't play over a connection, where it does not expect a message that is sent again
+
+SOON = Timing(t1=0.05)  # 64*T1: 3.2 s
+STREAMS = pytest.mark.parametrize("transport", ["tcp", "tls"])
+
+
+def run_impatient(folder: Path, story: Story, transport: str) -> dict[str, Any]:
+    """As `run`, with a switch that gives up soon; returns the call's record."""
+    files = None
+    if transport == "tls":
+        authority = Authority(folder)
+        own = authority.issue("own", "IP:127.0.0.1")
+        files = TlsFiles(own.certificate, own.key, authority.file)
+
+    async def whole(switch: Switch, phone: Phone) -> None:
+        switch.user_agent.core.timing = SOON
+        await story(switch, phone)
+        await switch.registry.wait_empty()
+        await switch.cdrs.drain()
+        assert switch.connections == {"accepted": 1, "opened": 1}  # all of it went by these two
+
+    run(folder, whole, transport, files=files)
+    lines = (folder / "cdr.jsonl").read_text().splitlines()
+    assert len(lines) == 1
+    cdr: dict[str, Any] = msgspec.json.decode(lines[0])
+    return cdr
+
+
+@STREAMS
+def test_an_ack_that_never_comes_over_a_connection_ends_the_call(tmp_path: Path, transport: str) -> None:
+    """RFC 3261 13.3.1.4: the 200 is repeated "even if the transport is reliable", then both sides get a BYE."""
+
+    async def story(switch: Switch, phone: Phone) -> None:
+        _, caller = phone.call(switch)
+        _, callee = await phone.rung.get()
+        await caller.until("BYE", 60)
+        await callee.until("BYE", 60)
+        assert caller.events.count("answered 200") == 1
+        assert phone.user_agent.counts["in", "INVITE", 200] >= 3
+
+    cdr = run_impatient(tmp_path, story, transport)
+    assert (cdr["ulFailReason"], cdr["ended_by"], bool(cdr["fwdAnswerTime"])) == (7505, "caller", True)
+
+
+@STREAMS
+def test_a_prack_that_never_comes_over_a_connection_refuses_the_call(tmp_path: Path, transport: str) -> None:
+    """RFC 3262 3: the reliable response is repeated over any transport, then the INVITE gets a 5xx."""
+
+    async def story(switch: Switch, phone: Phone) -> None:
+        phone.picks_up = lambda session: session.progress(180)
+        _, caller = phone.call(switch, headers=[("Require", RELIABLE)])
+        _, callee = await phone.rung.get()
+        await caller.until("refused 504", 60)
+        await callee.until("cancelled", 60)
+        assert phone.user_agent.counts["in", "INVITE", 180] >= 3
+
+    cdr = run_impatient(tmp_path, story, transport)
+    assert (cdr["ulFailReason"], cdr["ended_by"], cdr["sipStatusCode"]) == (7505, "caller", 504)
+
+
+@STREAMS
+def test_early_media_goes_reliably_over_a_connection_and_the_200_after_its_prack(
+    tmp_path: Path, transport: str
+) -> None:
+    """RFC 3262 3."""
+
+    async def story(switch: Switch, phone: Phone) -> None:
+        phone.user_agent.core.extensions = frozenset({RELIABLE})
+
+        def picks_up(session: ServerSession) -> None:
+            session.progress(183, body=OFFER)
+            session.accept(body=OFFER)
+
+        phone.picks_up = picks_up
+        await phone.talk(switch, headers=[("Supported", RELIABLE)])
+        counts = phone.user_agent.counts
+        assert counts["out", "PRACK", 0] == counts["in", "PRACK", 200] == 1  # the caller's
+        assert counts["in", "PRACK", 0] == counts["out", "PRACK", 200] == 1  # the callee's
+
+    cdr = run_impatient(tmp_path, story, transport)
+    assert (cdr["ulFailReason"], cdr["ended_by"]) == (0, "caller")

@@ -21,6 +21,9 @@ class _Root(TyperGroup):
     """The root command: `--config` may stand anywhere, expected errors are told in one line."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        for arg in args:
+            if not arg.isascii() and any("\ud800" <= char <= "\udfff" for char in arg):  # bytes that were no UTF-8
+                raise typer.BadParameter(f"{arg!a} is no UTF-8")
         return super().parse_args(ctx, _config_first(args))
 
     def invoke(self, ctx: Any) -> Any:

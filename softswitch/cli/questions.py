@@ -15,7 +15,7 @@ import typer
 
 from softswitch.cli import output
 from softswitch.cli.check import findings
-from softswitch.cli.session import AppKey, Json, ModeFilter, PageNumber, PageSize, Session, XFilter
+from softswitch.cli.session import AppKey, Json, ModeFilter, PageNumber, PageSize, Session, XFilter, is_count
 from softswitch.cli.switch import ask_switch
 from softswitch.errors import FAILURES, StoreError
 from softswitch.interfaces import Decision, NeedExtension, Rejection
@@ -93,6 +93,8 @@ def explain(
     """
     session: Session = ctx.obj
     dialplan = session.dialplan
+    if trunk is not None and trunk not in dialplan.trunks:
+        raise typer.BadParameter(f"there is no trunk {trunk!r}; there are {', '.join(dialplan.trunks)}")
     store = open_sqlite(session.config.store.path)
     try:
         resolver = Resolver(store, lambda: dialplan, time.time, random.Random(), explain=True)
@@ -119,7 +121,7 @@ def _moment(text: str | None, now: float) -> float | None:
     if text is None:
         return None
     unit = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}.get(text[-1:])
-    if unit and text[:-1].isdecimal():
+    if unit and is_count(text[:-1]):
         return now - timedelta(**{unit: int(text[:-1])}).total_seconds()
     try:
         moment = datetime.fromisoformat(text)

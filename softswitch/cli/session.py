@@ -19,6 +19,7 @@ from softswitch.routing.numbers import normalise
 from softswitch.stores.provisioning import Provisioning, open_provisioning
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+MOST_DIGITS = 9
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 XFilter = Annotated[str | None, typer.Option("--x", help="Only this privacy number.")]
@@ -69,9 +70,14 @@ class Session:
         return None if text is None else self.number(text)
 
 
+def is_count(text: str) -> bool:
+    """Whether it is a number of days, hours or seconds that dates can be reckoned with."""
+    return text.isdecimal() and len(text) <= MOST_DIGITS
+
+
 def seconds_of(duration: str) -> int:
-    """Seconds of `90s`, `10m`, `2h`, `7d`; a usage error where it is none."""
+    """Seconds of `90s`, `10m`, `2h`, `7d`; a usage error where it is none, or of no length."""
     unit = UNITS.get(duration[-1:])
-    if unit is None or not duration[:-1].isdecimal():
+    if unit is None or not is_count(duration[:-1]) or not int(duration[:-1]):
         raise typer.BadParameter(f"{duration!r} is not like 90s, 10m, 2h, 7d")
     return int(duration[:-1]) * unit

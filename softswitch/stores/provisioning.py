@@ -398,6 +398,8 @@ def _store_errors() -> Iterator[None]:
         yield
     except SQLAlchemyError as error:
         raise StoreError(str(error.__cause__ or error)) from error
+    except OverflowError as error:
+        raise rules.invalid("a number is too large") from error
 
 
 def _ensure_app(connection: Connection, app: App) -> App:

@@ -37,6 +37,16 @@ def test_unknown_commands_and_options_are_misuse(cli: CommandLine) -> None:
     assert "No such option" in cli.misused("bindings", "--colour")
 
 
+def test_arguments_that_are_no_utf8_are_misuse(cli: CommandLine) -> None:
+    for arguments in (
+        ("number", "add", "17000000001", "--app", "\udcff", "--mode", "AXB"),
+        ("cdr", "a\udc80b"),
+        ("\udcff",),
+    ):
+        assert "is no UTF-8" in cli.misused(*arguments)
+    cli.ok("number", "add", "17000000001", "--app", "商店", "--mode", "AXB")
+
+
 @pytest.mark.parametrize(
     "command",
     [

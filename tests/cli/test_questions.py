@@ -140,6 +140,16 @@ def test_a_moment_of_no_known_form_is_misuse(cli: CommandLine) -> None:
     assert "neither like 30m" in cli.misused("cdr", "--since", "yesterday")
 
 
+def test_an_age_beyond_all_dates_is_misuse(cli: CommandLine) -> None:
+    for age in ("99999999999999d", f"{'9' * 5000}s"):
+        assert "is neither like 30m" in cli.misused("cdr", "--since", age)
+
+
+def test_a_question_about_a_trunk_that_is_not_there_is_misuse(cli: CommandLine) -> None:
+    told = cli.misused("explain", "--from", A, "--to", X, "--trunk", "nowhere")
+    assert "there is no trunk 'nowhere'; there are lab" in told
+
+
 def test_a_decision_is_explained_without_a_call(cli: CommandLine) -> None:
     cli.ok("number", "add", X, "--app", "shop", "--mode", "AXB")
     cli.ok("bind", "axb", X, A, B)

@@ -40,6 +40,6 @@ def test_the_store_is_closed_after_its_block(cli: CommandLine) -> None:
 
 def test_durations_are_a_number_and_a_unit() -> None:
     assert [seconds_of(text) for text in ("90s", "10m", "2h", "7d")] == [90, 600, 7200, 604800]
-    for text in ("", "10", "h", "1.5h"):
+    for text in ("", "10", "h", "1.5h", "0s", "-1h", f"{10**9}s", "9" * 5000 + "s"):
         with pytest.raises(typer.BadParameter, match="is not like 90s"):
             seconds_of(text)

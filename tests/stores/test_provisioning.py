@@ -409,6 +409,16 @@ def test_a_store_that_can_not_be_read_is_a_store_error(tmp_path: Path) -> None:
     store.close()
 
 
+def test_a_number_that_no_database_holds_is_the_askers_fault(store: Provisioning) -> None:
+    for ask in (
+        lambda: store.cdrs(page=10**19),
+        lambda: store.bindings(page_size=10**19),
+        lambda: store.cdrs(failure=10**19),
+        lambda: store.list_numbers(page=10**19),
+    ):
+        assert "too large" in refused("1010002", ask)
+
+
 def test_a_refused_change_leaves_nothing_behind(store: Provisioning, clock: Clock) -> None:
     store.bind_axb(XB, A, B, BindingOptions(duration_s=5))
     clock.now += 5

@@ -227,6 +227,7 @@ class Switch:
         """Open everything; when it returns, calls are taken."""
         self.locator.follow(_places(self.dialplan))
         if self.media_process is not None:
+            parts.check_media_addresses(self.config.media)
             await self.media_process.start()
         if isinstance(self.media, ServerDriver):
             await self.media.start()

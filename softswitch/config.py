@@ -81,6 +81,14 @@ def _numeric_address(text: str) -> str:
     return text
 
 
+def _ipv4(text: str) -> str:
+    return str(ipaddress.IPv4Address(text))
+
+
+def _ipv6(text: str) -> str:
+    return text and str(ipaddress.IPv6Address(text))
+
+
 def _optional_address(text: str) -> str:
     return text and _address(text)
 
@@ -219,9 +227,13 @@ class MediaSettings(Section):
         default="", description="socket path of a running media server; empty: start and supervise our own"
     )
     socket: str = Field(default="var/media.sock", description="socket path of the media server we start", min_length=1)
-    bind: str = Field(default="127.0.0.1", description="address RTP ports are opened on", min_length=1)
+    bind: Annotated[str, AfterValidator(_ipv4)] = Field(
+        default="127.0.0.1", description="IPv4 address RTP ports are opened on"
+    )
     advertised: str = Field(default="", description="address written into SDP; empty: the one of `bind`")
-    bind6: str = Field(default="", description="IPv6 address RTP ports are opened on, for calls over IPv6; empty: none")
+    bind6: Annotated[str, AfterValidator(_ipv6)] = Field(
+        default="", description="IPv6 address RTP ports are opened on, for calls over IPv6; empty: none"
+    )
     advertised6: str = Field(default="", description="IPv6 address written into SDP; empty: the one of `bind6`")
     ports: Annotated[str, AfterValidator(_ports)] = Field(
         default="20000-29999", description="RTP and RTCP ports, first-last"
@@ -247,6 +259,14 @@ class MediaSettings(Section):
         default=False,
         description="the media server we start handles RTP before any other work on the machine; needs CAP_SYS_NICE",
     )
+
+    @model_validator(mode="after")
+    def _tellable(self) -> Self:
+        """0.0.0.0 in a session description means hold (RFC 3264 8.4), and nobody can send to either wildcard."""
+        for key, bind, advertised in (("", self.bind, self.advertised), ("6", self.bind6, self.advertised6)):
+            if bind in ("0.0.0.0", "::") and not advertised:
+                raise ValueError(f"bind{key} = {bind!r} needs advertised{key}, the address that far ends send to")
+        return self
 
     @property
     def port_range(self) -> tuple[int, int]:

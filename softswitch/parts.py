@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import random
+import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -119,6 +120,16 @@ def _media_arguments(media: MediaSettings) -> list[str]:
         "packets-per-s": media.packets_per_s,
     }
     return [f"--{name}={value}" for name, value in settings.items()] + ["--realtime"] * media.realtime
+
+
+def check_media_addresses(media: MediaSettings) -> None:
+    """Raise ConfigError for an address that our media server could open no port on: no call would ever get one."""
+    for key, address in (("media.bind", media.bind), *[("media.bind6", media.bind6)] * bool(media.bind6)):
+        try:
+            with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+                probe.bind((address, 0))
+        except OSError as error:
+            raise ConfigError(key, f"no port can be opened on {address}: {error.strerror}") from error
 
 
 def check_codecs(dialplan: Dialplan, spoken: Sequence[str]) -> None:

@@ -16,7 +16,7 @@ from softswitch.config import Config, MediaSettings
 from softswitch.errors import ConfigError
 from softswitch.media_drivers.null import NullDriver
 from softswitch.media_drivers.server import ServerDriver
-from softswitch.parts import check_codecs, media_parts
+from softswitch.parts import check_codecs, check_media_addresses, media_parts
 from softswitch.routing.dialplan import load_dialplans
 
 
@@ -49,6 +49,14 @@ def test_media_settings_reach_the_media_server_we_start() -> None:
         assert isinstance(driver, ServerDriver)
         assert driver.nat == nat
     assert media_parts(Config(media=MediaSettings(driver="server", server="their.sock")))[0] is None
+
+
+def test_an_address_of_another_machine_is_no_place_for_ports() -> None:
+    check_media_addresses(MediaSettings())
+    check_media_addresses(MediaSettings(bind="0.0.0.0", advertised="192.0.2.1"))
+    for key, wrong in (("bind", "203.0.113.1"), ("bind6", "2001:db8::1")):
+        with pytest.raises(ConfigError, match=rf"media\.{key}: no port can be opened on {wrong}: "):
+            check_media_addresses(MediaSettings.model_validate({key: wrong}))
 
 
 def test_the_null_driver_gives_as_many_ports_as_are_set_and_remembers_nothing() -> None:

@@ -23,6 +23,7 @@ _SCANNER = re.compile(
 
 
 _CREDENTIALS = re.compile(rb"\n(?:proxy-)?authorization[ \t]*:", re.IGNORECASE)
+PROVING = " with credentials"  # behind a source: the room of what has some
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ class Strangers:
         What is not is held against nobody: the address may be forged. Credentials have room of their own: a trunk that
         sends many calls at once before the first has come back with its proof must not lock that out.
         """
-        own = " with credentials" if _CREDENTIALS.search(data) else ""
+        own = PROVING if _CREDENTIALS.search(data) else ""
         return _SCANNER.search(data) is None and self._has_room(network_of(host) + own, now)
 
     def _has_room(self, source: str, now: float) -> bool:
@@ -121,7 +122,8 @@ class Strangers:
     def lift(self, host: str) -> bool:
         """End the ban of `host`, and forget what it did; False where there is none."""
         source = network_of(host)
-        self._visitors.pop(source, None)
+        for visitor in (source, source + PROVING):
+            self._visitors.pop(visitor, None)
         lifted = [table.pop(source, None) for table in (self._bans, self._shut_out)]
         return any(lifted)
 

@@ -127,3 +127,12 @@ def test_credentials_are_looked_at_though_calls_without_any_have_taken_all_the_r
     proof = b"INVITE sip:x SIP/2.0\r\n" + name.encode() + b': Digest username="u"\r\n\r\n'
     assert [strangers.bears(REQUEST, HOST, 0.0) for _ in range(3)] == [True, True, False]
     assert [strangers.bears(proof, HOST, 0.0) for _ in range(3)] == [True, True, False]
+
+
+def test_a_lifted_ban_gives_credentials_their_room_back_too() -> None:
+    strangers = Strangers(StrangerLimits(per_second=0, burst=1))
+    proof = b'INVITE sip:x SIP/2.0\r\nAuthorization: Digest username="u"\r\n\r\n'
+    assert [strangers.bears(proof, HOST, 0.0) for _ in range(2)] == [True, False]
+    strangers.shut_out(HOST, "password", 0.0)
+    assert strangers.lift(HOST)
+    assert strangers.bears(proof, HOST, 0.0)

@@ -9,13 +9,13 @@ from softswitch.sip.acceptance import same_callee
 from softswitch.sip.addresses import Path
 from softswitch.sip.compose import cancellation, closed, header_lines
 from softswitch.sip.dialog import Dialog
-from softswitch.sip.digest_client import open_proving
+from softswitch.sip.digest_client import Asking, open_proving
 from softswitch.sip.endpoint import Endpoint
 from softswitch.sip.message import SipResponse
 from softswitch.sip.provisional import RELIABLE, EarlyDialog, reliable_number
 from softswitch.sip.session import Guard, Pairs, Session, local_response
 from softswitch.sip.timing import NEVER
-from softswitch.sip.transaction import CLIENT, INVITE_CLIENT, Failure, Told, Transaction, ignore
+from softswitch.sip.transaction import CLIENT, Failure, Told, Transaction, ignore
 
 FORKS = 16  # branches of one call that may ring reliably, or answer, at once
 
@@ -116,19 +116,8 @@ class ClientSession(Session):
             core.emit(self, "on_refused", local_response(500, "Withheld"))
             self.conclude()
             return
-        self._invite = open_proving(
-            core,
-            self.account,
-            INVITE_CLIENT,
-            data,
-            branch,
-            self._path,
-            method="INVITE",
-            tell=self._told,
-            guarded=self.guarded,
-            next_cseq=self._next_cseq,
-            renewed=self._renewed,
-        )
+        asking = Asking("INVITE", self._told, self.guarded, self._next_cseq, self._renewed)
+        self._invite = open_proving(core, self.account, data, branch, self._path, asking)
 
     def _next_cseq(self) -> int | None:
         """The number of another INVITE in the place of a refused one; None where the call is not wanted any more."""

@@ -17,8 +17,9 @@ from softswitch.sip.compose import once_more, sequence_number, with_credentials
 from softswitch.sip.digest import FIELDS, Account, Challenge, Credentials, answer, strongest
 from softswitch.sip.endpoint import Endpoint
 from softswitch.sip.message import SipResponse
-from softswitch.sip.transaction import Machine, Told, Transaction
+from softswitch.sip.transaction import CLIENT, INVITE_CLIENT, Told, Transaction
 
+Tell = Callable[[Told], None]
 Guarded = Callable[[bytes], bytes | None]
 Renewed = Callable[[Transaction, int, str], None]  # new transaction, its CSeq number, its credentials as header lines
 
@@ -32,6 +33,20 @@ Key = tuple[str, str]  # header that answers, and realm
 
 def unnoted(transaction: Transaction, cseq: int, credentials: str) -> None:
     """Nothing follows that would need to know of the new transaction."""
+
+
+class Asking(NamedTuple):
+    """A request's method and what its sender has to do with it, whichever transaction it is in.
+
+    `tell` hears of responses and failures, `guarded` sees what leaves, `next_cseq` gives the number of another try
+    (None: it is not wanted any more), `renewed` is told of one, as of proof without challenge.
+    """
+
+    method: str
+    tell: Tell
+    guarded: Guarded
+    next_cseq: Callable[[], int | None]
+    renewed: Renewed = unnoted
 
 
 class Proved(NamedTuple):
@@ -136,96 +151,61 @@ class Proofs:
 class _Proving:
     """One request and the transactions that it takes."""
 
-    def __init__(
-        self,
-        core: Endpoint,
-        account: Account,
-        machine: Machine,
-        data: bytes,
-        path: Path,
-        *,
-        method: str,
-        tell: Callable[[Told], None],
-        guarded: Guarded,
-        next_cseq: Callable[[], int | None],
-        renewed: Renewed,
-    ) -> None:
-        self._core, self._machine, self._data, self._path, self._method = core, machine, data, path, method
-        self._tell, self._guarded, self._next_cseq, self._renewed = tell, guarded, next_cseq, renewed
+    def __init__(self, core: Endpoint, account: Account, data: bytes, path: Path, asking: Asking) -> None:
+        self._core, self._data, self._path, self._asking = core, data, path, asking
         peer = path.hop.host, path.hop.port, account.username
         self._proofs = Proofs(account, core.tokens, core.nonces, peer)
 
     def begin(self, branch: str) -> Transaction:
         """Start the first transaction, with proof of what the peer is known to ask."""
         lines = self._proofs.unasked(self._proved)
-        data = self._guarded(with_credentials(self._data, lines)) if lines else None
+        data = self._asking.guarded(with_credentials(self._data, lines)) if lines else None
         if data is None:
             return self._open(self._data, branch)
         first = self._open(data, branch)
-        self._renewed(first, sequence_number(self._data), lines)
+        self._asking.renewed(first, sequence_number(self._data), lines)
         return first
 
     @property
     def _proved(self) -> Proved:
         uri = self._data.split(b" ", 2)[1].decode("utf-8", "surrogateescape")
-        return Proved(self._method, uri, self._data.partition(b"\r\n\r\n")[2])
+        return Proved(self._asking.method, uri, self._data.partition(b"\r\n\r\n")[2])
 
     def _open(self, data: bytes, branch: str) -> Transaction:
-        return self._core.open_client(
-            self._machine, data, branch, self._path, method=self._method, tell=self._told, guarded=self._guarded
-        )
+        return _open(self._core, data, branch, self._path, self._asking, self._told)
 
     def _told(self, what: Told) -> None:
         challenged = isinstance(what, SipResponse) and what.status in FIELDS
         if not (challenged and isinstance(what, SipResponse) and self._answered(what)):
-            self._tell(what)
+            self._asking.tell(what)
 
     def _answered(self, response: SipResponse) -> bool:
         """Whether the request is on its way again."""
         lines = self._proofs.lines(response, self._proved)
-        cseq = self._next_cseq() if lines else None
+        cseq = self._asking.next_cseq() if lines else None
         if cseq is None:
             return False
         branch = f"z9hG4bK{self._core.tokens()}"
         via = self._core.via(self._path.listener, branch)
-        data = self._guarded(once_more(self._data, via, cseq, lines))
+        data = self._asking.guarded(once_more(self._data, via, cseq, lines))
         if data is None:
             return False
-        self._renewed(self._open(data, branch), cseq, lines)
+        self._asking.renewed(self._open(data, branch), cseq, lines)
         return True
 
 
 def open_proving(
-    core: Endpoint,
-    account: Account | None,
-    machine: Machine,
-    data: bytes,
-    branch: str,
-    path: Path,
-    *,
-    method: str,
-    tell: Callable[[Told], None],
-    guarded: Guarded,
-    next_cseq: Callable[[], int | None],
-    renewed: Renewed,
+    core: Endpoint, account: Account | None, data: bytes, branch: str, path: Path, asking: Asking
 ) -> Transaction:
-    """Start a client transaction as `core.open_client` does; with an account, challenges to it are answered.
+    """Start a client transaction; with an account, challenges to it are answered by another one.
 
-    The request is then sent again by a new transaction with the number that `next_cseq` gives (None: it is not wanted
-    any more, and `tell` hears of the challenge); `renewed` is told of it, as of proof without challenge.
+    Where the request is not wanted any more by then, its sender hears of the challenge.
     """
     if account is None:
-        return core.open_client(machine, data, branch, path, method=method, tell=tell, guarded=guarded)
-    proving = _Proving(
-        core,
-        account,
-        machine,
-        data,
-        path,
-        method=method,
-        tell=tell,
-        guarded=guarded,
-        next_cseq=next_cseq,
-        renewed=renewed,
-    )
-    return proving.begin(branch)
+        return _open(core, data, branch, path, asking, asking.tell)
+    return _Proving(core, account, data, path, asking).begin(branch)
+
+
+def _open(core: Endpoint, data: bytes, branch: str, path: Path, asking: Asking, tell: Tell) -> Transaction:
+    machine = INVITE_CLIENT if asking.method == "INVITE" else CLIENT
+    return core.open_client(machine, data, branch, path, method=asking.method, tell=tell, guarded=asking.guarded)

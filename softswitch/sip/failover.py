@@ -12,92 +12,52 @@ from typing import TYPE_CHECKING
 
 from softswitch.sip.compose import once_more, sequence_number
 from softswitch.sip.dialog import Dialog
-from softswitch.sip.digest_client import Renewed, open_proving
+from softswitch.sip.digest_client import Asking, open_proving
 from softswitch.sip.message import SipResponse
-from softswitch.sip.transaction import CLIENT, INVITE_CLIENT, Failure, Told, Transaction
+from softswitch.sip.transaction import Failure, Told, Transaction
 
 if TYPE_CHECKING:
     from softswitch.sip.session import Session
 
 MOST_ADDRESSES = 4  # of one request: each that is silent takes 64*T1
 
-Tell = Callable[[Told], None]
 Wanted = Callable[[], bool]
 
 
-def open_inside(
-    session: Session,
-    dialog: Dialog,
-    data: bytes,
-    branch: str,
-    method: str,
-    tell: Tell,
-    renewed: Renewed,
-    wanted: Wanted,
-) -> None:
+def open_inside(session: Session, dialog: Dialog, data: bytes, branch: str, asking: Asking, wanted: Wanted) -> None:
     """Start a transaction of `dialog`; a challenge or a dead address is answered by another while it is `wanted`."""
     if dialog.named is not None:
-        failover = _Failover(session, dialog, data, method, tell, renewed, wanted)
-        tell, renewed = failover.told, failover.noted
-    _open(session, dialog, data, branch, method, tell, renewed, wanted)
-
-
-def _open(
-    session: Session,
-    dialog: Dialog,
-    data: bytes,
-    branch: str,
-    method: str,
-    tell: Tell,
-    renewed: Renewed,
-    wanted: Wanted,
-) -> None:
-    open_proving(
-        session.core,
-        session.account,
-        INVITE_CLIENT if method == "INVITE" else CLIENT,
-        data,
-        branch,
-        dialog.path,
-        method=method,
-        tell=tell,
-        guarded=session.guarded,
-        next_cseq=lambda: dialog.next_cseq() if wanted() else None,
-        renewed=renewed,
-    )
+        asking = _Failover(session, dialog, data, asking, wanted).asking
+    open_proving(session.core, session.account, data, branch, dialog.path, asking)
 
 
 class _Failover:
     """One request and the addresses that it went to."""
 
-    __slots__ = ("_cseq", "_data", "_dialog", "_method", "_renewed", "_session", "_tell", "_tried", "_wanted")
+    __slots__ = ("_cseq", "_data", "_dialog", "_sender", "_session", "_tried", "_wanted")
 
-    def __init__(
-        self,
-        session: Session,
-        dialog: Dialog,
-        data: bytes,
-        method: str,
-        tell: Tell,
-        renewed: Renewed,
-        wanted: Wanted,
-    ) -> None:
-        self._session, self._dialog, self._data, self._method = session, dialog, data, method
-        self._tell, self._renewed, self._wanted = tell, renewed, wanted
+    def __init__(self, session: Session, dialog: Dialog, data: bytes, sender: Asking, wanted: Wanted) -> None:
+        self._session, self._dialog, self._data = session, dialog, data
+        self._sender, self._wanted = sender, wanted
         self._cseq = sequence_number(data)
         self._tried = [dialog.path.hop]  # the dialog may go elsewhere meanwhile, by another request
+
+    @property
+    def asking(self) -> Asking:
+        """The request with us between its transactions and its sender."""
+        return self._sender._replace(tell=self.told, renewed=self.noted)
 
     def noted(self, transaction: Transaction, cseq: int, credentials: str) -> None:
         """It was challenged and has another number now."""
         self._cseq = cseq
-        self._renewed(transaction, cseq, credentials)
+        self._sender.renewed(transaction, cseq, credentials)
 
     def told(self, what: Told) -> None:
         """What its transaction tells."""
         status = what.status if isinstance(what, SipResponse) else what if isinstance(what, Failure) else 0
         dead = isinstance(what, Failure) or status == 503
         if not (dead and self._wanted() and self._moved(status) and self._sent()):
-            self._tell(what)
+            self._sender.tell(what)
 
     def _moved(self, status: int) -> bool:
         """Whether the dialog has another address, where it is from now on."""
@@ -109,7 +69,7 @@ class _Failover:
         others = [one for one in core.paths_to(named, path) if one.hop[:3] not in tried]
         if not others:
             return False
-        core.address_failed(self._tried[-1], f"{self._method}: {status:d}")
+        core.address_failed(self._tried[-1], f"{self._sender.method}: {status:d}")
         dialog.move(others[0])
         self._tried.append(others[0].hop)
         return True
@@ -122,5 +82,5 @@ class _Failover:
         data = self._session.guarded(once_more(self._data, via, self._cseq, ""))
         if data is None:
             return False
-        _open(self._session, dialog, data, branch, self._method, self.told, self.noted, self._wanted)
+        open_proving(core, self._session.account, data, branch, dialog.path, self.asking)
         return True

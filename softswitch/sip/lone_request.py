@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from softswitch.sip.addresses import Path
 from softswitch.sip.compose import closed
 from softswitch.sip.digest import Account
-from softswitch.sip.digest_client import open_proving, unnoted
+from softswitch.sip.digest_client import Asking, open_proving
 from softswitch.sip.endpoint import Endpoint, PendingResponse
 from softswitch.sip.message import SipResponse
 from softswitch.sip.session import local_response
-from softswitch.sip.transaction import CLIENT, Failure, Told
+from softswitch.sip.transaction import Failure, Told
 
 
 @dataclass(slots=True)
@@ -60,19 +60,8 @@ def send_lone(
         f"From: {from_};tag={core.tokens()}\r\nTo: {to}\r\nCall-ID: {series.call_id}\r\n"
         f"CSeq: {series.next()} {method}\r\n{more}"
     )
-    open_proving(
-        core,
-        account,
-        CLIENT,
-        closed(head, b"", ""),
-        branch,
-        path,
-        method=method,
-        tell=told,
-        guarded=_as_it_is,
-        next_cseq=lambda: None if future.done() else series.next(),
-        renewed=unnoted,
-    )
+    asking = Asking(method, told, _as_it_is, lambda: None if future.done() else series.next())
+    open_proving(core, account, closed(head, b"", ""), branch, path, asking)
     return future
 
 

@@ -17,7 +17,7 @@ from softswitch.sip.compose import Reply, header_lines
 from softswitch.sip.content import DESCRIBING, TAKEN
 from softswitch.sip.dialog import Dialog
 from softswitch.sip.digest import Account
-from softswitch.sip.digest_client import Renewed, unnoted
+from softswitch.sip.digest_client import Asking, Renewed, unnoted
 from softswitch.sip.endpoint import Endpoint, PendingResponse
 from softswitch.sip.failover import open_inside
 from softswitch.sip.in_dialog import REFRESHING, InDialogRequest, OutgoingRequest, local_response
@@ -288,7 +288,8 @@ class Session:
         wanted: Callable[[], bool] = lambda: True,
     ) -> None:
         """Start a transaction of `dialog`, for as long as the request is `wanted`: see `failover.py`."""
-        open_inside(self, dialog, data, branch, method, tell, renewed, wanted)
+        asking = Asking(method, tell, self.guarded, lambda: dialog.next_cseq() if wanted() else None, renewed)
+        open_inside(self, dialog, data, branch, asking, wanted)
 
     def answer(
         self,

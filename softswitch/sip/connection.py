@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 QUEUE_LIMIT = 256  # messages that wait for a connection to open
 SENT_LIMIT = 32  # requests remembered in case the connection breaks under them
 WRITE_LIMIT = 1024 * 1024  # bytes that a peer may leave unread
+PINGS_A_SECOND = 16  # keep-alives that are answered; whoever means them sends one in a minute or two (RFC 5626 4.4.1)
 
 
 class Outgoing(NamedTuple):
@@ -60,6 +61,7 @@ class Connection(asyncio.Protocol):
         self.pinged = 0.0  # when our latest keep-alive went
         self.unanswered = False  # nothing has come since
         self._answers_pings = False
+        self._pings, self._pings_since = 0, 0.0  # of the peer, within a second
         self.begun = NEVER  # when the message began that has not ended yet
         self.closing = False
         self._owner = owner
@@ -142,7 +144,7 @@ class Connection(asyncio.Protocol):
             for message in self._framer.feed(data):
                 self.begun = NEVER
                 if message == PING:
-                    self._transport.write(PONG)
+                    self._pong()
                 else:
                     self._owner.received(self, message)
                 if self.closing:
@@ -153,6 +155,18 @@ class Connection(asyncio.Protocol):
         if not self._framer.unfinished:
             return
         self.begun = min(self.begun, self.last_used)
+
+    def _pong(self) -> None:
+        """Answer a keep-alive, unless they are a flood: a few bytes each, they would keep the loop from all else."""
+        assert self._transport is not None
+        if self.last_used - self._pings_since >= 1.0:
+            self._pings, self._pings_since = 0, self.last_used
+        self._pings += 1
+        if self._pings <= PINGS_A_SECOND:
+            self._transport.write(PONG)
+        else:
+            self._owner.count("flood")
+            self.close("too many keep-alives", at_once=True)
 
     def _answered(self, data: bytes) -> bytes:
         """Whatever has come shows that the peer lives; the answer to our keep-alive is taken off."""

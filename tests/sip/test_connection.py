@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from softswitch.sip.addresses import Hop, Path
-from softswitch.sip.connection import QUEUE_LIMIT, Connection
+from softswitch.sip.connection import PINGS_A_SECOND, QUEUE_LIMIT, Connection
 from softswitch.sip.core import Datagram
 from softswitch.sip.framing import PING, PONG
 from tests.support.virtual_time import run
@@ -125,6 +125,35 @@ def test_pings_are_answered_and_messages_passed_on() -> None:
         assert (pipe.written, notes.got) == ([PONG], [MESSAGE])
 
     play(story)
+
+
+def test_a_flood_of_keep_alives_ends_the_connection_and_is_not_even_read_to_its_end() -> None:
+    """Two million of them in a second, a few bytes each, kept the switch from everything else."""
+
+    def story(connection: Connection, pipe: Pipe, notes: Notes) -> None:
+        connection.connection_made(pipe)
+        connection.data_received(PING * 50_000)
+        assert pipe.written == [PONG] * PINGS_A_SECOND
+        assert (pipe.state, notes.counts) == ("aborted", ["flood"])
+
+    play(story)
+
+
+def test_as_many_keep_alives_as_anybody_means_are_answered_for_ever() -> None:
+    async def whole() -> None:
+        pipe, notes = Pipe(), Notes()
+        connection = Connection(notes, 1, PEER, 0, accepted=True)
+        connection.connection_made(pipe)
+        for _ in range(3):
+            connection.data_received(PING * PINGS_A_SECOND)
+            await asyncio.sleep(1.5)
+        assert (pipe.state, len(pipe.written)) == ("open", 3 * PINGS_A_SECOND)
+        connection.data_received(PING * PINGS_A_SECOND)
+        await asyncio.sleep(0.9)
+        connection.data_received(PING)
+        assert (pipe.state, notes.counts) == ("aborted", ["flood"])
+
+    run(whole())
 
 
 def test_a_peer_that_answers_keep_alives_is_dead_when_it_stops() -> None:

@@ -10,7 +10,11 @@ import os
 import resource
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import msgspec
 
 from media.engine import Settings
 from media.ports import SocketOptions
@@ -19,8 +23,30 @@ from media.server import MediaServer, ServerSettings
 PR_SET_PDEATHSIG = 1
 
 
-def read_arguments(arguments: Sequence[str] | None = None) -> tuple[ServerSettings, int | None]:
-    """The settings in `arguments` (default: the command line's), and the pid that this process shall not outlive."""
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line, with the members that the switch's own lines have."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """`exception` is there where the record has one."""
+        told = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        line = {"event": record.getMessage(), "logger": record.name, "level": record.levelname.lower()}
+        if record.exc_info:
+            line["exception"] = "".join(traceback.format_exception(*record.exc_info))
+        return msgspec.json.encode({**line, "timestamp": told}).decode()
+
+
+def configure_logging(style: str) -> None:
+    """Warnings and errors on standard error, as `console` or `json` lines."""
+    lines = logging.StreamHandler()
+    console = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    lines.setFormatter(JsonFormatter() if style == "json" else console)
+    logging.basicConfig(handlers=[lines])
+
+
+def read_arguments(arguments: Sequence[str] | None = None) -> tuple[ServerSettings, int | None, str]:
+    """The settings in `arguments` (default: the command line's), the pid that this process shall not outlive, and how
+    log lines are written.
+    """
     parser = argparse.ArgumentParser(
         prog="python -m media",
         description="RTP media server: relays, plays, records and reads digits for controllers on a Unix socket.",
@@ -40,6 +66,7 @@ def read_arguments(arguments: Sequence[str] | None = None) -> tuple[ServerSettin
     add("--flush-s", default=4.0, type=float, metavar="S", help="at the end wait so long for the disk")
     add("--io", default="auto", choices=("auto", "epoll", "uring"), help="how sockets are read and written")
     add("--realtime", action="store_true", help="RTP before all other work (SCHED_RR); needs CAP_SYS_NICE")
+    add("--log-format", default="console", choices=("console", "json"), help="for people or for machines")
     add("--parent", default=None, type=int, metavar="PID", help="end when this parent process ends")
     values = parser.parse_args(arguments)
     first, last = values.ports
@@ -56,7 +83,7 @@ def read_arguments(arguments: Sequence[str] | None = None) -> tuple[ServerSettin
         flush_s=values.flush_s,
         sockets=SocketOptions(values.dscp, values.socket_buffer),
     )
-    return ServerSettings(values.socket, values.grace_s, engine), values.parent
+    return ServerSettings(values.socket, values.grace_s, engine), values.parent, values.log_format
 
 
 def _count(text: str) -> int:
@@ -105,8 +132,8 @@ async def serve(settings: ServerSettings) -> int:
 
 def main() -> None:
     """Entry point."""
-    settings, parent = read_arguments()
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    settings, parent, log_format = read_arguments()
+    configure_logging(log_format)
     if parent is not None:
         die_with_parent(parent)
         leave_process_group()

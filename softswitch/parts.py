@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from softswitch.call.services import CallSettings
-from softswitch.config import Config, MediaSettings, SipSettings, split_address
+from softswitch.config import Config, SipSettings, split_address
 from softswitch.errors import ConfigError
 from softswitch.media_drivers.null import NullDriver
 from softswitch.media_drivers.server import ServerDriver
@@ -102,10 +102,11 @@ def media_parts(config: Config) -> tuple[MediaProcess | None, ServerDriver | Nul
     driver = ServerDriver(
         media.server or media.socket, advertised=media.advertised, advertised6=media.advertised6, nat=media.nat
     )
-    return None if media.server else MediaProcess(_media_arguments(media)), driver
+    return None if media.server else MediaProcess(_media_arguments(config)), driver
 
 
-def _media_arguments(media: MediaSettings) -> list[str]:
+def _media_arguments(config: Config) -> list[str]:
+    media = config.media
     settings = {
         "socket": media.socket,
         "bind": media.bind,
@@ -118,6 +119,7 @@ def _media_arguments(media: MediaSettings) -> list[str]:
         "dscp": media.dscp,
         "socket-buffer": media.socket_buffer_kb * 1024,
         "packets-per-s": media.packets_per_s,
+        "log-format": config.log.format,
     }
     return [f"--{name}={value}" for name, value in settings.items()] + ["--realtime"] * media.realtime
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import os
+import sys
 
 import pytest
 
-from media.__main__ import read_arguments
+from media.__main__ import JsonFormatter, read_arguments
 from media.ports import SocketOptions
 
 
 def test_settings_come_from_the_arguments() -> None:
     line = "--bind6 ::1 --workers 3 --dscp 0 --socket-buffer 65536 --packets-per-s 60 "
-    line += "--socket s --bind 127.0.0.2 --ports 4000-4999 --silence-s 5 --grace-s 6 --io epoll --parent 1 --realtime"
-    settings, parent = read_arguments(line.split())
-    assert (settings.socket, settings.grace_s, parent) == ("s", 6.0, 1)
+    line += "--log-format json --socket s --bind 127.0.0.2 --ports 4000-4999 --silence-s 5 --grace-s 6 --io epoll --parent 1 --realtime"
+    settings, parent, log_format = read_arguments(line.split())
+    assert (settings.socket, settings.grace_s, parent, log_format) == ("s", 6.0, 1, "json")
     engine = settings.engine
     assert (engine.bind, engine.first_port, engine.last_port) == ("127.0.0.2", 4000, 4999)
     assert (engine.silence_s, engine.io) == (5.0, "epoll")
@@ -24,7 +27,7 @@ def test_settings_come_from_the_arguments() -> None:
 
 
 def test_no_workers_means_one_a_processor() -> None:
-    settings, _ = read_arguments(["--socket", "s", "--workers", "0"])
+    settings, _, _ = read_arguments(["--socket", "s", "--workers", "0"])
     assert settings.engine.workers == len(os.sched_getaffinity(0))
 
 
@@ -35,9 +38,9 @@ def test_a_negative_number_of_workers_is_refused(capsys: pytest.CaptureFixture[s
 
 
 def test_defaults_are_the_documented_ones() -> None:
-    settings, parent = read_arguments(["--socket", "s"])
+    settings, parent, log_format = read_arguments(["--socket", "s"])
     assert (settings.engine.first_port, settings.engine.last_port) == (20000, 29999)
-    assert (settings.engine.silence_s, settings.grace_s, parent) == (60.0, 60.0, None)
+    assert (settings.engine.silence_s, settings.grace_s, parent, log_format) == (60.0, 60.0, None, "console")
     assert not settings.engine.realtime
 
 
@@ -46,3 +49,22 @@ def test_a_wrong_port_range_says_what_was_expected(ports: str, capsys: pytest.Ca
     with pytest.raises(SystemExit):
         read_arguments(["--socket", "s", "--ports", ports])
     assert "expected FIRST-LAST within 1024-65535" in capsys.readouterr().err
+
+
+def test_a_json_line_has_the_members_of_the_switchs_own() -> None:
+    try:
+        raise OSError("no\nspace")
+    except OSError:
+        record = logging.LogRecord("media.engine", logging.ERROR, "", 1, "hole in %s", ("a.wav",), sys.exc_info())
+    record.created = 0.25
+    line = JsonFormatter().format(record)
+    assert "\n" not in line
+    told = json.loads(line)
+    assert (told["event"], told["logger"], told["level"]) == ("hole in a.wav", "media.engine", "error")
+    assert told["timestamp"] == "1970-01-01T00:00:00.250000Z"
+    assert "OSError: no\nspace" in told["exception"]
+
+
+def test_a_json_line_without_an_exception_says_nothing_of_one() -> None:
+    record = logging.LogRecord("media", logging.WARNING, "", 1, "all is well", (), None)
+    assert "exception" not in json.loads(JsonFormatter().format(record))

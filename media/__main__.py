@@ -119,13 +119,17 @@ def allow_many_sockets() -> None:
 
 
 async def serve(settings: ServerSettings) -> int:
-    """Run until SIGTERM or SIGINT; the process's status: 1 where recordings could not be completed."""
+    """Run until SIGTERM or SIGINT; the status: 1 where it can't listen, or recordings could not be completed."""
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     server = MediaServer(settings)
-    await server.start()
+    try:
+        await server.start()
+    except OSError as error:
+        print(f"python -m media: --socket {settings.socket}: {error.strerror}", file=sys.stderr)
+        return 1
     await stopped.wait()
     return 0 if await server.stop() else 1
 

@@ -93,6 +93,7 @@ class MediaServer:
         self._sessions: dict[ControllerSession, asyncio.Task[None]] = {}
         self._grace: dict[ControllerSession, asyncio.TimerHandle] = {}
         self._server: asyncio.Server | None = None
+        self._identity: tuple[int, int] | None = None  # of our socket's file
 
     async def start(self) -> None:
         """Listen; a socket file that an earlier server left is replaced. Raises OSError."""
@@ -101,10 +102,12 @@ class MediaServer:
             os.unlink(self._settings.socket)
         self._server = await asyncio.start_unix_server(self._serve, self._settings.socket)
         os.chmod(self._settings.socket, 0o600)
+        self._identity = _identity(self._settings.socket)
 
     async def stop(self) -> bool:
         """Part with the controllers, complete the recordings; False where the disk did not let us."""
         if self._server:
+            self._remove_socket()
             self._server.close()
         for timer in self._grace.values():
             timer.cancel()
@@ -112,10 +115,13 @@ class MediaServer:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        whole = await self._engine.stop()
+        return await self._engine.stop()
+
+    def _remove_socket(self) -> None:
+        """Unless the next server has put its own there: this one may have waited for a disk."""
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._settings.socket)
-        return whole
+            if _identity(self._settings.socket) == self._identity:
+                os.unlink(self._settings.socket)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         session = ControllerSession(self._engine, writer)
@@ -152,3 +158,8 @@ class MediaServer:
         for session in self._sessions:
             if session.greeted:
                 session.deliver(totals)
+
+
+def _identity(path: str) -> tuple[int, int]:
+    status = os.stat(path)
+    return status.st_dev, status.st_ino

@@ -59,6 +59,7 @@ from softswitch.sip.overload import Overload
 from softswitch.sip.server_session import ServerSession
 from softswitch.sip.tls import Tls
 from softswitch.sip.user_agent import Account
+from softswitch.stores.alone import StoreLock
 from softswitch.stores.sqlite import open_sqlite
 from softswitch.tracing.trace import Trace, TraceLimits, Wanted
 
@@ -108,6 +109,7 @@ class Switch:
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
         self._http: _Operations | None = None
+        self._alone: StoreLock | None = None
 
     def _load_prompts(self) -> Prompts:
         settings = self.config.prompts
@@ -225,6 +227,7 @@ class Switch:
 
     async def start(self) -> None:
         """Open everything; when it returns, calls are taken."""
+        self._alone = StoreLock(self.config.store.path)
         self.locator.follow(_places(self.dialplan))
         if self.media_process is not None:
             parts.check_media_addresses(self.config.media)
@@ -404,6 +407,8 @@ class Switch:
         if self.sink is not None:
             self.sink.close()
         self.store.close()
+        if self._alone is not None:
+            self._alone.close()
         log.info("stopped")
 
     def _spawn(self, coroutine: object) -> None:

@@ -241,7 +241,7 @@ class MediaSettings(Section):
     silence_s: Seconds = Field(default=60, description="seconds without RTP from either side after which a call ends")
     nat: bool = Field(
         default=False,
-        description="all trunks send from other addresses than their SDP names: the first that sends is followed",
+        description="RTP of all trunks may come from elsewhere than their SDP says; better say so of each trunk",
     )
     grace_s: Seconds = Field(
         default=60, description="seconds that calls go on in the media server after its controller has gone"

@@ -1,6 +1,6 @@
 """The parts of a switch as its configuration wants them: each function turns settings into one part.
 
-Called by `app.py`, which connects them. Starts nothing and keeps nothing.
+Called by `app.py`, which connects them, and in part by `softswitch check`. Starts nothing and keeps nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from softswitch.call.services import CallSettings
-from softswitch.config import Config, SipSettings, split_address
+from softswitch.config import Config, MediaSettings, SipSettings, split_address
 from softswitch.errors import ConfigError
 from softswitch.media_drivers.null import NullDriver
 from softswitch.media_drivers.server import ServerDriver

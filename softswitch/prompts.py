@@ -71,9 +71,9 @@ def load_catalogue(directory: str, default_language: str, country: str = "cn") -
     try:
         folders = sorted(folder for folder in root.iterdir() if folder.is_dir() and not folder.name.startswith("."))
     except OSError as error:
-        raise ConfigError(directory, f"cannot be read: {error.strerror}") from None
+        raise ConfigError("prompts.directory", f"{directory} cannot be read: {error.strerror}") from None
     if default_language not in {folder.name for folder in folders}:
-        raise ConfigError(directory, f"has no folder for the default language {default_language}")
+        raise ConfigError("prompts.directory", f"{directory} has no folder for the default language {default_language}")
     prompts = {}
     for folder in folders:
         for entry in _entries(folder / INDEX):

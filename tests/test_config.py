@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
 
 import pytest
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from softswitch.config import Config, SipListener, load_config, split_address, split_listener
 from softswitch.errors import ConfigError
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+BOUNDS = {"ge": "{:.12g} or more", "gt": "more than {:.12g}", "le": "at most {:.12g}"}
 
 
 @pytest.fixture(autouse=True)
@@ -123,12 +131,71 @@ def test_a_named_file_that_is_missing_is_an_error() -> None:
         load_config("nowhere.toml")
 
 
-def test_every_setting_says_what_it_means() -> None:
+def settings() -> Iterator[tuple[str, FieldInfo]]:
+    """Every setting by its name in TOML."""
     for section, field in Config.model_fields.items():
         model = field.annotation
         if isinstance(model, type) and issubclass(model, BaseModel):
-            for key, setting in model.model_fields.items():
-                assert setting.description, f"{section}.{key}"
+            yield from ((f"{section}.{key}", setting) for key, setting in model.model_fields.items())
+        else:
+            yield section, field
+
+
+def in_toml(value: Any) -> str:
+    """A default as it would be written."""
+    if isinstance(value, str | bool):
+        return f'"{value}"' if isinstance(value, str) else str(value).lower()
+    if isinstance(value, int | float):
+        return f"{value:.12g}"
+    return str(value).replace("'", '"')
+
+
+def in_words(setting: FieldInfo) -> str:
+    """Which values there may be."""
+    if get_origin(setting.annotation) is Literal:
+        return ", ".join(f"`{value}`" for value in get_args(setting.annotation))
+    bounds = [
+        words.format(getattr(limit, name))
+        for limit in setting.metadata
+        for name, words in BOUNDS.items()
+        if hasattr(limit, name)
+    ]
+    return ", ".join(bounds)
+
+
+def row(name: str, setting: FieldInfo) -> str:
+    default = "the machine's" if setting.default_factory else f"`{in_toml(setting.default)}`"
+    return f"| `{name}` | {default} | {in_words(setting)} | {setting.description} |"
+
+
+def test_every_setting_says_what_it_means() -> None:
+    assert [name for name, setting in settings() if not setting.description] == []
+
+
+def test_the_operations_guide_has_every_setting_with_its_default_and_range_and_no_other() -> None:
+    guide = (REPOSITORY / "docs" / "operations.md").read_text(encoding="utf-8")
+    table = guide.partition("\n## Settings\n")[2].partition("\n## ")[0]
+    rows = [line for line in table.splitlines() if re.match(r"\| `", line)]
+    assert rows == [row(name, setting) for name, setting in settings()]
+
+
+def test_what_the_operations_guide_calls_a_setting_is_one() -> None:
+    """`section.key` in its text, and each key of a section's table."""
+    guide = (REPOSITORY / "docs" / "operations.md").read_text(encoding="utf-8")
+    names = {name for name, _ in settings()}
+    sections = {name.partition(".")[0] for name in names if "." in name}
+    said = re.findall(rf"`((?:{'|'.join(sections)})\.[a-z0-9_]+)", guide)
+    media = guide.partition("| setting (`[media]`)")[2].partition("\n\n")[0]
+    said += [f"media.{key}" for line in media.splitlines()[2:] for key in re.findall(r"`(\w+)`", line.split("|")[1])]
+    assert sorted(set(said) - names) == []
+
+
+def test_the_example_of_a_deployment_names_every_path() -> None:
+    """It runs in a directory of its own, where neither dialplans nor prompts are."""
+    deployed = Config(**tomllib.loads((REPOSITORY / "deploy" / "softswitch.toml").read_text(encoding="utf-8")))
+    paths = [deployed.media.socket, deployed.store.path, deployed.cdr.file, deployed.recording.directory]
+    paths += [deployed.dialplan.directory, deployed.prompts.directory]
+    assert [path for path in paths if not Path(path).is_absolute()] == []
 
 
 def test_ipv6_addresses_lose_their_brackets() -> None:

@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 from media import _native
 from softswitch.config import Config, load_config
 from softswitch.errors import SoftswitchError
-from softswitch.parts import check_codecs
+from softswitch.parts import check_codecs, check_media_addresses
 from softswitch.prompts import Prompts, load_catalogue
 from softswitch.routing.dialplan import Dialplan, load_dialplans
 from softswitch.sdp.formats import G711
@@ -47,6 +47,7 @@ def findings(config_file: str | None) -> Iterator[Finding]:
     yield config.finding
     if config.loaded is None:
         return
+    yield from _media(config.loaded)
     directory, catalogue = config.loaded.dialplan.directory, config.loaded.prompts
     dialplan = _look("dialplans", lambda: load_dialplans(directory), _dialplan)
     yield dialplan.finding
@@ -73,6 +74,14 @@ def _look(part: str, load: Callable[[], _T], praise: Callable[[_T], str]) -> _Lo
 
 def _configuration(config: Config) -> str:
     return f"SIP on {', '.join(config.sip.listen)}, RTP on {config.media.bind} {config.media.ports}"
+
+
+def _media(config: Config) -> Iterator[Finding]:
+    """Where the media server is ours: has this machine the addresses that it is to use?"""
+    if config.media.driver == "server" and not config.media.server:
+        hosts = " and ".join(host for host in (config.media.bind, config.media.bind6) if host)
+        words = f"RTP ports can be opened on {hosts}"
+        yield _look("media", lambda: check_media_addresses(config.media), lambda _: words).finding
 
 
 def _dialplan(dialplan: Dialplan) -> str:

@@ -50,7 +50,7 @@ def cdr(
 
     \b
     softswitch cdr --since 2h --failure 8014
-    softswitch cdr 01JC…
+    softswitch cdr 5d41402abc4b2a76b9719d91
     """
     session: Session = ctx.obj
     now = time.time()

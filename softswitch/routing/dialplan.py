@@ -145,9 +145,9 @@ def load_dialplans(directory: str | Path) -> Dialplan:
     try:
         files = {path.name: path.read_text(encoding="utf-8") for path in Path(directory).glob("*.toml")}
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(str(directory), f"expected readable UTF-8 files ({error})") from error
+        raise ConfigError("dialplan.directory", f"{directory}: expected readable UTF-8 files ({error})") from error
     if not files:
-        raise ConfigError(str(directory), "expected at least one *.toml file")
+        raise ConfigError("dialplan.directory", f"{directory}: expected at least one *.toml file")
     return parse_dialplans(files)
 
 

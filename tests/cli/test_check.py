@@ -53,6 +53,16 @@ def test_a_store_newer_than_the_code_is_an_error(cli: CommandLine, database: Pat
     assert "schema 9999, newer" in store.words
 
 
+def test_addresses_of_rtp_must_be_of_this_machine(cli: CommandLine) -> None:
+    assert found(cli)["media"] == Finding("media", True, "RTP ports can be opened on 127.0.0.1")
+    written = cli.config.read_text()
+    cli.config.write_text(written + '[media]\nbind = "203.0.113.1"\n')
+    assert found(cli)["media"].words.startswith("media.bind: no port can be opened on 203.0.113.1: ")
+    assert not found(cli)["media"].ok
+    cli.config.write_text(written + '[media]\nbind = "203.0.113.1"\nserver = "their.sock"\n')
+    assert "media" not in found(cli)
+
+
 def test_a_broken_part_does_not_hide_the_others(cli: CommandLine) -> None:
     (cli.folder / "plans").mkdir()
     cli.config.write_text(cli.config.read_text().replace('/dialplans"', '/dialplans/none"'))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import os
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -15,7 +17,8 @@ from media.ports import SocketOptions
 
 def test_settings_come_from_the_arguments() -> None:
     line = "--bind6 ::1 --workers 3 --dscp 0 --socket-buffer 65536 --packets-per-s 60 "
-    line += "--log-format json --socket s --bind 127.0.0.2 --ports 4000-4999 --silence-s 5 --grace-s 6 --io epoll --parent 1 --realtime"
+    line += "--log-format json "
+    line += "--socket s --bind 127.0.0.2 --ports 4000-4999 --silence-s 5 --grace-s 6 --io epoll --parent 1 --realtime"
     settings, parent, log_format = read_arguments(line.split())
     assert (settings.socket, settings.grace_s, parent, log_format) == ("s", 6.0, 1, "json")
     engine = settings.engine
@@ -68,3 +71,11 @@ def test_a_json_line_has_the_members_of_the_switchs_own() -> None:
 def test_a_json_line_without_an_exception_says_nothing_of_one() -> None:
     record = logging.LogRecord("media", logging.WARNING, "", 1, "all is well", (), None)
     assert "exception" not in json.loads(JsonFormatter().format(record))
+
+
+def test_a_socket_that_cannot_be_opened_is_one_line_and_status_1(tmp_path: Path) -> None:
+    path = str(tmp_path / "not there" / "media.sock")
+    command = [sys.executable, "-m", "media", "--socket", path]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr == f"python -m media: --socket {path}: No such file or directory\n"

@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import itertools
 import math
+import os
 import struct
+from pathlib import Path
 
 import pytest
 
 from media import protocol
+from media.engine import Settings
+from media.server import MediaServer, ServerSettings
 from softswitch.errors import MediaError
 from tests.media.phone import FRAME, Packet, key, loudness, rtp, tone, tones, wait_for_seconds, wav
 from tests.media.support import obeyed, remote, room, run
@@ -416,3 +420,19 @@ def test_bad_commands_are_refused_and_harm_nobody() -> None:
             await place.leg()  # the other controller notices nothing
 
     run(story)
+
+
+def test_a_server_that_ends_late_leaves_the_next_ones_socket_alone(tmp_path: Path) -> None:
+    """The switch was killed and is back while its old media server still waited for the disk."""
+
+    async def story() -> None:
+        path = str(tmp_path / "media.sock")
+        old, new = (MediaServer(ServerSettings(path, engine=Settings(io="epoll"))) for _ in range(2))
+        await old.start()
+        await new.start()
+        assert await old.stop()
+        assert os.path.exists(path)  # noqa: ASYNC240
+        assert await new.stop()
+        assert not os.path.exists(path)  # noqa: ASYNC240
+
+    asyncio.run(story())

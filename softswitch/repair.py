@@ -50,10 +50,9 @@ def recording_of(directory: str, call_id: str, called_at: float) -> RecordingRep
     for folder in _folders(directory, called_at + DAY_S):  # it may have been answered the next day
         for path in folder.glob(f"*_{call_id}.wav"):
             try:
-                remains = mend_recording(str(path))
+                remains, sha256 = mend_recording(str(path)), hash_recording(str(path))
             except OSError as error:
                 log.warning("recording_not_closed", path=str(path), error=str(error))
                 return RecordingReport(str(path), 0.0, 0, "", truncated=True)
-            sha256 = hash_recording(str(path))
             return RecordingReport(str(path), remains.duration_s, remains.size, sha256, truncated=True)
     return None

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
 import structlog
 
+import softswitch.repair
 from media.recorder import hash_recording, open_recording, wav_header
 from softswitch.interfaces import RecordingReport
 from softswitch.repair import mend_recordings, recording_of
@@ -59,3 +62,17 @@ def test_a_recording_that_somebody_still_writes_is_named_without_its_hash(tmp_pa
     with structlog.testing.capture_logs():
         assert recording_of(str(tmp_path), "one", NOW - 60) == RecordingReport(str(path), 0.0, 0, "", truncated=True)
     os.close(file.descriptor)
+
+
+def test_a_recording_that_the_disk_does_not_give_back_is_named_and_keeps_no_cdr_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = left_open(tmp_path, TODAY, "one")
+
+    def broken(_: str) -> str:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(softswitch.repair, "hash_recording", broken)
+    with structlog.testing.capture_logs() as lines:
+        assert recording_of(str(tmp_path), "one", NOW - 60) == RecordingReport(str(path), 0.0, 0, "", truncated=True)
+    assert [line["event"] for line in lines] == ["recording_not_closed"]

@@ -251,6 +251,8 @@ class CdrWriter:
         for cdr in lost:
             found = await recording_of(cdr)
             recorded: dict[str, Any] = {} if found is None else _recorded(found)
+            if found is not None and found.duration_s and cdr.answered_at is not None:
+                recorded["ended_at"] = cdr.answered_at + found.duration_s  # it ran from the answer on
             crashed = structs.replace(
                 cdr,
                 **recorded,

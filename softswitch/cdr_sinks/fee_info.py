@@ -55,7 +55,7 @@ def utc_time(moment: float | None) -> str | None:
 
 def _recording(cdr: Cdr) -> dict[str, str | int | None]:
     if not cdr.recording:
-        return {"recordFlag": int(cdr.record)}
+        return {"recordFlag": int(cdr.record and cdr.answered_at is not None)}
     path = PurePath(cdr.recording)
     return {
         "recordFlag": 1,

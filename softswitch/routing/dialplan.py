@@ -142,13 +142,19 @@ class Dialplan:
 
 def load_dialplans(directory: str | Path) -> Dialplan:
     """Read all `*.toml` of a directory; raises ConfigError and nothing else."""
-    try:
-        files = {path.name: path.read_text(encoding="utf-8") for path in Path(directory).glob("*.toml")}
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError("dialplan.directory", f"{directory}: expected readable UTF-8 files ({error})") from error
+    files = {path.name: _text(path) for path in Path(directory).glob("*.toml")}
     if not files:
         raise ConfigError("dialplan.directory", f"{directory}: expected at least one *.toml file")
     return parse_dialplans(files)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError("dialplan.directory", f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError("dialplan.directory", f"expected UTF-8 in {path}: {error}") from error
 
 
 def parse_dialplans(files: Mapping[str, str]) -> Dialplan:

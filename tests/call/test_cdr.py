@@ -394,7 +394,7 @@ def test_what_an_earlier_run_left_open_tells_of_its_recording() -> None:
         return RecordingReport("old.wav", 1.0, 8058, "sha", truncated=True) if cdr.call_id == "old" else None
 
     async def story() -> None:
-        memory = CdrMemory(unfinished=[Cdr("old"), Cdr("older")])
+        memory = CdrMemory(unfinished=[Cdr("old", answered_at=5.0), Cdr("older", answered_at=5.0)])
         writer = CdrWriter(memory)
         task = asyncio.create_task(writer.run())
         await writer.recover(await writer.left_open(), recording_of)
@@ -405,6 +405,10 @@ def test_what_an_earlier_run_left_open_tells_of_its_recording() -> None:
             (cdr.recording, cdr.recording_sha256, cdr.recording_s, cdr.recording_truncated) for cdr in memory.closed
         ]
         assert told == [("old.wav", "sha", 1.0, True), ("", "", 0.0, False)]
+        assert [cdr.ended_at for cdr in memory.closed] == [
+            6.0,
+            None,
+        ]  # nobody knows how long who was not recorded talked
 
     run(story())
 

@@ -86,6 +86,11 @@ def test_an_axe_call_tells_its_extension() -> None:
     assert fee_info(replace(ANSWERED, mode=Mode.AXE, extension="0012"))["extendNum"] == "0012"
 
 
+def test_a_call_that_nobody_answered_was_not_recorded_whatever_its_binding_says() -> None:
+    missed = replace(ANSWERED, answered_at=None, record_started_at=None, recording="", failure=8101)
+    assert fee_info(missed)["recordFlag"] == 0
+
+
 def test_a_recording_that_failed_is_a_recorded_flag_without_a_file() -> None:
     info = fee_info(replace(ANSWERED, recording=""))
     assert info["recordFlag"] == 1

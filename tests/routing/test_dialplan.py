@@ -57,10 +57,14 @@ def test_an_empty_directory_is_an_error(tmp_path: Path) -> None:
         load_dialplans(tmp_path)
 
 
-def test_an_unreadable_file_is_an_error(tmp_path: Path) -> None:
+def test_an_unreadable_file_is_an_error_that_names_it(tmp_path: Path) -> None:
     (tmp_path / "10.toml").write_bytes(b"\xff\xfe")
-    with pytest.raises(ConfigError, match="expected readable UTF-8 files"):
-        load_dialplans(str(tmp_path))
+    with pytest.raises(ConfigError, match=r"expected UTF-8 in .*/10\.toml: .* 0xff in position 0"):
+        load_dialplans(tmp_path)
+    (tmp_path / "10.toml").unlink()
+    (tmp_path / "20.toml").mkdir()
+    with pytest.raises(ConfigError, match=r"20\.toml cannot be read: Is a directory"):
+        load_dialplans(tmp_path)
 
 
 # Routes

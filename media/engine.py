@@ -6,23 +6,29 @@ Called by media/server.py on the event loop's thread. Never sees a packet: those
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import secrets
 import socket
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
 from media import _native, protocol
+from media.disk import Disk, DiskThreads
 from media.ports import PortPool, PortsExhausted, SocketOptions
 from media.prompts import PromptCache, PromptError
-from media.recorder import hash_recording, open_recording
+from media.recorder import RecordingFile, hash_recording, open_recording
 from media.workers import Workers
 
 log = logging.getLogger(__name__)
+
+RETRY_S = 0.02  # a command ring that is full
 
 
 class CommandRefused(Exception):
@@ -80,6 +86,7 @@ class _Recording(_Owned):
     left: int = 0
     right: int = 0
     truncated: bool = False
+    error: str = ""  # why there is no file
     after: list[Callable[[], None]] = field(default_factory=list)  # what waits for the file
 
 
@@ -134,8 +141,9 @@ class Engine:
 
     srtp = _native.SRTP_SUITES  # that an endpoint can have; none where the build lacks libsrtp2
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, disk: Disk | None = None) -> None:
         self.settings = settings
+        self._disk = disk or DiskThreads()
         self._pools = {
             ":" in address: PortPool(address, settings.first_port, settings.last_port, settings.sockets)
             for address in (settings.bind, settings.bind6)
@@ -152,7 +160,9 @@ class Engine:
         self._recordings: _Table[_Recording] = _Table("recording")
         self._waiting: dict[tuple[Session, int], list[Callable[[], None]]] = {}  # recordings; for the file of another
         self._recordings_truncated = 0
-        self._hashing: set[asyncio.Task[None]] = set()
+        self._opening: dict[int, _Recording] = {}  # by handle: their files are not open yet
+        self._all_open = asyncio.Event()
+        self._stopped = False
         self.on_totals: Callable[[protocol.Totals], None] = lambda totals: None
         self._dispatch: dict[int, Callable[..., None]] = {
             _native.CLOSED: self._closed,
@@ -173,13 +183,21 @@ class Engine:
         """End the threads. False: not all recordings could be completed within `flush_s`."""
         for descriptor in self._core.descriptors:
             asyncio.get_running_loop().remove_reader(descriptor)
-        whole = await asyncio.to_thread(self._core.stop, self.settings.flush_s)
+        until = time.monotonic() + self.settings.flush_s
+        await self._wait_for_files(self.settings.flush_s / 2)
+        self._stopped = True
+        whole = await asyncio.to_thread(self._core.stop, until - time.monotonic()) and not self._opening
         if not whole:
             paths = ", ".join(recording.path for recording in self._recordings)
             log.error("the disk stands still: recordings end before their calls did: %s", paths)
-        for task in self._hashing:
-            task.cancel()
         return whole
+
+    async def _wait_for_files(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._opening:
+                    self._all_open.clear()
+                    await self._all_open.wait()
 
     @property
     def io(self) -> str:
@@ -319,24 +337,42 @@ class Engine:
     def _record_now(self, session: Session, command: protocol.Record) -> None:
         self._waiting.pop((session, command.recording), None)
         left, right = (self._endpoints.handle_or_none(session, name) for name in (command.left, command.right))
-        try:
-            file = open_recording(command.path, stereo=command.stereo, resume=command.elapsed_s > 0)
-        except (OSError, ValueError) as error:  # ValueError: a path with a NUL
-            session.deliver(protocol.Recorded(command.recording, truncated=True, error=f"{command.path}: {error}"))
-            return
         elapsed = round(command.elapsed_s * 1e9)
         try:
-            handle = self._core.record(
-                file.descriptor, left, right, command.stereo, command.voices, elapsed, file.written
-            )
+            handle = self._core.record(left, right, command.stereo, command.voices, elapsed)
         except RuntimeError as error:
-            os.close(file.descriptor)
             session.deliver(protocol.Recorded(command.recording, truncated=True, error=str(error)))
             return
-        self._recordings.add(_Recording(session, command.recording, handle, file.path, left, right))
-        if file.path != command.path:
-            log.warning("%s is there already: recording to %s", command.path, file.path)
-            session.deliver(protocol.RecordingMoved(command.recording, file.path))
+        recording = _Recording(session, command.recording, handle, command.path, left, right)
+        self._recordings.add(recording)
+        self._opening[handle] = recording
+        work = partial(open_recording, command.path, stereo=command.stereo, resume=command.elapsed_s > 0)
+        self._disk.ask(f"open {os.path.dirname(command.path)}", work, partial(self._opened, recording))
+
+    def _opened(self, recording: _Recording, outcome: RecordingFile | Exception) -> None:
+        """Its file is open or can't be, however long after it began, or ended."""
+        if isinstance(outcome, Exception):
+            recording.error = f"{recording.path}: {outcome}"
+            self._hand_over(recording, None)
+            return
+        if outcome.path != recording.path:
+            log.warning("%s is there already: recording to %s", recording.path, outcome.path)
+            recording.path = outcome.path
+            recording.session.deliver(protocol.RecordingMoved(recording.id, outcome.path))
+        self._hand_over(recording, outcome)
+
+    def _hand_over(self, recording: _Recording, file: RecordingFile | None) -> None:
+        if self._stopped:
+            if file:
+                file.discard()
+            return
+        try:
+            self._core.file(recording.handle, *((file.descriptor, file.written) if file else (-1, 0)))
+        except RuntimeError:  # the ring is full
+            asyncio.get_running_loop().call_later(RETRY_S, self._hand_over, recording, file)
+            return
+        del self._opening[recording.handle]
+        self._all_open.set()
 
     def voices(self, session: Session, name: int) -> None:
         """Record the parties' own voices from now on."""
@@ -405,16 +441,18 @@ class Engine:
             for action in recording.after:
                 action()
             return
-        task = asyncio.create_task(self._hash(recording, samples, size, truncated))
-        self._hashing.add(task)
-        task.add_done_callback(self._hashing.discard)
+        if recording.error:
+            recording.session.deliver(protocol.Recorded(recording.id, truncated=True, error=recording.error))
+            return
+        told = partial(self._hashed, recording, samples, size, truncated)
+        self._disk.ask(f"hash {os.path.dirname(recording.path)}", partial(hash_recording, recording.path), told)
 
-    async def _hash(self, recording: _Recording, samples: int, size: int, truncated: bool) -> None:
-        sha256 = await asyncio.to_thread(hash_recording, recording.path)
-        if sha256:
+    def _hashed(self, recording: _Recording, samples: int, size: int, truncated: bool, sha256: str | Exception) -> None:
+        if sha256 and isinstance(sha256, str):
             event = protocol.Recorded(recording.id, samples / 8000, size, sha256, truncated)
         else:
-            event = protocol.Recorded(recording.id, truncated=True, error=f"{recording.path} is not there any more")
+            error = f"{recording.path}: {sha256}" if sha256 else f"{recording.path} is not there any more"
+            event = protocol.Recorded(recording.id, truncated=True, error=error)
         recording.session.deliver(event)
 
     def _totals(self, _: int, *counters: int) -> None:

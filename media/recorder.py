@@ -29,6 +29,13 @@ class RecordingFile:
     written: int
     path: str
 
+    def discard(self) -> None:
+        """Nobody wants it any more: leaves no file behind that holds nothing."""
+        if not os.fstat(self.descriptor).st_size:
+            with contextlib.suppress(OSError):
+                os.unlink(self.path)
+        os.close(self.descriptor)
+
 
 def open_recording(path: str, *, stereo: bool, resume: bool) -> RecordingFile:
     """Create a file with its directories, or with `resume` keep the audio it holds; raises OSError.

@@ -6,9 +6,9 @@ Called by media/engine.py. A handle is the worker's number above the worker's ow
 from __future__ import annotations
 
 import logging
-import time
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from media import _native
@@ -56,8 +56,8 @@ class Workers:
 
     def stop(self, seconds: float) -> bool:
         """End the threads; whether all recordings were complete within `seconds`."""
-        until = time.monotonic() + seconds
-        return min([core.stop(max(until - time.monotonic(), 0.0)) for core in self._cores])
+        with ThreadPoolExecutor(len(self._cores)) as threads:
+            return all(list(threads.map(lambda core: core.stop(max(seconds, 0.0)), self._cores)))
 
     # Endpoints
 
@@ -93,10 +93,14 @@ class Workers:
         """End a playback."""
         self._core(playback).stop_play(playback & OWN)
 
-    def record(self, descriptor: int, left: int, right: int, *how: Any) -> int:
-        """The handle of a new recording."""
+    def record(self, left: int, right: int, *how: Any) -> int:
+        """The handle of a new recording, whose file comes later."""
         core = self._one(left, right)
-        return self._number(left, right) << SHIFT | core.record(descriptor, left & OWN, right & OWN, *how)
+        return self._number(left, right) << SHIFT | core.record(left & OWN, right & OWN, *how)
+
+    def file(self, recording: int, descriptor: int, written: int) -> None:
+        """Once of each recording: its open file with the bytes of audio in it, or -1: it is over without one."""
+        self._core(recording).file(recording & OWN, descriptor, written)
 
     def voices(self, recording: int) -> None:
         """Record voices from now on."""

@@ -53,6 +53,7 @@ enum command_type {
     COMMAND_PLAY,
     COMMAND_STOP_PLAY,
     COMMAND_RECORD,
+    COMMAND_FILE,
     COMMAND_VOICES,
     COMMAND_CLOSE_RECORDING,
     COMMAND_CLOSE,
@@ -94,7 +95,8 @@ struct command {
             uint8_t count;
             bool loop, mix;
         } play;
-        struct { uint32_t left, right; int fd; bool stereo, voices; int64_t elapsed, written; } record;
+        struct { uint32_t left, right; bool stereo, voices; int64_t elapsed; } record;
+        struct { int fd; int64_t written; } file; /* of a recording; fd -1: it has none */
         int64_t stop_by; /* when to wait no longer for the disk */
     };
 };
@@ -307,7 +309,8 @@ struct recording {
     uint32_t handle;
     uint32_t slot, listed;
     uint32_t endpoints[2];
-    int fd;
+    int fd;     /* -1: none */
+    bool has_come; /* the file, or that there is none */
     bool stereo, voices, truncated, opened, closing;
     int64_t started_at;
     int64_t flushed; /* samples handed to the writer, or given up where it does not keep up */
@@ -337,6 +340,7 @@ struct writer {
     struct ring requests, events;
     int wake_fd, event_fd, done_fd;
     uint32_t woken_at; /* ring tail at the last wake-up */
+    uint32_t kept;     /* requests that wait for their files */
     struct written_file *files;
 };
 
@@ -466,9 +470,12 @@ bool playback_takes(struct worker *worker, struct endpoint *to, const struct rtp
 
 /* recording.c */
 void recording_start(struct worker *worker, const struct command *command);
+void recording_file(struct worker *worker, const struct command *command);
 void recording_voices(struct worker *worker, uint32_t handle);
 void recording_close(struct worker *worker, const struct command *command);
 void recording_leave(struct worker *worker, struct endpoint *endpoint);
+/* Nobody will say any more which they are. */
+void recording_give_up_files(struct worker *worker);
 void recording_voice(struct worker *worker, struct endpoint *from, const struct rtp *rtp);
 /* A packet of the same stream that is no voice: a digit, comfort noise. */
 void recording_other(struct worker *worker, struct endpoint *from, const struct rtp *rtp);

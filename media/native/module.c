@@ -213,16 +213,24 @@ static PyObject *core_record(Core *self, PyObject *args)
 {
     struct command command = {.type = COMMAND_RECORD};
     int stereo, voices;
-    long long elapsed, written;
-    if (!PyArg_ParseTuple(args, "iIIppLL", &command.record.fd, &command.record.left, &command.record.right, &stereo,
-                          &voices, &elapsed, &written))
+    long long elapsed;
+    if (!PyArg_ParseTuple(args, "IIppL", &command.record.left, &command.record.right, &stereo, &voices, &elapsed))
         return NULL;
     command.record.stereo = stereo;
     command.record.voices = voices;
     command.record.elapsed = elapsed;
-    command.record.written = written;
     command.handle = pool_take(&self->recordings, "recording");
     return command.handle ? core_push_new(self, &self->recordings, &command) : NULL;
+}
+
+static PyObject *core_file(Core *self, PyObject *args)
+{
+    struct command command = {.type = COMMAND_FILE};
+    long long written;
+    if (!PyArg_ParseTuple(args, "IiL", &command.handle, &command.file.fd, &written))
+        return NULL;
+    command.file.written = written;
+    return core_push(self, &command);
 }
 
 static PyObject *core_simple(Core *self, PyObject *args, enum command_type type)
@@ -395,7 +403,9 @@ static PyMethodDef core_methods[] = {
     {"play", (PyCFunction)core_play, METH_VARARGS, "play(endpoints, samples, loop, mix, once) -> handle"},
     {"stop_play", (PyCFunction)core_stop_play, METH_VARARGS, "stop_play(playback)"},
     {"record", (PyCFunction)core_record, METH_VARARGS,
-     "record(fd, left, right, stereo, voices, elapsed_ns, written_bytes) -> handle"},
+     "record(left, right, stereo, voices, elapsed_ns) -> handle; the file comes later"},
+    {"file", (PyCFunction)core_file, METH_VARARGS,
+     "file(recording, fd, written_bytes): once of each, when it is open; fd -1: there is none, the recording is over"},
     {"voices", (PyCFunction)core_voices, METH_VARARGS, "voices(recording)"},
     {"close_recording", (PyCFunction)core_close_recording, METH_VARARGS, "close_recording(recording)"},
     {"close", (PyCFunction)core_close, METH_VARARGS, "close(endpoint)"},

@@ -48,16 +48,21 @@ static void recording_truncate(struct worker *worker, struct recording *recordin
 
 /* Commands */
 
-static bool recording_open(struct worker *worker, struct recording *recording)
+/* What the writer has got of it before, it has kept. */
+static void recording_open(struct worker *worker, struct recording *recording)
 {
-    struct write_request *request = recording_request(worker, recording, WRITE_OPEN);
-    if (!request)
-        return false;
-    request->fd = recording->fd;
-    request->stereo = recording->stereo;
-    request->position = recording->written;
-    ring_commit(&worker->writer.requests);
-    return recording->opened = true;
+    if (!recording->has_come || recording->opened)
+        return;
+    if (recording->fd >= 0) {
+        struct write_request *request = recording_request(worker, recording, WRITE_OPEN);
+        if (!request)
+            return; /* the ring is full: next tick */
+        request->fd = recording->fd;
+        request->stereo = recording->stereo;
+        request->position = recording->written;
+        ring_commit(&worker->writer.requests);
+    }
+    recording->opened = true;
 }
 
 static void recording_end(struct worker *worker, struct recording *recording, int64_t at)
@@ -78,10 +83,9 @@ void recording_start(struct worker *worker, const struct command *command)
     memset(recording->layers, ALAW_SILENCE, sizeof recording->layers);
     recording->handle = command->handle;
     recording->slot = command->handle & 0xFFFF;
-    recording->fd = command->record.fd;
+    recording->fd = -1;
     recording->stereo = command->record.stereo;
     recording->voices = command->record.voices;
-    recording->written = command->record.written;
     recording->started_at = command->at - command->record.elapsed;
     recording->flushed = recording_position(recording, command->at);
     slots_add(&worker->recording, recording->slot, &recording->listed);
@@ -95,9 +99,35 @@ void recording_start(struct worker *worker, const struct command *command)
         endpoint->recording = recording->slot;
         endpoint->side = side;
     }
-    recording_open(worker, recording);
     if (recording->endpoints[0] == NONE || recording->endpoints[1] == NONE)
         recording_end(worker, recording, command->at);
+}
+
+static void recording_has_come(struct worker *worker, struct recording *recording, int fd, int64_t written)
+{
+    recording->has_come = true;
+    recording->fd = fd;
+    recording->written = written;
+    recording_open(worker, recording);
+    if (fd < 0)
+        recording_end(worker, recording, worker->now);
+}
+
+/* Opening takes as long as the disk likes: the recording has begun before. */
+void recording_file(struct worker *worker, const struct command *command)
+{
+    struct recording *recording = recording_of(worker, command->handle);
+    if (recording && !recording->has_come)
+        recording_has_come(worker, recording, command->file.fd, command->file.written);
+}
+
+void recording_give_up_files(struct worker *worker)
+{
+    for (uint32_t i = 0; i < worker->recording.count; i++) {
+        struct recording *recording = &worker->recordings[worker->recording.slot[i]];
+        if (!recording->has_come)
+            recording_has_come(worker, recording, -1, 0);
+    }
 }
 
 void recording_voices(struct worker *worker, uint32_t handle)
@@ -312,7 +342,7 @@ static void recording_forget(struct recording *recording, uint32_t samples)
 static void recording_flush(struct worker *worker, struct recording *recording, uint32_t samples)
 {
     uint32_t channels = recording->stereo ? 2 : 1;
-    struct write_request *request = recording->opened ? recording_request(worker, recording, WRITE_AUDIO) : NULL;
+    struct write_request *request = recording_request(worker, recording, WRITE_AUDIO);
     if (request) {
         request->position = recording->flushed * channels;
         request->length = samples * channels;
@@ -331,9 +361,9 @@ static void recording_finish(struct worker *worker, struct recording *recording)
         int64_t rest = recording->length - recording->flushed;
         recording_flush(worker, recording, rest > RECORD_CHUNK ? RECORD_CHUNK : (uint32_t)rest);
     }
-    struct write_request *request = recording_request(worker, recording, WRITE_CLOSE);
+    struct write_request *request = recording->opened ? recording_request(worker, recording, WRITE_CLOSE) : NULL;
     if (!request)
-        return; /* the ring is full: next tick */
+        return; /* the ring is full, or the file has not come: next tick */
     request->position = recording->length * (recording->stereo ? 2 : 1);
     ring_commit(&worker->writer.requests);
     uint32_t moved = slots_remove(&worker->recording, recording->listed);
@@ -349,8 +379,7 @@ void recording_tick(struct worker *worker)
     worker->next_recordings = worker->now + FRAME_NS;
     for (uint32_t i = worker->recording.count; i-- > 0;) {
         struct recording *recording = &worker->recordings[worker->recording.slot[i]];
-        if (!recording->opened && !recording_open(worker, recording))
-            continue;
+        recording_open(worker, recording);
         int64_t position = recording_position(recording, worker->now);
         while (!recording->closing && position - recording->flushed >= RECORD_CHUNK + RECORD_DELAY)
             recording_flush(worker, recording, RECORD_CHUNK);

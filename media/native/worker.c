@@ -116,6 +116,7 @@ static void worker_obey(struct worker *worker, const struct command *command)
     case COMMAND_PLAY: playback_start(worker, command); break;
     case COMMAND_STOP_PLAY: playback_stop(worker, command->handle); break;
     case COMMAND_RECORD: recording_start(worker, command); break;
+    case COMMAND_FILE: recording_file(worker, command); break;
     case COMMAND_VOICES: recording_voices(worker, command->handle); break;
     case COMMAND_CLOSE_RECORDING: recording_close(worker, command); break;
     case COMMAND_CLOSE: command_close(worker, command); break;
@@ -210,6 +211,7 @@ static void worker_close_all(struct worker *worker)
 {
     while (worker->open.count)
         endpoint_close(worker, &worker->endpoints[worker->open.slot[0]]);
+    recording_give_up_files(worker);
     while (worker->recording.count && clock_ns() < worker->stop_by) {
         recording_tick(worker);
         worker->now += FRAME_NS;

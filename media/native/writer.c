@@ -1,7 +1,8 @@
 /* The writer thread: recordings to disk as WAV (A-law, format 6), so that a slow disk never delays RTP.
  *
  * The header is rewritten after every write (twice a second): a file is playable whenever the process is killed. What
- * can't be written is told once and tried again with the next audio: what is missing then becomes silence.
+ * can't be written is told once and tried again with the next audio: what is missing then becomes silence. Others open
+ * the files: what comes before one is open is kept for it.
  */
 #include <errno.h>
 #include <limits.h>
@@ -12,12 +13,21 @@
 
 #include "core.h"
 
-#define REQUESTS 8192 /* what waits for a disk that stands still: 4 s of 1000 recordings */
+#ifndef REQUESTS /* tests need fewer */
+#define REQUESTS 8192 /* what waits for a disk that stands still: 4 s of 1000 recordings; as much for files to be opened */
+#endif
+
+/* Audio whose file is not open yet. */
+struct kept {
+    struct kept *next;
+    struct write_request request;
+};
 
 struct written_file {
-    int fd, error; /* errno of what failed first */
+    int fd, error; /* -1 before it is open; errno of what failed first */
     bool stereo;
     int64_t length; /* bytes of audio in the file */
+    struct kept *first, *last;
 };
 
 static void write_le(uint8_t *p, uint32_t value, int bytes)
@@ -102,41 +112,90 @@ static void writer_tell(struct writer *writer, const struct event *told)
     eventfd_write(writer->event_fd, 1);
 }
 
-static void file_audio(struct writer *writer, struct written_file *file, const struct write_request *request)
+/* Of what there is no room for, only the place is kept. */
+static bool file_keep(struct writer *writer, struct written_file *file, const struct write_request *request)
 {
-    bool failed_before = file->error;
+    struct kept *kept = writer->kept < REQUESTS ? calloc(1, sizeof *kept) : NULL;
+    if (!kept)
+        return false;
+    memcpy(&kept->request, request, offsetof(struct write_request, audio) + request->length);
+    *(file->last ? &file->last->next : &file->first) = kept;
+    file->last = kept;
+    writer->kept++;
+    return true;
+}
+
+static void file_forget_first(struct writer *writer, struct written_file *file)
+{
+    struct kept *kept = file->first;
+    file->first = kept->next;
+    if (!file->first)
+        file->last = NULL;
+    writer->kept--;
+    free(kept);
+}
+
+static void file_write_audio(struct written_file *file, const struct write_request *request)
+{
     int64_t known = file->length - request->position; /* a resumed file may hold some of it */
     if (known < 0 && file_fill(file, request->position))
         known = 0;
     if (known < request->length && known >= 0)
         file_append(file, request->audio + known, request->length - (size_t)known);
     file_write_header(file);
+}
+
+static void file_audio(struct writer *writer, struct written_file *file, const struct write_request *request)
+{
+    bool failed_before = file->error;
+    if (file->fd >= 0)
+        file_write_audio(file, request);
+    else if (!file_keep(writer, file, request) && !file->error)
+        file->error = ENOBUFS;
     if (file->error && !failed_before)
         writer_tell(writer, &(struct event){.type = EVENT_TRUNCATED, .handle = request->handle, .error = file->error});
 }
 
-static void file_close(struct writer *writer, struct written_file *file, const struct write_request *request)
+static void file_complete(struct written_file *file, int64_t position)
 {
-    file_fill(file, request->position);
+    file_fill(file, position);
     file_write_header(file);
     if (file->error && ftruncate(file->fd, WAV_HEADER + file->length) < 0) /* what was written in part */
         file->error = errno;
     if (close(file->fd) < 0 && !file->error)
         file->error = errno;
+}
+
+/* The place is free for the next recording. */
+static void file_reset(struct writer *writer, struct written_file *file)
+{
+    while (file->first)
+        file_forget_first(writer, file);
+    *file = (struct written_file){.fd = -1};
+}
+
+static void file_close(struct writer *writer, struct written_file *file, const struct write_request *request)
+{
     struct event event = {.type = EVENT_RECORDED, .handle = request->handle};
-    event.recorded.samples = file->length / (file->stereo ? 2 : 1);
-    event.recorded.bytes = (uint64_t)(file->length + WAV_HEADER);
-    event.recorded.truncated = request->truncated || file->error;
+    event.recorded.truncated = true; /* there never was a file */
+    if (file->fd >= 0) {
+        file_complete(file, request->position);
+        event.recorded.samples = file->length / (file->stereo ? 2 : 1);
+        event.recorded.bytes = (uint64_t)(file->length + WAV_HEADER);
+        event.recorded.truncated = request->truncated || file->error;
+    }
+    file_reset(writer, file);
     writer_tell(writer, &event);
 }
 
-static void file_open(struct written_file *file, const struct write_request *request)
+static void file_open(struct writer *writer, struct written_file *file, const struct write_request *request)
 {
     file->fd = request->fd;
     file->stereo = request->stereo;
-    file->error = 0;
     file->length = request->position;
     file_write_header(file);
+    for (; file->first; file_forget_first(writer, file))
+        file_audio(writer, file, &file->first->request);
 }
 
 static void *writer_run(void *argument)
@@ -148,7 +207,7 @@ static void *writer_run(void *argument)
         while ((request = ring_peek(&writer->requests))) {
             struct written_file *file = &writer->files[request->handle & 0xFFFF];
             switch (request->type) {
-            case WRITE_OPEN: file_open(file, request); break;
+            case WRITE_OPEN: file_open(writer, file, request); break;
             case WRITE_AUDIO: file_audio(writer, file, request); break;
             case WRITE_CLOSE: file_close(writer, file, request); break;
             case WRITE_SHUT_DOWN: eventfd_write(writer->done_fd, 1); return NULL;
@@ -167,6 +226,8 @@ static void writer_free(struct writer *writer)
         close(writer->done_fd);
     ring_destroy(&writer->requests);
     ring_destroy(&writer->events);
+    for (uint32_t i = 0; writer->files && i < MAX_RECORDINGS; i++)
+        file_reset(writer, &writer->files[i]);
     free(writer->files);
 }
 
@@ -176,6 +237,8 @@ bool writer_start(struct writer *writer, int event_fd)
     writer->wake_fd = eventfd(0, EFD_CLOEXEC);
     writer->done_fd = eventfd(0, EFD_CLOEXEC);
     writer->files = calloc(MAX_RECORDINGS, sizeof *writer->files);
+    for (uint32_t i = 0; writer->files && i < MAX_RECORDINGS; i++)
+        writer->files[i].fd = -1;
     if (writer->wake_fd >= 0 && writer->done_fd >= 0 && writer->files && ring_create(&writer->requests, REQUESTS, sizeof(struct write_request))
         && ring_create(&writer->events, 2 * MAX_RECORDINGS, sizeof(struct event))
         && pthread_create(&writer->thread, NULL, writer_run, writer) == 0)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from media import _native, protocol
+from media.disk import Told, Work
 from media.engine import Engine, Settings
 from tests.support.loopback import HOST
 
@@ -19,6 +20,7 @@ class ScriptedCore:
 
     def __init__(self, *_: object) -> None:
         self.told: list[tuple[object, ...]] = []
+        self.files: list[tuple[int, bool]] = []  # of which recordings, and whether there is one
         self._happened: list[tuple[object, ...]] = []
         self._readable = os.eventfd(0, os.EFD_NONBLOCK)
 
@@ -37,6 +39,14 @@ class ScriptedCore:
         """Readable while events wait."""
         return self._readable
 
+    def file(self, recording: int, descriptor: int, written: int) -> None:
+        """A recording's, which is closed at once."""
+        if self.refuses == "file":
+            raise RuntimeError("the command ring is full")
+        self.files.append((recording, descriptor >= 0))
+        if descriptor >= 0:
+            os.close(descriptor)
+
     def stop(self, seconds: float = 60.0) -> bool:
         """The end."""
         os.close(self._readable)
@@ -52,6 +62,31 @@ class ScriptedCore:
         return tell
 
 
+class HeldDisk:
+    """Stands for media.disk.DiskThreads: does at once what it is asked for, but while it `stands_still`."""
+
+    def __init__(self) -> None:
+        self.stands_still = False
+        self._waiting: list[tuple[Work, Told]] = []
+
+    def ask(self, line: str, work: Work, told: Told) -> None:
+        """Now or later."""
+        self._waiting.append((work, told))
+        if not self.stands_still:
+            self.go_on()
+
+    def go_on(self) -> None:
+        """Does what waits."""
+        self.stands_still = False
+        waiting, self._waiting = self._waiting, []
+        for work, told in waiting:
+            try:
+                outcome = work()
+            except Exception as error:
+                outcome = error
+            told(outcome)
+
+
 class Listener:
     """A session that keeps its events."""
 
@@ -64,8 +99,8 @@ class Listener:
         self.events.append(event)
 
 
-def scripted_engine(monkeypatch: pytest.MonkeyPatch) -> tuple[Engine, ScriptedCore]:
-    """An engine and its core; start() and stop() are the test's."""
+def scripted_engine(monkeypatch: pytest.MonkeyPatch, disk: HeldDisk | None = None) -> tuple[Engine, ScriptedCore]:
+    """An engine on a `disk` and its core; start() and stop() are the test's."""
     cores: list[ScriptedCore] = []
 
     def build(*arguments: object) -> ScriptedCore:
@@ -73,5 +108,5 @@ def scripted_engine(monkeypatch: pytest.MonkeyPatch) -> tuple[Engine, ScriptedCo
         return cores[0]
 
     monkeypatch.setattr(_native, "Core", build)
-    engine = Engine(Settings(HOST, first_port=31900, last_port=31909))
+    engine = Engine(Settings(HOST, first_port=31900, last_port=31909), disk or HeldDisk())
     return engine, cores[0]

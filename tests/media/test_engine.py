@@ -147,6 +147,8 @@ def test_a_file_that_was_taken_away_while_it_was_written_is_not_named() -> None:
             (_, a), (_, b) = await place.leg(), await place.leg()
             path = place.folder / "call.wav"
             recording = place.driver.record(str(path), a, b)
+            while not path.exists():
+                await wait_for_seconds(0.002)
             await obeyed(place.driver, place.folder)
             path.unlink()
             recording.close()

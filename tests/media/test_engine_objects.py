@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import hashlib
 import os
 from pathlib import Path
 
 import pytest
 
 from media import _native, protocol
+from media.engine import Engine, Settings
 from softswitch.media_drivers.server import ServerDriver
 from tests.media.phone import tone, wait_for_seconds, wav
-from tests.media.scripted_core import Listener, scripted_engine
+from tests.media.scripted_core import HeldDisk, Listener, scripted_engine
 from tests.media.support import obeyed, room, run
 from tests.media.test_engine import read_wav
+from tests.support.loopback import HOST
 
 
 async def until_events(listener: Listener, count: int) -> None:
@@ -172,11 +175,97 @@ def test_a_recording_without_a_possible_path_says_so(monkeypatch: pytest.MonkeyP
     engine, core = scripted_engine(monkeypatch)
     session = Listener()
     engine.record(session, protocol.Record(7, f"{tmp_path}/\0.wav", 1, 2))
+    assert core.files == [(1, False)]
+    core.happen(_native.RECORDED, 1, 0, 0, True)
+    engine._read_events()
     (event,) = session.events
     assert isinstance(event, protocol.Recorded)
     assert event.truncated
     assert "null" in event.error
     core.stop()
+
+
+def test_a_recording_has_begun_and_may_be_over_before_its_file_is_open(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    disk, session, path = HeldDisk(), Listener(), str(tmp_path / "call.wav")
+    engine, core = scripted_engine(monkeypatch, disk)
+    Path(path).touch()
+    disk.stands_still = True
+    engine.record(session, protocol.Record(1, path, 5, 6))
+    engine.voices(session, 1)
+    engine.close_recording(session, 1)
+    assert core.told == [("record", 0, 0, False, False, 0), ("voices", 1), ("close_recording", 1)]
+    assert (core.files, session.events) == ([], [])
+    disk.go_on()
+    assert core.files == [(1, True)]
+    core.happen(_native.RECORDED, 1, 8000, 8058, False)
+    engine._read_events()
+    moved, whole = session.events
+    assert moved == protocol.RecordingMoved(1, str(tmp_path / "call-2.wav"))
+    assert isinstance(whole, protocol.Recorded)
+    assert (whole.bytes, whole.sha256, whole.error) == (8058, hashlib.sha256(b"").hexdigest(), "")
+    core.stop()
+
+
+def test_a_file_that_the_core_can_not_take_now_is_handed_over_later(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async def story() -> None:
+        engine, core = scripted_engine(monkeypatch)
+        core.refuses = "file"
+        engine.record(Listener(), protocol.Record(1, str(tmp_path / "call.wav"), 5, 6))
+        await asyncio.sleep(0)
+        assert core.files == []
+        core.refuses = ""
+        async with asyncio.timeout(5):
+            while not core.files:
+                await wait_for_seconds(0.001)
+        assert core.files == [(1, True)]
+        core.stop()
+
+    asyncio.run(story())
+
+
+def test_the_end_waits_for_files_and_hands_them_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    async def story() -> None:
+        disk = HeldDisk()
+        engine, core = scripted_engine(monkeypatch, disk)
+        engine.start()
+        disk.stands_still = True
+        for name in (1, 2):
+            engine.record(Listener(), protocol.Record(name, str(tmp_path / f"{name}.wav"), 5, 6))
+        stopping = asyncio.create_task(engine.stop())
+        await asyncio.sleep(0)
+        disk.go_on()
+        assert await stopping
+        assert core.files == [(1, True), (2, True)]
+
+    asyncio.run(story())
+
+
+def test_a_file_that_is_opened_after_the_end_leaves_nothing_behind(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def story() -> None:
+        disk = HeldDisk()
+        engine = Engine(Settings(HOST, first_port=31900, last_port=31901, flush_s=0.05), disk)
+        engine.start()
+        disk.stands_still = True
+        for path in (tmp_path / "new.wav", tmp_path / "file" / "none.wav"):
+            engine.record(Listener(), protocol.Record(len(path.name), str(path), 5, 6))
+        (tmp_path / "file").touch()
+        (tmp_path / "old.wav").write_bytes(b"x" * 100)
+        engine.record(Listener(), protocol.Record(1, str(tmp_path / "old.wav"), 5, 6, elapsed_s=1.0))
+        assert not await engine.stop()
+        descriptors = os.listdir("/proc/self/fd")
+        disk.go_on()
+        assert len(os.listdir("/proc/self/fd")) == len(descriptors)
+        assert sorted(os.listdir(tmp_path)) == ["file", "old.wav"]
+        assert (tmp_path / "old.wav").read_bytes() == b"x" * 100
+
+    asyncio.run(story())
+    assert f"recordings end before their calls did: {tmp_path}/new.wav, " in caplog.text
 
 
 def test_a_hash_that_is_not_finished_when_the_engine_stops_is_given_up(
@@ -206,9 +295,9 @@ def test_a_controller_that_comes_back_goes_on_with_its_ports_and_its_recording()
             await break_off(place.driver)
             await obeyed(place.driver, place.folder)
             await anna.talk(tone(400, 0.2))
+            recording = next(one for one in place.driver.recordings.values() if one.command.path == path)
             a.close()
             assert (await a.statistics).packets_received == 20  # not opened anew
-            recording = next(one for one in place.driver.recordings.values() if one.command.path == path)
             report = await recording.finished
             channels, audio = read_wav(path)
             assert channels == 1

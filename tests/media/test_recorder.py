@@ -64,7 +64,7 @@ def test_a_resumed_recording_goes_on_behind_whole_samples(tmp_path: Path) -> Non
 def test_the_header_is_as_long_as_the_core_writes_it(tmp_path: Path) -> None:
     core = _native.Core(1, 60.0, "epoll")
     file = open_recording(str(tmp_path / "empty.wav"), stereo=False, resume=False)
-    core.record(file.descriptor, 0, 0, False, False, 0, 0)  # of nobody: over at once
+    core.file(core.record(0, 0, False, False, 0), file.descriptor, 0)  # of nobody: over at once
     core.stop()
     assert (tmp_path / "empty.wav").stat().st_size == WAV_HEADER_BYTES
 
@@ -78,7 +78,7 @@ def written(path: Path, *, stereo: bool = False, seconds: float = 0.02) -> bytes
         for rtp, rtcp in zip(sockets[::2], sockets[1::2], strict=True)
     )
     file = open_recording(str(path), stereo=stereo, resume=False)
-    core.record(file.descriptor, a, b, stereo, True, round(seconds * 1e9), 0)
+    core.file(core.record(a, b, stereo, True, round(seconds * 1e9)), file.descriptor, 0)
     core.stop()
     return path.read_bytes()
 

@@ -39,6 +39,7 @@ static void begin(void)
     record.record.right = callee;
     record.record.voices = true;
     worker_obey(&worker, &record);
+    give_file(record.handle, 77);
 }
 
 static void play_over_the_talk(uint32_t frame)

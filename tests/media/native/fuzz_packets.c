@@ -42,6 +42,8 @@ static void record(uint8_t how)
     command.record.elapsed = how & 128 ? 1234567 * SAMPLE_NS : 0;
     if (!worker.recordings[how & 1].handle)
         worker_obey(&worker, &command);
+    if (!(how & 64)) /* else it comes later, or never */
+        give_file(command.handle, how & 16 ? 77 : -1);
 }
 
 /* By one of the suites that there are, or none; `how` also chooses one of two keys. */
@@ -193,6 +195,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         data += 3 + length;
         size -= 3 + length;
     }
+    recording_give_up_files(&worker);
     worker_obey(&worker, &(struct command){.type = COMMAND_CLOSE, .handle = a});
     worker_obey(&worker, &(struct command){.type = COMMAND_CLOSE, .handle = b});
     count_events(EVENT_CLOSED);

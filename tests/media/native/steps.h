@@ -158,6 +158,13 @@ static void give_talk(uint32_t slot, uint16_t index)
     give(slot, PCMA, (uint16_t)(65000 + index), 160u * index, payload, sizeof payload);
 }
 
+/* The file of a recording is open; fd -1: it can't be opened. */
+static void give_file(uint32_t handle, int fd)
+{
+    struct command file = {.type = COMMAND_FILE, .handle = handle, .file.fd = fd};
+    worker_obey(&worker, &file);
+}
+
 static uint16_t sent_sequence(uint32_t index)
 {
     return read16(sent[index].data + 2);

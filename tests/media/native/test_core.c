@@ -208,6 +208,7 @@ static void test_a_disk_that_stands_still_truncates_and_delays_nothing(void)
     record.record.right = open_endpoint(1, PCMA, 101);
     record.record.voices = true;
     worker_obey(&worker, &record);
+    give_file(record.handle, 77);
     for (uint16_t index = 0; index < 2500; index++, worker.now += FRAME_NS) {
         give_talk(0, index);
         recording_tick(&worker);
@@ -300,6 +301,7 @@ static void test_random_packets_and_commands_never_reach_out_of_bounds(void)
     record.record.right = 1 << 16 | 1;
     record.record.voices = record.record.stereo = true;
     worker_obey(&worker, &record);
+    give_file(record.handle, 77);
     for (uint32_t round = 0; round < 300000; round++) {
         uint32_t slot = chance(2);
         size_t length = chance(8) ? 12 + chance(200) : chance(1488);

@@ -25,7 +25,7 @@ static void collect_audio(void)
     }
 }
 
-static uint32_t record(bool stereo)
+static uint32_t record_without_file(bool stereo)
 {
     struct command record = {.type = COMMAND_RECORD, .handle = 1 << 16, .at = worker.now};
     record.record.left = open_endpoint(0, PCMA, 101);
@@ -35,6 +35,11 @@ static uint32_t record(bool stereo)
     worker_obey(&worker, &record);
     audio_end = 0;
     return record.handle;
+}
+
+static void record(bool stereo)
+{
+    give_file(record_without_file(stereo), 77);
 }
 
 static void end_recording(void)
@@ -302,6 +307,7 @@ static void test_a_recording_of_one_side_twice_ends_at_once_and_harms_nobody(voi
     struct command record = {.type = COMMAND_RECORD, .handle = 1 << 16, .at = worker.now};
     record.record.left = record.record.right = open_endpoint(0, PCMA, 101);
     worker_obey(&worker, &record);
+    give_file(record.handle, 77);
     worker.now += FRAME_NS;
     recording_tick(&worker);
     CHECK(worker.recording.count == 0 && worker.endpoints[0].recording == NONE);
@@ -309,8 +315,74 @@ static void test_a_recording_of_one_side_twice_ends_at_once_and_harms_nobody(voi
     finish();
 }
 
+/* The order of what the writer is told. */
+static uint32_t writes_of(enum write_type *types)
+{
+    uint32_t count = 0;
+    const struct write_request *request;
+    while ((request = ring_peek(&worker.writer.requests))) {
+        CHECK(count < 16 && request->handle == 1 << 16 && (request->type != WRITE_OPEN || request->fd == 77));
+        types[count++] = request->type;
+        ring_pop(&worker.writer.requests);
+    }
+    return count;
+}
+
+static void talk_for_a_second(void)
+{
+    for (uint16_t index = 0; index < 50; index++, worker.now += FRAME_NS) {
+        give_talk(0, index);
+        recording_tick(&worker);
+    }
+}
+
+static void test_audio_goes_to_the_writer_before_its_file_is_open_and_the_end_waits_for_it(void)
+{
+    enum write_type types[16];
+    start();
+    uint32_t handle = record_without_file(false);
+    talk_for_a_second();
+    CHECK(writes_of(types) == 1 && types[0] == WRITE_AUDIO);
+    worker_obey(&worker, &(struct command){.type = COMMAND_CLOSE_RECORDING, .handle = handle, .at = worker.now});
+    talk_for_a_second();
+    CHECK(writes_of(types) == 1 && types[0] == WRITE_AUDIO); /* the rest */
+    CHECK(worker.recording.count == 1 && worker.endpoints[0].recording == NONE);
+    give_file(handle, 77);
+    give_file(handle, 78); /* once of each */
+    recording_tick(&worker);
+    CHECK(writes_of(types) == 2 && types[0] == WRITE_OPEN && types[1] == WRITE_CLOSE && worker.recording.count == 0);
+    CHECK(count_events(EVENT_TRUNCATED) == 0);
+    finish();
+}
+
+static void test_a_recording_without_a_file_is_over_and_leaves_its_sides(void)
+{
+    enum write_type types[16];
+    start();
+    uint32_t handle = record_without_file(false);
+    give_file(handle, -1);
+    CHECK(worker.endpoints[0].recording == NONE && worker.endpoints[1].recording == NONE);
+    worker.now += FRAME_NS;
+    recording_tick(&worker);
+    CHECK(writes_of(types) == 1 && types[0] == WRITE_CLOSE && worker.recording.count == 0);
+    finish();
+}
+
+static void test_the_end_of_the_core_waits_for_no_file(void)
+{
+    enum write_type types[16];
+    start();
+    record_without_file(false);
+    worker_close_all(&worker);
+    CHECK(writes_of(types) == 1 && types[0] == WRITE_CLOSE && worker.recording.count == 0);
+    finish();
+}
+
 int main(void)
 {
+    test_audio_goes_to_the_writer_before_its_file_is_open_and_the_end_waits_for_it();
+    test_a_recording_without_a_file_is_over_and_leaves_its_sides();
+    test_the_end_of_the_core_waits_for_no_file();
     test_both_sides_stay_together_for_ten_minutes_with_100_ppm_between_them();
     test_both_sides_stay_together_through_drift_jitter_and_loss();
     test_what_arrives_is_recorded_bit_by_bit();

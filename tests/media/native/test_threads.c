@@ -98,12 +98,14 @@ static void call(struct worker *worker, uint32_t generation)
     char path[] = "/tmp/threadsXXXXXX";
     struct phone a = open_phone(worker, generation << 16, 101), b = open_phone(worker, generation << 16 | 1, -1);
     struct command record = {.type = COMMAND_RECORD, .handle = generation << 16};
-    record.record.fd = mkstemp(path);
-    CHECK(record.record.fd >= 0 && unlink(path) == 0);
     record.record.left = a.handle;
     record.record.right = b.handle;
     record.record.voices = true;
     CHECK(worker_command(worker, &record));
+    struct command file = {.type = COMMAND_FILE, .handle = record.handle};
+    file.file.fd = mkstemp(path);
+    CHECK(file.file.fd >= 0 && unlink(path) == 0);
+    CHECK(worker_command(worker, &file));
     struct command connect = {.type = COMMAND_CONNECT, .handle = a.handle};
     connect.connect.other = b.handle;
     connect.connect.digits = true;

@@ -130,7 +130,6 @@ static const struct recording *record(uint16_t slot, uint32_t left, uint32_t rig
     struct command command = {.type = COMMAND_RECORD, .handle = 1u << 16 | slot, .at = worker.now};
     command.record.left = left;
     command.record.right = right;
-    command.record.fd = -1;
     command.record.voices = true;
     worker_obey(&worker, &command);
     return &worker.recordings[slot];

@@ -5,6 +5,7 @@
 
 static long pwrite_to_disk(int fd, const void *data, unsigned long length, long offset);
 #define pwrite pwrite_to_disk
+#define REQUESTS 64
 #include "../../../media/native/writer.c"
 #include "check.h"
 
@@ -73,7 +74,8 @@ static void start(void)
     interrupted_every = 0;
     playable_always = true;
     struct write_request open = {.type = WRITE_OPEN, .fd = 77};
-    file_open(&file, &open);
+    file_reset(&writer, &file);
+    file_open(&writer, &file, &open);
 }
 
 static void write_chunk(int64_t position, uint8_t code)
@@ -98,7 +100,7 @@ static struct event next_event(void)
 static void finish(int64_t length)
 {
     struct write_request request = {.type = WRITE_CLOSE, .handle = 5, .position = length};
-    file.fd = 77;
+    CHECK(dup2(writer.event_fd, 77) == 77); /* so that there is something to close */
     file_close(&writer, &file, &request);
 }
 
@@ -155,10 +157,70 @@ static void test_a_resumed_file_keeps_what_it_holds(void)
     start();
     write_chunk(0, 1);
     struct write_request open = {.type = WRITE_OPEN, .fd = 77, .position = RECORD_CHUNK};
-    file_open(&file, &open);
+    file_open(&writer, &file, &open);
     write_chunk(RECORD_CHUNK / 2, 2); /* overlaps: only its second half is new */
     CHECK(disk[WAV_HEADER + RECORD_CHUNK - 1] == 1 && disk[WAV_HEADER + RECORD_CHUNK] == 2);
     CHECK(little(disk + 54) == RECORD_CHUNK * 3 / 2);
+    end();
+}
+
+static void write_early(int64_t position, uint8_t code)
+{
+    write_chunk(position, code);
+    CHECK(disk_end == 0);
+}
+
+static void test_what_comes_before_the_file_is_open_is_kept_for_it(void)
+{
+    start();
+    file_reset(&writer, &file);
+    disk_end = 0;
+    write_early(0, 1);
+    write_early(RECORD_CHUNK, 2);
+    CHECK(writer.kept == 2);
+    struct write_request open = {.type = WRITE_OPEN, .fd = 77};
+    file_open(&writer, &file, &open);
+    write_chunk(2 * RECORD_CHUNK, 3);
+    finish(3 * RECORD_CHUNK);
+    CHECK(playable_always && little(disk + 54) == 3 * RECORD_CHUNK && writer.kept == 0);
+    for (int chunk = 0; chunk < 3; chunk++)
+        CHECK(disk[WAV_HEADER + chunk * RECORD_CHUNK] == chunk + 1);
+    struct event event = next_event();
+    CHECK(event.type == EVENT_RECORDED && !event.recorded.truncated && event.recorded.samples == 3 * RECORD_CHUNK);
+    end();
+}
+
+static void test_no_more_is_kept_than_there_is_room_for_and_the_rest_is_silence_and_told(void)
+{
+    start();
+    file_reset(&writer, &file);
+    disk_end = 0;
+    for (int chunk = 0; chunk < REQUESTS + 2; chunk++)
+        write_early(chunk * RECORD_CHUNK, 1);
+    struct event event = next_event();
+    CHECK(event.type == EVENT_TRUNCATED && event.error == ENOBUFS && !ring_peek(&writer.events));
+    struct write_request open = {.type = WRITE_OPEN, .fd = 77};
+    file_open(&writer, &file, &open);
+    write_chunk((REQUESTS + 2) * RECORD_CHUNK, 3);
+    CHECK(disk[WAV_HEADER + REQUESTS * RECORD_CHUNK - 1] == 1);
+    CHECK(disk[WAV_HEADER + REQUESTS * RECORD_CHUNK] == ALAW_SILENCE);
+    CHECK(disk[WAV_HEADER + (REQUESTS + 2) * RECORD_CHUNK] == 3);
+    finish((REQUESTS + 3) * RECORD_CHUNK);
+    event = next_event();
+    CHECK(event.type == EVENT_RECORDED && event.recorded.truncated);
+    end();
+}
+
+static void test_a_recording_that_never_had_a_file_keeps_nothing(void)
+{
+    start();
+    file_reset(&writer, &file);
+    disk_end = 0;
+    write_early(0, 1);
+    finish(RECORD_CHUNK);
+    struct event event = next_event();
+    CHECK(event.type == EVENT_RECORDED && event.recorded.truncated && event.recorded.samples == 0);
+    CHECK(writer.kept == 0 && disk_end == 0 && file.fd == -1 && !file.error);
     end();
 }
 
@@ -219,6 +281,9 @@ static void test_what_waits_is_written_before_the_end(void)
 
 int main(void)
 {
+    test_what_comes_before_the_file_is_open_is_kept_for_it();
+    test_no_more_is_kept_than_there_is_room_for_and_the_rest_is_silence_and_told();
+    test_a_recording_that_never_had_a_file_keeps_nothing();
     test_what_waits_is_written_before_the_end();
     test_a_disk_that_stands_still_holds_up_the_end_no_longer_than_is_said();
     test_a_file_is_playable_after_every_single_write();

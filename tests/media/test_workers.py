@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 
 import pytest
 
@@ -37,6 +38,15 @@ class Counted:
     def take_precedence(self) -> bool:
         """Refused."""
         return False
+
+    def stop(self, seconds: float) -> bool:
+        """Its disk is there once those of all are awaited."""
+        self.told.append(("stop", seconds))
+        self.together.wait(20)
+        return self.whole
+
+    whole = True
+    together = threading.Barrier(3)
 
 
 def made(monkeypatch: pytest.MonkeyPatch, count: int) -> tuple[Workers, list[Counted]]:
@@ -75,6 +85,14 @@ def test_events_name_the_worker_and_totals_are_of_all(monkeypatch: pytest.Monkey
     assert list(workers.events()) == [(_native.DIGIT, 1 << SHIFT | 5, "1"), (_native.TOTALS, 0, 10, 20)]
     cores[0].happened, cores[1].happened = [(_native.TOTALS, 0, 1, 2)], []
     assert list(workers.events()) == [(_native.TOTALS, 0, 11, 22)]
+
+
+@pytest.mark.parametrize("last", [True, False])
+def test_the_end_of_none_is_cut_short_by_the_disk_of_another(monkeypatch: pytest.MonkeyPatch, last: bool) -> None:
+    workers, cores = made(monkeypatch, 3)
+    cores[1].whole = last
+    assert workers.stop(4.0) is last
+    assert [core.told for core in cores] == [[("stop", 4.0)]] * 3
 
 
 def test_a_refused_precedence_is_told_once(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

@@ -25,7 +25,7 @@ from softswitch.sip.provisional import RELIABLE
 from softswitch.sip.server_session import ServerSession
 from softswitch.sip.timing import Timing
 from softswitch.sip.tls import Tls, TlsFiles
-from softswitch.sip.transport import open_transport
+from softswitch.sip.transport import SocketTransport, open_transport
 from softswitch.sip.user_agent import UserAgent
 from tests.support.certificates import Authority
 from tests.support.recorder import Recorder
@@ -78,6 +78,13 @@ class Phone:
         )
         return session, Recorder(session)
 
+    def break_connection(self) -> None:
+        """The connection that we opened, by which we called, is gone all of a sudden."""
+        transport = self.user_agent._transport
+        assert isinstance(transport, SocketTransport)
+        (ours,) = [one for one in transport.streams._connections.values() if not one.accepted]
+        ours.close("broken", at_once=True)
+
     async def talk(self, switch: Switch, **over: Any) -> ServerSession:
         """Call, and hang up again; returns the callee's side."""
         session, recorder = self.call(switch, **over)
@@ -90,9 +97,18 @@ class Phone:
         return called
 
 
-def run(folder: Path, story: Story, transport: str, host: str = "127.0.0.1", files: TlsFiles | None = None) -> None:
+def run(
+    folder: Path,
+    story: Story,
+    transport: str,
+    host: str = "127.0.0.1",
+    files: TlsFiles | None = None,
+    phones: TlsFiles | None = None,
+) -> None:
+    """`files` are the switch's, and the phone's too where it has none of its own (`phones`)."""
+
     async def whole() -> None:
-        async with started(folder, transport, host, files) as (switch, phone), asyncio.timeout(60):
+        async with started(folder, transport, host, files, phones or files) as (switch, phone), asyncio.timeout(60):
             await story(switch, phone)
 
     seed(folder)
@@ -101,9 +117,9 @@ def run(folder: Path, story: Story, transport: str, host: str = "127.0.0.1", fil
 
 @asynccontextmanager
 async def started(
-    folder: Path, transport: str, host: str, files: TlsFiles | None
+    folder: Path, transport: str, host: str, files: TlsFiles | None, phones: TlsFiles | None
 ) -> AsyncIterator[tuple[Switch, Phone]]:
-    phone = Phone(transport, host, None if files is None else Tls(files))
+    phone = Phone(transport, host, None if phones is None else Tls(phones))
     port = await phone.start()
     switch = Switch(config(folder, f"{transport}:{f'[{host}]' if ':' in host else host}:0", files))
     (folder / "dialplans" / "20-phone.toml").write_text(TRUNK.format(port=port, host=host, transport=transport))
@@ -166,26 +182,48 @@ def test_a_call_over_tls_with_certificates_on_both_sides(tmp_path: Path, host: s
     run(tmp_path, story, "tls", host, files)
 
 
+def rename(folder: Path, switch: Switch, name: str) -> None:
+    """The phone's certificate must be for `name`."""
+    file = folder / "dialplans" / "20-phone.toml"
+    file.write_text(re.sub(r"(?:tls_name = .*\n)?sources", f'tls_name = "{name}"\nsources', file.read_text()))
+    switch.reload()
+
+
 def test_certificates_must_name_the_trunk_in_both_directions(tmp_path: Path) -> None:
     """RFC 5922 7: by the trunk's `tls_name`, where it has one."""
     authority = Authority(tmp_path)
     own = authority.issue("own", "IP:127.0.0.1", "DNS:sbc.example")
     files = TlsFiles(own.certificate, own.key, authority.file, "required")
 
-    def rename(switch: Switch, name: str) -> None:
-        file = tmp_path / "dialplans" / "20-phone.toml"
-        file.write_text(re.sub(r"(?:tls_name = .*\n)?sources", f'tls_name = "{name}"\nsources', file.read_text()))
-        switch.reload()
-
     async def story(switch: Switch, phone: Phone) -> None:
-        rename(switch, "other.example")
+        rename(tmp_path, switch, "other.example")
         _, recorder = phone.call(switch)
         await recorder.until("refused 503", 60)
         assert switch.connections["misnamed"] >= 1
-        rename(switch, "sbc.example")
+        rename(tmp_path, switch, "sbc.example")
         await one_call(switch, phone)
 
     run(tmp_path, story, "tls", "127.0.0.1", files)
+
+
+def test_a_caller_whose_connection_broke_is_hung_up_on_by_another_checked_by_its_trunks_name(tmp_path: Path) -> None:
+    """RFC 5922 7.2: its Contact is an address, its certificate is for its domain."""
+    authority = Authority(tmp_path)
+    own, phones = authority.issue("own", "IP:127.0.0.1"), authority.issue("phone", "DNS:sbc.example")
+
+    async def story(switch: Switch, phone: Phone) -> None:
+        rename(tmp_path, switch, "sbc.example")
+        session, caller = phone.call(switch)
+        await caller.until("answered 200", 60)
+        session.acknowledge()
+        called, callee = await phone.rung.get()
+        await callee.until("ACK", 60)
+        phone.break_connection()
+        called.hang_up()
+        await caller.until("BYE", 60)
+
+    files = TlsFiles(own.certificate, own.key, authority.file)
+    run(tmp_path, story, "tls", files=files, phones=TlsFiles(phones.certificate, phones.key, authority.file))
 
 
 def test_a_new_certificate_is_taken_on_sighup_and_a_broken_one_is_not(tmp_path: Path) -> None:

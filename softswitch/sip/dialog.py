@@ -97,11 +97,11 @@ class Dialog:
             self._path = self._way_to(self._next_hop)
         return self._path
 
-    def allow_tcp(self, allowed: bool) -> None:
-        """Whether requests too long for UDP may go by TCP."""
-        if allowed != self._origin.large_by_tcp:
-            self._origin = self._origin._replace(large_by_tcp=allowed)
-            self._path = self._path._replace(large_by_tcp=allowed)
+    def know_peer(self, *, large_by_tcp: bool = False, tls_name: str = "") -> None:
+        """Whether requests too long for UDP may go by TCP, and whom its certificate must name (empty: its host)."""
+        if large_by_tcp != self._origin.large_by_tcp or tls_name:
+            self._origin = known_as(self._origin, tls_name)._replace(large_by_tcp=large_by_tcp)
+            self._path = known_as(self._path, tls_name)._replace(large_by_tcp=large_by_tcp)
 
     def update(self, response: SipResponse) -> None:
         """UAC: take target and route set anew from a further response, which counts until the 2xx (13.2.2.4)."""
@@ -121,7 +121,7 @@ class Dialog:
         """The other side now speaks by another connection: what went by the old one goes by this."""
         if self.path.connection and path.hop.transport == self._origin.hop.transport:
             self._path = self.path._replace(connection=path.connection)
-            self._origin = path
+            self._origin = known_as(path, self._origin.hop.name)
 
     def move(self, path: Path) -> None:
         """Requests go by `path`, another address of the name that the next hop is, until the next hop is another."""
@@ -189,6 +189,13 @@ class Dialog:
 
     def _is_peer(self, hop: Hop) -> bool:
         return (hop.host, hop.port or DEFAULT_PORTS[hop.transport]) == self._peer
+
+
+def known_as(path: Path, tls_name: str) -> Path:
+    """The path to a peer whose certificate must name `tls_name`; the same over any transport but TLS, or for none."""
+    if not tls_name or path.hop.transport != "tls":
+        return path
+    return path._replace(hop=path.hop._replace(name=tls_name))
 
 
 def hop_of(uri: str, otherwise: Hop) -> Hop:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from softswitch.sip.addresses import Hop, Path
 from softswitch.sip.compose import Reply, header_lines
-from softswitch.sip.dialog import Dialog
+from softswitch.sip.dialog import Dialog, known_as
 from softswitch.sip.endpoint import Endpoint
 from softswitch.sip.invite_clocks import REMINDER_S, Countdown, expires_s
 from softswitch.sip.message import SipRequest
@@ -127,10 +127,14 @@ class ServerSession(Session):
             self.send_bye(more)
         self.core.finish()
 
-    def allow_tcp(self, allowed: bool) -> None:
-        """Whether requests too long for UDP may go by TCP (18.1.1)."""
+    def know_peer(self, *, large_by_tcp: bool = False, tls_name: str = "") -> None:
+        """Whether requests too long for UDP may go by TCP (18.1.1); whom its certificate must name (RFC 5922 7.2).
+
+        The name counts where its connection is gone and another must be opened to it, also for a response (18.2.2).
+        """
         assert self.dialog is not None
-        self.dialog.allow_tcp(allowed)
+        self.dialog.know_peer(large_by_tcp=large_by_tcp, tls_name=tls_name)
+        self._transaction.path = known_as(self._transaction.path, tls_name)
 
     # For the core
 

@@ -208,6 +208,35 @@ def test_a_peer_that_has_reconnected_is_reached_by_its_new_connection() -> None:
     assert bench.sent()[0].path.connection == 8
 
 
+@pytest.mark.parametrize("reconnected", [False, True])
+def test_a_callers_certificate_must_name_its_trunk_where_a_connection_to_it_must_be_opened(reconnected: bool) -> None:
+    """RFC 5922 7.2: its connection may fall while it rings, or in the talk; its address stands in no certificate."""
+    bench = Bench()
+    contact = "<sip:a@10.0.0.9:5061;transport=tls>"
+    session = bench.call(request(contact=contact).replace("/TCP", "/TLS"), TLS)
+    session.know_peer(tls_name="sbc.example")
+    session.accept()
+    (ok,) = bench.sent()
+    assert ok.path.hop == Hop("tls", "10.0.0.9", 5061, "sbc.example")  # 18.2.2
+    bench.receive(ack(session).replace("/TCP", "/TLS"), TLS)
+    if reconnected:
+        again = request("OPTIONS", cseq=2, to=f";tag={session.local_tag}").replace("/TCP", "/TLS")
+        bench.receive(again, TLS._replace(port=40009), 8)
+        bench.sent()
+    session.hang_up()
+    (bye,) = bench.sent()
+    assert bye.path == Path(Hop("tls", "10.0.0.9", 5061, "sbc.example"), 2, 8 if reconnected else 7)
+
+
+def test_a_name_for_certificates_means_nothing_to_other_transports() -> None:
+    bench = Bench()
+    session = bench.call(request())
+    session.know_peer(tls_name="sbc.example")
+    answered(bench, session, ack(session))
+    session.hang_up()
+    assert bench.sent()[0].path.hop.name == ""
+
+
 def test_a_dialog_that_went_elsewhere_does_not_follow_a_connection() -> None:
     bench = Bench()
     session = bench.call(request(contact="<sip:a@10.0.0.9:5070>"))
@@ -314,7 +343,7 @@ def test_the_long_ack_of_a_fork_that_lost_goes_by_tcp() -> None:
 def test_a_long_request_to_a_caller_goes_by_tcp_where_its_trunk_takes_that(allowed: bool) -> None:
     bench = Bench()
     session = bench.call(request(contact=LONG).replace("/TCP", "/UDP"), UDP)
-    session.allow_tcp(allowed)
+    session.know_peer(large_by_tcp=allowed)
     answered(bench, session, ack(session).replace("/TCP", "/UDP"))
     session.hang_up()
     (bye,) = bench.sent()

@@ -214,7 +214,7 @@ def test_a_peer_that_calls_itself_by_name_is_reached_by_its_connection() -> None
 
 def test_requests_too_long_for_udp_may_be_allowed_tcp() -> None:
     dialog = Dialog.as_uas(invite(("Contact", "<sip:a@10.0.0.9>")), "b", SOURCE)
-    dialog.allow_tcp(True)
+    dialog.know_peer(large_by_tcp=True)
     assert dialog.path.large_by_tcp
     dialog.refresh(invite(("Contact", "<sip:a@10.0.0.8>")))
     assert dialog.path == Path(Hop("udp", "10.0.0.8", 5060), 1, large_by_tcp=True)

@@ -66,7 +66,7 @@ class B2bua:
         session.account = services.account_of(trunk)  # for a trunk that challenges our BYE
         call_id = secrets.token_hex(12)
         rules = services.trunk(trunk)
-        session.know_peer(large_by_tcp=rules.large_by_tcp, tls_name=rules.tls_name)
+        session.know_peer(large_by_tcp=rules.large_by_tcp, tls_name=rules.certified_name)
         a = _callers_leg(session, call_id, rules, services)
         record = CallRecord(call_id, services.wall_clock, services.settings.host_name, trunk, a=a)
         record.note(

@@ -166,6 +166,11 @@ class Trunk:
         return self.srtp != "off" and self.transport in ("udp", "tcp")
 
     @property
+    def certified_name(self) -> str:
+        """The domain that its certificate must name whichever of its addresses is reached; "": the address itself."""
+        return self.tls_name or ("" if numeric(self.host) is not None else self.host)
+
+    @property
     def proves(self) -> Login:
         """What its INVITEs must prove where `auth` is digest."""
         if self.auth_username:

@@ -69,3 +69,11 @@ def test_what_media_must_have_for_a_trunk_and_what_its_signalling_shows() -> Non
         for transport in ("udp", "tcp", "tls", "auto")
     }
     assert shown == {"udp": True, "tcp": True, "tls": False, "auto": False}
+
+
+def test_its_certificate_names_what_is_written_else_its_domain_else_any_address_of_its() -> None:
+    """RFC 5922 7.2."""
+    assert Trunk("a", "sbc.example").certified_name == "sbc.example"
+    assert Trunk("a", "sbc.example", tls_name="carrier.example").certified_name == "carrier.example"
+    assert Trunk("a", "192.0.2.1", tls_name="carrier.example").certified_name == "carrier.example"
+    assert Trunk("a", "192.0.2.1").certified_name == Trunk("a", "2001:db8::1").certified_name == ""

@@ -19,6 +19,7 @@ from softswitch.sip.message import SipRequest, SipResponse
 from softswitch.sip.timing import NEVER, Timing, near
 
 TIMER = "timer"  # the option tag
+MOST_RAISES = 5  # of our smallest interval between two that were agreed: proxies on the way may each want more
 LARGEST = 86400  # seconds; a peer that wants more than a day between two signs of life is not followed
 _DELTA = re.compile(r"[ \t]*([0-9]{1,9})[ \t]*(?:;(.*))?", re.DOTALL)
 _REFRESHER = re.compile(r"(?:^|;)[ \t]*refresher[ \t]*=[ \t]*(ua[cs])[ \t]*(?:;|$)", re.IGNORECASE)
@@ -63,6 +64,7 @@ class SessionTimer:
         "_interval",
         "_least",
         "_ours",
+        "_raises",
         "_refresh_at",
         "armed",
         "deadline",
@@ -72,7 +74,7 @@ class SessionTimer:
         """`due`: send a refresh; told again until one has succeeded. `expired`: there was none in time."""
         self.deadline = self.armed = NEVER
         self._core, self._due, self._expired = core, due, expired
-        self._least = core.timing.min_se
+        self._least, self._raises = core.timing.min_se, 0
         self._interval = core.timing.session_expires  # asked for, or agreed
         self._ours: bool | None = None  # whether we refresh; None: nothing is agreed
         self._ends_at = self._refresh_at = NEVER
@@ -95,9 +97,9 @@ class SessionTimer:
     def refused(self, response: SipResponse) -> bool:
         """A 422: take the other's smallest interval for ours; False where asking again would not help (7.3)."""
         least = read_interval(response, "Min-SE")
-        if not self._on or least is None or not self._least < least.seconds <= LARGEST:
+        if not self._on or least is None or not self._least < least.seconds <= LARGEST or self._raises >= MOST_RAISES:
             return False
-        self._least = least.seconds
+        self._least, self._raises = least.seconds, self._raises + 1
         return True
 
     def agreed(self, response: SipResponse) -> None:
@@ -151,7 +153,7 @@ class SessionTimer:
         """Never below our smallest, whatever a peer that ignores it says: each refresh costs both sides."""
         core = self._core
         self._interval = seconds = min(max(seconds, core.timing.min_se), LARGEST)
-        self._ours = ours
+        self._ours, self._raises = ours, 0
         # The one who is not refreshed says BYE a little before the end, while proxies still know the call (10).
         self._ends_at = core.now + seconds - (0 if ours else min(32, seconds / 3))
         self._refresh_at = core.now + seconds / 2 if ours else NEVER

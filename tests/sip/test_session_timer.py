@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from softswitch.sip.message import SipRequest, SipResponse
-from softswitch.sip.session_timer import Interval, SessionTimer, is_too_small, knows_timer, read_interval
+from softswitch.sip.session_timer import MOST_RAISES, Interval, SessionTimer, is_too_small, knows_timer, read_interval
 from softswitch.sip.timing import NEAR_S, Timing
 from tests.sip.test_core import Bench
 from tests.sip.test_core import request as incoming
@@ -290,6 +290,28 @@ def test_a_refresh_refused_with_422_is_sent_again_with_more() -> None:
         assert update.headers.get("Min-SE") == "1000"
         phone.send(phone.response(update, 422, headers=[("Min-SE", "1000")]))  # makes no sense: not tried at once
         await phone.silence(70)
+        await hang_up(phone)
+
+    play(story, **TIMED)
+
+
+def test_a_peer_that_wants_ever_more_is_not_followed_for_ever() -> None:
+    """RFC 4028 7.3: a few proxies on the way may each want more; one second more each time is a loop."""
+
+    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
+        await called(switch, phone, TAKES_UPDATE, ("Session-Expires", "600"))
+        await asyncio.sleep(299)
+        for least in range(601, 601 + MOST_RAISES):
+            update = await phone.receive_request("UPDATE")
+            phone.send(phone.response(update, 422, headers=[("Min-SE", str(least))]))
+        phone.send(phone.response(await phone.receive_request("UPDATE"), 422, headers=[("Min-SE", "900")]))
+        await phone.silence(70)
+        phone.send(phone.response(await phone.receive_request("UPDATE"), 200, headers=[("Session-Expires", "800")]))
+        await phone.silence(398)
+        phone.send(phone.response(await phone.receive_request("UPDATE"), 422, headers=[("Min-SE", "1000")]))
+        update = await phone.receive_request("UPDATE")  # it was content meanwhile
+        assert update.headers.get("Min-SE") == "1000"
+        phone.send(phone.response(update, 200))
         await hang_up(phone)
 
     play(story, **TIMED)

@@ -7,6 +7,7 @@ the next line goes to a new one. Never rewrites what is written, never waits for
 from __future__ import annotations
 
 import os
+import stat
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,7 @@ class JsonLines:
         self._path = Path(path)
         self._file: int | None = None
         self._identity: tuple[int, int] | None = None
-        self._torn = False
+        self._torn = False  # its last line was cut short
         try:
             self._open()
         except OSError as error:
@@ -57,12 +58,12 @@ class JsonLines:
     def write(self, cdr: Cdr) -> None:
         """Append one record; raises StoreError."""
         line = msgspec.json.encode(record(cdr)) + b"\n"
-        if self._torn:
-            line = b"\n" + line
         try:
             if self._file is None or self._rotated():
                 self._open()
             assert self._file is not None
+            if self._torn:
+                line = b"\n" + line
             written = os.write(self._file, line)
         except OSError as error:
             raise self._error(error) from error
@@ -89,7 +90,16 @@ class JsonLines:
         self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
         status = os.fstat(self._file)
         self._identity = (status.st_dev, status.st_ino)
-        self._torn = False
+        self._torn = stat.S_ISREG(status.st_mode) and self._ends_within_a_line(status.st_size)
+
+    def _ends_within_a_line(self, size: int) -> bool:
+        """An earlier run may have found the disk full."""
+        try:
+            with self._path.open("rb") as file:
+                file.seek(max(size - 1, 0))
+                return file.read(1) not in (b"", b"\n")
+        except OSError:  # it may be written but not read: then nothing is known
+            return False
 
     def _error(self, error: OSError) -> StoreError:
         return StoreError(f"{self._path}: {error.strerror}")

@@ -90,6 +90,31 @@ def test_a_line_cut_short_is_an_error_and_spoils_no_other(
     assert [json.loads(line)["call_id"] for line in whole] == ["2", "3"]
 
 
+def test_a_line_that_an_earlier_run_left_cut_short_spoils_no_other(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_text('{"call_id":"0"}\n{"call_', encoding="utf-8")
+    for call_id in ("1", "2"):
+        sink = JsonLines(str(path))
+        sink.write(replace(ANSWERED, call_id=call_id))
+        sink.close()
+    whole = [line for line in path.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
+    assert [json.loads(line)["call_id"] for line in whole] == ["0", "1", "2"]
+
+
+def test_a_file_that_may_be_written_but_not_read_is_taken_as_whole(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    path.parent.mkdir()
+    path.write_text("{}\n", encoding="utf-8")
+    monkeypatch.setattr(Path, "open", refuse)
+    sink = JsonLines(str(path))
+    sink.write(ANSWERED)
+    sink.close()
+    monkeypatch.undo()
+    assert path.read_text(encoding="utf-8").startswith("{}\n{")
+
+
 def test_a_failing_write_is_a_store_error(sink: JsonLines, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> int:
         raise OSError(28, "No space left on device")

@@ -323,18 +323,19 @@ class Engine:
     def record(self, session: Session, command: protocol.Record) -> None:
         """Start recording; one that resumes a file waits until whoever still writes it has ended."""
         self._recordings.check_new(session, command.recording)
-        self._record(session, command)
+        self._record(session, command, lost=command.elapsed_s > 0)
 
-    def _record(self, session: Session, command: protocol.Record) -> None:
+    def _record(self, session: Session, command: protocol.Record, *, lost: bool) -> None:
         for earlier in self._recordings if command.elapsed_s else ():
             if earlier.path == command.path:
                 self._core.close_recording(earlier.handle)
-                earlier.after.append(lambda: self._record(session, command))
+                earlier.after.append(lambda: self._record(session, command, lost=False))
                 self._waiting[session, command.recording] = earlier.after
                 return
-        self._record_now(session, command)
+        self._record_now(session, command, lost=lost)
 
-    def _record_now(self, session: Session, command: protocol.Record) -> None:
+    def _record_now(self, session: Session, command: protocol.Record, *, lost: bool) -> None:
+        """`lost`: an earlier server's, which took with it what it had not written."""
         self._waiting.pop((session, command.recording), None)
         left, right = (self._endpoints.handle_or_none(session, name) for name in (command.left, command.right))
         elapsed = round(command.elapsed_s * 1e9)
@@ -345,6 +346,8 @@ class Engine:
             return
         recording = _Recording(session, command.recording, handle, command.path, left, right)
         self._recordings.add(recording)
+        if lost:
+            self._hole(recording, "the media server was started anew")
         self._opening[handle] = recording
         work = partial(open_recording, command.path, stereo=command.stereo, resume=command.elapsed_s > 0)
         self._disk.ask(f"open {os.path.dirname(command.path)}", work, partial(self._opened, recording))
@@ -427,15 +430,20 @@ class Engine:
 
     def _truncated(self, handle: int, error: int) -> None:
         recording = self._recordings.find(handle)  # its end may have come by the writer's ring before
-        if recording and not recording.truncated:
+        if recording:
+            self._hole(recording, os.strerror(error) if error else "the disk does not keep up")
+
+    def _hole(self, recording: _Recording, reason: str) -> None:
+        """Told once of each recording."""
+        if not recording.truncated:
             recording.truncated = True
             self._recordings_truncated += 1
-            reason = os.strerror(error) if error else "the disk does not keep up"
             log.error("recording has a hole: %s: %s", recording.path, reason)
             recording.session.deliver(protocol.Truncated(recording.id, reason))
 
     def _recorded(self, handle: int, samples: int, size: int, truncated: bool) -> None:
         recording = self._recordings.remove(handle)
+        truncated = truncated or recording.truncated
         if recording.after:  # the file goes on under another recording
             recording.session.deliver(protocol.Recorded(recording.id, samples / 8000, size, truncated=truncated))
             for action in recording.after:

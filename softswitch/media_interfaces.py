@@ -89,7 +89,9 @@ class PlayReport(Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class RecordingReport:
-    """A closed recording. `truncated`: the disk did not keep up or failed; an empty `path`: there is no file at all."""
+    """A closed recording. `truncated`: the disk did not keep up or failed, or the server crashed. An empty `path`:
+    there is no file at all.
+    """
 
     path: str
     duration_s: float

@@ -65,6 +65,20 @@ def test_what_is_told_of_a_recording_that_waits_for_its_file_is_told_when_it_beg
     core.stop()
 
 
+def test_what_a_server_that_crashed_had_not_written_is_a_hole_in_the_recording(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    engine, core = scripted_engine(monkeypatch)
+    session, path = Listener(), str(tmp_path / "call.wav")
+    engine.record(session, protocol.Record(1, path, 5, 6, elapsed_s=2.5))
+    assert session.events == [protocol.Truncated(1, "the media server was started anew")]
+    engine.record(session, protocol.Record(2, path, 5, 6, elapsed_s=3.0))  # by a new connection: nothing is lost
+    core.happen(_native.RECORDED, 1, 8000, 8058, False)
+    engine._read_events()
+    assert session.events[1:] == [protocol.Recorded(1, 1.0, 8058, truncated=True)]
+    core.stop()
+
+
 def test_of_two_that_wait_for_one_file_the_second_waits_for_the_first(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -1,7 +1,8 @@
 """Our media server beside rtpengine under the same RTP load, in one run: CPU a relayed packet, loss, latency.
 
-`python -m tests.bench.bench_media [--calls 100 500 1000] [--seconds 10] [--only NAME]`. All run on loopback, in turn:
-plain, recorded and converting (PCMA on one side, PCMU on the other). CPU is the process's own user and system time
+`python -m tests.bench.bench_media [--calls 100 500 1000] [--seconds 10] [--only NAME] [--codecs]`. All run on loopback,
+in turn: plain, recorded and converting (PCMA on one side, PCMU on the other); with `--codecs` in place of these plain,
+G.722 and Opus that pass or become PCMA, and SRTP, all ours. CPU is the process's own user and system time
 (/proc/<pid>/stat) while the load runs; latency is from one phone to the other, "no relay" tells what it is without any.
 rtpengine in user space records by writing the packets as they come (`--recording-method=pcap`); it mixes nothing.
 """
@@ -23,19 +24,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from softswitch.interfaces import RtpRemote
+from media import _native
 from softswitch.media_drivers.server import ServerDriver
 from tests.bench.cpu import GENERATOR, SUBJECT, cpu_seconds, pin
 from tests.bench.report import Figure, show
+from tests.bench.spoken import PLAIN, Way, Ways, coded
 
+NATIVE = Path(_native.__file__).parent / "native"
+LIBRARIES = {"SRTP": "-lsrtp2", "G722": "-lspandsp", "opus": "-lopus"}
 PHONES_FROM = 10000  # all below the ports that other programs get by chance
 SERVER_FROM = 15000
 RTPENGINE_FROM = 22400
 NG_PORT = 22333
 PCMU, PCMA = 0, 8
 CALLS = 100, 500, 1000
+CODED_CALLS = 100, 200  # Opus that becomes PCMA: 250 fill a processor
 BENCH = "media"
 NO_RELAY, OURS, RECORDING, CONVERTING = "no relay", "softswitch", "softswitch recording", "softswitch converting"
+AGAIN = "softswitch once more"
 EPOLL, ONE_PROCESSOR = "softswitch by epoll", "softswitch on one processor"
 THEIRS, THEIR_RECORDING, THEIR_CONVERTING = "rtpengine", "rtpengine recording", "rtpengine converting"
 RATIO_AT, LEAST_RATIO, LONGEST_P99_MS = 500, 5.0, 3.0
@@ -46,10 +52,10 @@ ON_ONE_PROCESSOR = 1000  # calls
 
 @dataclass(frozen=True, slots=True)
 class Rig:
-    """A relay under test: its process (0: there is none), and per phone the local and target port and payload type."""
+    """A relay under test: its process (0: there is none), and a line of the load generator's for each phone."""
 
     pid: int
-    phones: list[tuple[int, int, int]]
+    phones: list[str]
     alone: bool = False  # it has one processor, and the load the others
 
 
@@ -76,7 +82,12 @@ def compile_load(folder: str, name: str = "rtp_load") -> str:
     """The path of the load generator, or of the program that has another `name`."""
     source = Path(__file__).with_name(f"{name}.c")
     target = f"{folder}/{name}"
-    subprocess.run(["cc", "-O2", "-Wall", "-Wextra", "-o", target, str(source)], check=True)
+    natives = [str(NATIVE / f"{native}.c") for native in ("srtp", "codec_opus", "codec_g722")]
+    built_with = [*(("SRTP",) if _native.SRTP_SUITES else ()), *_native.CODECS]
+    flags = [f"-DHAVE_{one.upper()}" for one in built_with]
+    libraries = [LIBRARIES[one] for one in built_with]
+    more = [*natives, *flags, *libraries, "-lm"] if name == "rtp_load" else []
+    subprocess.run(["cc", "-O2", "-Wall", "-Wextra", "-o", target, str(source), *more], check=True)
     return target
 
 
@@ -92,16 +103,16 @@ def floor_us() -> float:
 
 @contextlib.asynccontextmanager
 async def our_server(
-    calls: int, folder: str, *, io: str = "auto", record: bool = False, convert: bool = False, alone: bool = False
+    calls: int, folder: str, *, io: str = "auto", record: bool = False, ways: Ways = (PLAIN, PLAIN), alone: bool = False
 ) -> AsyncIterator[Rig]:
-    """`calls` connected pairs of endpoints; `convert`: PCMA on one side, PCMU on the other; `alone`: one processor."""
+    """`calls` connected pairs of endpoints; `ways`: how the two phones of each speak; `alone`: one processor."""
     path = f"{folder}/media-{io}.sock"
     arguments = ("--socket", path, "--ports", f"{SERVER_FROM}-{SERVER_FROM + 4 * calls + 99}", "--io", io)
     process = await asyncio.create_subprocess_exec(sys.executable, "-m", "media", *arguments)
     driver = ServerDriver(path)
     try:
         await driver.start()
-        phones = [await _our_call(driver, call, folder, record, convert) for call in range(calls)]
+        phones = [await _our_call(driver, call, folder, record, ways) for call in range(calls)]
         if alone:
             pin(process.pid, SUBJECT)
         yield Rig(process.pid, [phone for pair in phones for phone in pair], alone)
@@ -117,16 +128,13 @@ async def our_server(
         await process.wait()
 
 
-async def _our_call(
-    driver: ServerDriver, call: int, folder: str, record: bool, convert: bool
-) -> list[tuple[int, int, int]]:
+async def _our_call(driver: ServerDriver, call: int, folder: str, record: bool, ways: Ways) -> list[str]:
     endpoints = [await driver.open_endpoint(f"bench-{call}") for _ in range(2)]
     phones = []
     for side, endpoint in enumerate(endpoints):
         local = PHONES_FROM + 4 * call + 2 * side
-        payload_type = PCMU if convert and side else PCMA
-        endpoint.configure(RtpRemote("127.0.0.1", local, payload_type, 101))
-        phones.append((local, endpoint.port, payload_type))
+        endpoint.configure(ways[side].remote(local))
+        phones.append(ways[side].phone(local, endpoint.port))
     driver.connect(*endpoints)
     if record:
         driver.record(f"{folder}/recordings/{call}.wav", *endpoints).voices()
@@ -174,7 +182,7 @@ def _ng(control: socket.socket, cookie: str, **command: object) -> bytes:
     raise RuntimeError("rtpengine does not answer")
 
 
-def _rtpengine_call(control: socket.socket, call: int, record: bool, convert: bool) -> list[tuple[int, int, int]]:
+def _rtpengine_call(control: socket.socket, call: int, record: bool, convert: bool) -> list[str]:
     caller, callee = PHONES_FROM + 4 * call, PHONES_FROM + 4 * call + 2
     name = f"bench-{call}"
     theirs = PCMU if convert else PCMA
@@ -184,7 +192,7 @@ def _rtpengine_call(control: socket.socket, call: int, record: bool, convert: bo
     offered = _ng(control, f"o{call}", command="offer", call_id=name, from_tag="a", sdp=_sdp(caller), **options)
     answer = _sdp(callee, theirs)
     answered = _ng(control, f"a{call}", command="answer", call_id=name, from_tag="a", to_tag="b", sdp=answer)
-    return [(caller, _offered_port(answered), PCMA), (callee, _offered_port(offered), theirs)]
+    return [f"{caller} {_offered_port(answered)} {PCMA}", f"{callee} {_offered_port(offered)} {theirs}"]
 
 
 @contextlib.asynccontextmanager
@@ -217,7 +225,7 @@ async def rtpengine(calls: int, folder: str, *, record: bool = False, convert: b
 async def no_relay(calls: int) -> AsyncIterator[Rig]:
     """Phones that send to each other."""
     pairs = [(PHONES_FROM + 4 * call, PHONES_FROM + 4 * call + 2) for call in range(calls)]
-    yield Rig(0, [phone for a, b in pairs for phone in ((a, b, PCMA), (b, a, PCMA))])
+    yield Rig(0, [phone for a, b in pairs for phone in (PLAIN.phone(a, b), PLAIN.phone(b, a))])
 
 
 async def measure_one(
@@ -225,7 +233,7 @@ async def measure_one(
 ) -> Result:
     """Load `rig` for `seconds`."""
     async with rig as relay:
-        lines = "".join(f"{local} {target} {payload_type}\n" for local, target, payload_type in relay.phones)
+        lines = "".join(f"{phone}\n" for phone in relay.phones)
         generator = await asyncio.create_subprocess_exec(
             load, str(seconds), stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
@@ -249,7 +257,7 @@ def rigs(calls: int, folder: str) -> dict[str, Callable[[], AbstractAsyncContext
         EPOLL: lambda: our_server(calls, folder, io="epoll"),
         OURS: lambda: our_server(calls, folder),
         RECORDING: lambda: our_server(calls, folder, record=True),
-        CONVERTING: lambda: our_server(calls, folder, convert=True),
+        CONVERTING: lambda: our_server(calls, folder, ways=(PLAIN, Way("PCMU"))),
     }
     if calls >= ON_ONE_PROCESSOR:
         chosen[ONE_PROCESSOR] = lambda: our_server(calls, folder, alone=True)
@@ -260,13 +268,23 @@ def rigs(calls: int, folder: str) -> dict[str, Callable[[], AbstractAsyncContext
     return chosen
 
 
-async def run(plan: Sequence[int], seconds: float, only: str | None = None) -> list[Result]:
+def coded_rigs(calls: int, folder: str) -> dict[str, Callable[[], AbstractAsyncContextManager[Rig]]]:
+    """The same of codecs and SRTP; plain calls come first and last, for what the machine does meanwhile."""
+
+    def ours(ways: Ways) -> Callable[[], AbstractAsyncContextManager[Rig]]:
+        return lambda: our_server(calls, folder, ways=ways)
+
+    spoken = {f"{OURS} {name}": ours(ways) for name, ways in coded().items()}
+    return {OURS: ours((PLAIN, PLAIN)), **spoken, AGAIN: ours((PLAIN, PLAIN))}
+
+
+async def run(plan: Sequence[int], seconds: float, only: str | None = None, *, codecs: bool = False) -> list[Result]:
     """All relays in turn, with each number of calls in the plan."""
     results = []
     for calls in plan:
         with TemporaryDirectory(prefix="softswitch-bench-") as folder:
             load = compile_load(folder)
-            for name, rig in rigs(calls, folder).items():
+            for name, rig in (coded_rigs if codecs else rigs)(calls, folder).items():
                 if only is None or only in name:
                     print(f"media: {calls} calls, {name} …", file=sys.stderr)
                     results.append(await measure_one(name, calls, rig(), load, seconds))
@@ -306,14 +324,19 @@ def judge(results: Sequence[Result]) -> list[Figure]:
             ratio, expected = one.cost_us / plain.cost_us, f"at most {MOST_FOR_RECORDING:g} expected"
             good = ratio <= MOST_FOR_RECORDING if plain.cpu_s >= MEASURABLE_S else None
             figures.append(Figure(BENCH, subject, "CPU, by that of plain calls", ratio, "times", good, expected))
+        if name.removeprefix(f"{OURS} ") in coded() and plain and plain.cost_us:
+            ratio = one.cost_us / plain.cost_us
+            figures.append(Figure(BENCH, subject, "CPU, by that of plain calls", ratio, "times"))
         if name == ONE_PROCESSOR:
             figures.append(Figure(BENCH, subject, "packets lost", one.lost, "", one.lost == 0, "0 expected"))
     return figures
 
 
-def measure(plan: Sequence[int] = CALLS, seconds: float = 10.0, only: str | None = None) -> list[Figure]:
+def measure(
+    plan: Sequence[int] | None = None, seconds: float = 10.0, only: str | None = None, *, codecs: bool = False
+) -> list[Figure]:
     """The figures of all relays, and the expectations."""
-    results = asyncio.run(run(plan, seconds, only))
+    results = asyncio.run(run(plan or (CODED_CALLS if codecs else CALLS), seconds, only, codecs=codecs))
     tell(results, seconds)
     figures = []
     for one in results:
@@ -326,11 +349,12 @@ def measure(plan: Sequence[int] = CALLS, seconds: float = 10.0, only: str | None
 def main() -> None:
     """Entry point."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--calls", type=int, nargs="+", default=CALLS)
+    parser.add_argument("--calls", type=int, nargs="+")
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--only", help="only relays whose name holds this text")
+    parser.add_argument("--codecs", action="store_true", help="G.722, Opus and SRTP beside plain calls")
     values = parser.parse_args()
-    show(measure(values.calls, values.seconds, values.only))
+    show(measure(values.calls, values.seconds, values.only, codecs=values.codecs))
     print(f"recvfrom and sendto of one packet: {floor_us():.2f} µs")
 
 

@@ -1,12 +1,15 @@
-/* An RTP load generator: phones on loopback that send 20 ms packets of G.711 and time what comes back to their partner.
+/* An RTP load generator: phones on loopback that send 20 ms packets and time what comes back to their partner.
  *
- * Compiled and run by tests/bench/bench_media.py. Usage: rtp_load SECONDS, with one line "LOCAL_PORT TARGET_PORT
- * PAYLOAD_TYPE" a phone on stdin. Phones send on a grid of 1 ms steps, each in its own step, as phones do, whatever comes
- * back. The time of sending stands in the signs of 64 samples, which no conversion of laws changes. Prints one line of JSON.
+ * Compiled and run by tests/bench/bench_media.py, with the codecs and the SRTP of media/native. Usage: rtp_load SECONDS,
+ * with one line "LOCAL_PORT TARGET_PORT PAYLOAD_TYPE [CODEC [SUITE KEY]]" a phone on stdin: CODEC of codec.h or "-" for
+ * G.711, KEY in hexadecimal digits. Phones send on a grid of 1 ms steps, each in its own step, as phones do, whatever comes
+ * back. The time of sending of G.711 stands in the signs of 64 samples, which no conversion of laws changes; where a call
+ * has anything else it is found by the sequence numbers, which a relay may only shift. Prints one line of JSON.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <math.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,11 +20,25 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../../media/native/codec.h"
+#include "../../media/native/srtp.h"
+
 #define MAX_PHONES 8192
 #define STEPS 20
 #define STEP_NS 1000000LL
 #define SECOND_NS 1000000000LL
 #define BUCKETS 20000 /* of 10 microseconds */
+#define G711_PACKET 172
+#define FRAME 160
+#define SPEECH 50 /* frames of sound that a codec says over and over */
+#define REMEMBERED 256
+
+/* What all phones of one codec say. */
+struct speech {
+    const struct codec *codec;
+    uint8_t payload[SPEECH][MAX_PAYLOAD];
+    size_t length[SPEECH];
+};
 
 struct phone {
     int fd;
@@ -29,6 +46,11 @@ struct phone {
     uint16_t sequence;
     uint32_t timestamp, ssrc;
     uint8_t payload_type;
+    const struct speech *speech; /* NULL: G.711 */
+    struct srtp_context *srtp;   /* NULL: plain */
+    bool numbered, heard;        /* it or its partner is no plain G.711; something came */
+    uint16_t first;              /* number that came first */
+    int64_t sent_at[REMEMBERED];
 };
 
 static struct phone phones[MAX_PHONES];
@@ -48,6 +70,77 @@ static struct sockaddr_in loopback(int port)
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     return address;
+}
+
+static const struct codec *const codecs[] = {
+#ifdef HAVE_G722
+    &codec_g722,
+#endif
+#ifdef HAVE_OPUS
+    &codec_opus,
+#endif
+    NULL,
+};
+static struct speech speeches[sizeof codecs / sizeof *codecs];
+
+/* Vowels of sorts: a voice of 120 Hz whose formants wander, so that an encoder has to work as it has for speech. */
+static int16_t sound(int at)
+{
+    double time = at / 8000.0, sum = 0;
+    for (int harmonic = 1; harmonic < 28; harmonic++) {
+        double near = (120.0 * harmonic - 600 - 400 * sin(2 * M_PI * 3 * time)) / 300;
+        sum += sin(2 * M_PI * 120 * harmonic * time) / (1 + near * near);
+    }
+    return (int16_t)(2000 * sum * (0.6 + 0.4 * sin(2 * M_PI * 4 * time)));
+}
+
+static const struct speech *speech_of(const char *name)
+{
+    for (int i = 0; codecs[i]; i++) {
+        struct speech *speech = &speeches[i];
+        if (strcmp(codecs[i]->name, name))
+            continue;
+        if (speech->codec)
+            return speech;
+        speech->codec = codecs[i];
+        void *encoder = malloc(codecs[i]->encoder_size());
+        codecs[i]->encoder_init(encoder);
+        codecs[i]->encoder_tune(encoder, &(struct tuning){.fec = true});
+        for (int frame = 0; frame < SPEECH; frame++) {
+            int16_t samples[FRAME];
+            for (int n = 0; n < FRAME; n++)
+                samples[n] = sound(frame * FRAME + n);
+            speech->length[frame] = codecs[i]->encode(encoder, samples, FRAME, speech->payload[frame]);
+        }
+        free(encoder);
+        return speech;
+    }
+    fprintf(stderr, "no %s\n", name);
+    exit(1);
+}
+
+static struct srtp_context *key_of(const char *suite, const char *digits)
+{
+    uint8_t key[64];
+    size_t length = 0;
+    unsigned byte;
+    for (; length < sizeof key && sscanf(digits + 2 * length, "%2x", &byte) == 1; length++)
+        key[length] = (uint8_t)byte;
+    struct srtp_context *context = srtp_context_create(suite, key, length, true);
+    if (context)
+        return context;
+    fprintf(stderr, "no %s\n", suite);
+    exit(1);
+}
+
+/* What stands behind the payload type; phones come in pairs. */
+static void equip_phone(int given, const char *codec, const char *suite, const char *key)
+{
+    struct phone *phone = &phones[phone_count - 1];
+    phone->speech = given > 0 && strcmp(codec, "-") ? speech_of(codec) : NULL;
+    phone->srtp = given > 2 ? key_of(suite, key) : NULL;
+    if (phone->speech || phone->srtp)
+        phone->numbered = phones[(phone_count - 1) ^ 1].numbered = true;
 }
 
 static void add_phone(int local, int target, int payload_type)
@@ -81,22 +174,50 @@ static int64_t read_time(const uint8_t *samples)
     return (int64_t)at;
 }
 
+static size_t write_payload(const struct phone *phone, uint8_t *payload, int64_t at)
+{
+    if (!phone->speech) {
+        memset(payload, 0x2A, FRAME); /* loud in both laws */
+        write_time(payload, at);
+        return FRAME;
+    }
+    int frame = phone->sequence % SPEECH;
+    memcpy(payload, phone->speech->payload[frame], phone->speech->length[frame]);
+    return phone->speech->length[frame];
+}
+
 static void send_packet(struct phone *phone)
 {
-    uint8_t packet[172];
-    int64_t at = now_ns();
-    memset(packet, 0x2A, sizeof packet); /* loud in both laws */
+    uint8_t packet[12 + MAX_PAYLOAD + SRTP_ROOM];
+    int64_t at = phone->sent_at[phone->sequence % REMEMBERED] = now_ns();
+    size_t length = 12 + write_payload(phone, packet + 12, at);
     packet[0] = 0x80;
     packet[1] = phone->payload_type;
     uint16_t sequence = htons(phone->sequence++);
-    uint32_t timestamp = htonl(phone->timestamp += 160), ssrc = htonl(phone->ssrc);
+    phone->timestamp += FRAME * (phone->speech ? phone->speech->codec->scale : 1u);
+    uint32_t timestamp = htonl(phone->timestamp), ssrc = htonl(phone->ssrc);
     memcpy(packet + 2, &sequence, 2);
     memcpy(packet + 4, &timestamp, 4);
     memcpy(packet + 8, &ssrc, 4);
-    write_time(packet + 12, at);
-    if (sendto(phone->fd, packet, sizeof packet, 0, (struct sockaddr *)&phone->target, sizeof phone->target) < 0)
+    if (phone->srtp)
+        srtp_seal(phone->srtp, false, packet, &length);
+    if (sendto(phone->fd, packet, length, 0, (struct sockaddr *)&phone->target, sizeof phone->target) < 0)
         send_errors++;
     sent++;
+}
+
+/* When what came to a phone was sent: below 0 where it is nothing that was. */
+static int64_t sent_at(struct phone *phone, const struct phone *partner, const uint8_t *packet, ssize_t length)
+{
+    if (length < 13)
+        return -1;
+    if (!phone->numbered)
+        return length == G711_PACKET ? read_time(packet + 12) : -1;
+    uint16_t sequence = (uint16_t)(packet[2] << 8 | packet[3]);
+    if (!phone->heard)
+        phone->first = sequence;
+    phone->heard = true;
+    return partner->sent_at[(uint16_t)(sequence - phone->first) % REMEMBERED];
 }
 
 static void receive_all(void)
@@ -107,10 +228,12 @@ static void receive_all(void)
         count = epoll_wait(epoll_fd, events, 512, 0);
         for (int i = 0; i < count; i++) {
             uint8_t packet[2048];
-            ssize_t length = recv(phones[events[i].data.u32].fd, packet, sizeof packet, 0);
-            if (length != 172)
+            uint32_t index = events[i].data.u32;
+            ssize_t length = recv(phones[index].fd, packet, sizeof packet, 0);
+            int64_t at = sent_at(&phones[index], &phones[index ^ 1], packet, length);
+            if (at < 0)
                 continue;
-            int64_t bucket = (now_ns() - read_time(packet + 12)) / 10000;
+            int64_t bucket = (now_ns() - at) / 10000;
             latency[bucket < 0 ? 0 : bucket >= BUCKETS ? BUCKETS - 1 : bucket]++;
             received++;
         }
@@ -128,15 +251,20 @@ static double percentile(double part)
 
 int main(int argc, char **argv)
 {
-    int local, target, payload_type;
+    int local, target, payload_type, given;
+    char line[256], codec[16], suite[32], key[129];
     double seconds = argc > 1 ? atof(argv[1]) : 10;
     struct rlimit limit;
     getrlimit(RLIMIT_NOFILE, &limit);
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
     epoll_fd = epoll_create1(0);
-    while (phone_count < MAX_PHONES && scanf("%d %d %d", &local, &target, &payload_type) == 3)
+    srtp_set_up();
+    while (phone_count < MAX_PHONES && fgets(line, sizeof line, stdin)
+           && (given = sscanf(line, "%d %d %d %15s %31s %128s", &local, &target, &payload_type, codec, suite, key)) >= 3) {
         add_phone(local, target, payload_type);
+        equip_phone(given - 3, codec, suite, key);
+    }
     int64_t start = now_ns();
     int64_t steps = (int64_t)(seconds * 1000);
     for (int64_t step = 0; step < steps + 200; step++) {

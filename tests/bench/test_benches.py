@@ -14,6 +14,7 @@ from softswitch.stores.sqlite import open_sqlite
 from tests.bench import __main__ as all_of_them
 from tests.bench import bench_media, bench_store
 from tests.bench.bench_media import Result
+from tests.bench.spoken import coded
 
 MODULES = sorted(path.stem for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith(("__", "test_")))
 
@@ -47,6 +48,25 @@ def test_the_media_server_is_measured_in_all_ways(monkeypatch: pytest.MonkeyPatc
     ways = (bench_media.EPOLL, bench_media.OURS, bench_media.RECORDING, bench_media.CONVERTING)
     assert [one.name for one in results] == [*ways, bench_media.ONE_PROCESSOR]
     assert all(0 < one.packets <= 40 for one in results)
+
+
+@pytest.mark.skipif(not shutil.which("cc"), reason="no C compiler")
+@pytest.mark.real_time
+def test_codecs_and_srtp_are_measured_beside_plain_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = free_ports(300).start
+    monkeypatch.setattr(bench_media, "PHONES_FROM", first)
+    monkeypatch.setattr(bench_media, "SERVER_FROM", first + 100)
+    results = asyncio.run(bench_media.run([2], 0.2, codecs=True))
+    names = [f"{bench_media.OURS} {name}" for name in coded()]
+    assert [one.name for one in results] == [bench_media.OURS, *names, bench_media.AGAIN]
+    assert all(0 < one.packets <= 40 for one in results)
+
+
+def test_what_codecs_cost_is_told_by_what_plain_calls_do() -> None:
+    plain = Result(bench_media.OURS, 100, 10**6, 0, 4.0, 1.0, 2.9, 3.5)
+    opus = Result(f"{bench_media.OURS} Opus", 100, 10**6, 0, 6.0, 1.0, 2.9, 3.5)
+    ratios = [figure.value for figure in bench_media.judge([plain, opus])]
+    assert ratios == ([1.5] if "Opus" in coded() else [])
 
 
 def judged(*results: Result) -> dict[tuple[str, str], bool | None]:

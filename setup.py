@@ -1,7 +1,7 @@
 """Builds the native media core; everything else is in pyproject.toml.
 
-What it speaks beside plain RTP and G.711 is built in where the libraries are: SRTP by libsrtp2, G.722 by spandsp, Opus
-by libopus.
+What it speaks beside plain RTP and G.711 is built in where the libraries are: SRTP by libsrtp2
+with the ciphers of libcrypto (OpenSSL), G.722 by spandsp, Opus by libopus.
 """
 
 import os
@@ -11,26 +11,31 @@ from glob import glob
 
 from setuptools import Extension, setup
 
-# Macro: the library, and what is included and called to see that it can be compiled and linked against.
+# Macro: the libraries, and what is included and called to see that it can be compiled and linked against.
 OPTIONAL = {
-    "HAVE_SRTP": ("srtp2", ("srtp2/srtp.h",), "srtp_init()"),
+    "HAVE_SRTP": (
+        "srtp2 crypto",
+        ("srtp2/srtp.h", "openssl/evp.h"),
+        'srtp_init() + (EVP_MAC_fetch(0, "HMAC", 0) != 0)',
+    ),
     "HAVE_G722": ("spandsp", ("spandsp/telephony.h", "spandsp/g722.h"), "g722_decode_init(0, 64000, 1) != 0"),
     "HAVE_OPUS": ("opus", ("opus/opus.h",), "opus_decoder_get_size(1)"),
 }
 
 
-def builds(library: str, headers: tuple[str, ...], call: str) -> bool:
-    """Whether a program that uses the library can be built."""
+def builds(libraries: str, headers: tuple[str, ...], call: str) -> bool:
+    """Whether a program that uses the libraries can be built."""
     compiler = shlex.split(os.environ.get("CC", "cc"))
     includes = "".join(f"#include <{header}>\n" for header in ("stdint.h", *headers))
     program = f"{includes}int main(void) {{ return {call}; }}\n".encode()
-    command = [*compiler, "-x", "c", "-", f"-l{library}", "-o", os.devnull]
+    command = [*compiler, "-x", "c", "-", *(f"-l{library}" for library in libraries.split()), "-o", os.devnull]
     return subprocess.run(command, input=program, capture_output=True, check=False).returncode == 0
 
 
-FOUND = {macro: library for macro, (library, *use) in OPTIONAL.items() if builds(library, *use)}
-for macro, (library, *_) in OPTIONAL.items():
-    print(f"softswitch: the media core is built {'with' if macro in FOUND else 'without'} {macro[5:]} (lib{library})")
+FOUND = {macro: libraries for macro, (libraries, *use) in OPTIONAL.items() if builds(libraries, *use)}
+for macro, (libraries, *_) in OPTIONAL.items():
+    names = ", ".join(f"lib{library}" for library in libraries.split())
+    print(f"softswitch: the media core is built {'with' if macro in FOUND else 'without'} {macro[5:]} ({names})")
 
 setup(
     ext_modules=[
@@ -40,7 +45,7 @@ setup(
             depends=sorted(glob("media/native/*.h")),
             define_macros=[(macro, "1") for macro in FOUND],
             extra_compile_args=["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-pthread"],
-            libraries=["m", *FOUND.values()],
+            libraries=["m", *" ".join(FOUND.values()).split()],
             extra_link_args=["-pthread"],
         )
     ]

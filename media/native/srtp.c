@@ -58,7 +58,7 @@ void srtp_set_up(void)
 {
     static const uint8_t any_key[LONGEST_KEY];
     int count = 0;
-    if (available[0] || srtp_init() != srtp_err_status_ok)
+    if (available[0] || srtp_init() != srtp_err_status_ok || !srtp_ciphers_replace())
         return;
     for (int i = 0; i < SUITES; i++) { /* AES-GCM is not in every build of libsrtp */
         struct srtp_context *context = srtp_context_create(suites[i].name, any_key, suites[i].key, true);

@@ -18,6 +18,8 @@ struct srtp_context;
 
 /* Once, before any thread. */
 void srtp_set_up(void);
+/* srtp_ciphers.c: libsrtp works with OpenSSL's ciphers from now on; false: one of them does not give what it must. */
+bool srtp_ciphers_replace(void);
 /* The suites that can be had, by their names in RFC 4568 and RFC 7714; NULL behind the last. */
 const char *srtp_suite(int index);
 /* `key` is the master key, its salt and, if packets that come bear one, the MKI. NULL: no such suite, not a key of its

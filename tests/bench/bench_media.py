@@ -31,7 +31,7 @@ from tests.bench.report import Figure, show
 from tests.bench.spoken import PLAIN, Way, Ways, coded
 
 NATIVE = Path(_native.__file__).parent / "native"
-LIBRARIES = {"SRTP": "-lsrtp2", "G722": "-lspandsp", "opus": "-lopus"}
+LIBRARIES = {"SRTP": "-lsrtp2 -lcrypto", "G722": "-lspandsp", "opus": "-lopus"}
 PHONES_FROM = 10000  # all below the ports that other programs get by chance
 SERVER_FROM = 15000
 RTPENGINE_FROM = 22400
@@ -82,10 +82,10 @@ def compile_load(folder: str, name: str = "rtp_load") -> str:
     """The path of the load generator, or of the program that has another `name`."""
     source = Path(__file__).with_name(f"{name}.c")
     target = f"{folder}/{name}"
-    natives = [str(NATIVE / f"{native}.c") for native in ("srtp", "codec_opus", "codec_g722")]
+    natives = [str(NATIVE / f"{native}.c") for native in ("srtp", "srtp_ciphers", "codec_opus", "codec_g722")]
     built_with = [*(("SRTP",) if _native.SRTP_SUITES else ()), *_native.CODECS]
     flags = [f"-DHAVE_{one.upper()}" for one in built_with]
-    libraries = [LIBRARIES[one] for one in built_with]
+    libraries = " ".join(LIBRARIES[one] for one in built_with).split()
     more = [*natives, *flags, *libraries, "-lm"] if name == "rtp_load" else []
     subprocess.run(["cc", "-O2", "-Wall", "-Wextra", "-o", target, str(source), *more], check=True)
     return target

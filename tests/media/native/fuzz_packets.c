@@ -75,9 +75,8 @@ static void encode(struct remote *remote, uint8_t how)
     remote->codec = codec_named(name);
     remote->payload_type = remote->payload_type_in = CODED_TYPE;
     remote->event_scale = how & 1 ? 6 : 1;
-    remote->fec = how & 2;
-    remote->tuning = (struct tuning){1000u * (how >> 4), how & 1, how & 2, how & 4};
-        remote->event_other = how & 8 ? 104 : 0;
+    remote->tuning = (struct tuning){1000u * (how >> 4), how & 2, how & 4, how & 8};
+    remote->event_other = how & 16 ? 104 : 0;
 }
 
 static void command(uint8_t what, uint32_t slot, const uint8_t *data, size_t length)

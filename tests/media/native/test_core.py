@@ -36,8 +36,8 @@ FLAGS = (
     "-pthread",  # steps.h has more than each needs
     *(f"-DHAVE_{name.upper()}" for name in BUILT_WITH),
 )
-OPTIONAL = {"SRTP": "-lsrtp2", "G722": "-lspandsp", "opus": "-lopus"}
-LIBRARIES = ("-lm", *(OPTIONAL[name] for name in BUILT_WITH))
+OPTIONAL = {"SRTP": "-lsrtp2 -lcrypto", "G722": "-lspandsp", "opus": "-lopus"}
+LIBRARIES = ("-lm", *" ".join(OPTIONAL[name] for name in BUILT_WITH).split())
 SMALL = ("-DMAX_PLAYBACKS=4096", "-DMAX_RECORDINGS=64")  # as many as the tests use: big pools are slow to check
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 THREADS = ("-fsanitize=thread",)

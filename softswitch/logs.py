@@ -19,7 +19,9 @@ from softswitch.moments import to_microsecond
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _ENCODER = msgspec.json.Encoder(enc_hook=str)
 _NUMBER = re.compile(r"(?<!\d)(\+?\d{2,6}?)(\d{4})(\d{2,6})(?!\d)")
-_MASKED_KEYS = frozenset({"x", "caller", "callee", "display", "destination", "error", "cdr", "number"})
+_MASKED_KEYS = frozenset(
+    {"x", "caller", "callee", "display", "destination", "error", "cdr", "known", "number", "exception"}
+)
 
 
 def masked(text: str) -> str:

@@ -47,6 +47,17 @@ def test_json_lines_carry_the_event_and_hide_the_numbers(capfdbinary: pytest.Cap
     assert event["cdr"] == {"caller": "+86138****1234", "a": 1}
 
 
+def test_what_a_fault_tells_hides_the_numbers_too(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    configure_logging("info", "json")
+    try:
+        raise KeyError("+8613800001234")
+    except KeyError:
+        structlog.get_logger("test_fault").exception("cdr_not_made", known={"caller": "+8613800001234"})
+    told = capfdbinary.readouterr().err.decode()
+    assert "13800001234" not in told
+    assert "KeyError: '+86138****1234'" in json.loads(told)["exception"]
+
+
 def test_masking_can_be_turned_off(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     configure_logging("info", "json", mask_numbers=False)
     structlog.get_logger("test_plain").info("call_routed", x="+8617000000001")

@@ -63,6 +63,8 @@ CALL_PATH_SQL = {
     "unfinished_attempts": "SELECT record FROM cdrs WHERE finished = 0",
 }
 
+WRITES = frozenset({"open_attempt", "close_attempts", "remember_caller", "consume_temporary_callee"})
+
 CACHE_MB = 64
 
 _encode = msgspec.json.Encoder().encode
@@ -120,6 +122,7 @@ class SqliteStore:
 
     def __init__(self, path: str, *, observe: Observe | None = None, cache_mb: int = CACHE_MB) -> None:
         self._observe = observe
+        self._refuses = False
         try:
             self._connection = _connect(path, cache_mb)
         except sqlite3.Error as error:
@@ -132,7 +135,9 @@ class SqliteStore:
         self._connection.close()
 
     def healthy(self) -> bool:
-        """Whether the file answers."""
+        """Whether the file answers, and took what was written last: on a full disk it may be read and no more."""
+        if self._refuses:
+            return False
         try:
             self._connection.execute("SELECT version_num FROM alembic_version").fetchone()
         except sqlite3.Error:
@@ -219,8 +224,11 @@ class SqliteStore:
         """Do `work` under the name of `operation`; raises StoreError."""
         started = perf_counter()
         try:
-            return work(*arguments)
+            done = work(*arguments)
+            self._refuses = self._refuses and operation not in WRITES
+            return done
         except sqlite3.Error as error:
+            self._refuses = self._refuses or operation in WRITES
             raise StoreError(f"{operation}: {error}") from error
         finally:
             if self._observe is not None:

@@ -178,6 +178,20 @@ def test_a_store_is_healthy_until_its_file_is_gone_from_it(store: SqliteStore) -
     assert not store.healthy()
 
 
+def test_a_store_that_may_be_read_but_not_written_is_not_healthy_until_it_takes_something(store: SqliteStore) -> None:
+    """As on a full disk: every call would be refused."""
+    cdr = Cdr("one", call_in_at=NOW)
+    store._connection.execute("PRAGMA query_only = ON")
+    assert store.healthy()
+    with pytest.raises(StoreError, match="open_attempt: "):
+        run(store.open_attempt(cdr))
+    assert run(store.ax_binding(X, NOW)) is None
+    assert not store.healthy()
+    store._connection.execute("PRAGMA query_only = OFF")
+    run(store.close_attempts([cdr]))
+    assert store.healthy()
+
+
 def test_a_failing_operation_is_a_store_error_with_its_name(store: SqliteStore) -> None:
     store.close()
     with pytest.raises(StoreError, match="ax_binding: "):

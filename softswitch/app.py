@@ -94,7 +94,7 @@ class Switch:
         self.connections: Counter[str] = Counter()  # what happened to TCP and TLS connections
         self.tls = Tls(parts.tls_files(config.sip))
         self.overload = Overload(parts.overload_limits(config), lambda: len(self.registry))
-        transports = parts.transports(config.sip, self.tls, self.connections, self._welcome)
+        transports = parts.transports(config.sip, self.tls, self.connections, self._welcome, self._room_for)
         self.user_agent = parts.user_agent(config.sip, transports, self.overload)
         self.listeners = [Listener(one.host, one.port, one.transport, *one[3:]) for one in config.sip.listeners]
         self.locator = parts.locator(config.sip)
@@ -159,6 +159,9 @@ class Switch:
 
     def _welcome(self, hop: Hop) -> bool:
         return self.user_agent.welcome(hop)
+
+    def _room_for(self, hop: Hop) -> float:
+        return self.user_agent.room_for(hop)
 
     def _on_options(self, request: SipRequest, source: Hop) -> int:
         return 503 if self.admission.draining else 200

@@ -75,7 +75,13 @@ def tls_files(sip: SipSettings) -> TlsFiles:
     return TlsFiles(sip.tls_certificate, sip.tls_key, sip.tls_authorities, sip.tls_clients, sip.tls_names)
 
 
-def transports(sip: SipSettings, tls: Tls, counts: Counter[str], welcome: Callable[[Hop], bool]) -> TransportFactory:
+def transports(
+    sip: SipSettings,
+    tls: Tls,
+    counts: Counter[str],
+    welcome: Callable[[Hop], bool],
+    room_for: Callable[[Hop], float],
+) -> TransportFactory:
     """Opens our sockets; what happens to TCP and TLS connections is counted in `counts`."""
     limits = StreamLimits(
         connections=sip.connections,
@@ -84,7 +90,7 @@ def transports(sip: SipSettings, tls: Tls, counts: Counter[str], welcome: Callab
         message_s=sip.connection_message_s,
         keep_alive_s=sip.keep_alive_s,
     )
-    return functools.partial(open_transport, tls=tls, limits=limits, counts=counts, welcome=welcome)
+    return functools.partial(open_transport, tls=tls, limits=limits, counts=counts, welcome=welcome, room_for=room_for)
 
 
 def hep_export(config: Config) -> HepExport | None:

@@ -34,6 +34,7 @@ def test_a_flood_of_a_stranger_gets_silence_and_a_ban_while_calls_go_on(tmp_path
         assert 'method="REGISTER"' not in text
         assert not switch._welcome(phone_of("127.0.0.66"))
         assert switch._welcome(phone_of("127.0.0.1"))
+        assert [switch._room_for(phone_of(host)) for host in ("127.0.0.1", "127.0.0.67")] == [1.0, 0.5]
 
     run(tmp_path, story)
 

@@ -6,7 +6,6 @@ RFC 3261 18, RFC 5626 3.5.1. Made by the stream transport, driven by asyncio. It
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from typing import NamedTuple, Protocol, cast
 
@@ -15,8 +14,6 @@ from softswitch.sip.core import Datagram
 from softswitch.sip.framing import PING, PONG, Framer, FramingError
 from softswitch.sip.timing import NEVER
 from softswitch.sip.tls import subject_names
-
-log = logging.getLogger(__name__)
 
 QUEUE_LIMIT = 256  # messages that wait for a connection to open
 SENT_LIMIT = 32  # requests remembered in case the connection breaks under them
@@ -43,8 +40,8 @@ class Owner(Protocol):
     def ended(self, connection: Connection, why: str) -> None:
         """It is closed, in whatever way."""
 
-    def count(self, what: str) -> None:
-        """Something worth counting has happened."""
+    def count(self, what: str, told: str = "") -> None:
+        """Something worth counting has happened; `told` may go to the log."""
 
 
 class Connection(asyncio.Protocol):
@@ -165,7 +162,7 @@ class Connection(asyncio.Protocol):
         if self._pings <= PINGS_A_SECOND:
             self._transport.write(PONG)
         else:
-            self._owner.count("flood")
+            self._owner.count("flood", f"{self.source.host} floods us with keep-alives")
             self.close("too many keep-alives", at_once=True)
 
     def _answered(self, data: bytes) -> bytes:
@@ -178,7 +175,7 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The peer does not read."""
-        self._owner.count("unread")
+        self._owner.count("unread", f"{self.source.host} leaves {WRITE_LIMIT} bytes unread")
         self.close(f"{WRITE_LIMIT} bytes were not read", at_once=True)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -188,8 +185,7 @@ class Connection(asyncio.Protocol):
 
     def _lose_track(self, error: FramingError) -> None:
         """Nothing behind this can be understood; the last request may still be refused."""
-        self._owner.count("malformed")
-        log.info("closing the connection of %s: %s", self.source.host, error)
+        self._owner.count("malformed", f"closing the connection of {self.source.host}: {error}")
         if error.head:
             self._owner.received(self, error.head)
         self.close("malformed")

@@ -22,12 +22,13 @@ from softswitch.sip.glance import (
     to_tag,
     transaction_key,
 )
+from softswitch.sip.log_pace import LogPace
 from softswitch.sip.overload import Overload
 from softswitch.sip.strangers import Strangers
 
 log = logging.getLogger(__name__)
 
-LOG_EVERY_S = 10.0  # one line for each reason
+STRANGERS_SHARE = 0.5  # of the room for connections: the rest is for trunks, however many strangers come
 MOST_TRANSACTIONS = 300_000  # beyond, no request that would open one more comes in, not even inside a dialog
 KEEP_ALIVE = 4  # bytes: CRLF CRLF, or less, of a phone behind NAT
 
@@ -80,7 +81,7 @@ class Entrance:
         self.strangers, self.overload = strangers, overload
         self.unproved: Callable[[Hop, float], bool] | None = None  # whether a trunk owes us a password; None: none does
         self._accept_source = accept_source
-        self._logged: dict[str, tuple[float, int]] = {}  # reason -> when, and how many there were by then
+        self._pace = LogPace()
 
     def admits(self, data: bytes, path: Path, now: float, core: Inside) -> bool:
         """Whether the core shall see a message; where not, a refusal may have been queued at `core`."""
@@ -103,6 +104,20 @@ class Entrance:
             if why:
                 return self._turn_away(why, data, path, now, core, 503, self.overload.retry_after)
         return True
+
+    def room_for(self, hop: Hop, now: float) -> float:
+        """How much of the room for connections may be in use where `hop` gets one more: 1.0 is all, 0.0 is none.
+
+        A connection costs more than a message (a TLS handshake a thousand times as much), so it counts as one.
+        """
+        strangers = self.strangers
+        if strangers is None:
+            return 1.0
+        if not self._accept_source(hop):
+            return STRANGERS_SHARE if strangers.may_connect(hop.host, now) else 0.0
+        if self.unproved is None or not self.unproved(hop, now):
+            return 1.0
+        return STRANGERS_SHARE if strangers.bears(b"", hop.host, now) else 0.0
 
     def _doubt(self, data: bytes, hop: Hop, now: float, core: Inside, strangers: Strangers) -> str:
         """Why a message from a trunk's address is not looked at, calls that are up apart; empty where it is."""
@@ -145,8 +160,9 @@ class Entrance:
     ) -> bool:
         """Count it, answer it with `status` (0: not at all; never with more than `most` bytes); always False."""
         self.counts[why] += 1
-        self._tell(why, path.hop, now)
         hop = path.hop
+        if new := self._pace.since(why, self.counts[why], now):
+            log.warning("turned away %s (%s): %d since the last line", hop.host, why, new)
         refused = quick_refusal(data, status, (hop.host, hop.port), more) if status else None
         if refused is not None and (most is None or len(refused[0]) <= most):
             answer, port = refused
@@ -154,14 +170,6 @@ class Entrance:
             back = path if port == hop.port else path._replace(hop=hop._replace(port=port))
             core.send(answer, back, method, status)
         return False
-
-    def _tell(self, why: str, hop: Hop, now: float) -> None:
-        """One line for each reason and ten seconds: whoever floods us must not flood the log."""
-        at, before = self._logged.get(why, (-LOG_EVERY_S, 0))
-        if now - at >= LOG_EVERY_S:
-            count = self.counts[why]
-            self._logged[why] = now, count
-            log.warning("turned away %s (%s): %d since the last line", hop.host, why, count - before)
 
 
 def _is_known(request: bytes, core: Inside) -> bool:

@@ -79,6 +79,13 @@ class Strangers:
             return "rate"
         return ""
 
+    def may_connect(self, host: str, now: float) -> bool:
+        """Whether a stranger gets one more connection; who comes too often earns a ban, as by messages."""
+        if self._has_room(network_of(host), now):
+            return True
+        self.turned_away(host, now)
+        return False
+
     def bears(self, data: bytes, host: str, now: float) -> bool:
         """Whether a message in the name of a trunk that has proved nothing yet is looked at.
 

@@ -17,6 +17,8 @@ from typing import Any
 from softswitch.sip.addresses import Hop, Listener, Path
 from softswitch.sip.connection import Connection
 from softswitch.sip.core import Datagram
+from softswitch.sip.log_pace import LogPace
+from softswitch.sip.strangers import network_of
 from softswitch.sip.tls import Tls
 
 log = logging.getLogger(__name__)
@@ -31,7 +33,7 @@ EVERYWHERE = ("0.0.0.0", "::")  # listeners that leave the local address of a co
 
 @dataclass(frozen=True, slots=True)
 class StreamLimits:
-    """What connections may cost: their number in all and of one address (accepted ones), and times in seconds."""
+    """What connections may cost: their number in all and of one source (accepted ones), and times in seconds."""
 
     connections: int = 1000
     per_source: int = 100
@@ -56,17 +58,23 @@ class StreamTransport:
         limits: StreamLimits | None = None,
         counts: Counter[str] | None = None,
         welcome: Callable[[Hop], bool] = lambda source: True,
+        room_for: Callable[[Hop], float] = lambda source: 1.0,
     ) -> None:
-        """`welcome` tells whether a peer may connect, and again and again whether it may stay."""
+        """`welcome` tells whether a peer may connect, and again and again whether it may stay.
+
+        `room_for` is asked once for each connection that comes: how large a part of all that may be accepted may be in
+        use with this one.
+        """
         self.counts: Counter[str] = Counter() if counts is None else counts
-        self._welcome_here = welcome
+        self._welcome_here, self._room_for = welcome, room_for
+        self._pace = LogPace()
         self._receive, self._on_lost = receive, on_lost
         self._tls, self._limits = tls, limits or StreamLimits()
         self._listeners: dict[int, Listener] = {}
         self._doors: list[socket.socket] = []
         self._connections: dict[int, Connection] = {}
         self._by_target: dict[tuple[Hop, int], Connection] = {}
-        self._per_source: Counter[str] = Counter()
+        self._per_source: Counter[str] = Counter()  # by the address, or the /64 of an IPv6 address
         self._tasks: set[asyncio.Task[None]] = set()
         self._serial = itertools.count(1)
         self._closed = False
@@ -116,8 +124,7 @@ class StreamTransport:
         limits = self._limits
         for connection in list(self._connections.values()):
             if now - connection.begun > limits.message_s:
-                self.count("slow")
-                log.info("closing the connection of %s: no whole message in time", connection.source.host)
+                self.count("slow", f"no whole message of {connection.source.host} in time")
                 connection.close("too slow", at_once=True)
             elif connection.accepted and not self._welcome_here(connection.source):
                 self.count("banned")
@@ -159,9 +166,8 @@ class StreamTransport:
         names = connection.certificate_names()
         admitted = self._tls.admits(connection.source, names)
         if not admitted:
-            self.count("misnamed")
             shown = ", ".join(sorted(names or ())) or "none"
-            log.warning("refused a connection of %s: certificate for %s", connection.source.host, shown)
+            self.count("misnamed", f"the certificate of {connection.source.host} is for {shown}")
         return admitted
 
     def ended(self, connection: Connection, why: str) -> None:
@@ -175,9 +181,11 @@ class StreamTransport:
             if datagram.sender is not None and datagram.sender.waiting:
                 self._rescue(datagram, again)
 
-    def count(self, what: str) -> None:
-        """Something worth counting has happened."""
+    def count(self, what: str, told: str = "") -> None:
+        """Something worth counting has happened; `told` goes to the log, as long as there are few."""
         self.counts[what] += 1
+        if told and (new := self._pace.since(what, self.counts[what], self._loop.time())):
+            log.warning("%s (connections %s: %d since the last line)", told, what, new)
 
     @property
     def open(self) -> int:
@@ -211,25 +219,25 @@ class StreamTransport:
 
     def _admit(self, hop: Hop) -> bool:
         """Take one more connection of a peer, unless that is too many."""
-        limits, host = self._limits, hop.host
+        limits, source = self._limits, network_of(hop.host)
         if not self._welcome_here(hop):
             self.count("banned")
             return False
-        if self._per_source.total() >= limits.connections or self._per_source[host] >= limits.per_source:
-            self.count("refused")
-            log.info("refused a connection of %s: too many", host)
+        room = self._room_for(hop) * limits.connections
+        if self._per_source.total() >= room or self._per_source[source] >= limits.per_source:
+            self.count("refused", f"too many connections, or too many of {source}")
             return False
-        self._per_source[host] += 1
+        self._per_source[source] += 1
         return True
 
     def _leave(self, connection: Connection) -> None:
-        host = connection.source.host
         if not connection.admitted:
             return
         connection.admitted = False
-        self._per_source[host] -= 1
-        if not self._per_source[host]:
-            del self._per_source[host]
+        source = network_of(connection.source.host)
+        self._per_source[source] -= 1
+        if not self._per_source[source]:
+            del self._per_source[source]
 
     async def _welcome(self, peer: socket.socket, hop: Hop, index: int) -> None:
         """Make it a connection; TLS by the certificate in use now."""
@@ -239,8 +247,7 @@ class StreamTransport:
         try:
             await self._loop.connect_accepted_socket(lambda: connection, peer, ssl=tls, ssl_handshake_timeout=patience)
         except OSError as error:  # TLS errors and time-outs too
-            self.count("failed")
-            log.info("no %s connection with %s: %s", hop.transport, hop.host, error)
+            self.count("failed", f"no {hop.transport} connection with {hop.host}: {error}")
         finally:
             if connection.identity not in self._connections:
                 self._leave(connection)

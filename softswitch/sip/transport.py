@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import socket
 from collections import Counter
@@ -64,13 +65,17 @@ async def open_transport(
     limits: StreamLimits | None = None,
     counts: Counter[str] | None = None,
     welcome: Callable[[Hop], bool] = lambda source: True,
+    room_for: Callable[[Hop], float] = lambda source: 1.0,
 ) -> Transport:
     """Bind every listener (port 0: any free port); `receive(data, source, listener, connection)` gets what arrives.
 
-    `counts` is filled with what happens to connections; `welcome` tells whose are taken. Raises
-    OSError where an address can't be bound.
+    `counts` is filled with what happens to connections; `welcome` and `room_for` tell whose are taken: see
+    `StreamTransport`. Raises OSError where an address can't be bound.
     """
-    transport = SocketTransport(receive, tls=tls, limits=limits, counts=counts, welcome=welcome)
+    streams = functools.partial(
+        StreamTransport, tls=tls, limits=limits, counts=counts, welcome=welcome, room_for=room_for
+    )
+    transport = SocketTransport(receive, streams)
     try:
         for listener in listeners:
             transport.listen(listener)
@@ -86,15 +91,11 @@ class SocketTransport:
     def __init__(
         self,
         receive: Receive,
-        *,
-        tls: Tls | None = None,
-        limits: StreamLimits | None = None,
-        counts: Counter[str] | None = None,
-        welcome: Callable[[Hop], bool] = lambda source: True,
+        streams: Callable[[Receive, Callable[[Datagram], None]], StreamTransport] = StreamTransport,
     ) -> None:
         self.addresses: list[tuple[str, int]] = []
         self.on_lost: Callable[[Datagram], None] = lambda datagram: None
-        self.streams = StreamTransport(receive, self._lost, tls=tls, limits=limits, counts=counts, welcome=welcome)
+        self.streams = streams(receive, self._lost)
         self._receive = receive
         self._sockets: dict[int, socket.socket] = {}  # by listener
         self._loop = asyncio.get_running_loop()

@@ -305,6 +305,10 @@ class UserAgent:
             return True
         return bool(self.accept_source(source)) and not strangers.is_shut_out(source.host, self._loop.time())
 
+    def room_for(self, source: Hop) -> float:
+        """How much of the room for connections may be in use where `source` gets one more: see the entrance."""
+        return 1.0 if self._loop is None else self.entrance.room_for(source, self._loop.time())
+
     # Driving the core
 
     def _authenticates(self, request: SipRequest, source: Hop, now: float) -> tuple[int, str] | None:

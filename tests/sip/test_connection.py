@@ -61,7 +61,7 @@ class Notes:
     def ended(self, connection: Connection, why: str) -> None:
         self.ends.append(why)
 
-    def count(self, what: str) -> None:
+    def count(self, what: str, told: str = "") -> None:
         self.counts.append(what)
 
 

@@ -239,6 +239,31 @@ def test_a_punctual_loop_takes_calls() -> None:
     assert Door(overload=late(0.0)).knock(request(), PEER)
 
 
+# Connections
+
+
+def test_strangers_may_use_half_of_the_room_for_connections_and_too_many_earn_a_ban() -> None:
+    door = Door(limits=StrangerLimits(per_second=1.0, burst=2, ban_after=3))
+    caller, trunk = STRANGER._replace(transport="tcp"), PEER._replace(transport="tcp")
+    assert [door.entrance.room_for(caller, 0.0) for _ in range(5)] == [0.5, 0.5, 0.0, 0.0, 0.0]
+    assert door.entrance.strangers is not None
+    assert door.entrance.strangers.is_banned(STRANGER.host, 0.0)
+    assert [door.entrance.room_for(trunk, 0.0) for _ in range(50)] == [1.0] * 50
+
+
+def test_who_owes_a_password_may_connect_no_oftener_than_a_stranger_and_is_not_banned_for_it() -> None:
+    door = Door(limits=StrangerLimits(per_second=1.0, burst=2, ban_after=3))
+    proved: set[str] = set()
+    door.entrance.unproved = lambda hop, now: hop.host not in proved
+    assert [door.entrance.room_for(PEER, 0.0) for _ in range(9)] == [0.5, 0.5] + [0.0] * 7
+    proved.add(PEER.host)
+    assert door.entrance.room_for(PEER, 0.0) == 1.0
+
+
+def test_without_bounds_on_strangers_anybody_may_connect() -> None:
+    assert Entrance(lambda hop: None).room_for(STRANGER, 0.0) == 1.0
+
+
 # The log
 
 

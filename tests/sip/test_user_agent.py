@@ -182,6 +182,7 @@ def test_strangers_are_turned_away_and_banned_before_the_core_sees_them() -> Non
         assert not switch.agent.counts
         assert not switch.agent.welcome(Hop("tcp", PHONE[0], 1))
         assert switch.agent.welcome(Hop("tcp", "10.0.0.77", 1))
+        assert switch.agent.room_for(Hop("tcp", "10.0.0.77", 1)) == 0.5
         switch.agent.accept_source = lambda source: True
         assert switch.agent.welcome(Hop("tcp", PHONE[0], 1)), "a trunk, whatever was sent in its name"
         switch.agent.shut_out(PHONE[0], "password")
@@ -194,6 +195,7 @@ def test_strangers_are_turned_away_and_banned_before_the_core_sees_them() -> Non
     UserAgent().shut_out(PHONE[0], "operator")  # nobody is kept out of what is not there
     assert UserAgent().bans() == []
     assert UserAgent().welcome(Hop("tcp", PHONE[0], 1))
+    assert UserAgent().room_for(Hop("tcp", PHONE[0], 1)) == 1.0
 
 
 def test_a_late_loop_is_measured_and_refuses_new_calls() -> None:

@@ -34,6 +34,7 @@ class Bench:
         self.tls = None if files is None else Tls(files)
         self.limits = limits
         self.unwelcome: set[str] = set()
+        self.strangers: dict[str, float] = {}  # how much of the room may be in use where they come
         self.counts: Counter[str] = Counter()
         self.got: list[tuple[bytes, Path]] = []
         self.lost: list[Datagram] = []
@@ -49,6 +50,7 @@ class Bench:
             limits=self.limits,
             counts=self.counts,
             welcome=lambda source: source.host not in self.unwelcome,
+            room_for=lambda source: self.strangers.get(source.host, 1.0),
         )
         assert isinstance(transport, SocketTransport)
         self.transport = transport

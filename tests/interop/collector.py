@@ -12,8 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from demo.phone import header_values
 from tests.interop.kamailio import Kamailio
+from tests.interop.message import Seen
 
 CONFIGURATION = Path(__file__).with_name("collector.cfg")
 PORT, AGENT, KEY = 9060, 2001, "homer"  # where it listens; what the switch says of itself
@@ -24,7 +24,7 @@ _READ = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Captured:
+class Captured(Seen):
     """One packet, as Kamailio read it. Addresses are `host:port`; `at` is in UTC epoch seconds."""
 
     version: int
@@ -37,23 +37,6 @@ class Captured:
     agent: int
     key: str
     correlation: str
-    text: str
-
-    @property
-    def name(self) -> str:
-        """Method of a request, status of a response."""
-        first = self.text.split(None, 2)
-        return first[1] if first[0] == "SIP/2.0" else first[0]
-
-    @property
-    def method(self) -> str:
-        """The method of its transaction."""
-        return header_values(self.text, "CSeq")[0].split()[1]
-
-    @property
-    def call_id(self) -> str:
-        """The Call-ID of the message."""
-        return header_values(self.text, "Call-ID")[0]
 
 
 class Collector:
@@ -86,4 +69,4 @@ def _captured(fields: tuple[str, ...]) -> Captured:
     text = bytes.fromhex(digits).decode("utf-8", "replace")
     numbers = int(version), int(family), int(protocol)
     at = int(seconds) + int(microseconds) / 1e6
-    return Captured(*numbers, source, destination, at, int(kind), int(agent), key, correlation, text)
+    return Captured(text, *numbers, source, destination, at, int(kind), int(agent), key, correlation)

@@ -16,9 +16,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from demo.phone import header_values
 from softswitch.sip.addresses import bracketed
 from tests.interop.child import Child
+from tests.interop.message import Seen
 from tests.support.programs import program
 
 CONFIGURATION = Path(__file__).with_name("kamailio.cfg")
@@ -28,43 +28,12 @@ _SAW = re.compile(r"ALERT: <script>: saw (\w+) (\S+):(\d+) (\d+) ([0-9a-f]+)$", 
 
 
 @dataclass(frozen=True, slots=True)
-class Passed:
+class Passed(Seen):
     """One message that arrived at the proxy: by which transport, from where, at which door (port)."""
 
     transport: str
     source: str
     door: int
-    text: str
-
-    @property
-    def name(self) -> str:
-        """Method of a request, status of a response."""
-        first = self.text.split(None, 2)
-        return first[1] if first[0] == "SIP/2.0" else first[0]
-
-    @property
-    def uri(self) -> str:
-        """The Request-URI."""
-        return self.text.split(None, 2)[1]
-
-    @property
-    def method(self) -> str:
-        """The method of its transaction."""
-        return self.header("CSeq")[0].split()[1]
-
-    @property
-    def call_id(self) -> str:
-        """Its Call-ID."""
-        return self.header("Call-ID")[0]
-
-    @property
-    def within_dialog(self) -> bool:
-        """Whether it has a To tag, as later requests and most responses do."""
-        return ";tag=" in self.header("To")[0]
-
-    def header(self, name: str) -> list[str]:
-        """The values of a header, one for each line of it."""
-        return header_values(self.text, name)
 
 
 class _Template(string.Template):
@@ -139,7 +108,7 @@ class Kamailio:
     def passed(self) -> list[Passed]:
         """Every message that arrived so far."""
         return [
-            Passed(transport, source, int(door), bytes.fromhex(digits).decode("utf-8", "replace"))
+            Passed(bytes.fromhex(digits).decode("utf-8", "replace"), transport, source, int(door))
             for transport, source, _, door, digits in _SAW.findall(self.said())
         ]
 

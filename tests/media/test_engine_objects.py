@@ -14,7 +14,7 @@ from media import _native, protocol
 from media.engine import Engine, Settings
 from softswitch.media_drivers.server import ServerDriver
 from tests.media.phone import tone, wait_for_seconds, wav
-from tests.media.scripted_core import HeldDisk, Listener, scripted_engine
+from tests.media.scripted_core import HeldDisk, Listener, ScriptedCore, scripted_engine
 from tests.media.support import obeyed, room, run
 from tests.media.test_engine import read_wav
 from tests.support.loopback import HOST
@@ -25,6 +25,15 @@ async def until_events(listener: Listener, count: int) -> None:
     async with asyncio.timeout(60):
         while len(listener.events) < count:
             await wait_for_seconds(0.001)
+
+
+def resumed(monkeypatch: pytest.MonkeyPatch, folder: Path, times: int) -> tuple[Engine, ScriptedCore, Listener]:
+    """An engine that was told `times` to record one call, each time a second later, by somebody who came back."""
+    engine, core = scripted_engine(monkeypatch)
+    session = Listener()
+    for name in range(1, times + 1):
+        engine.record(session, protocol.Record(name, str(folder / "call.wav"), 5, 6, elapsed_s=name - 1.0))
+    return engine, core, session
 
 
 def test_what_is_gone_already_is_handle_0_for_every_command_that_may_cross(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,10 +59,7 @@ def test_a_core_ignores_handle_0() -> None:
 def test_what_is_told_of_a_recording_that_waits_for_its_file_is_told_when_it_begins(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    engine, core = scripted_engine(monkeypatch)
-    session, path = Listener(), str(tmp_path / "call.wav")
-    for name in (1, 2):
-        engine.record(session, protocol.Record(name, path, 5, 6, elapsed_s=name - 1.0))
+    engine, core, session = resumed(monkeypatch, tmp_path, 2)
     engine.voices(session, 2)
     engine.close_recording(session, 2)
     assert [verb for verb, *_ in core.told] == ["record", "close_recording"]
@@ -82,10 +88,7 @@ def test_what_a_server_that_crashed_had_not_written_is_a_hole_in_the_recording(
 def test_of_two_that_wait_for_one_file_the_second_waits_for_the_first(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    engine, core = scripted_engine(monkeypatch)
-    session, path = Listener(), str(tmp_path / "call.wav")
-    for name in (1, 2, 3):
-        engine.record(session, protocol.Record(name, path, 5, 6, elapsed_s=name - 1.0))
+    engine, core, session = resumed(monkeypatch, tmp_path, 3)
     engine.voices(session, 3)
     core.happen(_native.RECORDED, 1, 8000, 8058, False)
     engine._read_events()
@@ -111,10 +114,7 @@ def test_a_recording_whose_file_is_there_already_goes_to_another(
 def test_an_event_that_comes_to_nothing_costs_none_of_those_behind_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    engine, core = scripted_engine(monkeypatch)
-    session, path = Listener(), str(tmp_path / "call.wav")
-    for name in (1, 2):
-        engine.record(session, protocol.Record(name, path, 5, 6, elapsed_s=name - 1.0))
+    engine, core, session = resumed(monkeypatch, tmp_path, 2)
     engine.voices(session, 2)
     core.refuses = "voices"
     core.happen(_native.RECORDED, 1, 8000, 8058, False)

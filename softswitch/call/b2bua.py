@@ -17,7 +17,7 @@ from dataclasses import replace
 import structlog
 
 from softswitch.call.bridge import bridge, find_announcement
-from softswitch.call.cdr import CallRecord
+from softswitch.call.cdr import CallRecord, steady
 from softswitch.call.dial import dial
 from softswitch.call.extension import collect_extension
 from softswitch.call.hangup import CallEnded, given_up, hangup_scope, with_cause
@@ -68,7 +68,8 @@ class B2bua:
         rules = services.trunk(trunk)
         session.know_peer(large_by_tcp=rules.large_by_tcp, tls_name=rules.certified_name)
         a = _callers_leg(session, call_id, rules, services)
-        record = CallRecord(call_id, services.wall_clock, services.settings.host_name, trunk, a=a)
+        clock = steady(services.wall_clock, asyncio.get_running_loop().time)
+        record = CallRecord(call_id, clock, services.settings.host_name, trunk, a=a)
         record.note(
             caller=calling_text(session.invite, trusted=rules.trusted),
             callee=called_text(session.invite, rules.dialled_in),
@@ -122,7 +123,7 @@ class B2bua:
     async def _callee_answered(self, b: OutboundLeg, route: Route, record: CallRecord) -> None:
         services = self._services
         ago = asyncio.get_running_loop().time() - b.answered_at
-        record.note(answered_at=services.wall_clock() - ago, cause=0)
+        record.note(answered_at=record.wall_clock() - ago, cause=0)
         record.state = "answered"
         if route.mode is Mode.AX and route.direction == 1:
             await _or_unstored(services.store.consume_temporary_callee(route.binding.id, route.callee), record)

@@ -138,11 +138,11 @@ class Talk(Ending):
 
     def _start_recording(self) -> None:
         a, b = self._endpoints()
-        path = recording_path(self._services, self._record.call_id)
+        path = recording_path(self._record, self._services.settings.recording_directory)
         stereo = self._treatment.stereo or self._services.settings.stereo
         self._recording = self._services.media.record(path, a, b, stereo=stereo)
         self._record.recording = self._recording.finished
-        self._record.note(record_started_at=self._services.wall_clock(), recording=path)
+        self._record.note(record_started_at=self._record.wall_clock(), recording=path)
 
     def _announce(self, prompt: Prompt) -> None:
         self._tries += 1
@@ -159,7 +159,7 @@ class Talk(Ending):
         if self._over or played.cancelled():
             return
         if played.exception() is None and all(report.completed for report in played.result()):
-            self._record.note(announcement_to=self._services.wall_clock())
+            self._record.note(announcement_to=self._record.wall_clock())
             self._join()
         elif self._tries < ANNOUNCEMENT_TRIES:
             self._announce(prompt)
@@ -176,11 +176,10 @@ class Talk(Ending):
             self.warn()
 
 
-def recording_path(services: CallServices, call_id: str) -> str:
+def recording_path(record: CallRecord, directory: str) -> str:
     """`<directory>/<day>/<start UTC>_<call id>.wav`."""
-    start = datetime.fromtimestamp(services.wall_clock(), UTC)
-    directory = Path(services.settings.recording_directory) / f"{start:%Y%m%d}"
-    return str(directory / f"{start:%Y%m%d%H%M%S}_{call_id}.wav")
+    start = datetime.fromtimestamp(record.wall_clock(), UTC)
+    return str(Path(directory) / f"{start:%Y%m%d}" / f"{start:%Y%m%d%H%M%S}_{record.call_id}.wav")
 
 
 def find_announcement(treatment: Treatment, services: CallServices) -> Prompt | None:

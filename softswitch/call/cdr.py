@@ -43,9 +43,15 @@ CRASHED = Failure(8040, 500, 41, "the switch stopped while the call was up")
 log = structlog.get_logger(__name__)
 
 
+def steady(wall_clock: Callable[[], float], time: Callable[[], float]) -> Callable[[], float]:
+    """The wall clock of one call: from here on it goes by `time`, whatever the machine's clock is set to meanwhile."""
+    ahead = wall_clock() - time()
+    return lambda: ahead + time()
+
+
 @dataclass(slots=True)
 class CallRecord:
-    """What is known of a call so far. Times are UTC epoch seconds."""
+    """What is known of a call so far. Times are UTC epoch seconds, by the `steady` clock of the call."""
 
     call_id: str
     wall_clock: Callable[[], float]

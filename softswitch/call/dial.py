@@ -232,7 +232,7 @@ class CallerHears:
         """The callee rings or sends early media (101 to 199)."""
         if response.status == 180 or response.body:
             if record.get("alerting_at") is None:
-                self.services.metrics.post_dial_delay(self.services.wall_clock() - record.get("call_in_at"))
+                self.services.metrics.post_dial_delay(record.wall_clock() - record.get("call_in_at"))
             record.moment("alerting_at")
             record.state = "ringing"
         early = bool(response.body) and b.read_answer(response) and may_be_heard(response)

@@ -58,6 +58,27 @@ def test_the_talk_ends_at_its_maximum_counted_from_the_callees_answer() -> None:
     play(story)
 
 
+@pytest.mark.parametrize("set_by_s", [-3600.0, 3600.0])
+def test_a_clock_that_is_set_in_mid_call_changes_neither_the_talk_nor_what_its_record_says(set_by_s: float) -> None:
+    async def story(lab: Lab) -> None:
+        lab.change(lab.axb, max_duration_s=30)
+        lab.dial()
+        began = lab.now()
+        invite = await lab.ring()
+        lab.epoch += set_by_s
+        await lab.pick_up(invite)
+        await lab.caller_answered()
+        lab.epoch += set_by_s
+        await time_is_up(lab)
+        cdr = await lab.cdr()
+        assert cdr.answered_at is not None and cdr.ended_at is not None and cdr.announcement_to is not None
+        assert cdr.ended_at - cdr.answered_at == pytest.approx(30.0, abs=0.1)
+        assert began <= cdr.call_in_at <= cdr.answered_at <= cdr.announcement_to <= cdr.ended_at
+        assert lab.metrics.ended[0][-1] == pytest.approx(30.0, abs=0.1)
+
+    play(story)
+
+
 def test_a_late_ack_does_not_lengthen_the_talk() -> None:
     async def story(lab: Lab) -> None:
         lab.change(lab.axb, max_duration_s=30)

@@ -219,6 +219,7 @@ class Lab:
         self.locating: Locating = AsGiven()
         self.user_agent = UserAgent(transport_factory=self.wire.open)
         self.crashes: list[BaseException] = []
+        self.epoch: float = EPOCH  # another: the machine's clock is set
         self._fill()
 
     def _fill(self) -> None:
@@ -279,7 +280,7 @@ class Lab:
 
     def now(self) -> float:
         """UTC seconds, virtual."""
-        return EPOCH + asyncio.get_running_loop().time()
+        return self.epoch + asyncio.get_running_loop().time()
 
     def trunk_of(self, hop: Hop) -> str:
         """By the dialplan's sources."""

@@ -55,6 +55,7 @@ async def bridge(
     )
     with supervision, talk:
         async with hangup_scope(supervision, talk):
+            a.liked = b.likes
             await a.answer(b.negotiated.codec if b.negotiated else None)
             _caller_answered(record, services)
             talk.begin()

@@ -115,7 +115,7 @@ def _callees_leg(a: InboundLeg, target: Target, hop: Hop, call_id: str, services
     """The leg with codecs, packet times and SRTP of the target's trunk; its media take the family of its signalling."""
     b = OutboundLeg(call_id, services.media, _codecs(a, target))
     b.packets = PacketTimes(target.ptime_ms, target.max_ptime_ms)
-    b.nat = target.nat
+    b.nat, b.liked = target.nat, a.likes
     protect(b, target.srtp, target.srtp_suites, services.media, trunk=target.trunk)
     b.ipv6 = services.media.ipv6 and ":" in hop.host
     return b
@@ -236,7 +236,7 @@ class CallerHears:
             record.moment("alerting_at")
             record.state = "ringing"
         early = bool(response.body) and b.read_answer(response) and may_be_heard(response)
-        ringback = self._prompt(self.route.treatment.ringback)
+        ringback, self.a.liked = self._prompt(self.route.treatment.ringback), b.likes
         if ringback is not None and await self.a.early_media():
             self._play(ringback.path)
         elif early and await self.a.early_media("sendrecv"):

@@ -61,6 +61,11 @@ class InboundLeg(Leg):
         spoken = "" if self.negotiated is None else self.negotiated.codec
         return tuple(sorted(self.codecs, key=lambda codec: (codec != spoken, codec not in offered)))
 
+    @property
+    def likes(self) -> str:
+        """As any leg's; before the answer what its offer says."""
+        return self._offer.likes if self.negotiated is None and self._offer is not None else super().likes
+
     def read_offer(self) -> None:
         """Parse the INVITE's offer, if it has one; raises CallRejected (400, 488) before anybody is bothered."""
         body = self._session.invite.body

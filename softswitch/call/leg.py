@@ -63,6 +63,7 @@ class Leg(Ending):
     goodbye: SipRequest | None = None  # its BYE
     heard_until: float | None = None  # loop time of its last sign of life, where it ended for want of them
     _pending_offer: PendingOffer | None = None
+    liked = ""  # how Opus should be sent to the other leg, where it may pass (RFC 7587 6.1)
     _known = NOTHING  # the formats of its last offer
     protection = NONE  # as its trunk wants it: SRTP, with our keys, or plain RTP
     _refreshing = False  # by a re-INVITE of ours, of which the other leg knows nothing
@@ -106,6 +107,11 @@ class Leg(Ending):
     def codec(self) -> str:
         """The one agreed on; empty before any is."""
         return "" if self.negotiated is None else self.negotiated.codec
+
+    @property
+    def likes(self) -> str:
+        """What the far end asks of who sends it Opus."""
+        return "" if self.negotiated is None else self.negotiated.likes
 
     # Media
 
@@ -164,6 +170,7 @@ class Leg(Ending):
                 packets=self.packets,
                 keys=self._offered_keys(),
                 known=self._known,
+                liked=self.liked,
             )
         )
 
@@ -212,6 +219,7 @@ class Leg(Ending):
             packets=self.packets,
             codec=codec if codec in offer.codecs and codec in self.codecs else None,
             protection=self.protection,
+            liked=self.liked,
         )
         assert made is not None, "a common codec was seen before"
         return made

@@ -19,6 +19,7 @@ EVENT_CLOCKS = (8000, 48000)  # Hz, of the audio that telephone-events are sent 
 _FIRST_DYNAMIC = 96  # RFC 3551 3
 _EVENT = "TELEPHONE-EVENT"
 _EVENTS = "0-15"  # the sixteen DTMF keys
+_PASSED_ON = ("maxplaybackrate", "maxaveragebitrate", "stereo", "cbr", "usedtx")
 _PAYLOAD_TYPE_TEXTS = frozenset(str(number) for number in range(128))
 _PTIMES_MS = {str(ptime): ptime for ptime in range(10, 61, 10)}
 _OPUS_PTIMES_MS = {30: 20, 50: 40}  # one packet of ours is one frame of Opus: the next shorter one
@@ -95,15 +96,26 @@ def _parameters(attributes: Iterable[Attribute]) -> dict[int, str]:
     return {int(number): text for number, _, text in reversed(parts) if number in _PAYLOAD_TYPE_TEXTS}
 
 
+def likes(codec: str, parameters: str) -> str:
+    """What who wrote `parameters` asks of whoever sends it `codec`, where that may be another than us (RFC 7587 7)."""
+    if codec != "opus":
+        return ""
+    values = dict(reversed([_parameter(one) for one in parameters.split(";")]))
+    return ";".join([f"{name}={values[name]}" for name in _PASSED_ON if _is_count(values.get(name, ""))])
+
+
 def coding(codec: str, payload_type_in: int, event_clock: int | None, parameters: str) -> Coding | None:
     """How media speaks `codec` with who wrote `parameters` (RFC 7587 6.1); None for G.711."""
     if codec in G711:
         return None
     values = dict(reversed([_parameter(one) for one in parameters.split(";")]))
     bitrate = values.get("maxaveragebitrate", "")
-    usable = bitrate.isdecimal() and bitrate.isascii() and len(bitrate) <= 6  # 6000 to 510000
     fec, cbr, dtx = (values.get(name) == "1" for name in ("useinbandfec", "cbr", "usedtx"))
-    return Coding(codec, payload_type_in, event_clock or 8000, int(bitrate) if usable else 0, fec, cbr, dtx)
+    return Coding(codec, payload_type_in, event_clock or 8000, int(bitrate) if _is_count(bitrate) else 0, fec, cbr, dtx)
+
+
+def _is_count(text: str) -> bool:
+    return text.isdecimal() and text.isascii() and len(text) <= 6  # bit/s: 6000 to 510000
 
 
 def _parameter(text: str) -> tuple[str, str]:
@@ -119,14 +131,14 @@ def packet_ms(codec: str, ptime: str, maxptime: str) -> int:
     return _OPUS_PTIMES_MS.get(wanted, wanted) if codec == "opus" else wanted
 
 
-def written(codecs: Mapping[str, int], events: Mapping[int, int]) -> tuple[str, str]:
-    """The formats of an m-line, and the a=rtpmap and a=fmtp lines below it."""
+def written(codecs: Mapping[str, int], events: Mapping[int, int], liked: str = "") -> tuple[str, str]:
+    """The formats of an m-line, and the a=rtpmap and a=fmtp lines below it. `liked`: what `likes` says of another."""
     numbers, lines = [], ""
     for name, number in codecs.items():
         numbers.append(str(number))
         lines += f"a=rtpmap:{number} {CODECS[name].encoding}\r\n"
         if CODECS[name].parameters:
-            lines += f"a=fmtp:{number} {CODECS[name].parameters}\r\n"
+            lines += f"a=fmtp:{number} {CODECS[name].parameters}{liked and f';{liked}'}\r\n"
     for clock, number in events.items():
         numbers.append(str(number))
         lines += f"a=rtpmap:{number} telephone-event/{clock}\r\na=fmtp:{number} {_EVENTS}\r\n"

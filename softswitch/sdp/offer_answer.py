@@ -77,6 +77,12 @@ class Offer(Struct, frozen=True, gc=False):
     formats: Formats = formats.NOTHING  # the same
 
     @property
+    def likes(self) -> str:
+        """What the offerer asks of who sends it Opus; empty where it does not speak that."""
+        number = self.formats.codecs.get("opus", -1)
+        return formats.likes("opus", self.formats.parameters.get(number, ""))
+
+    @property
     def ipv6(self) -> bool:
         """Whether that stream wants RTP at an IPv6 address: then only one of ours can reach it."""
         return self.connection is not None and self.connection.family == "IP6"
@@ -103,6 +109,7 @@ class Negotiated(Struct, frozen=True, gc=False):
     rtcp_mux: bool = False  # RFC 5761: RTCP goes the way of RTP
     srtp: Keys | None = None  # None: plain RTP
     coding: Coding | None = None  # None: G.711
+    likes: str = ""  # what it asks of who sends it Opus, for one whose packets may pass to it
 
     @property
     def far_direction(self) -> str:
@@ -132,14 +139,16 @@ def local_offer(
     packets: PacketTimes = USUAL_PACKETS,
     keys: Sequence[Crypto] = (),
     known: Formats = formats.NOTHING,
+    liked: str = "",
 ) -> bytes:
     """An offer of one audio stream at `address`:`port` with `codecs` in order of preference, as SRTP where there are
-    `keys`. `known`: the formats of the far end's last offer in the session.
+    `keys`. `known`: the formats of the far end's last offer in the session. `liked`: how Opus should be sent to the one
+    to whom what comes may pass (`Negotiated.likes`).
 
     `version` must grow by one whenever the description of a session changes (RFC 3264 8).
     """
     numbers, events = formats.offered(codecs, telephone_event, known)
-    audio = _audio(port, numbers, events, packets, direction, keys=_lines(keys))
+    audio = _audio(port, numbers, events, packets, direction, keys=_lines(keys), liked=liked)
     return _describe(address, session_id, version, audio)
 
 
@@ -176,14 +185,15 @@ def answer(
     packets: PacketTimes = USUAL_PACKETS,
     codec: str | None = None,
     protection: Protection = NONE,
+    liked: str = "",
 ) -> Answer | None:
     """Answer `offer` with one stream at `address`:`port`; None where there is no common codec, family or protection
     (488).
 
     The first audio stream with a codec of ours is taken, every other m-line refused with port 0 (RFC 3264 6). The
     answer names one codec, the first of `codecs` that was offered (or `codec` alone), under the offer's payload types.
-    `direction` is what we want; the answer never takes more than the offer gives (6.1). RTCP goes by the port of RTP
-    where that was offered (RFC 5761 5.1.1).
+    `direction` and `liked` are what we want; the answer never takes more than the offer gives (6.1). RTCP goes by the
+    port of RTP where that was offered (RFC 5761 5.1.1).
     """
     family = address_family(address)
     media = [_refused(line) for line in offer.description.media]
@@ -195,7 +205,8 @@ def answer(
             settled = _DIRECTION[agreed.sending, agreed.receiving]
             events = {} if agreed.telephone_event is None else {_event_clock(agreed): agreed.telephone_event}
             numbers = {agreed.codec: agreed.payload_type}
-            media[index] = _audio(port, numbers, events, packets, settled, keys=protected.line, mux=agreed.rtcp_mux)
+            keys, mux = protected.line, agreed.rtcp_mux
+            media[index] = _audio(port, numbers, events, packets, settled, keys=keys, mux=mux, liked=liked)
             return Answer(_describe(address, session_id, version, "".join(media)), agreed)
     return None
 
@@ -281,6 +292,7 @@ def _agree(
         rtcp_mux=wishes.rtcp_mux,
         coding=formats.coding(codec, number, clock, named.parameters.get(number, "")),
         srtp=protected.keys,
+        likes=formats.likes(codec, named.parameters.get(number, "")),
     )
 
 
@@ -345,8 +357,9 @@ def _audio(
     *,
     keys: str = "",
     mux: bool = False,
+    liked: str = "",
 ) -> str:
-    numbers, maps = formats.written(codecs, events)
+    numbers, maps = formats.written(codecs, events, liked)
     most = f"a=maxptime:{packets.maxptime}\r\n" if packets.maxptime else ""
     rtcp = "a=rtcp-mux\r\n" if mux else ""
     profile = SECURE_PROFILE if keys else PLAIN_PROFILE

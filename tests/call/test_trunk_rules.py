@@ -263,6 +263,26 @@ def test_a_caller_with_opus_is_answered_with_what_the_callee_took_where_it_can_p
     play(story)
 
 
+def test_each_side_is_told_how_the_other_would_like_its_opus() -> None:
+    """RFC 7587 7.1: maxaveragebitrate is for who sends, and that is the other side where packets pass."""
+
+    async def story(lab: Lab) -> None:
+        for name in ("in", "first"):
+            lab.set_trunk(name, codecs=("opus", "PCMA"))
+        lab.dial(body=sdp("10.0.0.9", codecs="111 8 101") + b"a=fmtp:111 maxaveragebitrate=20000;sprop-stereo=1\r\n")
+        invite = await lab.ring()
+        assert b"a=fmtp:96 useinbandfec=1;maxaveragebitrate=20000\r\n" in invite.body
+        await lab.pick_up(invite, body=sdp("10.0.0.21", 41000, codecs="111") + b"a=fmtp:111 cbr=1\r\n")
+        answer = await lab.caller_answered()
+        assert b"a=fmtp:111 useinbandfec=1;cbr=1\r\n" in answer.body
+        a, b = (endpoint.remote for endpoint in lab.endpoints())
+        assert a is not None
+        assert b is not None
+        assert (a.coding, b.coding) == (Coding("opus", 111, bitrate=20000), Coding("opus", 96, cbr=True))
+
+    play(story)
+
+
 def test_a_caller_with_nothing_but_opus_is_refused_where_its_trunk_may_not_speak_it() -> None:
     async def story(lab: Lab) -> None:
         lab.set_trunk("first", codecs=("opus",))

@@ -191,6 +191,22 @@ def test_how_opus_is_liked_is_read() -> None:
     assert (coding.cbr, coding.dtx) == (False, True)
 
 
+def test_what_somebody_asks_of_opus_is_passed_on_and_nothing_else_of_it() -> None:
+    """RFC 7587 7: whose packets pass is the sender that it is said to."""
+    asked = b"a=fmtp:111 x-who=anna;usedtx=1;maxaveragebitrate=20000;stereo=1;sprop-stereo=1;maxplaybackrate=16 kHz\r\n"
+    likes = "maxaveragebitrate=20000;stereo=1;usedtx=1"
+    assert parse_offer(THEIRS + asked, codecs=ALL).likes == likes
+    assert taken(THEIRS + asked).likes == likes
+    assert (
+        taken(THEIRS + asked, ("G722", "PCMA")).likes == parse_offer(HEAD + b"m=audio 4000 RTP/AVP 8\r\n").likes == ""
+    )
+    line = b"a=fmtp:96 useinbandfec=1;maxaveragebitrate=20000;stereo=1;usedtx=1\r\n"
+    assert line in offered("opus", "PCMA", liked=likes)
+    answered = take(THEIRS, liked=likes)
+    assert answered is not None
+    assert line.replace(b"96", b"111") in answered.body
+
+
 def test_parameters_belong_to_their_payload_type_and_the_first_line_counts() -> None:
     assert not coding_of(THEIRS + b"a=fmtp:110 0-15\r\na=fmtp:9 useinbandfec=1\r\na=fmtp:x y\r\na=fmtp\r\n").fec
     assert coding_of(THEIRS + b"a=fmtp:111 useinbandfec=1\r\na=fmtp:111 useinbandfec=0\r\n").fec

@@ -108,9 +108,9 @@ def schema_revision(path: str) -> str | None:
         raise StoreError(f"{path}: {error}") from error
     try:
         row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-    except sqlite3.OperationalError:  # no such table
-        return None
     except sqlite3.Error as error:
+        if "no such table" in str(error):
+            return None
         raise StoreError(f"{path}: {error}") from error
     finally:
         connection.close()

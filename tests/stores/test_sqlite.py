@@ -15,7 +15,7 @@ from softswitch.interfaces import App, Binding, Cdr, LegReport, Mode, PrivateNum
 from softswitch.stores import sqlite
 from softswitch.stores.provisioning import insert_binding, sqlite_engine
 from softswitch.stores.schema import REVISION, apps, numbers, temporary_callees
-from softswitch.stores.sqlite import CALL_PATH_SQL, SqliteStore, open_sqlite
+from softswitch.stores.sqlite import CALL_PATH_SQL, SqliteStore, open_sqlite, schema_revision
 from tests.stores.contract import NOW, B, BindingStoreContract, X, run
 
 CDR = Cdr(
@@ -212,6 +212,21 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     text.write_text("not a database at all\n" * 100)
     with pytest.raises(StoreError, match=r"notes\.txt: file is not a database"):
         open_sqlite(str(text))
+
+
+def test_a_file_that_can_not_be_read_is_not_taken_for_one_without_a_schema(
+    path: Path, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else `softswitch check` would praise what `serve` refuses: a locked file, or one on a read-only disk."""
+    monkeypatch.setattr("softswitch.stores.sqlite.BUSY_TIMEOUT_MS", 1)
+    store.close()
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("PRAGMA journal_mode = DELETE")
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(StoreError, match="database is locked"):
+        schema_revision(str(path))
+    other.close()
+    assert schema_revision(str(path)) == REVISION
 
 
 def test_a_directory_that_can_not_be_made_is_a_store_error(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ Set up once by `app.py` and the command line. Lines go to standard error; the wi
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import sys
@@ -54,7 +55,10 @@ def _mask(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
 
 
 def _to_json(_: Any, __: str, event: dict[str, Any]) -> bytes:
-    return _ENCODER.encode(event)
+    try:
+        return _ENCODER.encode(event)
+    except UnicodeEncodeError:  # a peer's bytes that were no UTF-8
+        return json.dumps(event, default=str).encode()
 
 
 class _Foreign(logging.Handler):
@@ -78,13 +82,13 @@ def configure_logging(level: str = "info", style: str = "json", mask_numbers: bo
     processors: list[Any] = [_complete]
     if mask_numbers:
         processors.append(_mask)
-    json = style == "json"
-    processors.append(_to_json if json else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()))
+    as_json = style == "json"
+    processors.append(_to_json if as_json else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()))
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
         logger_factory=structlog.BytesLoggerFactory(sys.stderr.buffer)
-        if json
+        if as_json
         else structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )

@@ -58,6 +58,15 @@ def test_what_a_fault_tells_hides_the_numbers_too(capfdbinary: pytest.CaptureFix
     assert "KeyError: '+86138****1234'" in json.loads(told)["exception"]
 
 
+def test_bytes_of_a_peer_that_were_no_utf8_cost_no_line(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    logging.getLogger().handlers.clear()
+    configure_logging("info", "json")
+    structlog.get_logger("test_bytes").info("told", words="caf\udce9")
+    logging.getLogger("softswitch.sip").warning("session %s", "caf\udce9")
+    told, session = (json.loads(line) for line in capfdbinary.readouterr().err.splitlines())
+    assert (told["words"], session["event"]) == ("caf\udce9", "session caf\udce9")
+
+
 def test_masking_can_be_turned_off(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     configure_logging("info", "json", mask_numbers=False)
     structlog.get_logger("test_plain").info("call_routed", x="+8617000000001")

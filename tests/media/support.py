@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import traceback
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
@@ -115,7 +114,11 @@ def let_go(failure: BaseException) -> None:
     """End what a story left open that broke off: to leave something is no fault of one that is told again."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
-        traceback.clear_frames(failure.__traceback__)
+        failures: list[BaseException | None] = [failure]
+        for one in failures:  # it grows
+            if one is not None:
+                failures += [one.__context__, one.__cause__]
+                one.__traceback__ = one.__context__ = one.__cause__ = None  # the frames, and all that they know
         gc.collect()
 
 

@@ -33,7 +33,8 @@ def test_what_broke_off_while_the_machine_stood_still_is_told_again_and_leaves_n
         attempts.append(phone.port)
         if len(attempts) < 3:
             await stall()
-            return [port for port in attempts if port == 0][0]  # noqa: RUF015 - whatever kind of error
+            assert sum(attempts) == phone.port + 1 or len(attempts) > 1  # pytest keeps the locals of what failed
+            raise IndexError("whatever kind of error")
         phone.close()
         return len(attempts)
 

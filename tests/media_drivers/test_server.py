@@ -50,11 +50,20 @@ async def crash(process: MediaProcess, driver: ServerDriver) -> None:
         await wait_for_seconds(0.005)
 
 
-async def until_up(driver: ServerDriver) -> None:
-    """Until the driver is connected again."""
+async def until_up(driver: ServerDriver) -> float:
+    """Until the driver is connected again; when it was last seen that it is not."""
+    loop = asyncio.get_running_loop()
     async with asyncio.timeout(10):
         while not driver.up:
+            away_at = loop.time()
             await wait_for_seconds(0.01)
+    return away_at
+
+
+def loud_s(audio: bytes, frequency: float) -> float:
+    """How long the tone is loud, in whole frames of 20 ms."""
+    frames = [audio[at : at + 160] for at in range(0, len(audio), 160)]
+    return sum(loudness(frame, frequency) > 6000 for frame in frames) / 50
 
 
 async def leg(driver: ServerDriver, folder: Path, **changes: object) -> tuple[Phone, MediaEndpoint]:
@@ -75,31 +84,32 @@ def test_after_a_crash_calls_go_on_through_the_same_ports_into_the_same_recordin
             path = str(anew(tmp_path) / "call.wav")
             driver.connect(a, b)
             await obeyed(driver, tmp_path)
+            begun = loop.time()
             recording = driver.record(path, a, b, stereo=True)
             recording.voices()
-            begun = loop.time()
             await anna.talk(tone(400, 1.2))
             before = 60
             await bert.wait_for(lambda: len(bert.heard) == before)
             await crash(process, driver)
             _, audio = read_wav(path)  # playable after kill -9
-            assert loudness(audio[::2][1600:3600], 400) > 6000
+            assert loud_s(audio[::2], 400) >= 0.2
             with pytest.raises(MediaError, match="away"):
                 await driver.open_endpoint("another")
-            await until_up(driver)
+            away_at = await until_up(driver)
             await obeyed(driver, tmp_path)  # commands are ordered: ours are open again
             again = loop.time()
+            late = again - away_at  # at most, the time that the new server took to hear how old the recording is
             await anna.talk(tone(1000, 0.3))
             await bert.wait_for(lambda: len(bert.heard) == before + 15)
             recording.close()
             ended = loop.time()
             report = await recording.finished
-            assert report.duration_s == pytest.approx(ended - begun, abs=0.05)
+            assert ended - begun - late - 0.05 <= report.duration_s <= loop.time() - begun + 0.05
             assert report.truncated  # what was said meanwhile is not in it
             channels, audio = read_wav(path)
             assert channels == 2
-            onset = onset_s(linear(audio[::2]), again - begun - 0.1)
-            assert onset == pytest.approx(again - begun, abs=0.04)
+            onset = onset_s(linear(audio[::2]), away_at - begun)
+            assert again - begun - late - 0.04 <= onset <= bert.heard[before].at - begun + 0.04
             anna.close()
             bert.close()
 

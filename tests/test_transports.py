@@ -78,12 +78,12 @@ class Phone:
         )
         return session, Recorder(session)
 
-    def break_connection(self) -> None:
-        """The connection that we opened, by which we called, is gone all of a sudden."""
+    def break_connection(self, *, accepted: bool = False) -> None:
+        """The connection that we opened, by which we called (or that we accepted), is gone all of a sudden."""
         transport = self.user_agent._transport
         assert isinstance(transport, SocketTransport)
-        (ours,) = [one for one in transport.streams._connections.values() if not one.accepted]
-        ours.close("broken", at_once=True)
+        (one,) = [one for one in transport.streams._connections.values() if one.accepted is accepted]
+        one.close("broken", at_once=True)
 
     async def talk(self, switch: Switch, **over: Any) -> ServerSession:
         """Call, and hang up again; returns the callee's side."""
@@ -242,6 +242,10 @@ def test_a_new_certificate_is_taken_on_sighup_and_a_broken_one_is_not(tmp_path: 
 
     async def story(switch: Switch, phone: Phone) -> None:
         assert await shown(switch) == "first"
+        session, caller = phone.call(switch)
+        await caller.until("answered 200", 60)
+        session.acknowledge()
+        _, callee = await phone.rung.get()
         shutil.copy(second.key, files.key)  # not the key of the certificate
         switch.reload()
         assert await shown(switch) == "first"
@@ -249,6 +253,9 @@ def test_a_new_certificate_is_taken_on_sighup_and_a_broken_one_is_not(tmp_path: 
         shutil.copy(second.key, files.key)
         switch.reload()
         assert await shown(switch) == "second"
+        session.hang_up()  # what was up stays up
+        await callee.until("BYE", 60)
+        assert (switch.connections["opened"], callee.events) == (1, ["ACK", "BYE"])
         await one_call(switch, phone)
 
     run(tmp_path, story, "tls", files=files)
@@ -269,13 +276,17 @@ SOON = Timing(t1=0.05)  # 64*T1: 3.2 s
 STREAMS = pytest.mark.parametrize("transport", ["tcp", "tls"])
 
 
+def files_for(folder: Path, transport: str) -> TlsFiles | None:
+    """Certificates for an address, where the transport wants any."""
+    if transport != "tls":
+        return None
+    authority = Authority(folder)
+    own = authority.issue("own", "IP:127.0.0.1")
+    return TlsFiles(own.certificate, own.key, authority.file)
+
+
 def run_impatient(folder: Path, story: Story, transport: str) -> dict[str, Any]:
     """As `run`, with a switch that gives up soon; returns the call's record."""
-    files = None
-    if transport == "tls":
-        authority = Authority(folder)
-        own = authority.issue("own", "IP:127.0.0.1")
-        files = TlsFiles(own.certificate, own.key, authority.file)
 
     async def whole(switch: Switch, phone: Phone) -> None:
         switch.user_agent.core.timing = SOON
@@ -284,11 +295,35 @@ def run_impatient(folder: Path, story: Story, transport: str) -> dict[str, Any]:
         await switch.cdrs.drain()
         assert switch.connections == {"accepted": 1, "opened": 1}  # all of it went by these two
 
-    run(folder, whole, transport, files=files)
+    run(folder, whole, transport, files=files_for(folder, transport))
     lines = (folder / "cdr.jsonl").read_text().splitlines()
     assert len(lines) == 1
     cdr: dict[str, Any] = msgspec.json.decode(lines[0])
     return cdr
+
+
+@STREAMS
+@pytest.mark.parametrize("side", ["caller", "callee"])
+def test_a_connection_that_falls_while_the_callee_rings_costs_nothing(
+    tmp_path: Path, transport: str, side: str
+) -> None:
+    """RFC 3261 18.2.2: responses go by another, to where the Via says; requests in the dialog to the Contact."""
+
+    async def story(switch: Switch, phone: Phone) -> None:
+        phone.picks_up = lambda session: session.progress(180)
+        session, caller = phone.call(switch)
+        called, callee = await phone.rung.get()
+        await caller.until("180", 60)
+        phone.break_connection(accepted=side == "callee")
+        called.accept(body=OFFER)
+        await caller.until("answered 200", 60)
+        session.acknowledge()
+        await callee.until("ACK", 60)
+        called.hang_up()
+        await caller.until("BYE", 60)
+
+    files = files_for(tmp_path, transport)
+    run(tmp_path, story, transport, files=files)
 
 
 @STREAMS

@@ -15,7 +15,6 @@ from softswitch.sip.addresses import Hop
 from softswitch.sip.locating import Locating
 from softswitch.sip.message import SipResponse
 
-LONGEST_RETRY_AFTER_S = 86400
 MOST_REDIRECTIONS = 5  # of one call
 
 Place = tuple[str, int, str]  # nobody is sent twice to the same by redirections
@@ -55,7 +54,7 @@ class Hunt:
         """The address is dead or overloaded: the next one of the same target is tried first."""
         assert self._hop is not None
         assert self._target is not None
-        self._locating.failed(self._hop, why, retry_after_s(response))
+        self._locating.failed(self._hop, why, 0 if response is None else response.seconds("Retry-After"))
         if self._hops:
             log.warning("next_address", call_id=self._call_id, trunk=self._target.trunk, after=self._hop.host, why=why)
 
@@ -81,12 +80,3 @@ class Hunt:
 
 def _place(target: Target) -> Place:
     return target.host, target.port, target.transport
-
-
-def retry_after_s(response: SipResponse | None) -> int:
-    """The seconds of a Retry-After header, which words may follow; 0 where there are none."""
-    value = (response.headers.get("Retry-After") or "") if response is not None else ""
-    digits = value.replace(";", " ").replace("(", " ").split()[:1]
-    if not digits or not digits[0].isascii() or not digits[0].isdecimal() or len(digits[0]) > 9:
-        return 0
-    return min(int(digits[0]), LONGEST_RETRY_AFTER_S)

@@ -66,7 +66,7 @@ class Peer:
             if response.status not in (408, 503):
                 self.locating.answered(hop)
                 break
-            self.locating.failed(hop, f"{method}: {response.status}")
+            self.locating.failed(hop, f"{method}: {response.status}", response.seconds("Retry-After"))
         return response
 
     async def _request(

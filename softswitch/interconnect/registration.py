@@ -56,7 +56,7 @@ class Registration:
     async def _once(self) -> float:
         """One attempt; seconds until the next."""
         response = await self._register(self._wanted)
-        shortest = _number(response, "Min-Expires")
+        shortest = response.seconds("Min-Expires")
         if response.status == 423 and shortest > self._wanted:
             self._wanted = shortest
             response = await self._register(self._wanted)
@@ -77,7 +77,7 @@ class Registration:
         self.registered = False
         longest = min(FIRST_WAIT_S * 2.0 ** min(self._failures, 30), LONGEST_WAIT_S)
         self._failures += 1
-        wait = max(longest * (0.5 + self._chance() / 2), min(_number(response, "Retry-After"), LONGEST_WAIT_S))
+        wait = max(longest * (0.5 + self._chance() / 2), min(response.seconds("Retry-After"), LONGEST_WAIT_S))
         log.warning("not_registered", trunk=self._peer.name, status=response.status, again_in_s=round(wait))
         return wait
 
@@ -93,21 +93,8 @@ class Registration:
                 contact = parse_name_addr(text)
                 uri = parse_uri(contact.uri)
                 if uri.user == self._user and contact.params.get("expires"):
-                    expires = _whole(contact.params["expires"] or "")
+                    expires = parse_number(contact.params["expires"] or "", name="expires", largest=LARGEST_EXPIRES)
                     (ours if self._peer.user_agent.is_at(uri.host, uri.port) else others).append(expires)
             except SipParseError:
                 continue
-        return min(ours or others, default=0) or _number(response, "Expires") or self._wanted
-
-
-def _number(response: SipResponse, name: str) -> int:
-    """The number that a header begins with (Retry-After may go on with words), 0 where there is none."""
-    words = (response.headers.get(name) or "").replace(";", " ").replace("(", " ").split()
-    try:
-        return _whole(words[0]) if words else 0
-    except SipParseError:
-        return 0
-
-
-def _whole(text: str) -> int:
-    return parse_number(text, name="expires", largest=LARGEST_EXPIRES)
+        return min(ours or others, default=0) or response.seconds("Expires") or self._wanted

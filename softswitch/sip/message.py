@@ -33,6 +33,7 @@ _VERSION = "SIP/2.0"
 _ANY_VERSION = re.compile(r"SIP/[0-9]+\.[0-9]+", re.IGNORECASE)
 _STATUS_LINE = re.compile(r"SIP/2\.0 ([1-6][0-9][0-9])(?: (.*))?", re.IGNORECASE | re.DOTALL)
 _FOLD = re.compile(r"\r\n[ \t]++")
+_SECONDS = re.compile(r"([0-9]{1,9})(?![^ \t;(])")  # 31 years are enough
 _CALL_ID = re.compile(r"[^\x00-\x20\x7f]+")
 
 
@@ -194,6 +195,11 @@ class SipMessage:
         headers = self.headers
         number: int | None = headers.known.get("Max-Forwards") or headers.read("Max-Forwards")
         return number
+
+    def seconds(self, name: str) -> int:
+        """The number that a header begins with (after Retry-After words may follow), 0 where there is none."""
+        match = _SECONDS.match(self.headers.get(name) or "")
+        return int(match.group(1)) if match else 0
 
     @property
     def content_type(self) -> str:

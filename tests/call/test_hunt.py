@@ -8,10 +8,9 @@ from collections.abc import Sequence
 import pytest
 
 from softswitch.call.cdr import TOGETHER_S
-from softswitch.call.hunt import Hunt, retry_after_s
+from softswitch.call.hunt import Hunt
 from softswitch.interfaces import Target
 from softswitch.sip.addresses import Hop
-from softswitch.sip.message import Headers, SipResponse
 from tests.support.calls import Lab, play
 from tests.support.virtual_time import run
 
@@ -56,25 +55,6 @@ def test_all_addresses_of_a_target_come_before_the_next_target() -> None:
         assert await Hunt([], known).next() is None
 
     run(story())
-
-
-@pytest.mark.parametrize(
-    ("value", "seconds"),
-    [
-        ("120", 120),
-        ("18000;duration=3600", 18000),
-        ("5 (busy)", 5),
-        ("", 0),
-        ("soon", 0),
-        ("²", 0),
-        ("99999999999", 0),
-        ("999999999", 86400),
-    ],
-)
-def test_retry_after_is_a_number_that_words_may_follow(value: str, seconds: int) -> None:
-    """RFC 3261 20.33."""
-    assert retry_after_s(SipResponse(503, "Busy", Headers([("Retry-After", value)]))) == seconds
-    assert retry_after_s(None) == 0
 
 
 def lab_of(**hosts: Sequence[Hop]) -> tuple[Lab, Known]:

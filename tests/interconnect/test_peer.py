@@ -9,7 +9,7 @@ import pytest
 
 from softswitch.interconnect.peer import Peer
 from softswitch.sip.addresses import Hop
-from softswitch.sip.message import SipResponse
+from softswitch.sip.message import Headers, SipResponse
 from tests.support.virtual_time import run
 
 
@@ -25,7 +25,7 @@ class Agent:
         status = self.statuses.get(hop.host, 200)
         if not status:
             await asyncio.sleep(100)
-        return SipResponse(status, "")
+        return SipResponse(status, "", Headers([("Retry-After", "200")] if status == 503 else []))
 
 
 @pytest.mark.parametrize(
@@ -82,17 +82,17 @@ class Addresses:
         self.told.append(f"{hop.host} answered")
 
     def failed(self, hop: Hop, why: str, for_s: float = 0) -> None:
-        self.told.append(f"{hop.host} {why}")
+        self.told.append(f"{hop.host} {why}" + (f" for {for_s} s" if for_s else ""))
 
 
 def test_the_next_address_is_asked_after_503_and_silence() -> None:
-    """RFC 3263 4.3."""
+    """RFC 3263 4.3; for how long a 503 says (RFC 3261 21.5.4)."""
     agent, addresses = Agent(busy=503, silent=0, refusing=403), Addresses("busy", "silent", "refusing", "other")
     peer = Peer("p", Hop("auto", "sip.example.com", 0), "sip:us@here", agent, locating=addresses)  # type: ignore[arg-type]
     assert run(peer.request("OPTIONS", patience_s=8)).status == 403
     assert [one["hop"].host for one in agent.asked] == ["busy", "silent", "refusing"]
     assert {one["request_uri"] for one in agent.asked} == {"sip:sip.example.com"}
-    assert addresses.told == ["busy OPTIONS: 503", "silent OPTIONS: 408", "refusing answered"]
+    assert addresses.told == ["busy OPTIONS: 503 for 200 s", "silent OPTIONS: 408", "refusing answered"]
 
 
 def test_a_trunk_without_an_address_gets_503() -> None:

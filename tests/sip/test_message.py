@@ -392,3 +392,25 @@ def test_a_response_carries_own_reason_headers_and_body() -> None:
     assert response.headers.get("Supported") == "timer"
     assert "Content-Type" not in make_response(request(), 299).headers
     assert make_response(request(), 299).reason == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("120", 120),
+        ("18000;duration=3600", 18000),
+        ("5 (busy)", 5),
+        ("5(busy)", 5),
+        ("", 0),
+        ("soon", 0),
+        ("5.5", 0),
+        ("-1", 0),
+        ("²", 0),
+        ("99999999999", 0),
+        ("999999999", 999999999),
+    ],
+)
+def test_seconds_are_a_number_that_words_may_follow(value: str, seconds: int) -> None:
+    """RFC 3261 20.33."""
+    assert SipResponse(503, "Busy", Headers([("Retry-After", value)])).seconds("Retry-After") == seconds
+    assert SipResponse(503, "Busy").seconds("Retry-After") == 0

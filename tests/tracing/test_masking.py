@@ -1,4 +1,4 @@
-"""Masked messages tell no number, no proof and no key, and are as long as they were."""
+"""Masked messages tell no number, no pressed key, no proof and no SRTP key, and are as long as they were."""
 
 from __future__ import annotations
 
@@ -15,12 +15,30 @@ from softswitch.tracing.masking import masked_message, without_keys
         (b"12345678", b"****5678"),
         (b"m=audio 20000 RTP/AVP 8", b"m=audio 20000 RTP/AVP 8"),
         (b'Digest username="u", response="0123abcd"', b'Digest username="u", response="********"'),
+        (b'Digest Response = "0123abcd", qop=auth', b'Digest Response = "********", qop=auth'),
+        (b"Authorization: Basic dXNlcjpwYXNz\r\n", b"Authorization: Basic ************\r\n"),
+        (b"Proxy-Authorization: bearer abc.def\r\n", b"Proxy-Authorization: bearer *******\r\n"),
         (b"a=crypto:1 AES inline:WVNfX19z|2^20", b"a=crypto:1 AES inline:********|2^20"),
         (b"a=crypto:1 AES INLINE:WVN+/19=;inline:abc WSH=9", b"a=crypto:1 AES INLINE:********;inline:*** WSH=9"),
         (b"a=crypto:1 AES inline: WVN+/19=", b"a=crypto:1 AES inline: ********"),  # wrong, and a key all the same
         (b"a=key-mgmt:mikey AQAFgM0=", b"a=key-mgmt:mikey ********"),  # RFC 4567
         (b"t=0 0\r\nk=base64:WVN+/19=", b"t=0 0\r\nk=base64:********"),  # RFC 8866 5.12
         (b"v=0\nk=clear:secret\n", b"v=0\nk=clear:******\n"),
+        (b"tel:+86(138)0000.1234", b"tel:+86(138)****.1234"),  # RFC 3966 5.1.1: visual separators
+        (b'From: "+86 138 0000 1234" <sip:a@h>', b'From: "+86 138 **** 1234" <sip:a@h>'),
+        (b'"138.0000 (1234)" tel:1.2', b'"138.**** (1234)" tel:1.2'),
+        (b'realm="192.168.100.200"', b'realm="192.168.100.200"'),
+        (b"\r\n\r\nSignal= 5\r\nDuration=160\r\n", b"\r\n\r\nSignal= *\r\nDuration=160\r\n"),
+        (b"\r\n\r\nsignal=#\r\nDuration=160\r\n", b"\r\n\r\nsignal=*\r\nDuration=160\r\n"),
+        (b"INFO sip:a@h\r\nc: application/DTMF\r\n\r\n7", b"INFO sip:a@h\r\nc: application/DTMF\r\n\r\n*"),
+        (
+            b"INFO sip:a\r\nContent-Type: application/dtmf;x=1\r\n\r\n12#",
+            b"INFO sip:a\r\nContent-Type: application/dtmf;x=1\r\n\r\n***",
+        ),
+        (
+            b"INVITE sip:a\r\nContent-Type: application/sdp\r\n\r\nv=0",
+            b"INVITE sip:a\r\nContent-Type: application/sdp\r\n\r\nv=0",
+        ),
     ],
 )
 def test_numbers_proofs_and_keys_are_starred_at_their_length(text: bytes, masked: bytes) -> None:

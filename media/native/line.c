@@ -8,6 +8,7 @@
 #define FORGIVEN_JUMP 500       /* sequence numbers */
 #define FORGIVEN_TIMESTAMP 16000 /* samples between timestamp and clock */
 #define EARLY_PACKETS 1000
+#define UNHEARD_NS (300 * SECOND_NS) /* then numbers may have gone round: 65536 packets of 10 ms are 11 minutes */
 #define BESIDE_VOICE 800 /* samples that a key may begin behind voice that goes on besides it */
 
 /* Timestamp step behind the newest packet: the time passed in whole frames, at least as long as that one lasts. */
@@ -56,7 +57,7 @@ static bool line_jumped(const struct line *line, const struct rtp *rtp, bool eve
     if (event && (int32_t)(rtp->timestamp + line->timestamp_offset - line->timestamp) < -BESIDE_VOICE)
         return true;
     int64_t error = (int32_t)(rtp->timestamp - line->in_timestamp) - (now - line->in_at) / SAMPLE_NS;
-    return error > FORGIVEN_TIMESTAMP || error < -FORGIVEN_TIMESTAMP;
+    return now - line->in_at > UNHEARD_NS || error > FORGIVEN_TIMESTAMP || error < -FORGIVEN_TIMESTAMP;
 }
 
 /* The newest packet moves the line on; one that comes late leaves it. */

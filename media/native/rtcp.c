@@ -10,6 +10,7 @@
 #define REPORT_NS (5 * SECOND_NS)
 #define COMPENSATION 1218 /* thousandths: e - 3/2, RFC 3550 6.3.1 */
 #define MAX_MISORDER 3000
+#define MAX_DELAY 16000 /* samples that a packet may be later than the one before; more is another clock */
 #define REPORT_BLOCK 24
 #define NTP_EPOCH 2208988800u /* 1970 in seconds since 1900 */
 
@@ -57,8 +58,9 @@ void receiver_update(struct receiver *receiver, const struct rtp *rtp, bool even
         return;
     uint32_t transit = (uint32_t)(now / SAMPLE_NS) - rtp->timestamp;
     if (receiver->timed) {
-        uint32_t change = transit - receiver->transit;
-        receiver->jitter_q4 += (change >> 31 ? 0 - change : change) - ((receiver->jitter_q4 + 8) >> 4);
+        uint32_t change = transit - receiver->transit, size = change >> 31 ? 0 - change : change;
+        if (size <= MAX_DELAY)
+            receiver->jitter_q4 += size - ((receiver->jitter_q4 + 8) >> 4);
     }
     receiver->transit = transit;
     receiver->timed = true;

@@ -257,13 +257,15 @@ class ServerDriver:
         self._reopen_all()
 
     def _reopen_all(self) -> None:
-        for endpoint in self.endpoints.values():
+        lacking = {name: lack for name, endpoint in self.endpoints.items() if (lack := self._lacks(endpoint))}
+        for endpoint in (endpoint for name, endpoint in self.endpoints.items() if name not in lacking):
             self.send(endpoint.reopening())
-            # A server that lacks the suite must not send in clear what was to be protected.
-            if endpoint.configuration and endpoint.configuration.srtp_suite in ("", *self.srtp):
+            if endpoint.configuration:
                 self.send(endpoint.configuration)
             if endpoint.silent:  # a new server begins to wait anew
                 endpoint.tell_silence(False)
+        for name in lacking:
+            self.forget_connections(name)
         for name, connection in self.connections.items():
             if name == connection.a:
                 self.send(connection)
@@ -271,6 +273,22 @@ class ServerDriver:
             self.send(playback.command)
         for recording in self.recordings.values():
             self.send(recording.resumption())
+        for name, lack in lacking.items():
+            self._lose(self.endpoints[name], f"the server that is back has no {lack}")
+
+    def _lacks(self, endpoint: ServerEndpoint) -> str:
+        """What the endpoint needs and the server has not. In clear goes nothing that was to be protected."""
+        remote = endpoint.configuration
+        needed = (remote.srtp_suite, remote.coding.codec if remote.coding else "") if remote else ()
+        return next((one for one in needed if one and one not in (*self.srtp, *self.codecs)), "")
+
+    def _lose(self, endpoint: ServerEndpoint, reason: str) -> None:
+        """Nothing is heard of it any more, so nobody else in its call hears or is heard."""
+        log.error("endpoint lost", reason=reason, call_id=endpoint.call_id)
+        endpoint.reopened(lost=True)
+        for other in list(self.endpoints.values()):
+            if other.call_id == endpoint.call_id and other is not endpoint:
+                other.tell_silence(True)
 
     # Events
 
@@ -286,9 +304,7 @@ class ServerDriver:
         if opening and not opening.done():
             opening.set_exception(MediaError(event.reason))
         elif event.endpoint in self.endpoints:
-            endpoint = self.endpoints[event.endpoint]
-            log.error("endpoint lost", reason=event.reason, call_id=endpoint.call_id)
-            endpoint.reopened(lost=True)
+            self._lose(self.endpoints[event.endpoint], event.reason)
 
     def _on_closed(self, event: protocol.EndpointClosed) -> None:
         endpoint = self.endpoints.pop(event.endpoint, None)

@@ -20,8 +20,8 @@ class ScriptedServer:
 
     def __init__(self, path: str, silence_s: float) -> None:
         self.commands: list[protocol.Command] = []
+        self.welcome = protocol.Welcome(protocol.VERSION, "127.0.0.1", silence_s)
         self._path = path
-        self._silence_s = silence_s
         self._arrived = asyncio.Event()
         self._writer: asyncio.StreamWriter | None = None
 
@@ -65,7 +65,7 @@ class ScriptedServer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writer = writer
-        self.say(protocol.Welcome(protocol.VERSION, "127.0.0.1", self._silence_s))
+        self.say(self.welcome)
         frames = protocol.FrameBuffer()
         with contextlib.suppress(ConnectionError):
             while data := await reader.read(65536):

@@ -7,7 +7,6 @@ import contextlib
 import os
 import signal
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -355,21 +354,6 @@ def test_a_server_that_is_back_is_told_everything_that_lives(tmp_path: Path) -> 
             assert (record.path, record.left, record.right, record.voices) == ("call.wav", 1, 2, True)
             assert record.elapsed_s > 0
             assert not await told.get()  # a new server begins to wait anew
-
-    run(story)
-
-
-def test_a_server_that_is_back_without_srtp_is_told_of_nothing_that_was_to_be_protected(tmp_path: Path) -> None:
-    async def story() -> None:
-        async with scripted(tmp_path) as (server, driver):
-            a, b = await server.opened(driver, 20000), await server.opened(driver, 20002)
-            a.configure(replace(REMOTE, srtp=SrtpKeys("AEAD_AES_256_GCM", bytes(44), bytes(44))))
-            b.configure(REMOTE)
-            for name in (1, 2):
-                assert (await server.heard(protocol.ConfigureEndpoint)).endpoint == name
-            server.drop()
-            await server.heard(protocol.Hello)
-            assert (await server.heard(protocol.ConfigureEndpoint)).endpoint == 2
 
     run(story)
 

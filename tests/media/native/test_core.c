@@ -272,7 +272,7 @@ static void test_no_timestamp_and_no_call_is_too_long_for_the_reports(void)
     endpoint_receive(&worker, 0, true, report, sizeof report, &from);
     give(0, PCMA, 1, 160, report, sizeof report);
     give(0, PCMA, 2, 160 + 0x80000000u, report, sizeof report); /* half of all timestamps further */
-    CHECK(worker.endpoints[0].receiver.jitter_q4 == 0x80000000u);
+    CHECK(worker.endpoints[0].receiver.jitter_q4 == 0); /* another clock */
     endpoint_receive(&worker, 0, true, report, sizeof report, &from);
     worker.now += 48 * 3600 * SECOND_NS;
     sent_count = 0;

@@ -69,8 +69,35 @@ static void test_the_last_sender_report_is_that_of_the_source(void)
     finish();
 }
 
+static void talk_from(uint16_t sequence, uint32_t timestamp)
+{
+    uint8_t payload[FRAME_SAMPLES] = {0};
+    for (uint16_t i = 0; i < 10; i++, worker.now += FRAME_NS)
+        give(0, PCMA, (uint16_t)(sequence + i), timestamp + i * FRAME_SAMPLES, payload, sizeof payload);
+}
+
+/* A.8 measures the delay of packets: no packet is under way for seconds, but a stream may count its time anew. */
+static void test_timestamps_that_begin_anew_are_no_jitter(void)
+{
+    static const uint32_t steps[] = {0x80000000u, 0x7FFFFFFFu, 20000, (uint32_t)-20000};
+    start();
+    open_endpoint(0, PCMA, 101);
+    uint32_t timestamp = 0;
+    for (uint16_t i = 0; i < 4; i++) {
+        talk_from((uint16_t)(10 * i), timestamp);
+        timestamp += 10 * FRAME_SAMPLES + steps[i];
+    }
+    talk_from(40, timestamp);
+    CHECK(receiver_jitter_ms(&worker.endpoints[0].receiver) < 1 && read32(block() + 12) < 8);
+    worker.now += SECOND_NS; /* but a second too late is */
+    talk_from(50, timestamp + 10 * FRAME_SAMPLES);
+    CHECK(receiver_jitter_ms(&worker.endpoints[0].receiver) > 10);
+    finish();
+}
+
 int main(void)
 {
+    test_timestamps_that_begin_anew_are_no_jitter();
     test_the_fraction_lost_is_that_of_what_was_expected();
     test_duplicates_count_as_received();
     test_the_last_sender_report_is_that_of_the_source();

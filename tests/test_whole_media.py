@@ -16,7 +16,7 @@ from softswitch.app import Switch
 from softswitch.sdp.offer_answer import PacketTimes, local_offer
 from tests.media.phone import Packet, alaw, loudness, tone, wait_for_seconds, wait_until
 from tests.media.phone import Phone as RtpPhone
-from tests.test_app import TRUNK, Phone, run
+from tests.test_app import ROOT, TRUNK, Phone, ask, run
 
 pytestmark = pytest.mark.real_time
 PCMU, PCMA = 0, 8
@@ -107,3 +107,17 @@ def test_both_hear_each_other_across_families_laws_packet_lengths_and_nat(tmp_pa
     assert cdr["a"]["packets_received"] == (18 if nat else 20)  # two had to prove the third
     assert cdr["b"]["packets_received"] == 30
     assert cdr["a"]["mos"] > 4 and cdr["b"]["mos"] > 4
+
+
+def test_every_metric_is_in_the_operations_guide_and_nothing_else_is(tmp_path: Path) -> None:
+    guide = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(softswitch_\w+)[`{]", guide))
+    told: list[str] = []
+
+    async def story(switch: Switch, phone: Phone) -> None:
+        told.append((await ask(switch, "/metrics")).text)
+
+    media: dict[str, object] = {"driver": "server", "socket": str(tmp_path / "m.sock"), "ports": "31440-31449"}
+    run(tmp_path, story, media=media)
+    there = {name for name in re.findall(r"^# TYPE (\w+)", told[0], re.M) if not name.endswith("_created")}
+    assert named == there

@@ -76,6 +76,12 @@ def loudness(codes: bytes, frequency: float) -> float:
     return float(2 * abs(np.mean(samples * np.exp(-2j * np.pi * frequency * times)))) if len(samples) else 0.0
 
 
+def loud_s(audio: bytes, frequency: float) -> float:
+    """How long the tone is loud, in whole frames of 20 ms: a machine that stands still leaves gaps, and shifts it."""
+    frames = [audio[at : at + 160] for at in range(0, len(audio), 160)]
+    return sum(loudness(frame, frequency) > 6000 for frame in frames) / 50
+
+
 def wav(path: Path, codes: bytes, *, tag: int = 6, rate: int = 8000, channels: int = 1, bits: int = 8) -> str:
     """Write a WAV file; returns its path as text."""
     form = struct.pack("<HHIIHHH", tag, channels, rate, rate * channels, channels, bits, 0)

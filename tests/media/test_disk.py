@@ -14,7 +14,7 @@ import pytest
 
 from media import disk, engine, recorder
 from media.disk import DiskStandsStill, DiskThreads
-from tests.media.phone import loudness, tone, wait_for_seconds, wav
+from tests.media.phone import loud_s, tone, wait_for_seconds, wav
 from tests.media.support import room, run
 from tests.media.test_engine import read_wav
 
@@ -155,7 +155,7 @@ def test_no_other_call_waits_for_a_directory_that_stands_still(hung: Directory) 
             report = await stuck.finished
             assert not report.truncated
             _, audio = read_wav(report.path)
-            assert loudness(audio[800:8000], 400) > 6000  # from its beginning on
+            assert loud_s(audio, 400) >= 0.9  # from its beginning on
 
     run(story)
 
@@ -182,7 +182,7 @@ def test_calls_that_end_while_the_directory_stands_still_have_their_recordings_w
             assert [report.path for report in reports] == [str(hung.path / name) for name in names]
             for report in reports:
                 _, audio = read_wav(report.path)
-                assert loudness(audio[400:1200], 400) > 6000
+                assert loud_s(audio, 400) >= 0.1
                 assert not report.truncated
             for phone in place.phones:
                 phone.bound.close()

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from media.recorder import hash_recording
-from tests.media.phone import tone, wait_for_seconds
+from tests.media.phone import loud_s, tone, wait_for_seconds
 from tests.media.support import anew, obeyed, run
 from tests.media.test_engine import read_wav, read_whole
-from tests.media_drivers.test_server import leg, loud_s, supervised
+from tests.media_drivers.test_server import leg, supervised
 
 
 class Disk:

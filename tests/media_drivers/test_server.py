@@ -17,7 +17,7 @@ from softswitch.errors import MediaError
 from softswitch.interfaces import EndpointStatistics, MediaEndpoint, RtpRemote, SrtpKeys
 from softswitch.media_drivers.server import ServerDriver
 from softswitch.media_drivers.supervisor import MediaProcess
-from tests.media.phone import Phone, linear, loudness, tone, wait_for_seconds, wav
+from tests.media.phone import Phone, linear, loud_s, tone, wait_for_seconds, wav
 from tests.media.srtp_reference import Sender
 from tests.media.support import anew, obeyed, remote, room, run
 from tests.media.test_engine import onset_s, read_wav
@@ -57,12 +57,6 @@ async def until_up(driver: ServerDriver) -> float:
             away_at = loop.time()
             await wait_for_seconds(0.01)
     return away_at
-
-
-def loud_s(audio: bytes, frequency: float) -> float:
-    """How long the tone is loud, in whole frames of 20 ms."""
-    frames = [audio[at : at + 160] for at in range(0, len(audio), 160)]
-    return sum(loudness(frame, frequency) > 6000 for frame in frames) / 50
 
 
 async def leg(driver: ServerDriver, folder: Path, **changes: object) -> tuple[Phone, MediaEndpoint]:

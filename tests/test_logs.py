@@ -14,10 +14,12 @@ from softswitch.logs import configure_logging, masked
 
 @pytest.fixture(autouse=True)
 def _clean() -> Iterator[None]:
-    handlers = logging.getLogger().handlers[:]
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
     yield
     structlog.reset_defaults()
-    logging.getLogger().handlers[:] = handlers
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 @pytest.mark.parametrize(

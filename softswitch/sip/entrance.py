@@ -17,6 +17,7 @@ from softswitch.sip.glance import (
     begins_call,
     ends_refusal,
     excess,
+    head_of,
     is_response,
     quick_refusal,
     to_tag,
@@ -124,25 +125,28 @@ class Entrance:
         banned = strangers.is_shut_out(hop.host, now)
         if not banned and (self.unproved is None or not self.unproved(hop, now)):
             return ""
+        head = head_of(data)
         # A carrier may send what belongs to a call from another of its addresses, one that never sends an INVITE.
-        if not excess(data) and _is_with(hop.host if banned else None, data, core):
+        if not excess(data) and _is_with(hop.host if banned else None, head, core):
             return ""
         if banned:
             return "banned"
-        return "" if strangers.bears(data, hop.host, now) else "unproved"
+        return "" if strangers.bears(head, hop.host, now) else "unproved"
 
     def _admits_stranger(
         self, data: bytes, path: Path, now: float, core: Inside, strangers: Strangers, *, silent: bool
     ) -> bool:
         """Nothing but what belongs to a transaction or dialog with this very address comes in."""
-        host = path.hop.host
-        if not excess(data) and _is_with(host, data, core):
+        host, head, large = path.hop.host, head_of(data), excess(data)
+        if not large and _is_with(host, head, core):
             return True
-        why = strangers.judge(data, host, now)
+        why = strangers.judge(head, host, now)
         if why:
             return self._turn_away(why, data, path, now, core)
         strangers.turned_away(host, now)
-        if is_response(data) or to_tag(data):
+        if large:
+            return self._turn_away("too_large", data, path, now, core)
+        if is_response(head) or to_tag(head):
             return self._turn_away("spoofed", data, path, now, core)
         return self._turn_away("stranger", data, path, now, core, 0 if silent else 403, most=len(data))
 

@@ -38,6 +38,12 @@ Key = tuple[object, ...]
 Fields = list[tuple[bytes, bytes]]
 
 
+def head_of(data: bytes) -> bytes:
+    """The header block, as far as one may be long: the body of a message is nothing to look for headers in."""
+    end = data.find(b"\r\n\r\n", 4, HEADER_LIMIT + 4)
+    return data[: HEADER_LIMIT if end < 0 else end + 2]
+
+
 def is_response(data: bytes) -> bool:
     """Whether it begins as a response does."""
     return data[:4].upper() == b"SIP/"

@@ -88,6 +88,21 @@ def test_a_stranger_is_never_answered_with_more_than_it_sent() -> None:
     assert 0 < len(door.bench.sent[0].data) <= len(text)
 
 
+def test_of_a_strangers_message_nothing_but_a_head_of_lawful_size_is_looked_at() -> None:
+    """64 KB that no expression likes took 18 ms, from any address that can be forged: 55 a second were all we had."""
+    door = Door(others=False)
+    session = door.call()
+    inside = f"\r\nTo: <sip:100@10.0.0.1>;tag={session.local_tag}\r\nUser-Agent: friendly-scanner\r\n"
+    (answer,) = door.answers(from_stranger("OPTIONS") + inside)
+    assert answer.status == 403
+    assert door.entrance.counts == {"stranger": 1}
+    for data in (from_stranger("OPTIONS", X="x" * HEADER_LIMIT), "OPTIONS sip:h SIP/2.0" + "\r\nf:" * HEADER_LIMIT):
+        assert door.answers(data + inside) == []
+    assert door.entrance.counts == {"stranger": 1, "too_large": 2}
+    assert door.entrance.strangers is not None
+    assert not door.entrance.strangers.is_banned(STRANGER.host, 0.0)
+
+
 def test_a_stranger_that_goes_on_and_on_is_banned_and_then_may_ask_again() -> None:
     door = Door(others=False, limits=StrangerLimits(per_second=1, burst=2, ban_after=4, ban_s=600))
     assert [len(door.answers(from_stranger())) for _ in range(6)] == [1, 1, 0, 0, 0, 0]

@@ -15,6 +15,7 @@ from softswitch.sip.glance import (
     begins_call,
     ends_refusal,
     excess,
+    head_of,
     is_response,
     quick_refusal,
     to_tag,
@@ -162,3 +163,10 @@ def test_nothing_is_raised_whatever_a_header_says(value: str, name: str) -> None
     data = request(**{name: value or " "}).encode()
     transaction_key(data)
     quick_refusal(data, 403, SOURCE)
+
+
+def test_the_head_ends_before_the_body_and_where_it_is_too_long() -> None:
+    assert head_of(b"OPTIONS sip:h SIP/2.0\r\nTo: a\r\n\r\nTo: b\r\n") == b"OPTIONS sip:h SIP/2.0\r\nTo: a\r\n"
+    assert head_of(b"\r\n\r\nOPTIONS sip:h SIP/2.0\r\n\r\nv=0") == b"\r\n\r\nOPTIONS sip:h SIP/2.0\r\n"
+    assert head_of(b"x" * 2 * HEADER_LIMIT) == b"x" * HEADER_LIMIT
+    assert head_of(b"x") == b"x"

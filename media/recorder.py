@@ -12,6 +12,7 @@ import fcntl
 import hashlib
 import os
 import struct
+import time
 from dataclasses import dataclass
 from pathlib import PurePath
 
@@ -19,6 +20,7 @@ from media import _native
 
 WAV_HEADER_BYTES = _native.WAV_HEADER_BYTES
 MOST_OF_A_NAME = 1000
+MENDING_S, LOOK_AGAIN_S = 1.0, 0.01  # how long whoever mends a file (below) may have it; between two looks
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +42,41 @@ class RecordingFile:
 def open_recording(path: str, *, stereo: bool, resume: bool) -> RecordingFile:
     """Create a file with its directories, or with `resume` keep the audio it holds; raises OSError.
 
-    No recording is ever written over: where `path` is there already, `call.wav` becomes `call-2.wav`, and so on. The
-    lock tells others, as long as the descriptor is open, that the file is still written (`flock`).
+    No recording is ever written over: where `path` is there already, `call.wav` becomes `call-2.wav`, and so on; so it
+    does where somebody else still writes what is to be resumed. The lock tells others, as long as the descriptor is
+    open, that the file is still written (`flock`). May wait: not for the event loop's thread.
     """
     os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-    descriptor, path = (os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640), path) if resume else _create(path)
-    with contextlib.suppress(OSError):  # a file system without locks
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    descriptor = _open_locked(path) if resume else None
+    if descriptor is None:
+        descriptor, path = _create(path)
+        _lock(descriptor, MENDING_S)
     audio = max(os.fstat(descriptor).st_size - WAV_HEADER_BYTES, 0)
     return RecordingFile(descriptor, audio - audio % (2 if stereo else 1), path)
+
+
+def _open_locked(path: str) -> int | None:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    if _lock(descriptor, MENDING_S):
+        return descriptor
+    os.close(descriptor)
+    return None
+
+
+def _lock(descriptor: int, patience_s: float) -> bool:
+    """False: somebody has it for longer than a file takes to be mended."""
+    until = time.monotonic() + patience_s
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= until:
+                return False
+            time.sleep(LOOK_AGAIN_S)
+        except OSError:  # a file system without locks
+            return True
+        else:
+            return True
 
 
 def _create(path: str) -> tuple[int, str]:

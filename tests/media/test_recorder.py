@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
 import socket
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -49,6 +52,59 @@ def test_a_file_is_locked_while_it_is_written(tmp_path: Path) -> None:
             fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.close(file.descriptor)
         fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_who_mends_a_file_in_the_moment_it_is_made_leaves_it_locked_for_its_writer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, opened = str(tmp_path / "call.wav"), os.open
+    mender = threading.Event()
+
+    def mended(name: str, *how: int) -> int:
+        descriptor = opened(name, *how)
+        other = open(name, "r+b")  # noqa: SIM115 - before the lock, as a switch that starts in this moment would
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        threading.Thread(target=lambda: (mender.wait(20), other.close())).start()
+        return descriptor
+
+    def looks_again(_: float) -> None:
+        mender.set()
+
+    monkeypatch.setattr(os, "open", mended)
+    monkeypatch.setattr(time, "sleep", looks_again)
+    monkeypatch.setattr(recorder, "MENDING_S", 20.0)
+    file = open_recording(path, stereo=False, resume=False)
+    with open(path, "rb") as other, pytest.raises(BlockingIOError):
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.close(file.descriptor)
+
+
+def test_a_file_that_another_still_writes_is_not_resumed_but_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder, "MENDING_S", 0.0)
+    writer = open_recording(str(tmp_path / "call.wav"), stereo=False, resume=False)
+    os.write(writer.descriptor, b"x" * 158)
+    for _ in range(2):
+        file = open_recording(writer.path, stereo=False, resume=True)
+        assert (file.written, file.path) == (0, str(tmp_path / "call-2.wav"))
+        os.close(file.descriptor)
+        os.unlink(file.path)
+    os.close(writer.descriptor)
+    file = open_recording(writer.path, stereo=False, resume=True)
+    assert (file.written, file.path) == (100, writer.path)
+    os.close(file.descriptor)
+
+
+def test_a_file_system_without_locks_is_written_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "no locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refused)
+    for resume in (False, True):
+        file = open_recording(str(tmp_path / "call.wav"), stereo=False, resume=resume)
+        assert file.path == str(tmp_path / "call.wav")
+        os.close(file.descriptor)
 
 
 def test_a_resumed_recording_goes_on_behind_whole_samples(tmp_path: Path) -> None:

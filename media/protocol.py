@@ -341,6 +341,7 @@ Event = (
     | Refused
 )
 
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _encoder = msgspec.msgpack.Encoder()
 _commands: msgspec.msgpack.Decoder[Command] = msgspec.msgpack.Decoder(Command)
 _events: msgspec.msgpack.Decoder[Event] = msgspec.msgpack.Decoder(Event)
@@ -356,7 +357,7 @@ def decode_command(body: bytes) -> Command:
     """The command in a frame's body; raises ProtocolError."""
     try:
         return _commands.decode(body)
-    except msgspec.DecodeError as error:
+    except _UNREADABLE as error:
         raise ProtocolError(str(error)) from error
 
 
@@ -364,7 +365,7 @@ def decode_event(body: bytes) -> Event:
     """The event in a frame's body; raises ProtocolError."""
     try:
         return _events.decode(body)
-    except msgspec.DecodeError as error:
+    except _UNREADABLE as error:
         raise ProtocolError(str(error)) from error
 
 

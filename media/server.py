@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,6 +18,9 @@ from media import protocol
 from media.engine import CommandRefused, Engine, Settings
 
 READ_SIZE = 65536
+MOST_UNREAD = 8 << 20  # bytes that wait for a controller that stands still
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +55,12 @@ class ControllerSession:
 
     def deliver(self, event: protocol.Event) -> None:
         """Send `event` if anybody listens."""
-        if not self.orphaned and not self._writer.is_closing():
-            self._writer.write(protocol.encode(event))
+        if self.orphaned or self._writer.is_closing():
+            return
+        self._writer.write(protocol.encode(event))
+        if self._writer.transport.get_write_buffer_size() > MOST_UNREAD:
+            log.error("a controller does not read what it is told: parted with it")
+            self._writer.transport.abort()
 
     def obey(self, body: bytes) -> None:
         """Carry out one command; what is wrong with it is told by Refused."""
@@ -65,6 +73,9 @@ class ControllerSession:
             self._obey(command)
         except (CommandRefused, RuntimeError) as error:
             self.deliver(protocol.Refused(type(command).__name__, str(error)))
+        except Exception as error:  # it must not part all calls of this controller from their media
+            log.exception("%s failed", type(command).__name__)
+            self.deliver(protocol.Refused(type(command).__name__, repr(error)))
 
     def _obey(self, command: protocol.Command) -> None:
         if isinstance(command, protocol.Hello):

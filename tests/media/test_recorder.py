@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -60,11 +61,15 @@ def test_who_mends_a_file_in_the_moment_it_is_made_leaves_it_locked_for_its_writ
     path, opened = str(tmp_path / "call.wav"), os.open
     mender = threading.Event()
 
+    def let_go(file: BinaryIO) -> None:
+        mender.wait(20)
+        file.close()
+
     def mended(name: str, *how: int) -> int:
         descriptor = opened(name, *how)
         other = open(name, "r+b")  # noqa: SIM115 - before the lock, as a switch that starts in this moment would
         fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        threading.Thread(target=lambda: (mender.wait(20), other.close())).start()
+        threading.Thread(target=let_go, args=(other,)).start()
         return descriptor
 
     def looks_again(_: float) -> None:

@@ -358,10 +358,9 @@ class Leg(Ending):
 
     def _lost(self, failure: Failure) -> None:
         """Nobody is there any more, and we know it late."""
-        self.heard_until = self.session.heard_at
-        if self.endpoint is not None:
-            talks = asyncio.get_running_loop().time()
-            self.heard_until = max(self.heard_until, self.endpoint.silent_since if self.endpoint.silent else talks)
+        endpoint, now = self.endpoint, asyncio.get_running_loop().time()
+        talked_until = 0.0 if endpoint is None else endpoint.silent_since if endpoint.silent else now
+        self.heard_until = max(self.session.heard_at, talked_until)
         self.end(failure)
 
     def on_request(self, request: InDialogRequest) -> None:

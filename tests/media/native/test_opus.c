@@ -268,6 +268,32 @@ static void test_a_long_press_has_segments_as_each_clock_needs_them(void)
     finish();
 }
 
+/* RFC 3264 8.3.2 forbids it; who does so all the same is taken at its last word, and what is still on the way harms nothing. */
+static void test_payload_types_that_change_places_mean_what_was_said_last(void)
+{
+    struct stream stream;
+    uint8_t key[4] = {5, 0x8A, 0x03, 0xC0}, payload[MAX_PAYLOAD];
+    start();
+    stream_open(&stream, "opus");
+    uint32_t a = open_with(0, "opus", FRAME_SAMPLES, 101, 48000);
+    join(a, open_endpoint(1, PCMA, 101));
+    speak(&stream, 1, FRAME_SAMPLES);
+    struct command configure = {.type = COMMAND_CONFIGURE, .handle = a, .remote = remote_at(phone(0), 101, TYPE_IN)};
+    configure.remote.codec = codec_named("opus");
+    configure.remote.event_scale = 6;
+    worker_obey(&worker, &configure);
+    give(0, 101, 2, 1920, key, sizeof key); /* of before */
+    worker.now += FRAME_NS;
+    size_t length = stream_next(&stream, FRAME_SAMPLES, payload);
+    uint32_t before = sent_count;
+    give(0, 101, 3, 2880, payload, length);
+    CHECK(sent_count > before && (sent[before].data[1] & 0x7F) == PCMA && count_events(EVENT_DIGIT) == 0);
+    give(0, TYPE_IN, 4, 3840, key, sizeof key);
+    CHECK(count_events(EVENT_DIGIT) == 1);
+    stream_close(&stream);
+    finish();
+}
+
 /* RFC 7160 4.1. */
 static void test_another_clock_is_another_source(void)
 {
@@ -405,6 +431,7 @@ int main(void)
     test_keys_are_understood_in_either_clock_that_was_offered();
     test_no_other_payload_type_is_a_key();
     test_a_long_press_has_segments_as_each_clock_needs_them();
+    test_payload_types_that_change_places_mean_what_was_said_last();
     test_another_clock_is_another_source();
     test_reports_count_in_the_far_ends_clock();
     test_a_far_end_is_decoded_no_faster_for_its_long_packets();

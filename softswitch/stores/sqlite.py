@@ -16,6 +16,7 @@ from time import perf_counter
 from typing import Any, TypeVar
 
 import msgspec
+import structlog
 
 from softswitch.errors import StoreError
 from softswitch.interfaces import App, Binding, CallbackRecord, Cdr, Mode, PrivateNumber, TemporaryCallee
@@ -60,13 +61,14 @@ CALL_PATH_SQL = {
         ON CONFLICT (call_id) DO UPDATE SET started_at = excluded.started_at, x = excluded.x, caller = excluded.caller,
         callee = excluded.callee, mode = excluded.mode, app = excluded.app, failure = excluded.failure, finished = 1,
         record = excluded.record""",
-    "unfinished_attempts": "SELECT record FROM cdrs WHERE finished = 0",
+    "unfinished_attempts": "SELECT call_id, record FROM cdrs WHERE finished = 0",
 }
 
 WRITES = frozenset({"open_attempt", "close_attempts", "remember_caller", "consume_temporary_callee"})
 
 CACHE_MB = 64
 
+log = structlog.get_logger(__name__)
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Cdr).decode
 
@@ -206,8 +208,11 @@ class SqliteStore:
                     self._execute("close_attempt", row)
 
     async def unfinished_attempts(self) -> list[Cdr]:
-        """Attempts that were opened and not closed: those of an earlier run, when called before the first of this."""
-        return [decode_cdr(row[0]) for row in self._rows("unfinished_attempts", ())]
+        """Attempts that were opened and not closed: those of an earlier run, when called before the first of this.
+
+        What can't be read as one stays open, and the log tells of it: it must not keep the switch from starting.
+        """
+        return [cdr for row in self._rows("unfinished_attempts", ()) if (cdr := _readable(*row)) is not None]
 
     def _row(self, operation: str, parameters: tuple[Any, ...]) -> tuple[Any, ...] | None:
         rows = self._rows(operation, parameters)
@@ -241,6 +246,14 @@ def decode_cdr(record: str) -> Cdr:
         return _decode(record)
     except msgspec.MsgspecError as error:
         raise StoreError(f"a stored CDR can't be read: {error}") from error
+
+
+def _readable(call_id: str, record: str) -> Cdr | None:
+    try:
+        return decode_cdr(record)
+    except StoreError as error:
+        log.error("cdr_unreadable", call_id=call_id, error=str(error))
+        return None
 
 
 def _connect(path: str, cache_mb: int) -> sqlite3.Connection:

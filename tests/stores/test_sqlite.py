@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import asdict, replace
 from sqlalchemy import insert
+from structlog.testing import capture_logs
 
 from softswitch.errors import StoreError
 from softswitch.interfaces import App, Binding, Cdr, LegReport, Mode, PrivateNumber, TemporaryCallee
@@ -240,13 +241,15 @@ def test_a_directory_in_the_place_of_the_file_is_a_store_error(tmp_path: Path) -
         open_sqlite(str(tmp_path))
 
 
-def test_a_stored_cdr_of_unknown_shape_is_a_store_error(path: Path, store: SqliteStore) -> None:
+def test_an_open_cdr_of_unknown_shape_is_told_and_keeps_nobody_from_the_others(path: Path, store: SqliteStore) -> None:
     run(store.open_attempt(CDR))
+    run(store.open_attempt(replace(CDR, call_id="two")))
     with sqlite3.connect(path) as connection:
-        connection.execute("UPDATE cdrs SET record = '{}'")
+        connection.execute("UPDATE cdrs SET record = '{}' WHERE call_id = ?", (CDR.call_id,))
     connection.close()
-    with pytest.raises(StoreError, match="stored CDR"):
-        run(store.unfinished_attempts())
+    with capture_logs() as lines:
+        assert [cdr.call_id for cdr in run(store.unfinished_attempts())] == ["two"]
+    assert [(line["event"], line["call_id"]) for line in lines] == [("cdr_unreadable", CDR.call_id)]
 
 
 def test_private_numbers_of_one_app_share_it(path: Path, store: SqliteStore) -> None:

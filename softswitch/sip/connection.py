@@ -58,7 +58,7 @@ class Connection(asyncio.Protocol):
         self.pinged = 0.0  # when our latest keep-alive went
         self.unanswered = False  # nothing has come since
         self._answers_pings = False
-        self._pings, self._pings_since = 0, 0.0  # of the peer, within a second
+        self._pings, self._pings_since = 0, 0.0  # of the peer, within a second and with no message between them
         self.begun = NEVER  # when the message began that has not ended yet
         self.closing = False
         self._owner = owner
@@ -143,6 +143,7 @@ class Connection(asyncio.Protocol):
                 if message == PING:
                     self._pong()
                 else:
+                    self._pings = 0  # blank lines before a message are none of a flood (RFC 3261 7.5)
                     self._owner.received(self, message)
                 if self.closing:
                     return

@@ -118,7 +118,7 @@ class Entrance:
             return STRANGERS_SHARE if strangers.may_connect(hop.host, now) else 0.0
         if self.unproved is None or not self.unproved(hop, now):
             return 1.0
-        return STRANGERS_SHARE if strangers.bears(b"", hop.host, now) else 0.0
+        return STRANGERS_SHARE if strangers.bears(b"", hop.host, now, connected=True) else 0.0
 
     def _doubt(self, data: bytes, hop: Hop, now: float, core: Inside, strangers: Strangers) -> str:
         """Why a message from a trunk's address is not looked at, calls that are up apart; empty where it is."""
@@ -127,11 +127,14 @@ class Entrance:
             return ""
         head = head_of(data)
         # A carrier may send what belongs to a call from another of its addresses, one that never sends an INVITE.
+        connected = hop.transport != "udp"
         if not excess(data) and _is_with(hop.host if banned else None, head, core):
+            if connected:
+                strangers.give_back(hop.host)
             return ""
         if banned:
             return "banned"
-        return "" if strangers.bears(head, hop.host, now) else "unproved"
+        return "" if strangers.bears(head, hop.host, now, connected=connected) else "unproved"
 
     def _admits_stranger(
         self, data: bytes, path: Path, now: float, core: Inside, strangers: Strangers, *, silent: bool
@@ -139,6 +142,8 @@ class Entrance:
         """Nothing but what belongs to a transaction or dialog with this very address comes in."""
         host, head, large = path.hop.host, head_of(data), excess(data)
         if not large and _is_with(host, head, core):
+            if path.hop.transport != "udp":
+                strangers.give_back(host)
             return True
         why = strangers.judge(head, host, now)
         if why:

@@ -22,6 +22,8 @@ _SCANNERS = (
 _NAMES = re.compile(rb"\r\n(?:User-Agent|Server|From|f)[ \t]*:[^\r\n]*", re.IGNORECASE)
 _CREDENTIALS = re.compile(rb"\n(?:proxy-)?authorization[ \t]*:", re.IGNORECASE)
 PROVING = " with credentials"  # behind a source: the room of what has some
+CONNECTED = " by connection"  # the room of connections and of what a trunk sends by them: there no address is forged
+ROOMS = ("", PROVING, CONNECTED, CONNECTED + PROVING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,18 +81,28 @@ class Strangers:
 
     def may_connect(self, host: str, now: float) -> bool:
         """Whether a stranger gets one more connection; who comes too often earns a ban, as by messages."""
-        if self._has_room(network_of(host), now):
+        if self._has_room(network_of(host) + CONNECTED, now):
             return True
         self.turned_away(host, now)
         return False
 
-    def bears(self, head: bytes, host: str, now: float) -> bool:
-        """Whether a message in the name of a trunk that has proved nothing yet is looked at.
+    def give_back(self, host: str) -> None:
+        """What came by a connection of `host` belongs to a call: that connection was worth its room.
 
-        What is not is held against nobody: the address may be forged. Credentials have room of their own: a trunk that
-        sends many calls at once before the first has come back with its proof must not lock that out.
+        There are far ends that open one for each request, and not all from the address that brought the call.
         """
-        own = PROVING if _CREDENTIALS.search(head) else ""
+        visitor = self._visitors.get(network_of(host) + CONNECTED)
+        if visitor is not None:
+            visitor.tokens = min(self._limits.burst, visitor.tokens + 1.0)
+
+    def bears(self, head: bytes, host: str, now: float, *, connected: bool = False) -> bool:
+        """Whether a message in the name of a trunk that has proved nothing yet is looked at; empty: a connection.
+
+        What is not is held against nobody: the address may be forged, unless it is `connected`: then what others send
+        in its name takes nothing from it. Credentials have room of their own: a trunk that sends many calls at once
+        before the first has come back with its proof must not lock that out.
+        """
+        own = (CONNECTED if connected else "") + (PROVING if _CREDENTIALS.search(head) else "")
         return not _is_scanner(head) and self._has_room(network_of(host) + own, now)
 
     def _has_room(self, source: str, now: float) -> bool:
@@ -127,8 +139,8 @@ class Strangers:
     def lift(self, host: str) -> bool:
         """End the ban of `host`, and forget what it did; False where there is none."""
         source = network_of(host)
-        for visitor in (source, source + PROVING):
-            self._visitors.pop(visitor, None)
+        for room in ROOMS:
+            self._visitors.pop(source + room, None)
         lifted = [table.pop(source, None) for table in (self._bans, self._shut_out)]
         return any(lifted)
 

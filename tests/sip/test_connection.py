@@ -156,6 +156,19 @@ def test_as_many_keep_alives_as_anybody_means_are_answered_for_ever() -> None:
     run(whole())
 
 
+def test_blank_lines_before_messages_are_no_flood_however_busy_a_peer_is() -> None:
+    """RFC 3261 7.5: they MUST be ignored, and there are stacks that send some with every message."""
+
+    def story(connection: Connection, pipe: Pipe, notes: Notes) -> None:
+        connection.connection_made(pipe)
+        connection.data_received((PING + MESSAGE) * 90)
+        assert (pipe.state, len(notes.got), notes.counts) == ("open", 90, [])
+        connection.data_received(PING * (PINGS_A_SECOND + 1))
+        assert (pipe.state, notes.counts) == ("aborted", ["flood"])
+
+    play(story)
+
+
 def test_a_peer_that_answers_keep_alives_is_dead_when_it_stops() -> None:
     """RFC 5626 4.4.1; who never answers one is only old-fashioned."""
 

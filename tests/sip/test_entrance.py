@@ -275,6 +275,23 @@ def test_who_owes_a_password_may_connect_no_oftener_than_a_stranger_and_is_not_b
     assert door.entrance.room_for(PEER, 0.0) == 1.0
 
 
+@pytest.mark.parametrize("trunk", [False, True])
+def test_who_opens_a_connection_for_each_request_of_a_call_may_go_on(trunk: bool) -> None:
+    """The SBC that the Contact names is often no trunk's, or never sends an INVITE to prove itself by."""
+    door = Door(limits=StrangerLimits(per_second=0.0, burst=2, ban_after=3))
+    session = door.bench.call(request(Contact="<sip:a@192.0.2.66;transport=tcp>")).session
+    session.accept()
+    if trunk:
+        door.entrance._accept_source = lambda hop: True
+        door.entrance.unproved = lambda hop, now: True
+    second, to = STRANGER._replace(transport="tcp"), f"<sip:100@10.0.0.1>;tag={session.local_tag}"
+    for number in range(9):
+        assert door.entrance.room_for(second, 0.0) == 0.5
+        via = f"SIP/2.0/TCP 192.0.2.66:5060;branch=z9hG4bKin{number}"
+        assert door.knock(request("INFO", To=to, Via=via), second)
+    assert [door.entrance.room_for(second, 0.0) for _ in range(3)] == [0.5, 0.5, 0.0]
+
+
 def test_without_bounds_on_strangers_anybody_may_connect() -> None:
     assert Entrance(lambda hop: None).room_for(STRANGER, 0.0) == 1.0
 
@@ -348,6 +365,8 @@ def test_who_owes_a_password_is_looked_at_no_oftener_than_a_stranger_but_in_its_
     bye = request("BYE", To=f"<sip:100@10.0.0.1>;tag={session.local_tag}", Via="SIP/2.0/UDP 10.0.0.9;branch=z9hG4bKbye")
     assert door.knock(bye, PEER)
     by_tcp = Path(PEER._replace(transport="tcp"), 0, 7)
+    assert door.entrance.admits(new(2).encode(), by_tcp, door.now, door.core)  # by UDP it may have been anybody
+    assert door.entrance.room_for(by_tcp.hop, door.now) == 0.5
     assert not door.entrance.admits(new(3).encode(), by_tcp, door.now, door.core)
     (refused,) = door.bench.responses()
     assert (refused.status, refused.headers.get("Retry-After")) == (503, "1")

@@ -129,6 +129,27 @@ def test_credentials_are_looked_at_though_calls_without_any_have_taken_all_the_r
     assert [strangers.bears(proof, HOST, 0.0) for _ in range(3)] == [True, True, False]
 
 
+@pytest.mark.parametrize("head", [REQUEST, b'INVITE sip:x SIP/2.0\r\nAuthorization: Digest username="u"\r\n\r\n', b""])
+def test_what_others_send_in_a_trunks_name_takes_nothing_from_its_connections(head: bytes) -> None:
+    """By UDP anybody may write its address."""
+    strangers = Strangers(StrangerLimits(per_second=0, burst=2, ban_after=1000))
+    for _ in range(9):
+        strangers.bears(head, HOST, 0.0)
+        strangers.judge(head, HOST, 0.0)
+    assert [strangers.bears(head, HOST, 0.0, connected=True) for _ in range(3)] == [True, True, False]
+
+
+def test_a_connection_that_was_worth_its_room_gives_it_back_and_no_more() -> None:
+    strangers = Strangers(StrangerLimits(per_second=0, burst=2))
+    strangers.give_back(HOST)
+    assert len(strangers) == 0
+    for _ in range(5):
+        assert strangers.may_connect(HOST, 0.0)
+        strangers.give_back(HOST)
+        strangers.give_back(HOST)
+    assert [strangers.may_connect(HOST, 0.0) for _ in range(3)] == [True, True, False]
+
+
 def test_a_lifted_ban_gives_credentials_their_room_back_too() -> None:
     strangers = Strangers(StrangerLimits(per_second=0, burst=1))
     proof = b'INVITE sip:x SIP/2.0\r\nAuthorization: Digest username="u"\r\n\r\n'

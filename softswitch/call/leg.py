@@ -358,10 +358,14 @@ class Leg(Ending):
 
     def _lost(self, failure: Failure) -> None:
         """Nobody is there any more, and we know it late."""
-        endpoint, now = self.endpoint, asyncio.get_running_loop().time()
-        talked_until = 0.0 if endpoint is None else endpoint.silent_since if endpoint.silent else now
-        self.heard_until = max(self.session.heard_at, talked_until)
+        self.heard_until = max(self.session.heard_at, self._talked_until())
         self.end(failure)
+
+    def _talked_until(self) -> float:
+        """As far as media knows: it tells of no silence of one whom it need not hear."""
+        if self.endpoint is None or self.negotiated is None or not self.negotiated.receiving:
+            return 0.0
+        return self.endpoint.silent_since if self.endpoint.silent else asyncio.get_running_loop().time()
 
     def on_request(self, request: InDialogRequest) -> None:
         """Any other request inside the dialog."""

@@ -142,7 +142,11 @@ class Dialplan:
 
 def load_dialplans(directory: str | Path) -> Dialplan:
     """Read all `*.toml` of a directory; raises ConfigError and nothing else."""
-    files = {path.name: _text(path) for path in Path(directory).glob("*.toml")}
+    try:
+        paths = list(Path(directory).glob("*.toml"))
+    except OSError as error:
+        raise ConfigError("dialplan.directory", f"{directory} cannot be read: {error.strerror}") from error
+    files = {path.name: _text(path) for path in paths}
     if not files:
         raise ConfigError("dialplan.directory", f"{directory}: expected at least one *.toml file")
     return parse_dialplans(files)

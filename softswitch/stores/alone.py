@@ -6,6 +6,7 @@ the command line's work on the same store is not held up.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from pathlib import Path
@@ -35,8 +36,9 @@ class StoreLock:
         except OSError as error:
             self.close()
             raise StoreError(f"{place}: {error.strerror}") from error
-        os.ftruncate(self._file, 0)
-        os.pwrite(self._file, str(os.getpid()).encode(), 0)
+        with contextlib.suppress(OSError):  # a full disk: nobody can be told who holds it, but it is held
+            os.ftruncate(self._file, 0)
+            os.pwrite(self._file, str(os.getpid()).encode(), 0)
 
     def close(self) -> None:
         """Let go; idempotent. The file stays: who removed it could remove the next holder's."""

@@ -61,7 +61,8 @@ CALL_PATH_SQL = {
         ON CONFLICT (call_id) DO UPDATE SET started_at = excluded.started_at, x = excluded.x, caller = excluded.caller,
         callee = excluded.callee, mode = excluded.mode, app = excluded.app, failure = excluded.failure, finished = 1,
         record = excluded.record""",
-    "unfinished_attempts": "SELECT call_id, record FROM cdrs WHERE finished = 0",
+    # As it is in the file: sqlite3 gives up all rows for one whose text is no UTF-8.
+    "unfinished_attempts": "SELECT call_id, CAST(record AS BLOB) FROM cdrs WHERE finished = 0",
 }
 
 WRITES = frozenset({"open_attempt", "close_attempts", "remember_caller", "consume_temporary_callee"})
@@ -240,15 +241,15 @@ class SqliteStore:
                 self._observe(operation, perf_counter() - started)
 
 
-def decode_cdr(record: str) -> Cdr:
+def decode_cdr(record: str | bytes) -> Cdr:
     """The CDR in a `record` column; raises StoreError where it is none."""
     try:
         return _decode(record)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise StoreError(f"a stored CDR can't be read: {error}") from error
 
 
-def _readable(call_id: str, record: str) -> Cdr | None:
+def _readable(call_id: str, record: bytes) -> Cdr | None:
     try:
         return decode_cdr(record)
     except StoreError as error:

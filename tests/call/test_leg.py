@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from softswitch.call.hangup import GONE
 from softswitch.call.outbound_leg import OutboundLeg
 from softswitch.sip.message import SipResponse
 from tests.support.calls import FIRST, STRANGER, SWITCH, X_AXE, Lab, play, sdp
@@ -118,6 +119,19 @@ def test_who_never_acknowledged_and_is_not_heard_has_not_talked() -> None:
         await asyncio.sleep(33)
         await lab.answer_bye(lab.callee)
         cdr = await lab.cdr()
+        assert cdr.ended_at == cdr.answered_at
+
+    play(story)
+
+
+def test_who_never_answered_our_offer_has_not_talked() -> None:
+    """Nothing was agreed on with it, so media expects no RTP of it and tells of no silence."""
+
+    async def story(lab: Lab) -> None:
+        await late_offer(lab)
+        await lab.answer_bye(lab.callee)
+        cdr = await lab.cdr()
+        assert cdr.words == GONE["caller"].words
         assert cdr.ended_at == cdr.answered_at
 
     play(story)

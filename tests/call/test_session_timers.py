@@ -96,6 +96,28 @@ def test_who_was_gone_before_the_session_expired_has_talked_until_the_last_sign_
 
 
 @both_sides
+def test_of_who_was_on_hold_when_it_went_only_messages_were_signs_of_life(side: str) -> None:
+    """Call treatment, "signalling dead": nobody expects RTP of it, so that there is none says nothing."""
+
+    async def story(lab: Lab) -> None:
+        pair = await talk(lab, side, theirs(side, 300))
+        await asyncio.sleep(20)
+        body = pair.body(pair.asks, "inactive")
+        pair.asks.send(
+            pair.asks.request("INVITE", headers=[KNOWS, ("Session-Expires", "300;refresher=uac")], body=body)
+        )
+        await pair.tell("inactive")
+        await pair.answered()
+        gone_at = lab.now()
+        for phone in (lab.callee, lab.caller):
+            await lab.answer_bye(phone)
+        assert lab.now() - gone_at > 200
+        assert (await lab.cdr()).ended_at == pytest.approx(gone_at, abs=0.3)
+
+    play(story, timed())
+
+
+@both_sides
 def test_a_proxy_that_says_503_to_each_refresh_is_no_sign_of_life_of_the_phone(side: str) -> None:
     async def story(lab: Lab) -> None:
         pair = await talk(lab, side, [*ours(side), TAKES_UPDATE])

@@ -57,6 +57,11 @@ def test_an_empty_directory_is_an_error(tmp_path: Path) -> None:
         load_dialplans(tmp_path)
 
 
+def test_a_directory_that_cannot_be_looked_at_is_an_error_that_names_it() -> None:
+    with pytest.raises(ConfigError, match=r"^dialplan\.directory: a{300} cannot be read: File name too long$"):
+        load_dialplans("a" * 300)
+
+
 def test_an_unreadable_file_is_an_error_that_names_it(tmp_path: Path) -> None:
     (tmp_path / "10.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigError, match=r"expected UTF-8 in .*/10\.toml: .* 0xff in position 0"):

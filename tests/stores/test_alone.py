@@ -30,6 +30,20 @@ def test_a_lock_file_that_a_crash_left_behind_holds_nobody_up(tmp_path: Path) ->
     lock.close()
 
 
+def test_a_disk_that_is_too_full_for_the_holders_number_keeps_nobody_from_holding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(descriptor: int, data: bytes, offset: int) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    path = str(tmp_path / "s.db")
+    monkeypatch.setattr(os, "pwrite", refuse)
+    lock = StoreLock(path)
+    with pytest.raises(StoreError, match=r"another switch works with it \(pid unknown\)$"):
+        StoreLock(path)
+    lock.close()
+
+
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StoreError, match=r"file/s\.db\.lock: "):

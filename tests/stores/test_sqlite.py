@@ -241,11 +241,15 @@ def test_a_directory_in_the_place_of_the_file_is_a_store_error(tmp_path: Path) -
         open_sqlite(str(tmp_path))
 
 
-def test_an_open_cdr_of_unknown_shape_is_told_and_keeps_nobody_from_the_others(path: Path, store: SqliteStore) -> None:
+@pytest.mark.parametrize("record", [b"{}", b"\xff", b'{"call_id":"\xff"}'])
+def test_an_open_cdr_that_is_none_is_told_and_keeps_nobody_from_the_others(
+    path: Path, store: SqliteStore, record: bytes
+) -> None:
+    """Of another shape, or with bytes that a failing disk has changed."""
     run(store.open_attempt(CDR))
     run(store.open_attempt(replace(CDR, call_id="two")))
     with sqlite3.connect(path) as connection:
-        connection.execute("UPDATE cdrs SET record = '{}' WHERE call_id = ?", (CDR.call_id,))
+        connection.execute("UPDATE cdrs SET record = CAST(? AS TEXT) WHERE call_id = ?", (record, CDR.call_id))
     connection.close()
     with capture_logs() as lines:
         assert [cdr.call_id for cdr in run(store.unfinished_attempts())] == ["two"]

@@ -56,7 +56,7 @@ class ServerSession(Session):
         seconds = expires_s(invite)
         self._expiry = Countdown(core, seconds, self._expire_invite) if seconds else None
         self._reminder = Countdown(core, REMINDER_S, self._remind)
-        self._progress = 183  # the latest of our 101 to 199
+        self._progress = 0  # the latest of our 101 to 199
         self._answer_due: tuple[Pairs, bytes] | None = None  # what `accept` was given, while a PRACK is awaited
         transaction.tell = self._told
         self.learn(invite)
@@ -193,7 +193,9 @@ class ServerSession(Session):
     def _remind(self) -> None:
         """The INVITE has long had no word of us: proxies that it came by would give it up (13.3.1.1)."""
         self._reminder.restart(REMINDER_S)
-        self.progress(self._progress)
+        # Where none is out and the caller made no offer, the first reliable one must bring ours (13.2.1): not this one.
+        if self._progress or self.invite.body or not self.sends_reliably():
+            self.progress(self._progress or 183)
 
     def _send_provisional(self, status: int, more: str, body: bytes) -> bool:
         return self._respond(status, more=more, body=body) > 0

@@ -120,3 +120,23 @@ def test_whoever_wants_reliable_responses_gets_its_reminders_so_each_with_a_numb
     bench.pass_time(60.0)
     (again,) = bench.responses()
     assert (again.status, again.headers.get("RSeq")) == (180, str(number + 1))
+
+
+@pytest.mark.parametrize(("required", "reminded"), [("100rel", []), ("", [183])])
+def test_no_reminder_is_the_first_reliable_response_to_a_caller_that_awaits_our_offer(
+    required: str, reminded: list[int]
+) -> None:
+    """13.2.1: that "MUST" bring the offer, which is not a reminder's to make."""
+    bench = Bench(supported=["100rel"])
+    session = bench.call(request(Require=required)).session
+    bench.pass_time(60.0)
+    assert statuses(bench.responses()) == reminded
+    session.progress(180, body=b"v=0\r\n")
+    (ringing,) = bench.responses()
+    assert (ringing.status, ringing.body) == (180, b"v=0\r\n")
+    number, tagged = ringing.headers.get("RSeq"), f"<sip:100@10.0.0.1>;tag={session.local_tag}"
+    if required:
+        via = "SIP/2.0/UDP 10.0.0.9:5060;branch=z9hG4bK2;rport"
+        bench.receive(request("PRACK", Via=via, CSeq="2 PRACK", To=tagged, RAck=f"{number} 1 INVITE"))
+    bench.pass_time(120.0)
+    assert statuses(bench.responses()) == [180]

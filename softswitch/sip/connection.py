@@ -50,7 +50,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, owner: Owner, identity: int, hop: Hop, listener: int, *, accepted: bool) -> None:
         """`hop` is whom it is opened to or comes from."""
         self.identity, self.hop, self.listener, self.accepted = identity, hop, listener, accepted
-        self.admitted = accepted  # it counts against the limits
+        self.admitted = ""  # whose place it has within the limits; empty: it has none
         self.source = hop  # where its messages come from
         self.queue: list[Outgoing] = []
         self.sent: deque[Outgoing] = deque(maxlen=SENT_LIMIT)

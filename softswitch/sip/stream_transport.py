@@ -74,7 +74,7 @@ class StreamTransport:
         self._doors: list[socket.socket] = []
         self._connections: dict[int, Connection] = {}
         self._by_target: dict[tuple[Hop, int], Connection] = {}
-        self._per_source: Counter[str] = Counter()  # by the address, or the /64 of an IPv6 address
+        self._per_source: Counter[str] = Counter()  # by the address, or the /64 of an IPv6 address, as `_admit` has it
         self._tasks: set[asyncio.Task[None]] = set()
         self._serial = itertools.count(1)
         self._closed = False
@@ -207,9 +207,9 @@ class StreamTransport:
                 self._loop.call_later(PAUSE_S, self._accept_again, sock, index)
                 return
             hop = Hop(self._listeners[index].transport, *address[:2])
-            if self._admit(hop):
+            if admitted := self._admit(hop):
                 peer.setblocking(False)
-                self._spawn(self._welcome(peer, hop, index))
+                self._spawn(self._welcome(peer, hop, index, admitted))
             else:
                 peer.close()
 
@@ -217,31 +217,36 @@ class StreamTransport:
         if not self._closed:
             self._loop.add_reader(sock, self._accept, sock, index)
 
-    def _admit(self, hop: Hop) -> bool:
-        """Take one more connection of a peer, unless that is too many."""
+    def _admit(self, hop: Hop) -> str:
+        """Take one more connection of a peer, unless that is too many (empty); returns whose place it has.
+
+        Who may not use all of the room takes no place of a trunk in the same network.
+        """
         limits, source = self._limits, network_of(hop.host)
         if not self._welcome_here(hop):
             self.count("banned")
-            return False
-        room = self._room_for(hop) * limits.connections
-        if self._per_source.total() >= room or self._per_source[source] >= limits.per_source:
+            return ""
+        share = self._room_for(hop)
+        if share < 1.0:
+            source += " as a stranger"
+        if self._per_source.total() >= share * limits.connections or self._per_source[source] >= limits.per_source:
             self.count("refused", f"too many connections, or too many of {source}")
-            return False
+            return ""
         self._per_source[source] += 1
-        return True
+        return source
 
     def _leave(self, connection: Connection) -> None:
-        if not connection.admitted:
+        if not (source := connection.admitted):
             return
-        connection.admitted = False
-        source = network_of(connection.source.host)
+        connection.admitted = ""
         self._per_source[source] -= 1
         if not self._per_source[source]:
             del self._per_source[source]
 
-    async def _welcome(self, peer: socket.socket, hop: Hop, index: int) -> None:
+    async def _welcome(self, peer: socket.socket, hop: Hop, index: int, admitted: str) -> None:
         """Make it a connection; TLS by the certificate in use now."""
         connection = Connection(self, next(self._serial), hop, index, accepted=True)
+        connection.admitted = admitted
         tls = self._tls.server if self._tls is not None and hop.transport == "tls" else None
         patience = None if tls is None else self._limits.message_s
         try:

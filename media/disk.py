@@ -12,8 +12,6 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
-MOST_WAITING = 1024  # in one line
-
 Work = Callable[[], Any]
 Told = Callable[[Any], None]
 
@@ -25,8 +23,10 @@ class DiskStandsStill(Exception):
 class Disk(Protocol):
     """Who does the work."""
 
-    def ask(self, line: str, work: Work, told: Told) -> None:
-        """Do `work` when those asked for before in `line` are done; `told` gets what it returned or raised."""
+    def ask(self, line: str, work: Work, told: Told, most: int | None = None) -> None:
+        """Do `work` when those asked for before in `line` are done; `told` gets what it returned or raised, or
+        DiskStandsStill where `most` wait there already.
+        """
 
 
 class DiskThreads:
@@ -36,19 +36,28 @@ class DiskThreads:
         self._lock = threading.Lock()
         self._lines: dict[str, deque[tuple[Work, Told]]] = {}
 
-    def ask(self, line: str, work: Work, told: Told) -> None:
-        """As Disk says; at most MOST_WAITING, more are told DiskStandsStill. Needs a running loop."""
+    def ask(self, line: str, work: Work, told: Told, most: int | None = None) -> None:
+        """As Disk says; RuntimeError is told where the system has no more threads. Needs a running loop."""
         loop = asyncio.get_running_loop()
         with self._lock:
             waiting = self._lines.setdefault(line, deque())
-            crowded = len(waiting) >= MOST_WAITING
+            crowded = most is not None and len(waiting) >= most
             if not crowded:
                 waiting.append((work, told))
             idle = len(waiting) == 1
         if crowded:
             loop.call_soon(told, DiskStandsStill(f"{len(waiting)} files wait for a disk that stands still"))
         elif idle:
-            threading.Thread(target=self._serve, args=(loop, line, waiting), name=f"disk {line}", daemon=True).start()
+            self._begin(loop, line, waiting)
+
+    def _begin(self, loop: asyncio.AbstractEventLoop, line: str, waiting: deque[tuple[Work, Told]]) -> None:
+        thread = threading.Thread(target=self._serve, args=(loop, line, waiting), name=f"disk {line}", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            with self._lock:
+                del self._lines[line]
+            loop.call_soon(waiting[0][1], error)
 
     def _serve(self, loop: asyncio.AbstractEventLoop, line: str, waiting: deque[tuple[Work, Told]]) -> None:
         left = True

@@ -29,6 +29,7 @@ from media.workers import Workers
 log = logging.getLogger(__name__)
 
 RETRY_S = 0.02  # a command ring that is full
+MOST_OPENING = 1024  # files that wait for one directory
 
 
 class CommandRefused(Exception):
@@ -78,6 +79,7 @@ class _Owned:
 class _Endpoint(_Owned):
     port: int = 0
     ipv6: bool = False
+    resumed: bool = False  # by a controller that was away
 
 
 @dataclass(slots=True)
@@ -253,7 +255,7 @@ class Engine:
             if endpoint.handle in (recording.left, recording.right):
                 self._core.close_recording(recording.handle)
         self._endpoints.remove(endpoint.handle)
-        endpoint.session, endpoint.id = session, name
+        endpoint.session, endpoint.id, endpoint.resumed = session, name, True
         self._endpoints.add(endpoint)
         address = self._pools[endpoint.ipv6].address
         return protocol.EndpointOpened(name, address, endpoint.port, resumed=True)
@@ -323,16 +325,28 @@ class Engine:
     def record(self, session: Session, command: protocol.Record) -> None:
         """Start recording; one that resumes a file waits until whoever still writes it has ended."""
         self._recordings.check_new(session, command.recording)
-        self._record(session, command, lost=command.elapsed_s > 0)
+        self._record(session, command, lost=command.elapsed_s > 0 and not self._was_here(session, command))
+
+    def _was_here(self, session: Session, command: protocol.Record) -> bool:
+        """Whether it is this very server that had the parties before: what it recorded of them is in the file."""
+        handles = (self._endpoints.handle_or_none(session, name) for name in (command.left, command.right))
+        endpoints = (self._endpoints.find(handle) for handle in handles)
+        return any(endpoint.resumed for endpoint in endpoints if endpoint)
 
     def _record(self, session: Session, command: protocol.Record, *, lost: bool) -> None:
         for earlier in self._recordings if command.elapsed_s else ():
             if earlier.path == command.path:
                 self._core.close_recording(earlier.handle)
-                earlier.after.append(lambda: self._record(session, command, lost=False))
+                earlier.after.append(partial(self._go_on, session, command, earlier))
                 self._waiting[session, command.recording] = earlier.after
                 return
         self._record_now(session, command, lost=lost)
+
+    def _go_on(self, session: Session, command: protocol.Record, earlier: _Recording) -> None:
+        """In the file that the `earlier` one came to."""
+        if earlier.path != command.path:
+            session.deliver(protocol.RecordingMoved(command.recording, earlier.path))
+        self._record(session, msgspec.structs.replace(command, path=earlier.path), lost=False)
 
     def _record_now(self, session: Session, command: protocol.Record, *, lost: bool) -> None:
         """`lost`: an earlier server's, which took with it what it had not written."""
@@ -350,7 +364,7 @@ class Engine:
             self._hole(recording, "the media server was started anew")
         self._opening[handle] = recording
         work = partial(open_recording, command.path, stereo=command.stereo, resume=command.elapsed_s > 0)
-        self._disk.ask(f"open {os.path.dirname(command.path)}", work, partial(self._opened, recording))
+        self._disk.ask(f"open {os.path.dirname(command.path)}", work, partial(self._opened, recording), MOST_OPENING)
 
     def _opened(self, recording: _Recording, outcome: RecordingFile | Exception) -> None:
         """Its file is open or can't be, however long after it began, or ended."""
@@ -456,11 +470,14 @@ class Engine:
         self._disk.ask(f"hash {os.path.dirname(recording.path)}", partial(hash_recording, recording.path), told)
 
     def _hashed(self, recording: _Recording, samples: int, size: int, truncated: bool, sha256: str | Exception) -> None:
-        if sha256 and isinstance(sha256, str):
-            event = protocol.Recorded(recording.id, samples / 8000, size, sha256, truncated)
+        """`sha256`: empty where the file is gone."""
+        event = protocol.Recorded(recording.id, samples / 8000, size, "", truncated)
+        if isinstance(sha256, Exception):
+            log.error("recording has no hash: %s: %s", recording.path, sha256)
+        elif sha256:
+            event = msgspec.structs.replace(event, sha256=sha256)
         else:
-            error = f"{recording.path}: {sha256}" if sha256 else f"{recording.path} is not there any more"
-            event = protocol.Recorded(recording.id, truncated=True, error=error)
+            event = protocol.Recorded(recording.id, truncated=True, error=f"{recording.path} is not there any more")
         recording.session.deliver(event)
 
     def _totals(self, _: int, *counters: int) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from media import _native, protocol
-from media.disk import Told, Work
+from media.disk import Disk, Told, Work
 from media.engine import Engine, Settings
 from tests.support.loopback import HOST
 
@@ -69,7 +69,7 @@ class HeldDisk:
         self.stands_still = False
         self._waiting: list[tuple[Work, Told]] = []
 
-    def ask(self, line: str, work: Work, told: Told) -> None:
+    def ask(self, line: str, work: Work, told: Told, most: int | None = None) -> None:
         """Now or later."""
         self._waiting.append((work, told))
         if not self.stands_still:
@@ -99,7 +99,7 @@ class Listener:
         self.events.append(event)
 
 
-def scripted_engine(monkeypatch: pytest.MonkeyPatch, disk: HeldDisk | None = None) -> tuple[Engine, ScriptedCore]:
+def scripted_engine(monkeypatch: pytest.MonkeyPatch, disk: Disk | None = None) -> tuple[Engine, ScriptedCore]:
     """An engine on a `disk` and its core; start() and stop() are the test's."""
     cores: list[ScriptedCore] = []
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -12,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from media import disk, engine, recorder
+from media import engine, recorder
 from media.disk import DiskStandsStill, DiskThreads
 from tests.media.phone import loud_s, tone, wait_for_seconds, wav
-from tests.media.support import room, run
+from tests.media.support import files_open_in, room, run
 from tests.media.test_engine import read_wav
 
 PATIENCE_S = 20.0
@@ -70,19 +69,37 @@ def test_a_thread_ends_with_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
     asyncio.run(story())
 
 
-def test_more_than_can_come_to_its_turn_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(disk, "MOST_WAITING", 3)
-
+def test_more_than_can_come_to_its_turn_is_refused() -> None:
     async def story() -> None:
         threads, gate, outcomes = DiskThreads(), threading.Event(), list[Any]()
         for _ in range(4):
-            threads.ask("hung", lambda: gate.wait(PATIENCE_S), outcomes.append)
+            threads.ask("hung", lambda: gate.wait(PATIENCE_S), outcomes.append, most=3)
         await until_told(outcomes, 1)
         (refused,) = outcomes
         assert isinstance(refused, DiskStandsStill)
         assert str(refused) == "3 files wait for a disk that stands still"
         gate.set()
         await until_told(outcomes, 4)
+
+    asyncio.run(story())
+
+
+def test_what_no_thread_could_be_had_for_is_told_and_its_line_begins_again_with_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def story() -> None:
+        threads, outcomes = DiskThreads(), list[Any]()
+        with monkeypatch.context() as crowded:
+            crowded.setattr(threading.Thread, "start", refuse)
+            threads.ask("line", partial(int, "6"), outcomes.append)
+        threads.ask("line", partial(int, "7"), outcomes.append)
+        await until_told(outcomes, 2)
+        refused, done = sorted(outcomes, key=str, reverse=True)
+        assert isinstance(refused, RuntimeError)
+        assert done == 7
 
     asyncio.run(story())
 
@@ -164,7 +181,6 @@ def test_calls_that_end_while_the_directory_stands_still_have_their_recordings_w
     async def story() -> None:
         hung.stand_still()
         async with room() as place:
-            before = len(os.listdir("/proc/self/fd"))
             recordings = []
             for number in range(4):
                 (anna, a), (_, b) = await place.leg(call=f"{number}"), await place.leg(call=f"{number}")
@@ -184,8 +200,6 @@ def test_calls_that_end_while_the_directory_stands_still_have_their_recordings_w
                 _, audio = read_wav(report.path)
                 assert loud_s(audio, 400) >= 0.1
                 assert not report.truncated
-            for phone in place.phones:
-                phone.bound.close()
-            assert len(os.listdir("/proc/self/fd")) == before
+            assert files_open_in(hung.path) == []
 
     run(story)

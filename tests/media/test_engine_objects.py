@@ -6,16 +6,18 @@ import asyncio
 import errno
 import hashlib
 import os
+import socket
 from pathlib import Path
 
 import pytest
 
 from media import _native, protocol
+from media.disk import DiskThreads
 from media.engine import Engine, Settings
 from softswitch.media_drivers.server import ServerDriver
 from tests.media.phone import tone, wait_for_seconds, wav
 from tests.media.scripted_core import HeldDisk, Listener, ScriptedCore, scripted_engine
-from tests.media.support import obeyed, room, run
+from tests.media.support import files_open_in, obeyed, room, run
 from tests.media.test_engine import read_wav
 from tests.support.loopback import HOST
 
@@ -85,6 +87,30 @@ def test_what_a_server_that_crashed_had_not_written_is_a_hole_in_the_recording(
     core.stop()
 
 
+def test_a_recording_that_was_over_before_its_controller_was_back_at_the_same_server_has_lost_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    engine, core = scripted_engine(monkeypatch)
+
+    def open_native(call: str, rtp: socket.socket, rtcp: socket.socket) -> int:
+        with rtp, rtcp:
+            return core.open(call)
+
+    monkeypatch.setattr(engine, "_open_native", open_native)
+    first, second, path = Listener(), Listener(), str(tmp_path / "call.wav")
+    opened = engine.open_endpoint(first, protocol.OpenEndpoint(5))
+    assert isinstance(opened, protocol.EndpointOpened)
+    engine.record(first, protocol.Record(1, path, 5, 6))
+    first.orphaned = True
+    engine.open_endpoint(second, protocol.OpenEndpoint(5, opened.port))
+    assert core.told[-1] == ("close_recording", 2)
+    core.happen(_native.RECORDED, 2, 8000, 8058, False)  # while thousands of others are still reopened
+    engine._read_events()
+    engine.record(second, protocol.Record(1, path, 5, 6, elapsed_s=1.0))
+    assert second.events == []
+    core.stop()
+
+
 def test_of_two_that_wait_for_one_file_the_second_waits_for_the_first(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -96,6 +122,66 @@ def test_of_two_that_wait_for_one_file_the_second_waits_for_the_first(
     core.happen(_native.RECORDED, 4, 8000, 8058, False)
     engine._read_events()
     assert [verb for verb, *_ in core.told[5:]] == ["record", "voices"]
+    core.stop()
+
+
+def test_who_comes_back_before_the_file_is_open_goes_on_in_the_one_that_it_came_to(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    disk, session, path = HeldDisk(), Listener(), tmp_path / "call.wav"
+    path.write_bytes(b"another call's")
+    engine, core = scripted_engine(monkeypatch, disk)
+    disk.stands_still = True
+    engine.record(Listener(), protocol.Record(1, str(path), 5, 6))
+    engine.record(session, protocol.Record(1, str(path), 5, 6, elapsed_s=1.0))
+    disk.go_on()
+    assert sorted(os.listdir(tmp_path)) == ["call-2.wav", "call.wav"]
+    core.happen(_native.RECORDED, 1, 8000, 8058, False)
+    engine._read_events()
+    assert session.events == [protocol.RecordingMoved(1, str(tmp_path / "call-2.wav"))]
+    core.happen(_native.RECORDED, 3, 8000, 8058, False)
+    engine._read_events()
+    (_, whole) = session.events
+    assert isinstance(whole, protocol.Recorded)
+    assert whole.sha256 == hashlib.sha256(b"").hexdigest()  # not of the other call's
+    core.stop()
+
+
+def test_however_many_recordings_end_at_once_each_has_its_hash(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    count = 1200
+
+    async def story() -> None:
+        disk, session = HeldDisk(), Listener()
+        engine, core = scripted_engine(monkeypatch, disk)
+        for name in range(1, count + 1):
+            engine.record(session, protocol.Record(name, str(tmp_path / f"{name}.wav"), 5, 6))
+            core.happen(_native.RECORDED, name, 8000, 8058, False)
+        monkeypatch.setattr(engine, "_disk", DiskThreads())
+        engine._read_events()
+        await until_events(session, count)
+        empty = hashlib.sha256(b"").hexdigest()
+        assert sorted(session.events, key=lambda event: event.recording) == [  # type: ignore[union-attr]
+            protocol.Recorded(name, 1.0, 8058, empty) for name in range(1, count + 1)
+        ]
+        core.stop()
+
+    asyncio.run(story())
+
+
+def test_a_recording_that_can_not_be_hashed_now_is_there_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(path: str) -> str:
+        raise MemoryError("no room")
+
+    monkeypatch.setattr("media.engine.hash_recording", refuse)
+    engine, core = scripted_engine(monkeypatch)
+    session = Listener()
+    engine.record(session, protocol.Record(1, str(tmp_path / "call.wav"), 5, 6))
+    core.happen(_native.RECORDED, 1, 8000, 8058, False)
+    engine._read_events()
+    assert session.events == [protocol.Recorded(1, 1.0, 8058)]
+    assert f"recording has no hash: {tmp_path}/call.wav: no room" in caplog.text
     core.stop()
 
 
@@ -272,9 +358,8 @@ def test_a_file_that_is_opened_after_the_end_leaves_nothing_behind(
         (tmp_path / "old.wav").write_bytes(b"x" * 100)
         engine.record(Listener(), protocol.Record(1, str(tmp_path / "old.wav"), 5, 6, elapsed_s=1.0))
         assert not await engine.stop()
-        descriptors = os.listdir("/proc/self/fd")
         disk.go_on()
-        assert len(os.listdir("/proc/self/fd")) == len(descriptors)
+        assert files_open_in(tmp_path) == []
         assert sorted(os.listdir(tmp_path)) == ["file", "old.wav"]
         assert (tmp_path / "old.wav").read_bytes() == b"x" * 100
 

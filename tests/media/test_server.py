@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import math
 import os
+import statistics
 import struct
 from pathlib import Path
 
@@ -94,7 +95,9 @@ def test_numbers_go_on_from_prompt_to_talk_to_mixed_prompt_to_talk() -> None:
             audio = b"".join(packet.payload for packet in over)
             assert loudness(audio, 1500) > 6000
             ducked = audio[FRAME : 9 * FRAME]  # down within the first frame, up within the last
-            assert 20 * math.log10(loudness(ducked, 400) / 8000) == pytest.approx(-12, abs=1)
+            by_frame = [loudness(ducked[at : at + FRAME], 400) for at in range(0, len(ducked), FRAME)]
+            talk_level = statistics.median(by_frame)  # one packet of the phone's may have come too late
+            assert 20 * math.log10(talk_level / 8000) == pytest.approx(-12, abs=1)
             assert 20 * math.log10(loudness(ducked, 1500) / 8000) == pytest.approx(0, abs=0.5)
             assert bert.heard[0].timestamp == reports[1].first_timestamp
             assert bert.heard[announced - 1].timestamp == reports[1].last_timestamp

@@ -155,7 +155,11 @@ class SipSettings(Section):
         default=[], description="address:port of the DNS servers that are asked for trunks; empty: the system's"
     )
     connections: int = Field(default=1000, description="accepted TCP and TLS connections at once", ge=1)
-    connections_per_source: int = Field(default=100, description="of these from one address, or one /64 of IPv6", ge=1)
+    connections_per_source: int = Field(
+        default=100,
+        description="of these from one address, or one /64 of IPv6; a trunk and strangers there count apart",
+        ge=1,
+    )
     connection_idle_s: Seconds = Field(default=900, description="seconds without traffic that close a connection")
     keep_alive_s: float = Field(
         default=100, description="seconds without traffic, then connections of ours get CRLF CRLF; 0: never", ge=0

@@ -12,7 +12,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from softswitch.stores.sqlite import open_sqlite
-from tests.bench import bench_calls, bench_media, bench_memory, bench_overload, bench_recorded, bench_soak, bench_store
+from tests.bench import (
+    bench_calls,
+    bench_media,
+    bench_memory,
+    bench_overload,
+    bench_packets,
+    bench_recorded,
+    bench_soak,
+    bench_store,
+)
 from tests.bench.report import REPORT, Figure, save, show
 
 
@@ -24,6 +33,11 @@ def calls(quick: bool) -> list[Figure]:
 def media(quick: bool) -> list[Figure]:
     """Relayed packets beside rtpengine."""
     return bench_media.measure((200,), 4.0) if quick else bench_media.measure()
+
+
+def packets(quick: bool) -> list[Figure]:
+    """Codecs and SRTP beside the kernel's part of a packet and libsrtp's own ciphers."""
+    return bench_packets.measure((100, 1000), 2) if quick else bench_packets.measure()
 
 
 def store(quick: bool) -> list[Figure]:
@@ -65,6 +79,7 @@ def soak(quick: bool) -> list[Figure]:
 BENCHES: dict[str, Callable[[bool], list[Figure]]] = {
     "calls": calls,
     "media": media,
+    "packets": packets,
     "store": store,
     "recorded": recorded,
     "overload": overload,

@@ -21,17 +21,14 @@ import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from media import _native
 from softswitch.media_drivers.server import ServerDriver
 from tests.bench.cpu import GENERATOR, SUBJECT, cpu_seconds, pin
+from tests.bench.programs import CODECS, SRTP, compiled, floor_us
 from tests.bench.report import Figure, show
 from tests.bench.spoken import PLAIN, Way, Ways, coded
 
-NATIVE = Path(_native.__file__).parent / "native"
-LIBRARIES = {"SRTP": "-lsrtp2 -lcrypto", "G722": "-lspandsp", "opus": "-lopus"}
 PHONES_FROM = 10000  # all below the ports that other programs get by chance
 SERVER_FROM = 15000
 RTPENGINE_FROM = 22400
@@ -78,24 +75,9 @@ class Result:
         return self.cpu_s * 1e6 / max(self.packets, 1)
 
 
-def compile_load(folder: str, name: str = "rtp_load") -> str:
-    """The path of the load generator, or of the program that has another `name`."""
-    source = Path(__file__).with_name(f"{name}.c")
-    target = f"{folder}/{name}"
-    natives = [str(NATIVE / f"{native}.c") for native in ("srtp", "srtp_ciphers", "codec_opus", "codec_g722")]
-    built_with = [*(("SRTP",) if _native.SRTP_SUITES else ()), *_native.CODECS]
-    flags = [f"-DHAVE_{one.upper()}" for one in built_with]
-    libraries = " ".join(LIBRARIES[one] for one in built_with).split()
-    more = [*natives, *flags, *libraries, "-lm"] if name == "rtp_load" else []
-    subprocess.run(["cc", "-O2", "-Wall", "-Wextra", "-o", target, str(source), *more], check=True)
-    return target
-
-
-def floor_us() -> float:
-    """CPU microseconds that the kernel takes to receive a packet and to send it on: the best of three."""
-    with TemporaryDirectory() as folder:
-        program = compile_load(folder, "udp_floor")
-        return min(float(subprocess.run([program], capture_output=True, check=True).stdout) for _ in range(3))
+def compile_load(folder: str) -> str:
+    """The path of the load generator."""
+    return compiled(folder, "rtp_load", (*SRTP, *CODECS))
 
 
 # Our media server

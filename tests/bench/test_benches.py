@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from demo.wire import free_ports
+from media import _native
 from softswitch.stores.sqlite import open_sqlite
 from tests.bench import __main__ as all_of_them
-from tests.bench import bench_media, bench_store
+from tests.bench import bench_media, bench_packets, bench_store
 from tests.bench.bench_media import Result
+from tests.bench.bench_packets import Sealed
 from tests.bench.spoken import coded
 
 MODULES = sorted(path.stem for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith(("__", "test_")))
@@ -67,6 +69,35 @@ def test_what_codecs_cost_is_told_by_what_plain_calls_do() -> None:
     opus = Result(f"{bench_media.OURS} Opus", 100, 10**6, 0, 6.0, 1.0, 2.9, 3.5)
     ratios = [figure.value for figure in bench_media.judge([plain, opus])]
     assert ratios == ([1.5] if "Opus" in coded() else [])
+
+
+@pytest.mark.skipif(not shutil.which("cc"), reason="no C compiler")
+def test_every_codec_and_suite_of_the_core_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench_packets, "floor_us", lambda: 5.0)
+    figures = bench_packets.measure((2, 4), rounds=1, packets=8)
+    codecs = {figure.subject for figure in figures if figure.name == "into the codec"}
+    opus = {"Opus", "Opus, complexity 0", "Opus, complexity 10"} if "opus" in _native.CODECS else set()
+    assert codecs == {"PCMA to PCMU", *(["G.722"] if "G722" in _native.CODECS else []), *opus}
+    suites = [name for suite, name in bench_packets.SUITES.items() if suite in _native.SRTP_SUITES]
+    sealed = [figure.subject for figure in figures if figure.name == "sealing"]
+    assert sealed == [f"{suite}, {legs} legs" for suite in suites for legs in (2, 4)]
+    assert all(figure.value > 0 for figure in figures)
+
+
+def test_what_srtp_costs_is_told_by_libsrtps_own_ciphers_and_by_few_legs() -> None:
+    few = Sealed("S", 100, told_of_srtp(0.5), told_of_srtp(3.0))
+    many = Sealed("S", 2000, told_of_srtp(1.0), told_of_srtp(40.0))
+    ratios = {(one.subject, one.name): one.value for one in bench_packets.sealing([few, many]) if one.unit == "times"}
+    assert ratios == {
+        ("S, 100 legs", "libsrtp's own ciphers, by ours"): 6.0,
+        ("S, 2000 legs", "libsrtp's own ciphers, by ours"): 40.0,
+        ("S, 2000 legs", "sealing, by that of 100 legs"): 2.0,
+    }
+
+
+def told_of_srtp(cost_us: float) -> dict[str, float]:
+    words = "seal_us", "open_us", "context_kb", "forged_us", "forged_anew_us"
+    return dict.fromkeys(words, cost_us)
 
 
 def judged(*results: Result) -> dict[tuple[str, str], bool | None]:

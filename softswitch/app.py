@@ -452,7 +452,7 @@ async def serve(config: Config) -> None:
 
 
 def _spare_the_collector() -> None:
-    """What is loaded by now stays until the end: looking through it again and again was a tenth of a call's cost."""
+    """What is loaded by now stays until the end: calls need not pay for its being looked through again and again."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GARBAGE_THRESHOLDS)

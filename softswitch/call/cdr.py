@@ -34,7 +34,7 @@ from softswitch.interfaces import (
 )
 
 REPORTS_WITHIN_S = 2.0  # how long a finished call waits for the media's last figures
-TOGETHER_S = 0.1  # records that become complete within this are written together: each for half the cost
+TOGETHER_S = 0.1  # records that become complete within this are written together, which is cheaper
 MOST_TOGETHER = 32  # 3 ms, then calls go on in between
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0  # before the store is offered again what it has refused
 UNSTORED_AT_MOST = 10_000  # records; more than these are given up for the store

@@ -1,4 +1,4 @@
-"""What waits for the one task that takes it, in its order: asyncio.Queue for a call, at a tenth of the memory.
+"""What waits for the one task that takes it, in its order: asyncio.Queue for a call, without its empty deques.
 
 A queue of asyncio takes 3 KB even when it is empty, and each call has two for as long as it lasts. Used by `leg.py` and
 `renegotiate.py`. It has no bound: who puts is bound by what the far end may send.

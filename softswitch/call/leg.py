@@ -58,7 +58,7 @@ class Leg(Ending):
     """What both legs share: the end, the endpoint, and the running offer/answer state."""
 
     name = "leg"
-    # With the class, since an object of more than 30 attributes takes a dictionary of its own: 1.5 KB.
+    # With the class, since an object of more than 30 attributes takes a dictionary of its own.
     partner: Partner | None = None  # the other leg, while they talk
     goodbye: SipRequest | None = None  # its BYE
     heard_until: float | None = None  # loop time of its last sign of life, where it ended for want of them

@@ -109,7 +109,7 @@ class Entrance:
     def room_for(self, hop: Hop, now: float) -> float:
         """How much of the room for connections may be in use where `hop` gets one more: 1.0 is all, 0.0 is none.
 
-        A connection costs more than a message (a TLS handshake a thousand times as much), so it counts as one.
+        A connection costs more than a message (a TLS handshake far more), so it counts as one.
         """
         strangers = self.strangers
         if strangers is None:

@@ -1,6 +1,6 @@
 """The embedded store on the call path: SQLite, straight through the stdlib driver in the calling thread.
 
-An indexed look-up takes some 25 µs this way, a twentieth of what a worker thread or an ORM costs (docs/decisions.md).
+An indexed look-up is so short that handing it to a worker thread, or an ORM, would cost more (docs/decisions.md).
 So the coroutines of `BindingStore` and `CdrStore` never suspend here. `app.py` opens one `SqliteStore` a process;
 provisioning.py writes bindings into the same file. All SQL of the call path stands in `CALL_PATH_SQL`, each statement
 a primary-key or index look-up. Its connection is never used from a second thread, and no transaction on it outlasts an

@@ -48,11 +48,15 @@ def store(quick: bool) -> list[Figure]:
         bench_store.fill(path, bindings)
         database = open_sqlite(path)
         figures = []
+        medians = {}
         for name, operation in bench_store.operations(database, bindings).items():
             taken = sorted(bench_store.measure(operation, times))
             note = f"p99 {taken[int(len(taken) * 0.99)]:.0f} µs, of {bindings} bindings"
-            figures.append(Figure("store", name, "median", taken[len(taken) // 2], "µs", None, note))
+            medians[name] = taken[len(taken) // 2]
+            figures.append(Figure("store", name, "median", medians[name], "µs", None, note))
         database.close()
+    ratio = medians[bench_store.CLOSE_TOGETHER] / bench_store.TOGETHER / medians[bench_store.CLOSE_ONE]
+    figures.append(Figure("store", bench_store.CLOSE_TOGETHER, "each, by what one alone takes", ratio, "times"))
     return figures
 
 

@@ -25,6 +25,8 @@ from softswitch.stores.sqlite import SqliteStore, open_sqlite
 BATCH = 50_000
 PAIRS_AN_X = 100
 NOW = 1_700_000_000.0
+TOGETHER = 10  # records that are finished in the same tenth of a second
+CLOSE_ONE, CLOSE_TOGETHER = "close_attempt", f"close_attempts, {TOGETHER} together"
 CDR = Cdr(
     "call",
     mode=Mode.AXB,
@@ -122,6 +124,13 @@ def operations(store: SqliteStore, count: int) -> dict[str, Operation]:
         binding = row(Mode.AXE)
         return store.axe_binding_of(binding["x"], binding["a"], NOW)
 
+    def closed(index: int, together: int) -> Coroutine[Any, Any, Any]:
+        """Attempts that were opened before the clock runs."""
+        numbered = range(index * together, (index + 1) * together)
+        cdrs = [replace(CDR, call_id=f"{together}-{one:022}", call_in_at=NOW + one) for one in numbered]
+        list(measure(lambda one: store.open_attempt(cdrs[one]), together))
+        return store.close_attempts([replace(cdr, answered_at=NOW, ended_at=cdr.call_in_at) for cdr in cdrs])
+
     return {
         "private_number": lambda _: store.private_number(row(Mode.AX)["x"]),
         "axb_binding": axb,
@@ -132,9 +141,8 @@ def operations(store: SqliteStore, count: int) -> dict[str, Operation]:
         "remember_caller": lambda i: store.remember_caller(CallbackRecord(row(Mode.AXE)["x"], f"{i}", "b", NOW)),
         "latest_caller": lambda i: store.latest_caller(row(Mode.AXE)["x"], f"{i}"),
         "open_attempt": lambda i: store.open_attempt(replace(CDR, call_id=f"01JD{i:022}", call_in_at=NOW + i)),
-        "close_attempt": lambda i: store.close_attempts(
-            [replace(CDR, call_id=f"01JD{i:022}", call_in_at=NOW + i, answered_at=NOW + i, ended_at=NOW + i)]
-        ),
+        CLOSE_ONE: lambda i: closed(i, 1),
+        CLOSE_TOGETHER: lambda i: closed(i, TOGETHER),
     }
 
 

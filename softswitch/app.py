@@ -37,7 +37,7 @@ from softswitch.call.registry import CallRegistry
 from softswitch.call.services import CallServices
 from softswitch.cdr_sinks.jsonl import JsonLines
 from softswitch.config import Config, split_address
-from softswitch.errors import ConfigError
+from softswitch.errors import ConfigError, StoreError
 from softswitch.interconnect.proof import Proof
 from softswitch.interconnect.upkeep import Upkeep, account_of
 from softswitch.interconnect.whereabouts import Whereabouts
@@ -60,7 +60,7 @@ from softswitch.sip.server_session import ServerSession
 from softswitch.sip.tls import Tls
 from softswitch.sip.user_agent import Account
 from softswitch.stores.alone import StoreLock
-from softswitch.stores.sqlite import open_sqlite
+from softswitch.stores.sqlite import SqliteStore, open_sqlite
 from softswitch.tracing.trace import Trace, TraceLimits, Wanted
 
 SWEEP_EVERY_S = 3600.0
@@ -79,7 +79,9 @@ class _Operations(uvicorn.Server):
 
 
 class Switch:
-    """One running switch. `start()` raises ConfigError, StoreError or MediaError with the place and the reason."""
+    """One running switch, alone with its store from the first. Making and starting it raise ConfigError, StoreError or
+    MediaError with the place and the reason.
+    """
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -88,9 +90,6 @@ class Switch:
         self.metrics = Metrics()
         self.registry = CallRegistry()
         self.admission = Admission(time.monotonic, int(config.limits.retry_after_s))
-        store = config.store
-        self.store = open_sqlite(store.path, observe=self.metrics.store_latency, cache_mb=store.cache_mb)
-        self.cdrs = CdrWriter(self.store, self._sinks())
         self.connections: Counter[str] = Counter()  # what happened to TCP and TLS connections
         self.tls = Tls(parts.tls_files(config.sip))
         self.overload = Overload(parts.overload_limits(config), lambda: len(self.registry))
@@ -109,7 +108,20 @@ class Switch:
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
         self._http: _Operations | None = None
-        self._alone: StoreLock | None = None
+        sinks = self._sinks()
+        self._alone, self.store = self._open_store()  # last: nothing that fails behind it leaves the lock behind
+        self.cdrs = CdrWriter(self.store, sinks)
+
+    def _open_store(self) -> tuple[StoreLock, SqliteStore]:
+        """Alone first: opening may migrate the file, which must not happen below a switch that works with it."""
+        store = self.config.store
+        alone = StoreLock(store.path)
+        try:
+            observe = self.metrics.store_latency
+            return alone, open_sqlite(store.path, observe=observe, cache_mb=store.cache_mb, alone=True)
+        except StoreError:
+            alone.close()
+            raise
 
     def _load_prompts(self) -> Prompts:
         settings = self.config.prompts
@@ -230,7 +242,6 @@ class Switch:
 
     async def start(self) -> None:
         """Open everything; when it returns, calls are taken."""
-        self._alone = StoreLock(self.config.store.path)
         self.locator.follow(_places(self.dialplan))
         if self.media_process is not None:
             parts.check_media_addresses(self.config.media)
@@ -410,8 +421,7 @@ class Switch:
         if self.sink is not None:
             self.sink.close()
         self.store.close()
-        if self._alone is not None:
-            self._alone.close()
+        self._alone.close()
         log.info("stopped")
 
     def _spawn(self, coroutine: object) -> None:
@@ -443,6 +453,7 @@ async def serve(config: Config) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, switch.terminate)
     loop.add_signal_handler(signal.SIGHUP, switch.reload)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # see __main__.py
     try:
         await switch.start()
         _spare_the_collector()

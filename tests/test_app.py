@@ -22,7 +22,7 @@ from demo.switch_process import SwitchProcess
 from media.recorder import hash_recording, wav_header
 from softswitch.app import Switch
 from softswitch.config import Config
-from softswitch.errors import ConfigError, StoreError
+from softswitch.errors import ConfigError
 from softswitch.interconnect.proof import Proof
 from softswitch.interfaces import App, Cdr, Mode
 from softswitch.routing.fields import Secret
@@ -369,23 +369,6 @@ def test_an_operations_address_that_is_taken_is_a_clear_error_after_which_everyt
     with socket.create_server(("127.0.0.1", 0)) as taken:
         asyncio.run(story(f"127.0.0.1:{taken.getsockname()[1]}"))
     asyncio.run(story("203.0.113.1:9108"))
-
-
-def test_a_second_switch_on_the_same_store_does_not_start_and_closes_nobodys_records(tmp_path: Path) -> None:
-    async def story(switch: Switch, phone: Phone) -> None:
-        phone.call(switch.sip_addresses[0])
-        assert await phone.outcome == 200
-        second = Switch(switch.config)
-        with pytest.raises(StoreError, match="another switch works with it"):
-            await second.start()
-        await second.stop()
-        assert phone.session is not None
-        phone.session.hang_up()
-        await switch.registry.wait_empty()
-        await switch.cdrs.drain()
-
-    (cdr,) = run(tmp_path, story)
-    assert (cdr["ulFailReason"], cdr["ended_by"]) == (0, "caller")
 
 
 def test_attempts_that_a_crash_left_open_are_closed_at_the_next_start(tmp_path: Path) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import runpy
+import signal
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from demo.switch_process import SwitchProcess, wait_until
 from softswitch import __version__
 
 
@@ -21,6 +24,26 @@ def run_module(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
 def test_the_module_runs_a_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_module(monkeypatch, "--version") == 0
     assert capsys.readouterr().out == f"softswitch {__version__}\n"
+
+
+@pytest.mark.real_time
+def test_a_reload_that_comes_before_the_switch_can_obey_waits_until_it_can(tmp_path: Path) -> None:
+    """`systemctl reload` right behind `systemctl start`, say: unheeded, SIGHUP ends a process."""
+    switch = SwitchProcess(tmp_path, dialplan="")
+    with ThreadPoolExecutor(1) as pool:
+        starting = pool.submit(switch.start)
+        assert wait_until(lambda: switch.pid and waits_with(switch.pid, signal.SIGHUP), 60)
+        switch.signal(signal.SIGHUP)
+        starting.result()
+    assert switch.stop() == 0
+    assert "reloaded" in switch.log_file.read_text()
+
+
+def waits_with(pid: int, number: signal.Signals) -> bool:
+    """Whether the process has the signal blocked."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    (mask,) = (line for line in status.splitlines() if line.startswith("SigBlk:"))
+    return bool(int(mask.split()[1], 16) >> number - 1 & 1)
 
 
 def test_an_expected_error_is_one_line_on_standard_error(

@@ -1,7 +1,7 @@
 """The command line: provisioning, questions to the switch, checks, and `serve`.
 
-The entry point `softswitch`. Commands stand in provisioning.py, questions.py, peers.py and trace.py, what they print in
-output.py. Expected errors are one line on standard error and exit code 1, wrong usage is exit code 2.
+Called by `softswitch` (__main__.py). Commands stand in provisioning.py, questions.py, peers.py and trace.py, what they
+print in output.py. Expected errors are one line on standard error and exit code 1, wrong usage is exit code 2.
 """
 
 from __future__ import annotations
@@ -92,5 +92,5 @@ def serve(ctx: typer.Context) -> None:
 
 
 def main() -> None:
-    """The entry point `softswitch`."""
+    """Run the command of `sys.argv`; exits."""
     app(prog_name="softswitch")

@@ -1,7 +1,8 @@
 """One switch a store: a lock beside the database file, held from start to stop; the kernel lifts it after a crash.
 
-A second switch would take the first's live calls for what a crash left open, and close their CDRs. Taken by `app.py`;
-the command line's work on the same store is not held up.
+A second switch would take the first's live calls for what a crash left open, and close their CDRs. Taken by `app.py`
+before it opens the store, and by sqlite.py while it migrates one; the command line's work on the same store is not
+held up else.
 """
 
 from __future__ import annotations

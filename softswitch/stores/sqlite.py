@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import closing, nullcontext
 from pathlib import Path
 from time import perf_counter
 from typing import Any, TypeVar
@@ -20,6 +21,7 @@ import structlog
 
 from softswitch.errors import StoreError
 from softswitch.interfaces import App, Binding, CallbackRecord, Cdr, Mode, PrivateNumber, TemporaryCallee
+from softswitch.stores.alone import StoreLock
 from softswitch.stores.checkpoint import LAST_RESORT_PAGES, Checkpointer
 from softswitch.stores.schema import REVISION
 
@@ -74,20 +76,26 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Cdr).decode
 
 
-def open_sqlite(path: str, *, observe: Observe | None = None, cache_mb: int = CACHE_MB) -> SqliteStore:
+def open_sqlite(
+    path: str, *, observe: Observe | None = None, cache_mb: int = CACHE_MB, alone: bool = False
+) -> SqliteStore:
     """Open the database file `path`, creating or migrating it first where needed.
 
     `observe` is told the name and the seconds of every operation; `cache_mb` is the most memory that pages of the file
-    take. Raises StoreError, also where the file's schema is
-    newer than this code.
+    take; `alone`: the caller holds its StoreLock. Raises StoreError, also where the file's schema is newer than this
+    code, or older and a switch works with it.
     """
-    ensure_schema(path)
+    ensure_schema(path, alone=alone)
     return SqliteStore(path, observe=observe, cache_mb=cache_mb)
 
 
-def ensure_schema(path: str) -> None:
-    """Create or migrate `path` unless it is as it should be; raises StoreError."""
-    if schema_revision(path) == REVISION:
+def ensure_schema(path: str, *, alone: bool = False) -> None:
+    """Create or migrate `path` unless it is as it should be; raises StoreError.
+
+    Tables that a running switch may work with are changed by nobody who is not `alone` with them.
+    """
+    revision = schema_revision(path)
+    if revision == REVISION:
         return
     # Alembic takes half a second to import: only where there is something to do.
     from sqlalchemy import URL  # noqa: PLC0415
@@ -98,7 +106,9 @@ def ensure_schema(path: str) -> None:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror}") from error
-    migrations.upgrade(URL.create("sqlite", database=path))
+    shared = not alone and revision in migrations.known_revisions()
+    with closing(StoreLock(path)) if shared else nullcontext():
+        migrations.upgrade(URL.create("sqlite", database=path))
 
 
 def schema_revision(path: str) -> str | None:

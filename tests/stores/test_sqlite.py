@@ -14,9 +14,10 @@ from structlog.testing import capture_logs
 from softswitch.errors import StoreError
 from softswitch.interfaces import App, Binding, Cdr, LegReport, Mode, PrivateNumber, TemporaryCallee
 from softswitch.stores import sqlite
+from softswitch.stores.alone import StoreLock
 from softswitch.stores.provisioning import insert_binding, sqlite_engine
 from softswitch.stores.schema import REVISION, apps, numbers, temporary_callees
-from softswitch.stores.sqlite import CALL_PATH_SQL, SqliteStore, open_sqlite, schema_revision
+from softswitch.stores.sqlite import CALL_PATH_SQL, SqliteStore, ensure_schema, open_sqlite, schema_revision
 from tests.stores.contract import NOW, B, BindingStoreContract, X, run
 
 CDR = Cdr(
@@ -206,6 +207,20 @@ def test_a_schema_newer_than_the_code_is_refused(path: Path, store: SqliteStore)
     connection.close()
     with pytest.raises(StoreError, match=rf"schema 9999, newer than the {REVISION}"):
         open_sqlite(str(path))
+
+
+def test_the_command_line_migrates_no_store_that_an_older_switch_works_with(
+    path: Path, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.close()
+    monkeypatch.setattr("softswitch.stores.sqlite.REVISION", "next")
+    switch = StoreLock(str(path))
+    with pytest.raises(StoreError, match="another switch works with it"):
+        ensure_schema(str(path))
+    ensure_schema(str(path), alone=True)  # the switch itself
+    switch.close()
+    ensure_schema(str(path))
+    StoreLock(str(path)).close()
 
 
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:

@@ -12,37 +12,25 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any
 
 import msgspec
 
 from media import _native, protocol
 from media.disk import Disk, DiskThreads
+from media.playing import Playing
 from media.ports import PortPool, PortsExhausted, SocketOptions
-from media.prompts import PromptCache, PromptError
 from media.recorder import RecordingFile, hash_recording, open_recording
+from media.tables import CommandRefused, Owned, Session, Table
 from media.workers import Workers
 
 log = logging.getLogger(__name__)
 
 RETRY_S = 0.02  # a command ring that is full
 MOST_OPENING = 1024  # files that wait for one directory
-
-
-class CommandRefused(Exception):
-    """A command names something that does not exist or asks for what can't be."""
-
-
-class Session(Protocol):
-    """Whose an endpoint, playback or recording is."""
-
-    orphaned: bool  # its controller has gone: another may take its endpoints over
-
-    def deliver(self, event: protocol.Event) -> None:
-        """Tell the controller."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,75 +55,20 @@ class Settings:
 
 
 @dataclass(slots=True)
-class _Owned:
-    """One native object and the controller's name for it."""
-
-    session: Session
-    id: int
-    handle: int
-
-
-@dataclass(slots=True)
-class _Endpoint(_Owned):
+class _Endpoint(Owned):
     port: int = 0
     ipv6: bool = False
     resumed: bool = False  # by a controller that was away
 
 
 @dataclass(slots=True)
-class _Recording(_Owned):
+class _Recording(Owned):
     path: str = ""
     left: int = 0
     right: int = 0
     truncated: bool = False
     error: str = ""  # why there is no file
     after: list[Callable[[], None]] = field(default_factory=list)  # what waits for the file
-
-
-Owned = TypeVar("Owned", bound=_Owned)
-
-
-class _Table(Generic[Owned]):
-    """All native objects of one `kind`, by handle and by their controllers' names."""
-
-    def __init__(self, kind: str) -> None:
-        self._kind = kind
-        self._by_handle: dict[int, Owned] = {}
-        self._by_name: dict[tuple[Session, int], Owned] = {}
-
-    def __iter__(self) -> Iterator[Owned]:
-        return iter(list(self._by_handle.values()))
-
-    def __getitem__(self, handle: int) -> Owned:
-        return self._by_handle[handle]
-
-    def find(self, handle: int) -> Owned | None:
-        return self._by_handle.get(handle)
-
-    def add(self, owned: Owned) -> None:
-        self._by_handle[owned.handle] = owned
-        self._by_name[owned.session, owned.id] = owned
-
-    def remove(self, handle: int) -> Owned:
-        owned = self._by_handle.pop(handle)
-        self._by_name.pop((owned.session, owned.id), None)
-        return owned
-
-    def check_new(self, session: Session, name: int) -> None:
-        if (session, name) in self._by_name:
-            raise CommandRefused(f"{self._kind} {name} is in use")
-
-    def handle(self, session: Session, name: int) -> int:
-        """Of what must exist."""
-        try:
-            return self._by_name[session, name].handle
-        except KeyError:
-            raise CommandRefused(f"{self._kind} {name} does not exist") from None
-
-    def handle_or_none(self, session: Session, name: int) -> int:
-        """Ends cross on the way: what is gone already has handle 0, for which the core does nothing."""
-        owned = self._by_name.get((session, name))
-        return owned.handle if owned else 0
 
 
 class Engine:
@@ -156,10 +89,9 @@ class Engine:
         self._core = Workers(settings.workers, pairs, settings.silence_s, settings.io, settings.packets_per_s)
         if settings.realtime:
             self._core.take_precedence()
-        self._prompts = PromptCache()
-        self._endpoints: _Table[_Endpoint] = _Table("endpoint")
-        self._playbacks: _Table[_Owned] = _Table("playback")
-        self._recordings: _Table[_Recording] = _Table("recording")
+        self._endpoints: Table[_Endpoint] = Table("endpoint")
+        self._playing = Playing(self._core, self._disk, self._endpoints)
+        self._recordings: Table[_Recording] = Table("recording")
         self._waiting: dict[tuple[Session, int], list[Callable[[], None]]] = {}  # recordings; for the file of another
         self._recordings_truncated = 0
         self._opening: dict[int, _Recording] = {}  # by handle: their files are not open yet
@@ -170,7 +102,7 @@ class Engine:
             _native.CLOSED: self._closed,
             _native.DIGIT: self._digit,
             _native.SILENCE: self._silence,
-            _native.PLAYED: self._played,
+            _native.PLAYED: self._playing.played,
             _native.RECORDED: self._recorded,
             _native.TRUNCATED: self._truncated,
             _native.TOTALS: self._totals,
@@ -247,9 +179,7 @@ class Engine:
 
     def _take_over(self, session: Session, name: int, endpoint: _Endpoint) -> protocol.Event:
         """With its ports and numbering only: who is back says anew what is to be heard, for it may have changed."""
-        for playback in self._playbacks:
-            if playback.session is endpoint.session:
-                self._core.stop_play(playback.handle)
+        self._playing.silence(endpoint.session)
         self._core.disconnect(endpoint.handle, endpoint.handle)
         for recording in self._recordings:
             if endpoint.handle in (recording.left, recording.right):
@@ -305,20 +235,12 @@ class Engine:
     # Playing
 
     def play(self, session: Session, command: protocol.Play) -> None:
-        """Start the files; Played follows, at once with the error where they can't be played."""
-        self._playbacks.check_new(session, command.playback)
-        endpoints = tuple(self._endpoints.handle_or_none(session, name) for name in command.endpoints)
-        try:
-            samples = tuple(self._prompts.load(path).samples for path in command.files)
-            handle = self._core.play(endpoints, samples, command.loop, command.mix, command.once)
-        except (PromptError, ValueError, OverflowError, RuntimeError) as error:
-            session.deliver(protocol.Played(command.playback, error=str(error)))
-            return
-        self._playbacks.add(_Owned(session, command.playback, handle))
+        """Start the files; Played follows, with the error where they can't be played."""
+        self._playing.play(session, command)
 
     def stop_play(self, session: Session, name: int) -> None:
         """End a playback; one that is over already is left alone."""
-        self._core.stop_play(self._playbacks.handle_or_none(session, name))
+        self._playing.stop(session, name)
 
     # Recording
 
@@ -437,10 +359,6 @@ class Engine:
     def _silence(self, handle: int, silent: bool) -> None:
         endpoint = self._endpoints[handle]
         endpoint.session.deliver(protocol.Silence(endpoint.id, silent))
-
-    def _played(self, handle: int, reports: tuple[tuple[Any, ...], ...]) -> None:
-        playback = self._playbacks.remove(handle)
-        playback.session.deliver(protocol.Played(playback.id, tuple(protocol.Report(*report) for report in reports)))
 
     def _truncated(self, handle: int, error: int) -> None:
         recording = self._recordings.find(handle)  # its end may have come by the writer's ring before

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from media import protocol
-from media.engine import CommandRefused, Engine, Settings
+from media.engine import Engine, Settings
+from media.tables import CommandRefused
 
 READ_SIZE = 65536
 MOST_UNREAD = 8 << 20  # bytes that wait for a controller that stands still

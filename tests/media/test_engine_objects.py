@@ -462,13 +462,3 @@ async def break_off(driver: ServerDriver) -> None:
             await wait_for_seconds(0.002)
         while not driver.up:
             await wait_for_seconds(0.002)
-
-
-def test_a_prompt_is_not_played_twice_under_one_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    engine, core = scripted_engine(monkeypatch)
-    session = Listener()
-    play = protocol.Play(1, (1,), (wav(tmp_path / "a.wav", tone(700, 0.1)),))
-    engine.play(session, play)
-    with pytest.raises(Exception, match="playback 1 is in use"):
-        engine.play(session, play)
-    core.stop()

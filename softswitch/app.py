@@ -255,7 +255,7 @@ class Switch:
         self.user_agent.accept_source = self._accept_source
         self.user_agent.authenticate = self._proof = Proof(
             lambda hop: self.trunk(self.whereabouts.trunk_of(hop)),
-            Challenger(secrets.token_bytes(32), lambda: secrets.token_hex(8)),
+            Challenger(secrets.token_bytes(32), lambda: secrets.token_urlsafe(3)),
             lambda trunk, verdict: self.metrics.digest.labels(trunk, verdict).inc(),
             ban=lambda source: self.user_agent.shut_out(source, "password"),
             ban_after=self.config.sip.digest_ban_after,

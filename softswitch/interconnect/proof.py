@@ -7,7 +7,7 @@ RFC 3261 22.4. Called by the user agent before anything else is done about an IN
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -41,7 +41,7 @@ class Proof:
         self._ban, self._ban_after = ban, ban_after
         self._proved: OrderedDict[str, float] = OrderedDict()  # addresses, and when they last knew the password
 
-    def __call__(self, request: SipRequest, source: Hop, now: float) -> tuple[int, str] | None:
+    def __call__(self, request: SipRequest, source: Hop, now: float) -> tuple[int, Sequence[str]] | None:
         """The answer where the INVITE may not go on."""
         trunk = self._trunk_at(source)
         if trunk.auth != "digest":

@@ -9,25 +9,25 @@ to see. It never opens a socket, waits, or decides about a call.
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from softswitch.errors import SipParseError
-from softswitch.sip.acceptance import not_allowed, server_key, stateless_tag, unacceptable
-from softswitch.sip.addresses import DEFAULT_PORTS, LARGEST_BY_UDP, Hop, Listener, LocalAddresses, Path
+from softswitch.sip.acceptance import not_allowed, server_key, unacceptable
+from softswitch.sip.addresses import LARGEST_BY_UDP, Hop, Listener, LocalAddresses, Path
 from softswitch.sip.client_session import ClientSession
-from softswitch.sip.compose import Reply, header_lines
+from softswitch.sip.compose import header_lines
 from softswitch.sip.content import DESCRIBING, TAKEN, readable
 from softswitch.sip.deadlines import Deadlines
 from softswitch.sip.dialog import is_address
 from softswitch.sip.digest import Account
 from softswitch.sip.digest_client import KnownNonces
 from softswitch.sip.endpoint import Listening, PendingResponse
-from softswitch.sip.labels import KNOWN, REASONS, folded, folded_status
+from softswitch.sip.labels import folded, folded_status
 from softswitch.sip.message import SipRequest, SipResponse, UnacceptableRequest, parse_message, validate
-from softswitch.sip.refusal import refusal
 from softswitch.sip.server_session import ServerSession
 from softswitch.sip.session import Guard, Pairs, Session
+from softswitch.sip.stateless import Answer, Doubt, NoDoubt, answers, refusals, reply_to
 from softswitch.sip.timing import Timing
 from softswitch.sip.transaction import (
     CLIENT,
@@ -47,9 +47,9 @@ IN_DIALOG = frozenset({*ALLOWED, "REFER", "MESSAGE", "NOTIFY"})
 OUT_OF_DIALOG = frozenset({"INVITE", "OPTIONS"})
 ANSWERED = (State.COMPLETED, State.ACCEPTED)  # a client transaction that gets a final response again
 
-# Of an INVITE outside dialogs, its source and the time: the answer that refuses or challenges it (a status and header
-# lines), None where it may go on.
-Authenticate = Callable[[SipRequest, Hop, float], tuple[int, str] | None]
+# Of an INVITE outside dialogs, its source and the time: the answer that refuses or challenges it (a status, and header
+# lines: all, then what would do in their place where the answer must be shorter), None where it may go on.
+Authenticate = Callable[[SipRequest, Hop, float], tuple[int, Sequence[str]] | None]
 AddressesOf = Callable[[Hop], Sequence[Hop]]  # of a host name as far as they are known now, best first; never waits
 AddressFailed = Callable[[Hop, str], None]  # one of them, and why
 CountKey = tuple[str, str, int]  # "in" or "out", method, status (0: a request)
@@ -105,6 +105,7 @@ class SipCore:
         self.draining = False  # new calls get 503
         self.accept_source: Callable[[Hop], bool | None] = lambda source: True
         self.authenticate: Authenticate = lambda request, source, now: None
+        self.doubt: Doubt = NoDoubt()
         self.on_options: Callable[[SipRequest, Hop], int] = lambda request, source: 200
         self.addresses_of: AddressesOf = unknown
         self.address_failed: AddressFailed = unheard
@@ -116,12 +117,13 @@ class SipCore:
         self.leaks_refused = 0
         self.malformed = 0
         self.response_lines = header_lines([("Server", product)])
-        self.capability_lines = header_lines([("Allow", ", ".join(ALLOWED))])
+        self.capability_lines = self.allow_line = header_lines([("Allow", ", ".join(ALLOWED))])
         if supported:
             self.capability_lines += header_lines([("Supported", ", ".join(supported))])
         self._user_agent_line = header_lines([("User-Agent", product)])
         self.extensions = frozenset(supported)
         self._clock, self._on_output = clock, on_output
+        self._size = 0  # of the message that has come last, in bytes
         self.local = LocalAddresses([Listener(*one) for one in local])
         self.outgoing: list[Datagram] = []  # to be taken by `datagrams_to_send`
         self.events: deque[NewCall | SessionEvent] = deque()  # to be taken by `next_event`
@@ -140,7 +142,7 @@ class SipCore:
 
     def receive(self, data: bytes, path: Path, now: float) -> None:
         """A message has come by `path`. Whatever it holds, nothing is raised."""
-        self.now = now
+        self.now, self._size = now, len(data)
         try:
             message = parse_message(data)
         except UnacceptableRequest as error:
@@ -359,7 +361,7 @@ class SipCore:
             if self.accept_source(path.hop) is not None:
                 self._answer(request, path, 481)
         else:
-            reply, back = self._reply(request, path)
+            reply, back = reply_to(request, path)
             transaction = self._open_server(SERVER, own_key, request, back)
             tag = self._calls.get(invite.key, _NO_CALL)[1]  # the tag of the INVITE's own responses; a re-INVITE has it
             data = reply.encode(200, tag=tag, more=self.response_lines)
@@ -372,7 +374,7 @@ class SipCore:
         elif (refused := unacceptable(request, self.extensions, self.timing)) is not None:
             self._answer(request, path, *refused)
         else:
-            reply, back = self._reply(request, path)
+            reply, back = reply_to(request, path)
             if path.connection and session.dialog is not None:
                 session.dialog.follow(path)
             machine = INVITE_SERVER if request.method == "INVITE" else SERVER
@@ -387,17 +389,17 @@ class SipCore:
             if accepted is not None:
                 self._answer(request, path, 403)
         elif method == "INVITE" and (asked := self.authenticate(request, path.hop, self.now)) is not None:
-            self._answer(request, path, *asked)
+            self._answer(request, path, asked[0], *asked[1])
         elif request.to.tag:
             self._answer(request, path, 481)
         elif method not in OUT_OF_DIALOG:
-            self._answer(request, path, not_allowed(method), self.capability_lines)
+            self._answer(request, path, not_allowed(method), self.capability_lines, self.allow_line)
         elif request.uri.partition(":")[0].lower() not in ("sip", "tel"):  # sips: no promise that all hops are secure
             self._answer(request, path, 416)
         elif (refused := unacceptable(request, self.extensions, self.timing)) is not None:
             self._answer(request, path, *refused)
         elif method == "OPTIONS":
-            self._answer(request, path, self.on_options(request, path.hop), TAKEN + self.capability_lines)
+            self._answer(request, path, self.on_options(request, path.hop), TAKEN + self.capability_lines, "")
         else:
             self._receive_invite(request, key, path)
 
@@ -411,7 +413,7 @@ class SipCore:
         elif self.draining:
             self._answer(request, path, 503, "Retry-After: 5\r\n")
         else:
-            reply, back = self._reply(request, path)
+            reply, back = reply_to(request, path)
             transaction = Transaction(INVITE_SERVER, self, key, back, method="INVITE", tell=ignore)
             session = ServerSession(self, request, path, transaction=transaction, reply=reply, local_tag=self.tokens())
             self.transactions[key] = transaction
@@ -430,43 +432,32 @@ class SipCore:
         self.transactions[key] = transaction
         return transaction
 
-    def _reply(self, request: SipRequest, path: Path) -> tuple[Reply, Path]:
-        """What its responses share, and where they go (18.2.1, 18.2.2, RFC 3581 4)."""
-        via, (transport, host, port, _) = request.via, path.hop
-        params: dict[str, str | None] = dict(via.params)
-        if "rport" in params:
-            params["rport"], params["received"] = str(port), host
-        elif via.host != host:
-            params["received"] = host
-        if path.connection or "rport" not in params:  # where a stream's peer listens, should the connection be gone
-            port = via.port or DEFAULT_PORTS[transport]
-        top = type(via)(via.transport, via.host, via.port, params)
-        return Reply(request, str(top)), Path(Hop(transport, host, port), path.listener, path.connection)
-
     # Answers without a transaction (8.2.7)
 
-    def _answer(self, request: SipRequest, path: Path, status: int, more: str = "") -> None:
-        reply, back = self._reply(request, path)
-        tag = "" if "tag" in request.to.params else stateless_tag(request)
-        self.send(reply.encode(status, tag=tag, more=self.response_lines + more), back, request.method, status)
+    def _answer(self, request: SipRequest, path: Path, status: int, *more: str) -> None:
+        """`more`: header lines, and what would do in their place where the answer must be shorter."""
+        self._say(answers(request, path, status, self.response_lines, more or ("",)), path.hop, request.method)
 
     def _refuse_malformed(
         self, message: SipRequest | SipResponse, error: SipParseError, path: Path, status: int = 400
     ) -> None:
-        """What is wrong is told where the request still says whom to answer; else silence (RFC 4475 3.1.2, 3.3.1)."""
+        """What is wrong is told, but to who gets no answer at all."""
         self.malformed += 1
-        if not isinstance(message, SipRequest) or message.method == "ACK" or self.accept_source(path.hop) is None:
+        if isinstance(message, SipRequest) and message.method != "ACK" and self.accept_source(path.hop) is not None:
+            said = refusals(message, error, path, status, self.response_lines, self.capability_lines)
+            self._say(said, path.hop, message.method)
+
+    def _say(self, wordings: Iterator[Answer], source: Hop, method: str) -> None:
+        """Send the fullest wording, to a source that may be forged the fullest that is no longer than what came."""
+        first = next(wordings, None)
+        if first is None:
             return
-        more = self.response_lines
-        if status == 400 and message.method not in KNOWN:  # "has better future-proof characteristics" (3.1.2.18)
-            status, more = 501, more + self.capability_lines
-        words = str(error) if status == 400 else REASONS[status]
-        transport, host, port, _ = path.hop
-        refused = refusal(message, status, words, (host, port), tag=stateless_tag(message), more=more)
-        if refused is not None:
-            data, port = refused
-            back = Path(Hop(transport, host, port), path.listener, path.connection)
-            self.send(data, back, message.method, status)
+        if len(first.data) > self._size and self.doubt.may_be_forged(source, self.now):
+            first = next((one for one in wordings if len(one.data) <= self._size), None)
+        if first is None:
+            self.doubt.unanswered(source, self.now)
+        else:
+            self.send(first.data, first.path, method, first.status)
 
 
 def unknown(named: Hop) -> Sequence[Hop]:

@@ -6,7 +6,7 @@ A challenge costs no memory; an unknown user, a wrong password and a wrong algor
 
 from __future__ import annotations
 
-import hashlib
+import base64
 import hmac
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -19,6 +19,7 @@ from softswitch.sip.message import SipRequest
 Verdict = Literal["accepted", "challenged", "stale", "wrong", "locked"]
 
 ASKS, ANSWERS = FIELDS[401]
+SIGNED_BY = 12  # bytes: nobody guesses 96 bits by asking, and a challenge must be short (see `stateless.py`)
 WINDOW = 64  # counts of a nonce that may come out of order
 REMEMBERED = 4096  # nonces in use, and sources that guessed wrong
 FREE_GUESSES = 3  # wrong passwords of a source before it has to wait
@@ -37,11 +38,14 @@ class Protected:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a request's credentials; `status` 0 lets it pass, else it is the answer, with these header lines."""
+    """What came of a request's credentials; `status` 0 lets it pass, else it is the answer, with these header lines.
+
+    `lines` are all of them, and behind that what would do in their place where the answer must be shorter.
+    """
 
     verdict: Verdict
     status: int = 0
-    lines: str = ""
+    lines: tuple[str, ...] = ("",)
     guesses: int = 0  # how many wrong ones there are of this source by now, no right one between them
 
 
@@ -111,7 +115,7 @@ class Nonces:
 
     def _signed(self, made: str, audience: str) -> str:
         text = f"{made} {audience}".encode("utf-8", "surrogateescape")
-        return hmac.new(self._secret, text, hashlib.sha256).hexdigest()[:32]
+        return base64.urlsafe_b64encode(hmac.digest(self._secret, text, "sha256")[:SIGNED_BY]).decode()
 
 
 def _made_at(nonce: str) -> float:
@@ -180,9 +184,10 @@ class Challenger:
     def _challenge(self, verdict: Verdict, source: str, protected: Protected, now: float) -> Outcome:
         nonce = self._nonces.make(self._tokens(), f"{source} {protected.realm}", now)
         challenges = [
-            Challenge(protected.realm, nonce, algorithm, stale=verdict == "stale") for algorithm in protected.algorithms
+            f"{ASKS}: {Challenge(protected.realm, nonce, algorithm, stale=verdict == 'stale')}\r\n"
+            for algorithm in protected.algorithms
         ]
-        return Outcome(verdict, 401, "".join(f"{ASKS}: {one}\r\n" for one in challenges))
+        return Outcome(verdict, 401, ("".join(challenges), challenges[0]))
 
 
 def _credentials(request: SipRequest, realm: str) -> Credentials | None:

@@ -120,6 +120,18 @@ class Entrance:
             return 1.0
         return STRANGERS_SHARE if strangers.bears(b"", hop.host, now, connected=True) else 0.0
 
+    # What the core asks before it answers without a transaction (`stateless.Doubt`)
+
+    def may_be_forged(self, hop: Hop, now: float) -> bool:
+        """Whether a message in the name of `hop` may be anybody's: by UDP, of a stranger or of who owes a password."""
+        if hop.transport != "udp":
+            return False
+        return not self._accept_source(hop) or (self.unproved is not None and self.unproved(hop, now))
+
+    def unanswered(self, hop: Hop, now: float) -> None:
+        """Count a request that got no answer because none is as short."""
+        self._note("short", hop, now)
+
     def _doubt(self, data: bytes, hop: Hop, now: float, core: Inside, strangers: Strangers) -> str:
         """Why a message from a trunk's address is not looked at, calls that are up apart; empty where it is."""
         banned = strangers.is_shut_out(hop.host, now)
@@ -153,7 +165,7 @@ class Entrance:
             return self._turn_away("too_large", data, path, now, core)
         if is_response(head) or to_tag(head):
             return self._turn_away("spoofed", data, path, now, core)
-        return self._turn_away("stranger", data, path, now, core, 0 if silent else 403, most=len(data))
+        return self._turn_away("stranger", data, path, now, core, 0 if silent else 403)
 
     def _turn_away(
         self,
@@ -164,21 +176,22 @@ class Entrance:
         core: Inside,
         status: int = 0,
         more: str = "",
-        *,
-        most: int | None = None,
     ) -> bool:
-        """Count it, answer it with `status` (0: not at all; never with more than `most` bytes); always False."""
-        self.counts[why] += 1
+        """Count it, answer it with `status` (0: not at all; nor with more than came where that may be forged)."""
         hop = path.hop
-        if new := self._pace.since(why, self.counts[why], now):
-            log.warning("turned away %s (%s): %d since the last line", hop.host, why, new)
+        self._note(why, hop, now)
         refused = quick_refusal(data, status, (hop.host, hop.port), more) if status else None
-        if refused is not None and (most is None or len(refused[0]) <= most):
+        if refused is not None and (len(refused[0]) <= len(data) or not self.may_be_forged(hop, now)):
             answer, port = refused
             method = data.partition(b" ")[0].decode("ascii", "replace")
             back = path if port == hop.port else path._replace(hop=hop._replace(port=port))
             core.send(answer, back, method, status)
         return False
+
+    def _note(self, why: str, hop: Hop, now: float) -> None:
+        self.counts[why] += 1
+        if new := self._pace.since(why, self.counts[why], now):
+            log.warning("turned away %s (%s): %d since the last line", hop.host, why, new)
 
 
 def _is_known(request: bytes, core: Inside) -> bool:

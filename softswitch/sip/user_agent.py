@@ -159,7 +159,7 @@ class UserAgent:
         )
         self._core.accept_source = self._accepts
         self._core.authenticate = self._authenticates
-        self._core.on_options = on_options
+        self._core.on_options, self._core.doubt = on_options, self.entrance
         self._core.addresses_of, self._core.address_failed = self.addresses_of, self.address_failed
         if self.entrance.overload is not None:
             self._measure_lag(self.entrance.overload, loop.time())
@@ -311,7 +311,7 @@ class UserAgent:
 
     # Driving the core
 
-    def _authenticates(self, request: SipRequest, source: Hop, now: float) -> tuple[int, str] | None:
+    def _authenticates(self, request: SipRequest, source: Hop, now: float) -> tuple[int, Sequence[str]] | None:
         return self.authenticate(request, source, now)
 
     def _accepts(self, source: Hop) -> bool | None:

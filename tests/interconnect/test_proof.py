@@ -136,7 +136,7 @@ def judge(proof: Proof, phone_at: Hop, now: float, account: Account = THEM) -> i
     """One INVITE with the proof that it was asked for; returns the status, 0 where it may go on."""
     asked = proof(request(), phone_at, now)
     assert asked is not None
-    (challenge,) = strongest([line.partition(": ")[2] for line in asked[1].split("\r\n")[:-1]])
+    (challenge,) = strongest([line.partition(": ")[2] for line in asked[1][0].split("\r\n")[:-1]])
     made = answer(challenge, account, "INVITE", URI, cnonce="c")
     outcome = proof(request(("Authorization", str(made))), phone_at, now)
     return 0 if outcome is None else outcome[0]

@@ -20,6 +20,7 @@ from tests.support.switch import RunningSwitch
 
 REGISTRAR, TRUNK = Path(__file__).with_name("registrar.xml"), Path(__file__).with_name("trunk.xml")
 CALLER = SCENARIOS / "answered_caller_hangs_up" / "uac.xml"
+SHORT = Path(__file__).with_name("short_caller.xml")
 A, B, X = "+8613800002345", "+8613900002345", "+8617000002345"
 
 pytestmark = [pytest.mark.sipp, pytest.mark.real_time]
@@ -148,3 +149,26 @@ def test_calls_go_elsewhere_while_a_trunk_says_that_it_is_down_and_back_when_it_
     assert (invites(down), invites(second), invites(up)) == (0, 1, 1)
     log = switch.log_file.read_text(encoding="utf-8")
     assert log.index("trunk_down") < log.index("trunk_up")
+
+
+def test_a_caller_whose_invite_is_short_understands_the_shortest_challenge(tmp_path: Path) -> None:
+    """By UDP nothing longer than its INVITE may come back before it has shown its password (RFC 3261 26.1.5)."""
+    network, lock = reserve_network()
+    host = f"127.{network}.0.1"
+    proving = (
+        f'[[trunk]]\nname = "callers"\nhost = "{host}"\nsources = ["{host}/32"]\nauth = "digest"\n'
+        'auth_username = "them"\nauth_password = "secret"\nauth_algorithms = ["MD5"]\n'
+    )
+    caller = Sipp("caller", tmp_path, SHORT, (host, 5060), {}, media_ip=host)
+
+    async def story(switch: RunningSwitch) -> None:
+        with switch:
+            await caller.call(f"127.0.0.1:{switch.sip_port}", "17000000077")
+
+    with contextlib.closing(lock):
+        asyncio.run(story(RunningSwitch(tmp_path / "switch", dialplan=proving)))
+    assert caller.exit_code == 0, caller.errors
+    asked, challenge = messages(caller.trace)[:2]
+    assert challenge.name == "401"
+    assert "\nv:SIP" in challenge.text
+    assert len(challenge.text) <= len(asked.text)

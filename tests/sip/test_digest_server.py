@@ -51,7 +51,7 @@ class Desk:
 
 
 def offered(outcome: Outcome) -> list[Challenge]:
-    lines = outcome.lines.split("\r\n")[:-1]
+    lines = outcome.lines[0].split("\r\n")[:-1]
     assert all(line.startswith("WWW-Authenticate: ") for line in lines)
     return [parse_challenge(line.partition(": ")[2]) for line in lines]
 

@@ -15,8 +15,8 @@ from setuptools import Extension, setup
 OPTIONAL = {
     "HAVE_SRTP": (
         "srtp2 crypto",
-        ("srtp2/srtp.h", "openssl/evp.h"),
-        'srtp_init() + (EVP_MAC_fetch(0, "HMAC", 0) != 0)',
+        ("srtp2/srtp.h", "openssl/evp.h", "openssl/sha.h"),
+        "srtp_init() + SHA1_Init(0) + (EVP_aes_256_gcm() != 0)",
     ),
     "HAVE_G722": ("spandsp", ("spandsp/telephony.h", "spandsp/g722.h"), "g722_decode_init(0, 64000, 1) != 0"),
     "HAVE_OPUS": ("opus", ("opus/opus.h",), "opus_decoder_get_size(1)"),

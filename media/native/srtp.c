@@ -1,8 +1,8 @@
 /* SRTP and SRTCP by libsrtp 2: RFC 3711, RFC 4568 6.2 (what a suite stands for), RFC 7714.
  *
  * A context learns an SSRC with its first packet, once that is authentic, and knows STREAMS of them at the most: who
- * has the key and changes its SSRC for ever makes nothing grow. A new SSRC takes memory, a packet of a known one none
- * of ours (what the cryptographic library below libsrtp does is its affair).
+ * has the key and changes its SSRC for ever makes nothing grow. A new SSRC takes memory, a packet of a known one
+ * none.
  */
 #include "srtp.h"
 

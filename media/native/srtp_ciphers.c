@@ -9,8 +9,11 @@
 
 #ifdef HAVE_SRTP
 
-#include <openssl/core_names.h>
+#define OPENSSL_API_COMPAT 10101 /* SHA1_…: no other interface of it works without memory */
+
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <openssl/sha.h>
 #include <srtp2/auth.h>
 #include <srtp2/cipher.h>
 #include <srtp2/srtp.h>
@@ -141,54 +144,65 @@ static srtp_err_status_t gcm_decrypt(void *state, uint8_t *buffer, unsigned *len
     return status;
 }
 
-/* HMAC-SHA1 */
+/* HMAC-SHA1 (RFC 2104 2, 4): of the digests that begin with the key each packet takes a copy. OpenSSL's own copies take
+ * memory.
+ */
 
 struct proof {
     srtp_auth_t auth; /* what libsrtp knows of it */
-    EVP_MAC_CTX *context;
+    SHA_CTX inner, outer, present;
 };
-
-static EVP_MAC *hmac;
 
 static srtp_err_status_t proof_dealloc(srtp_auth_t *auth)
 {
     struct proof *proof = auth->state;
-    EVP_MAC_CTX_free(proof->context);
+    OPENSSL_cleanse(proof, sizeof *proof);
     free(proof);
     return srtp_err_status_ok;
 }
 
+static int digest_begin(SHA_CTX *digest, const uint8_t *key, int length, uint8_t pad)
+{
+    uint8_t block[SHA_CBLOCK];
+    for (int i = 0; i < SHA_CBLOCK; i++)
+        block[i] = (i < length ? key[i] : 0) ^ pad;
+    int result = SHA1_Init(digest) == 1 && SHA1_Update(digest, block, sizeof block) == 1;
+    OPENSSL_cleanse(block, sizeof block);
+    return result;
+}
+
 static srtp_err_status_t proof_init(void *state, const uint8_t *key, int length)
 {
-    const struct proof *proof = state;
-    char digest[] = "SHA1";
-    OSSL_PARAM terms[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0), OSSL_PARAM_construct_end()};
-    return outcome(EVP_MAC_init(proof->context, key, (size_t)length, terms));
+    struct proof *proof = state;
+    return outcome(digest_begin(&proof->inner, key, length, 0x36) && digest_begin(&proof->outer, key, length, 0x5c));
 }
 
 /* The next packet, with the same key. */
 static srtp_err_status_t proof_start(void *state)
 {
-    const struct proof *proof = state;
-    return outcome(EVP_MAC_init(proof->context, NULL, 0, NULL));
+    struct proof *proof = state;
+    proof->present = proof->inner;
+    return srtp_err_status_ok;
 }
 
 static srtp_err_status_t proof_update(void *state, const uint8_t *data, int length)
 {
-    const struct proof *proof = state;
-    return outcome(EVP_MAC_update(proof->context, data, (size_t)length));
+    struct proof *proof = state;
+    return outcome(SHA1_Update(&proof->present, data, (size_t)length));
 }
 
 static srtp_err_status_t proof_compute(void *state, const uint8_t *data, int length, int wanted, uint8_t *tag)
 {
-    const struct proof *proof = state;
+    struct proof *proof = state;
+    SHA_CTX *digest = &proof->present;
     uint8_t whole[SHA1_LENGTH];
-    size_t made;
-    srtp_err_status_t status = proof_update(state, data, length);
-    if (status != srtp_err_status_ok || EVP_MAC_final(proof->context, whole, &made, sizeof whole) != 1)
+    if (SHA1_Update(digest, data, (size_t)length) != 1 || SHA1_Final(whole, digest) != 1)
+        return srtp_err_status_auth_fail;
+    *digest = proof->outer;
+    if (SHA1_Update(digest, whole, sizeof whole) != 1 || SHA1_Final(whole, digest) != 1)
         return srtp_err_status_auth_fail;
     memcpy(tag, whole, (size_t)wanted);
-    return status;
+    return srtp_err_status_ok;
 }
 
 static srtp_err_status_t proof_alloc(srtp_auth_t **made, int key, int tag);
@@ -232,12 +246,8 @@ static srtp_err_status_t proof_alloc(srtp_auth_t **made, int key, int tag)
     if (!proof)
         return srtp_err_status_alloc_fail;
     proof->auth = (srtp_auth_t){&type_hmac, proof, tag, key, 0};
-    proof->context = EVP_MAC_CTX_new(hmac);
     *made = &proof->auth;
-    if (proof->context)
-        return srtp_err_status_ok;
-    proof_dealloc(&proof->auth);
-    return srtp_err_status_alloc_fail;
+    return srtp_err_status_ok;
 }
 
 static srtp_err_status_t alloc_128(srtp_cipher_t **made, int length, int tag);
@@ -269,8 +279,7 @@ static srtp_err_status_t alloc_gcm(srtp_cipher_t **made, int length, int tag)
 
 bool srtp_ciphers_replace(void)
 {
-    hmac = EVP_MAC_fetch(NULL, "HMAC", NULL); /* for as long as the process lives */
-    return hmac && srtp_replace_auth_type(&type_hmac, type_hmac.id) == srtp_err_status_ok
+    return srtp_replace_auth_type(&type_hmac, type_hmac.id) == srtp_err_status_ok
            && srtp_replace_cipher_type(&type_128, type_128.id) == srtp_err_status_ok
            && srtp_replace_cipher_type(&type_256, type_256.id) == srtp_err_status_ok
            && srtp_replace_cipher_type(&type_gcm, type_gcm.id) == srtp_err_status_ok;

@@ -41,6 +41,7 @@ LIBRARIES = ("-lm", *" ".join(OPTIONAL[name] for name in BUILT_WITH).split())
 SMALL = ("-DMAX_PLAYBACKS=4096", "-DMAX_RECORDINGS=64")  # as many as the tests use: big pools are slow to check
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 THREADS = ("-fsanitize=thread",)
+OTHERWISE = {"test_ring": THREADS, "test_threads": THREADS, "test_packet_path": ()}  # it counts what sanitizers replace
 WHOLE = (*LINKED, *(str(NATIVE / name) for name in ("worker.c", "io.c", "io_epoll.c", "io_uring.c")))
 ALONE = {  # they include what they test, or fake nothing
     "test_writer": (),
@@ -49,6 +50,7 @@ ALONE = {  # they include what they test, or fake nothing
     "test_dtmf": (str(NATIVE / "g711.c"),),
     "test_threads": WHOLE,
     "test_allocation": WHOLE,
+    "test_packet_path": WHOLE,
 }
 DEFINED = {"test_allocation": ("-Dcalloc=failing_calloc",), "test_io": ("-Dsyscall=failing_syscall",)}
 SPREAD, MOST_SPREAD = Path("/proc/sys/vm/mmap_rnd_bits"), 28
@@ -58,7 +60,7 @@ PROGRAMS = sorted(path.stem for path in HERE.glob("test_*.c"))
 @pytest.mark.skipif(not shutil.which("cc"), reason="no C compiler")
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_the_native_core_keeps_its_promises_under_the_sanitizers(program: str, tmp_path: Path) -> None:
-    target = build(program, tmp_path, THREADS if program in ("test_ring", "test_threads") else SANITIZERS)
+    target = build(program, tmp_path, OTHERWISE.get(program, SANITIZERS))
     assert ran(target) == (0, "ok\n", "")
 
 

@@ -25,6 +25,7 @@ OPTIONS = (
     "--leak-check=full",
     f"--show-leak-kinds={LEAKS}",
 )
+NOT_FOR_IT = ("test_packet_path",)  # stands in the place of malloc, as valgrind does
 ARGUMENTS = {"test_allocation": ("epoll",), "test_threads": ("epoll",)}
 AT_MOST_S = 1800.0
 
@@ -44,7 +45,8 @@ def main() -> int:
         print("no valgrind here")
         return 0
     WORK.mkdir(parents=True, exist_ok=True)
-    failed = [program for program in sys.argv[1:] or PROGRAMS if not clean(program)]
+    programs = sys.argv[1:] or [program for program in PROGRAMS if program not in NOT_FOR_IT]
+    failed = [program for program in programs if not clean(program)]
     return 1 if failed else 0
 
 

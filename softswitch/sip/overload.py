@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 IN_A_ROW = 3  # measurements that must all be late: one long turn of the loop is no overload
 FAR_TOO_LATE = 4  # times the limit: hardly anybody comes in, whatever the rate
+WORKED = 0.25  # of its lag a loop that is late by its own load has worked, also where others use the machine too
 CUT, CUT_EVERY_S = 0.9, 0.2  # of the rate, and how long each cut is given to show
 GROWTH, ADDED = 0.5, 20.0  # of the rate, and calls a second on top of it, each second in time
 MEMORY_S = 0.5  # over which the rate of those let in is measured
@@ -48,12 +49,20 @@ class Overload:
         self._limits = limits or OverloadLimits()
         self._calls = calls
         self._lags: deque[float] = deque([0.0], maxlen=IN_A_ROW)
+        self._far_too_late = False
         self._measured_at = self._cut_at = self._taken_at = -math.inf
         self._let_in, self._let_in_rate = 0, 0.0
         self._tokens = 0.0
 
-    def note_lag(self, lag_s: float, now: float) -> None:
-        """A timer came so late."""
+    def note_lag(self, lag_s: float, now: float, worked_s: float = math.inf) -> None:
+        """A timer came so late; `worked_s`: processor time that the loop has used since it was last measured.
+
+        A loop that was in time, then stood still without work (the machine paused, others had the processor, a disk),
+        is not overloaded: it has what came meanwhile to make up for, and no more comes in than before. Once: what
+        stands still again and again can't carry what it did.
+        """
+        stood_still = worked_s < WORKED * lag_s and self._lags[-1] <= self._limits.lag_s
+        self._far_too_late = 0 < self._limits.lag_s * FAR_TOO_LATE < lag_s and not stood_still
         self._lags.append(lag_s)
         self.lag_s = min(self._lags)
         passed = min(now - self._measured_at, MEMORY_S)
@@ -83,10 +92,6 @@ class Overload:
     @property
     def _late(self) -> bool:
         return 0 < self._limits.lag_s < self.lag_s or self._far_too_late
-
-    @property
-    def _far_too_late(self) -> bool:
-        return 0 < self._limits.lag_s * FAR_TOO_LATE < self._lags[-1]
 
     def _cut(self, now: float) -> None:
         if now - self._cut_at >= CUT_EVERY_S:

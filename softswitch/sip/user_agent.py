@@ -10,6 +10,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from time import thread_time
 from typing import Any, Protocol
 
 from softswitch.sip.addresses import Hop, Listener, Path
@@ -162,7 +163,7 @@ class UserAgent:
         self._core.on_options, self._core.doubt = on_options, self.entrance
         self._core.addresses_of, self._core.address_failed = self.addresses_of, self.address_failed
         if self.entrance.overload is not None:
-            self._measure_lag(self.entrance.overload, loop.time())
+            self._measure_lag(self.entrance.overload, loop.time(), thread_time())
         return list(addresses)
 
     async def stop(self) -> None:
@@ -317,12 +318,12 @@ class UserAgent:
     def _accepts(self, source: Hop) -> bool | None:
         return self.accept_source(source)
 
-    def _measure_lag(self, overload: Overload, due: float) -> None:
-        """Ring again and again, and see how late."""
+    def _measure_lag(self, overload: Overload, due: float, worked_s: float) -> None:
+        """Ring again and again, and see how late; `worked_s`: processor time that this thread had used by then."""
         assert self._loop is not None
-        now = self._loop.time()
-        overload.note_lag(now - due, now)
-        self._lag_timer = self._loop.call_later(LAG_EVERY_S, self._measure_lag, overload, now + LAG_EVERY_S)
+        now, worked = self._loop.time(), thread_time()
+        overload.note_lag(now - due, now, worked - worked_s)
+        self._lag_timer = self._loop.call_later(LAG_EVERY_S, self._measure_lag, overload, now + LAG_EVERY_S, worked)
 
     def _told(self, listener: Listener, host: str, port: int) -> Listener:
         """The listener as it was bound, with what peers are told."""

@@ -120,18 +120,26 @@ CAPACITY = 1 / sum(cost for cost, _ in STEPS)  # calls a second
 
 
 class Model:
-    """A switch in simulated time: one processor, a turn of the loop for all that has come, calls that are up first."""
+    """A switch in simulated time: one processor, a turn of the loop for all that has come, calls that are up first.
 
-    def __init__(self, factor: float, seconds: float) -> None:
+    It has `share` of the processor and, every second and a half, none for `pause_s`.
+    """
+
+    def __init__(self, factor: float, seconds: float, *, share: float = 1.0, pause_s: float = 0.0) -> None:
         self.overload, self.now, self.end = Overload(), 0.0, seconds
+        self.share, self.worked_s, self.refused = share, 0.0, 0
+        pause_at = 1.5 if pause_s else seconds
         self.waiting = [(call / (factor * CAPACITY), 0, 0.0) for call in range(round(factor * CAPACITY * seconds))]
         self.setups: list[float] = []
         self.completed = 0
-        due = 0.0
+        due = worked_s = 0.0
         while self.now < seconds:
+            if self.now >= pause_at:
+                self.now += pause_s
+                pause_at = self.now + 1.5
             if self.now >= due:
-                self.overload.note_lag(self.now - due, self.now)
-                due = self.now + TICK
+                self.overload.note_lag(self.now - due, self.now, self.worked_s - worked_s)
+                due, worked_s = self.now + TICK, self.worked_s
             if not self.turn():
                 self.now = max(self.now, min(due, self.waiting[0][0] if self.waiting else due))
 
@@ -146,10 +154,11 @@ class Model:
 
     def take(self, at: float, step: int, began: float) -> None:
         if step == 0 and self.overload.reason(0, 0, self.now):
-            self.now += REFUSAL_S
+            self.work(REFUSAL_S)
+            self.refused += 1
             return
         cost, pause = STEPS[step]
-        self.now += cost
+        self.work(cost)
         began = at if step == 0 else began
         if step == ANSWERED:
             self.setups.append(self.now - began)
@@ -158,6 +167,10 @@ class Model:
         else:
             self.completed += 1
 
+    def work(self, seconds: float) -> None:
+        self.worked_s += seconds
+        self.now += seconds / self.share
+
 
 @pytest.mark.parametrize(("factor", "share"), [(0.9, 0.88), (1.5, 0.9), (3.0, 0.85), (10.0, 0.7)])
 def test_most_of_what_can_be_carried_is_completed_however_much_is_offered(factor: float, share: float) -> None:
@@ -165,3 +178,28 @@ def test_most_of_what_can_be_carried_is_completed_however_much_is_offered(factor
     model = Model(factor, seconds=8.0)
     assert model.completed >= share * CAPACITY * model.end
     assert sum(model.setups) / len(model.setups) < 0.5
+
+
+@pytest.mark.parametrize(("pause_s", "factor"), [(0.25, 0.5), (0.5, 0.3), (1.0, 0.1), (3.0, 0.05)])
+def test_a_machine_that_stands_still_now_and_then_refuses_nobody(pause_s: float, factor: float) -> None:
+    """What came meanwhile is no more than the switch carries in the same time: a pause is no overload."""
+    model = Model(factor, seconds=20.0, pause_s=pause_s)
+    assert model.refused == 0
+    assert model.completed >= 0.9 * factor * CAPACITY * (model.end - pause_s)
+
+
+@pytest.mark.parametrize("share", [0.15, 0.3, 0.5])
+def test_others_who_use_the_machine_too_leave_their_part_of_the_calls(share: float) -> None:
+    """A loop that is late again and again is overloaded, whoever has the processor."""
+    model = Model(3.0 * share, seconds=8.0, share=share)
+    assert model.completed >= 0.8 * share * CAPACITY * model.end
+    assert sum(model.setups) / len(model.setups) < 0.5
+
+
+def test_who_stands_still_twice_running_is_late() -> None:
+    overload = Overload(OverloadLimits(lag_s=0.05))
+    overload.note_lag(0.5, 1.0, worked_s=0.01)
+    assert [overload.reason(0, 0, 1.0) for _ in range(10)] == [""] * 10
+    overload.note_lag(0.5, 1.5, worked_s=0.01)
+    assert overload.reason(0, 0, 1.5) == ""
+    assert overload.reason(0, 0, 1.5) == "lag"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from time import thread_time
 from typing import Any
 
 import pytest
@@ -207,12 +208,25 @@ def test_a_late_loop_is_measured_and_refuses_new_calls() -> None:
         await asyncio.sleep(1)
         assert overload.lag_s < 0.001
         loop = asyncio.get_running_loop()
-        agent._measure_lag(overload, loop.time() - 1.0)
+        agent._measure_lag(overload, loop.time() - 1.0, -1.0)
         assert not overload.reason(0, 0, loop.time()), "one of the few that come in all the same"
         phone.send(phone.invite(URI), to=SWITCH)
         response = await phone.receive_response(503)
         assert response.headers.get("Retry-After") == "5"
         assert not agent.core.transactions
+        await agent.stop()
+
+    run(story())
+
+
+def test_a_loop_that_stood_still_without_work_refuses_nobody() -> None:
+    async def story() -> None:
+        overload = Overload()
+        agent = on_wire(Wire(), overload=overload)
+        await agent.start([SWITCH], nobody)
+        loop = asyncio.get_running_loop()
+        agent._measure_lag(overload, loop.time() - 1.0, thread_time())
+        assert [overload.reason(0, 0, loop.time()) for _ in range(20)] == [""] * 20
         await agent.stop()
 
     run(story())

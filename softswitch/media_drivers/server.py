@@ -51,6 +51,8 @@ class ServerDriver:
         self.totals = protocol.Totals()
         self.nat = nat
         self.endpoints: dict[int, ServerEndpoint] = {}
+        self._lost_endpoints: set[ServerEndpoint] = set()
+        self._lost_at = 0.0  # the server, by the loop's clock
         self.playbacks: dict[int, ServerPlayback] = {}
         self.recordings: dict[int, ServerRecording] = {}
         self.connections: dict[int, protocol.Connect] = {}  # by either of the two endpoints
@@ -132,6 +134,8 @@ class ServerDriver:
         address = self._advertised[ipv6] or event.address
         endpoint = ServerEndpoint(self, name, call_id, address, event.port, ipv6=ipv6)
         self.endpoints[name] = endpoint
+        if self._is_parted(call_id):
+            endpoint.tell_silence(True, asyncio.get_running_loop().time())
         return endpoint
 
     def connect(self, a: MediaEndpoint, b: MediaEndpoint, *, digits: bool = True) -> None:
@@ -225,6 +229,7 @@ class ServerDriver:
         if not self.up:
             return
         self.up = False
+        self._lost_at = asyncio.get_running_loop().time()
         self._writer = None
         self._welcomed.clear()
         if not self._closing:
@@ -283,12 +288,21 @@ class ServerDriver:
         return next((one for one in needed if one and one not in (*self.srtp, *self.codecs)), "")
 
     def _lose(self, endpoint: ServerEndpoint, reason: str) -> None:
-        """Nothing is heard of it any more, so nobody else in its call hears or is heard."""
+        """A server that is back can't have it."""
         log.error("endpoint lost", reason=reason, call_id=endpoint.call_id)
-        endpoint.reopened(lost=True)
+        self._lost_endpoints = {one for one in self._lost_endpoints if one.name in self.endpoints} | {endpoint}
+        endpoint.lose(self._lost_at)
+        self._part(endpoint.call_id, self._lost_at)
+
+    def _part(self, call_id: str, since: float) -> None:
+        """A side of the call is gone: nobody else in it is heard any more."""
         for other in list(self.endpoints.values()):
-            if other.call_id == endpoint.call_id and other is not endpoint:
-                other.tell_silence(True)
+            if other.call_id == call_id and not other.lost:
+                other.tell_silence(True, since)
+
+    def _is_parted(self, call_id: str) -> bool:
+        """Whether a side of the call was lost: who comes to it later is not heard either."""
+        return any(one.lost and one.name in self.endpoints and one.call_id == call_id for one in self._lost_endpoints)
 
     # Events
 
@@ -297,7 +311,7 @@ class ServerDriver:
         if opening and not opening.done():
             opening.set_result(event)
         elif event.endpoint in self.endpoints:
-            self.endpoints[event.endpoint].reopened(lost=False)
+            self.endpoints[event.endpoint].lost = False
 
     def _on_failed(self, event: protocol.EndpointFailed) -> None:
         opening = self._opening.get(event.endpoint)
@@ -312,7 +326,8 @@ class ServerDriver:
             return
         if not endpoint.closed:
             log.error("endpoint lost", reason="the server has closed it", call_id=endpoint.call_id)
-            endpoint.tell_silence(True)
+            endpoint.tell_silence(True, asyncio.get_running_loop().time())
+            self._part(endpoint.call_id, endpoint.silent_since)
         endpoint.report(event)
 
     def _on_digit(self, event: protocol.Digit) -> None:
@@ -322,7 +337,7 @@ class ServerDriver:
 
     def _on_silence(self, event: protocol.Silence) -> None:
         endpoint = self.endpoints.get(event.endpoint)
-        if endpoint:
+        if endpoint and not self._is_parted(endpoint.call_id):
             endpoint.tell_silence(event.silent)
 
     def _on_played(self, event: protocol.Played) -> None:

@@ -102,12 +102,10 @@ class ServerEndpoint:
         if self.lost or not self._driver.up:
             self.server_gone()
 
-    def reopened(self, *, lost: bool) -> None:
-        """A restarted server has the ports again, or (`lost`) could not have them: then nothing will be heard."""
-        self.lost = lost
-        if not lost:
-            return
-        self.tell_silence(True)
+    def lose(self, since: float) -> None:
+        """A restarted server could not have the ports: nothing is heard since the loop time `since`."""
+        self.lost = True
+        self.tell_silence(True, since)
         self.server_gone()
 
     def server_gone(self) -> None:
@@ -145,11 +143,12 @@ class ServerEndpoint:
         if self.on_digit and not self.closed:
             self.on_digit(digit)
 
-    def tell_silence(self, silent: bool) -> None:
-        """The far end fell silent or is back: kept also where nobody listens yet."""
+    def tell_silence(self, silent: bool, since: float | None = None) -> None:
+        """The far end fell silent or is back: kept also where nobody listens yet. `since` the silence time, or then."""
         if self.closed:
             return
-        self.silent, self.silent_since = silent, asyncio.get_running_loop().time() - self._driver.silence_s
+        told_late = asyncio.get_running_loop().time() - self._driver.silence_s
+        self.silent, self.silent_since = silent, told_late if since is None else since
         if self.on_silence:
             self.on_silence(silent)
 

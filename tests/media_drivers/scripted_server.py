@@ -56,9 +56,9 @@ class ScriptedServer:
                 self._arrived.clear()
                 await self._arrived.wait()
 
-    async def opened(self, driver: ServerDriver, port: int) -> MediaEndpoint:
+    async def opened(self, driver: ServerDriver, port: int, call: str = "") -> MediaEndpoint:
         """An endpoint of `driver` on `port`."""
-        opening = asyncio.create_task(driver.open_endpoint(f"call {port}"))
+        opening = asyncio.create_task(driver.open_endpoint(call or f"call {port}"))
         command = await self.heard(protocol.OpenEndpoint)
         self.say(protocol.EndpointOpened(command.endpoint, "127.0.0.1", port))
         return await opening

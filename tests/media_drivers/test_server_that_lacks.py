@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,8 +11,10 @@ from structlog.testing import capture_logs
 
 from media import protocol
 from softswitch.interfaces import Coding, EndpointStatistics, SrtpKeys
+from softswitch.media_drivers.server import ServerDriver
+from tests.media.phone import wait_for_seconds
 from tests.media.support import run
-from tests.media_drivers.scripted_server import scripted
+from tests.media_drivers.scripted_server import ScriptedServer, scripted
 from tests.media_drivers.test_server import REMOTE
 
 
@@ -59,3 +62,57 @@ def test_a_server_that_is_back_without_what_an_endpoint_speaks_has_lost_it_and_t
             assert (await server.heard(protocol.CloseEndpoint)).endpoint == 2
 
     run(story)
+
+
+def test_who_comes_to_a_call_that_has_lost_a_side_is_silent_from_the_first(tmp_path: Path) -> None:
+    """The next telephone that is rung: else its talk to nobody would keep the call up."""
+
+    async def story() -> None:
+        async with scripted(tmp_path) as (server, driver):
+            caller = await server.opened(driver, 20000, "call")
+            before = asyncio.get_running_loop().time()
+            await lose(server, driver, 20000)
+            assert caller.silent
+            assert before <= caller.silent_since <= asyncio.get_running_loop().time()  # heard until the crash
+            callee = await server.opened(driver, 20002, "call")
+            stranger = await server.opened(driver, 20004, "another")
+            assert (callee.silent, stranger.silent) == (True, False)
+            server.say(protocol.Silence(2, False), protocol.Silence(3, True))
+            while not stranger.silent:
+                await wait_for_seconds(0.001)
+            assert callee.silent
+            await lose(server, driver)  # and this server can have it
+            assert not caller.silent
+            next_one = await server.opened(driver, 20006, "call")
+            assert not next_one.silent
+
+    run(story)
+
+
+def test_a_side_that_the_server_gave_up_parts_the_other_from_the_call_too(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with scripted(tmp_path) as (server, driver):
+            await server.opened(driver, 20000, "call")
+            other, stranger = await server.opened(driver, 20002, "call"), await server.opened(driver, 20004, "another")
+            server.say(protocol.EndpointClosed(1))
+            while not other.silent:
+                await wait_for_seconds(0.001)
+            assert not stranger.silent
+
+    run(story)
+
+
+async def lose(server: ScriptedServer, driver: ServerDriver, *taken: int) -> None:
+    """The server crashes; its successor has all ports but those that are `taken`."""
+    server.drop()
+    await server.heard(protocol.Hello)
+    for endpoint in list(driver.endpoints.values()):
+        await server.heard(protocol.OpenEndpoint)
+        if endpoint.port in taken:
+            server.say(protocol.EndpointFailed(endpoint.name, "in use"))
+        else:
+            server.say(protocol.EndpointOpened(endpoint.name, "127.0.0.1", endpoint.port))
+    server.say(protocol.Totals(packets_in=driver.totals.packets_in + 1))
+    told = driver.totals.packets_in
+    while driver.totals.packets_in == told:
+        await wait_for_seconds(0.001)

@@ -30,7 +30,7 @@ from media.workers import Workers
 log = logging.getLogger(__name__)
 
 RETRY_S = 0.02  # a command ring that is full
-MOST_OPENING = 1024  # files that wait for one directory
+MOST_OPENING = 1024  # files of new recordings that wait for one directory
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,8 +285,10 @@ class Engine:
         if lost:
             self._hole(recording, "the media server was started anew")
         self._opening[handle] = recording
-        work = partial(open_recording, command.path, stereo=command.stereo, resume=command.elapsed_s > 0)
-        self._disk.ask(f"open {os.path.dirname(command.path)}", work, partial(self._opened, recording), MOST_OPENING)
+        resume = command.elapsed_s > 0
+        work = partial(open_recording, command.path, stereo=command.stereo, resume=resume)
+        most = None if resume else MOST_OPENING  # after a crash all of them come at once
+        self._disk.ask(f"open {os.path.dirname(command.path)}", work, partial(self._opened, recording), most)
 
     def _opened(self, recording: _Recording, outcome: RecordingFile | Exception) -> None:
         """Its file is open or can't be, however long after it began, or ended."""

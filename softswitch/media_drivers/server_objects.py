@@ -204,7 +204,7 @@ class ServerRecording:
         self.command = command
         self._driver = driver
         self._started_at = loop.time()
-        self._closed = False
+        self._closed = self._resumed = False
         self._reading: asyncio.Task[None] | None = None
 
     def voices(self) -> None:
@@ -228,13 +228,18 @@ class ServerRecording:
 
     def resumption(self) -> protocol.Record:
         """What a restarted server is told: go on in the same file, at the place of now."""
+        self._resumed = True
         elapsed = asyncio.get_running_loop().time() - self._started_at
         return msgspec.structs.replace(self.command, elapsed_s=elapsed)
 
     def server_gone(self) -> None:
         """A closed recording is what the file holds; an open one waits for the server."""
-        if self._closed and not self._reading:
+        if self._closed:
             self._driver.recordings.pop(self.command.recording, None)
+            self._read()
+
+    def _read(self) -> None:
+        if not self._reading:
             self._reading = asyncio.create_task(self._read_remains())
 
     async def _read_remains(self) -> None:
@@ -245,8 +250,12 @@ class ServerRecording:
         _resolve(self.finished, report)
 
     def report(self, event: protocol.Recorded) -> None:
-        """The file is complete, or could not be written: then no file is named."""
+        """The file is complete, or could not be written: then it is what an earlier server left, if one did."""
         self._closed = True
+        if event.error and self._resumed:
+            log.error("recording broke off", path=self.command.path, error=event.error)
+            self._read()
+            return
         if event.error:
             report = self._failure(event.error)
         else:

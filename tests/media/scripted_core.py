@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from media import _native, protocol
-from media.disk import Disk, Told, Work
+from media.disk import Disk, DiskStandsStill, Told, Work
 from media.engine import Engine, Settings
 from tests.support.loopback import HOST
 
@@ -71,6 +71,9 @@ class HeldDisk:
 
     def ask(self, line: str, work: Work, told: Told, most: int | None = None) -> None:
         """Now or later."""
+        if most is not None and len(self._waiting) >= most:
+            told(DiskStandsStill(f"{most} wait"))
+            return
         self._waiting.append((work, told))
         if not self.stands_still:
             self.go_on()

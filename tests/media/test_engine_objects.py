@@ -308,6 +308,21 @@ def test_a_recording_has_begun_and_may_be_over_before_its_file_is_open(
     core.stop()
 
 
+def test_after_a_crash_every_recording_waits_for_its_file_however_many_there_are(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """All come at once then, which tells nothing of the disk."""
+    monkeypatch.setattr("media.engine.MOST_OPENING", 2)
+    disk = HeldDisk()
+    engine, core = scripted_engine(monkeypatch, disk)
+    disk.stands_still = True
+    for name, elapsed_s in ((1, 5.0), (2, 5.0), (3, 5.0), (4, 0.0)):
+        engine.record(Listener(), protocol.Record(name, str(tmp_path / f"{name}.wav"), 5, 6, elapsed_s=elapsed_s))
+    disk.go_on()
+    assert [opened for _, opened in core.files] == [False, True, True, True]  # the new one alone is refused
+    core.stop()
+
+
 def test_a_file_that_the_core_can_not_take_now_is_handed_over_later(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
 from media import protocol
+from media.recorder import wav_header
 from softswitch.errors import MediaError
 from softswitch.interfaces import EndpointStatistics, RecordingReport, RtpRemote
 from softswitch.media_drivers.server_objects import ServerEndpoint, ServerPlayback, ServerRecording
@@ -191,6 +193,23 @@ def test_a_recording_that_failed_names_no_file_and_says_why() -> None:
         assert recording.finished.result() == RecordingReport("", 0.0, 0, "", truncated=True)
         failed = {"event": "recording failed", "log_level": "error", "path": "r/call.wav"}
         assert logs == [{**failed, "error": "No space left on device"}]
+
+    asyncio.run(story())
+
+
+def test_a_recording_that_a_new_server_can_not_go_on_with_is_what_the_old_one_left(tmp_path: Path) -> None:
+    async def story() -> None:
+        path = tmp_path / "call.wav"
+        path.write_bytes(wav_header(8000, 1) + b"\xd5" * 8000)
+        recording = ServerRecording(ScriptedDriver(), protocol.Record(1, str(path), 5, 6))
+        recording.resumption()
+        with capture_logs() as logs:
+            recording.report(protocol.Recorded(1, truncated=True, error="Input/output error"))
+            report = await recording.finished
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        assert report == RecordingReport(str(path), 1.0, 8058, sha256, truncated=True)
+        broke = {"event": "recording broke off", "log_level": "error", "path": str(path)}
+        assert logs == [{**broke, "error": "Input/output error"}]
 
     asyncio.run(story())
 

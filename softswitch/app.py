@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import random
 import secrets
 import signal
@@ -44,6 +43,7 @@ from softswitch.interconnect.whereabouts import Whereabouts
 from softswitch.interfaces import Cdr, CdrSink, Prompt, RecordingReport
 from softswitch.logs import configure_logging
 from softswitch.media_drivers.server import ServerDriver
+from softswitch.memory import return_large_blocks, spare_the_collector
 from softswitch.metrics import Metrics
 from softswitch.prompts import Prompts, load_catalogue
 from softswitch.repair import mend_recordings, recording_of
@@ -65,7 +65,6 @@ from softswitch.tracing.trace import Trace, TraceLimits, Wanted
 
 SWEEP_EVERY_S = 3600.0
 EXPIRE_EVERY_S = 15.0  # traces
-GARBAGE_THRESHOLDS = (100_000, 50, 100)  # objects are freed by their reference counts; cycles can wait
 
 log = structlog.get_logger(__name__)
 
@@ -456,20 +455,14 @@ async def serve(config: Config) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # see __main__.py
     try:
         await switch.start()
-        _spare_the_collector()
+        spare_the_collector()
         await switch.wait_stopped()
     finally:
         await switch.stop()
 
 
-def _spare_the_collector() -> None:
-    """What is loaded by now stays until the end: calls need not pay for its being looked through again and again."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*GARBAGE_THRESHOLDS)
-
-
 def run(config: Config) -> None:
     """`softswitch serve`: blocks until the switch has stopped."""
+    return_large_blocks()
     configure_logging(config.log.level, config.log.format, config.log.mask_numbers)
     uvloop.run(serve(config))

@@ -2,7 +2,8 @@
 
 `python -m tests.bench.bench_soak [--calls 100000] [--rate 200] [--null]`. SIPp calls SIPp through the switch and its
 media server. Memory (private) of both is read every few seconds; the slope is a least-squares line. A pause of a busy
-machine lets calls pile up and memory with them, so objects are counted too: before the calls and when all is over.
+machine lets calls pile up and memory with them, most of which Python keeps for use again: repeated messages tell of
+such a pause. So objects are counted too: before the calls and when all is over.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ BENCH = "soak"
 RATE = 200.0  # calls a second
 WARM_UP = 0.1  # of the calls, before the others: what is loaded and cached once is there then
 SETTLED = 0.4  # of the calls, of which memory is not looked at yet; transactions add up for 64*T1
-CACHE_FULL = 40_000  # calls after which the pages of the store fill `store.cache_mb` (64, at 2 KB a call)
+TABLES_FULL = 30_000  # calls after which the tables of transactions were full of holes once, and copied at their size
 RINGS_FULL = 50_000  # calls after which the media server's rings of 65,536 events and commands were written once
 EVERY_S, TELL_EVERY_S = 2.0, 30.0
 OVER_WITHIN_S = 60.0  # 64*T1, and what is late
@@ -131,8 +132,8 @@ def _figures(soak: Soak) -> Iterator[Figure]:
     before = load.calls * (SETTLED + WARM_UP)  # calls that memory was not looked at in
     words = f"a thousand calls, over {span:.0f} thousand; at most {most:.0f} KB expected"
     grown = slope([(one.calls / 1000, one.signalling) for one in soak.samples])
-    good = grown <= most if before >= CACHE_FULL else None
-    words = words if good is not None else "a thousand calls; the store's cache is still filling"
+    good = grown <= most if before >= TABLES_FULL else None
+    words = words if good is not None else "a thousand calls; the tables of transactions are still growing"
     yield Figure(BENCH, name, "growth, signalling", grown, "KB", good, words)
     yield Figure(BENCH, name, "memory at the end, signalling", soak.samples[-1].signalling / 1024, "MB")
     if soak.samples[-1].media:

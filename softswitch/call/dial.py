@@ -138,12 +138,12 @@ async def _ring(b: OutboundLeg, target: Target, hunt: Hunt, caller_hears: Caller
                 response = await b.responses.get()
                 if response.status == 503 or (response.status == 408 and not patient):
                     hunt.dead(str(response.status), response)  # RFC 3263 4.3; so our own core tells its failures too
-                    raise _refused(response.status, rung=rung, dead=True)
+                    raise _refused(response.status, rung=rung, alerting=alerting, dead=True)
                 hunt.answered()
                 caller_hears.take_headers(b, target, response, record)
                 if response.status >= 300:
                     elsewhere = hunt.redirect(response)
-                    raise _refused(response.status, rung=rung and not elsewhere)
+                    raise _refused(response.status, rung=rung and not elsewhere, alerting=alerting)
                 if response.status >= 200:
                     break
                 alerting = alerting or response.status > 100
@@ -160,12 +160,12 @@ async def _ring(b: OutboundLeg, target: Target, hunt: Hunt, caller_hears: Caller
         failure = NO_ANSWER_IN_TIME if alerting else NO_CONNECTION
         raise _Refused(failure, go_on=not alerting, dead=not patient) from None
     if not (b.read_answer(response) if response.body else b.recall_answer(response)):
-        raise _Refused(USELESS_ANSWER if b.protection.plain else UNPROTECTED_ANSWER, go_on=True)
+        raise _Refused(USELESS_ANSWER if b.protection.plain else UNPROTECTED_ANSWER, go_on=not rung)
 
 
-def _refused(status: int, *, rung: bool, dead: bool = False) -> _Refused:
+def _refused(status: int, *, rung: bool, alerting: bool, dead: bool = False) -> _Refused:
     """A final status of 300 and above; who has `rung` is not rung again by way of the next trunk."""
-    failure, go_on = refusal(status)
+    failure, go_on = refusal(status, alerting=alerting)
     return _Refused(failure, go_on and not rung, dead=dead)
 
 

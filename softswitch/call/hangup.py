@@ -165,8 +165,13 @@ _REFUSALS: dict[int, tuple[int, bool]] = {
 }
 
 
-def refusal(status: int) -> tuple[Failure, bool]:
-    """What a callee's final `status` of 300 and above means, and whether the next target may be tried."""
+def refusal(status: int, *, alerting: bool = False) -> tuple[Failure, bool]:
+    """What a callee's final `status` of 300 and above means, and whether the next target may be tried.
+
+    A 408 of who was `alerting` says, as our own patience would, that nobody answered.
+    """
+    if alerting and status == 408:
+        return FAILURES[8101], True
     if status in _REFUSALS:
         code, go_on = _REFUSALS[status]
         return FAILURES[code], go_on

@@ -85,16 +85,19 @@ class Registration:
         """What the registrar says of our Contact, else of all, else what we asked for (10.2.4).
 
         The list may hold other phones of our account. Where none in it is at our address ours was rewritten on the way:
-        then it may be any, and the one that ends first is believed.
+        then it may be any, and the one that ends first is believed. One that says nothing of itself has what is said of
+        all (10.2.1.1).
         """
+        of_all = response.seconds("Expires") or self._wanted
         ours, others = list[int](), list[int]()
         for text in response.headers.all("Contact"):
             try:
                 contact = parse_name_addr(text)
                 uri = parse_uri(contact.uri)
-                if uri.user == self._user and contact.params.get("expires"):
-                    expires = parse_number(contact.params["expires"] or "", name="expires", largest=LARGEST_EXPIRES)
+                if uri.user == self._user:
+                    said = contact.params.get("expires")
+                    expires = parse_number(said, name="expires", largest=LARGEST_EXPIRES) if said else of_all
                     (ours if self._peer.user_agent.is_at(uri.host, uri.port) else others).append(expires)
             except SipParseError:
                 continue
-        return min(ours or others, default=0) or response.seconds("Expires") or self._wanted
+        return min(ours or others, default=0) or of_all

@@ -153,14 +153,15 @@ class Entrance:
     ) -> bool:
         """Nothing but what belongs to a transaction or dialog with this very address comes in."""
         host, head, large = path.hop.host, head_of(data), excess(data)
+        connected = path.hop.transport != "udp"
         if not large and _is_with(host, head, core):
-            if path.hop.transport != "udp":
+            if connected:
                 strangers.give_back(host)
             return True
-        why = strangers.judge(head, host, now)
+        why = strangers.judge(head, host, now, connected=connected)
         if why:
             return self._turn_away(why, data, path, now, core)
-        strangers.turned_away(host, now)
+        strangers.turned_away(host, now, connected=connected)
         if large:
             return self._turn_away("too_large", data, path, now, core)
         if is_response(head) or to_tag(head):

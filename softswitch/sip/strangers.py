@@ -66,16 +66,15 @@ class Strangers:
         self._bans: OrderedDict[str, Ban] = OrderedDict()
         self._shut_out: OrderedDict[str, Ban] = OrderedDict()  # trunks' sources too
 
-    def judge(self, head: bytes, host: str, now: float) -> str:
+    def judge(self, head: bytes, host: str, now: float, *, connected: bool = False) -> str:
         """Why a message with this head is to be dropped unread: `banned`, `scanner`, `rate`; empty where it is not."""
-        source = network_of(host)
-        if self._banned(source, now):
+        if self.is_banned(host, now, connected=connected):
             return "banned"
         if _is_scanner(head):
-            self._ban(source, "scanner", now)
+            self._ban(host, "scanner", now, connected)
             return "scanner"
-        if not self._has_room(source, now):
-            self.turned_away(host, now)
+        if not self._has_room(network_of(host), now):
+            self.turned_away(host, now, connected=connected)
             return "rate"
         return ""
 
@@ -83,7 +82,7 @@ class Strangers:
         """Whether a stranger gets one more connection; who comes too often earns a ban, as by messages."""
         if self._has_room(network_of(host) + CONNECTED, now):
             return True
-        self.turned_away(host, now)
+        self.turned_away(host, now, connected=True)
         return False
 
     def give_back(self, host: str) -> None:
@@ -111,19 +110,25 @@ class Strangers:
         visitor.tokens -= taken
         return taken
 
-    def turned_away(self, host: str, now: float) -> None:
-        """A message of `host` was refused or dropped: too many in too short a time earn a ban."""
-        limits, source = self._limits, network_of(host)
-        visitor = self._visitor(source, now)
+    def turned_away(self, host: str, now: float, *, connected: bool = False) -> None:
+        """A message of `host`, or a connection, was refused or dropped: too many in too short a time earn a ban."""
+        limits = self._limits
+        visitor = self._visitor(network_of(host) + (CONNECTED if connected else ""), now)
         if now - visitor.since > limits.window_s:
             visitor.since, visitor.turned_away = now, 0
         visitor.turned_away += 1
         if visitor.turned_away >= limits.ban_after:
-            self._ban(source, "persistent", now)
+            self._ban(host, "persistent", now, connected)
 
-    def is_banned(self, host: str, now: float) -> bool:
-        """Whether nothing of the stranger `host` is looked at."""
-        return self._banned(network_of(host), now)
+    def is_banned(self, host: str, now: float, *, connected: bool) -> bool:
+        """Whether nothing of the stranger `host` is looked at, or no connection with it is kept.
+
+        What came by UDP may have been anybody's: it bans nobody's connections, by which a call may be up.
+        """
+        source = network_of(host)
+        if _in_force(self._bans, source + CONNECTED, now) or _in_force(self._shut_out, source, now):
+            return True
+        return not connected and _in_force(self._bans, source, now)
 
     def shut_out(self, host: str, why: str, now: float, seconds: float = 0.0) -> None:
         """Ban `host` (or an IPv6 network, as `bans` names it) whoever it is; 0 seconds: for as long as any ban."""
@@ -141,23 +146,29 @@ class Strangers:
         source = network_of(host)
         for room in ROOMS:
             self._visitors.pop(source + room, None)
-        lifted = [table.pop(source, None) for table in (self._bans, self._shut_out)]
+        lifted = (
+            self._bans.pop(source, None),
+            self._bans.pop(source + CONNECTED, None),
+            self._shut_out.pop(source, None),
+        )
         return any(lifted)
 
     def bans(self, now: float) -> list[Ban]:
-        """Those in force."""
-        return [ban for ban in (*self._bans.values(), *self._shut_out.values()) if ban.until > now]
+        """Those in force; of a source that is banned twice for the same the one that lasts longer."""
+        latest: dict[tuple[str, str], Ban] = {}
+        for ban in (*self._bans.values(), *self._shut_out.values()):
+            if ban.until > latest.get((ban.source, ban.why), ban._replace(until=now)).until:
+                latest[ban.source, ban.why] = ban
+        return list(latest.values())
 
     def __len__(self) -> int:
         """Sources remembered, banned or not."""
         return len(self._visitors) + len(self._bans) + len(self._shut_out)
 
-    def _banned(self, source: str, now: float) -> bool:
-        return _in_force(self._bans, source, now) or _in_force(self._shut_out, source, now)
-
-    def _ban(self, source: str, why: str, now: float) -> None:
-        self._visitors.pop(source, None)
-        self._bans[source] = Ban(source, now + self._limits.ban_s, why)
+    def _ban(self, host: str, why: str, now: float, connected: bool) -> None:
+        source, by = network_of(host), CONNECTED if connected else ""
+        self._visitors.pop(source + by, None)
+        self._bans[source + by] = Ban(source, now + self._limits.ban_s, why)
         if len(self._bans) > self._limits.remembered:
             self._bans.popitem(last=False)
 

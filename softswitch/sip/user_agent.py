@@ -302,9 +302,12 @@ class UserAgent:
     def welcome(self, source: Hop) -> bool:
         """Whether a connection of `source` is taken: not of those who are banned."""
         strangers = self.entrance.strangers
-        if self._loop is None or strangers is None or not strangers.is_banned(source.host, self._loop.time()):
+        if self._loop is None or strangers is None:
             return True
-        return bool(self.accept_source(source)) and not strangers.is_shut_out(source.host, self._loop.time())
+        now = self._loop.time()
+        if not strangers.is_banned(source.host, now, connected=True):
+            return True
+        return bool(self.accept_source(source)) and not strangers.is_shut_out(source.host, now)
 
     def room_for(self, source: Hop) -> float:
         """How much of the room for connections may be in use where `source` gets one more: see the entrance."""

@@ -65,7 +65,7 @@ def test_a_target_that_cannot_is_followed_by_the_next(status: int) -> None:
     play(story)
 
 
-@pytest.mark.parametrize(("status", "to_caller"), [(302, 502), (403, 603), (408, 408), (500, 502), (503, 502)])
+@pytest.mark.parametrize(("status", "to_caller"), [(302, 502), (403, 603), (408, 480), (500, 502), (503, 502)])
 def test_a_target_that_fails_after_it_rang_is_not_followed_by_another(status: int, to_caller: int) -> None:
     """The same telephone would ring twice, by two ways (docs/decisions.md, "Nobody else is rung after ringing")."""
 
@@ -210,11 +210,43 @@ def test_ringing_out_at_the_last_target_is_8101() -> None:
 def test_an_answer_without_usable_media_is_hung_up_and_the_next_target_tried(body: bytes) -> None:
     async def story(lab: Lab) -> None:
         lab.dial()
-        invite = await lab.ring()
+        invite = await lab.callee.receive_request("INVITE")
         lab.callee.send(lab.callee.response(invite, 200, body=body))
         await lab.callee.receive("ACK")
         await lab.answer_bye(lab.callee)
         await answered_by_second(lab)
+
+    play(story)
+
+
+def test_an_answer_without_usable_media_after_ringing_is_hung_up_and_nobody_else_is_rung() -> None:
+    """Somebody has taken the call: by the next trunk the same telephone would ring again."""
+
+    async def story(lab: Lab) -> None:
+        lab.dial()
+        invite = await lab.ring()
+        lab.callee.send(lab.callee.response(invite, 200, body=b"nonsense"))
+        await lab.callee.receive("ACK")
+        await lab.answer_bye(lab.callee)
+        await lab.refused(502)
+        await lab.second.silence(60)
+        cdr = await lab.cdr()
+        assert (cdr.failure, cdr.answered_at, cdr.b.sip_status) == (7506, None, 200)
+
+    play(story)
+
+
+def test_a_408_after_ringing_is_told_as_no_answer() -> None:
+    """A proxy that lost its patience (timer C) says of a telephone that rang what our own clock would."""
+
+    async def story(lab: Lab) -> None:
+        lab.dial()
+        invite = await lab.ring()
+        await asyncio.sleep(20)
+        lab.callee.send(lab.callee.response(invite, 408))
+        response = await lab.refused(480)
+        assert (response.headers.get("Reason") or "").startswith("Q.850;cause=19;")
+        assert (await lab.cdr()).failure == 8101
 
     play(story)
 

@@ -227,6 +227,11 @@ def test_what_a_refusal_means(status: int, code: int, go_on: bool) -> None:
     assert (failure.code, may_go_on) == (code, go_on)
 
 
+def test_a_time_out_is_no_connection_before_the_callee_was_alerted_and_no_answer_after() -> None:
+    assert [refusal(408, alerting=alerting)[0].code for alerting in (False, True)] == [8035, 8101]
+    assert refusal(486, alerting=True) == refusal(486)
+
+
 def test_a_caller_who_gives_up() -> None:
     assert given_up(False, False, False).code == 7501
     assert given_up(False, False, True).code == 7502

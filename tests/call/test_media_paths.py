@@ -67,7 +67,7 @@ def test_a_trunk_that_is_reached_over_ipv6_is_offered_ipv6_media() -> None:
 def test_an_answer_in_the_other_family_is_of_no_use() -> None:
     async def story(lab: Lab) -> None:
         lab.dial()
-        invite = await lab.ring()
+        invite = await lab.callee.receive_request("INVITE")
         await lab.pick_up(invite, body=sdp(SIX, 41000))
         await lab.answer_bye(lab.callee)
         other = await lab.second.receive_request("INVITE")

@@ -204,7 +204,7 @@ def test_an_answer_without_one_of_our_keys_is_hung_up_and_the_next_target_tried(
     async def story(lab: Lab) -> None:
         lab.set_trunk("first", srtp="required")
         lab.dial()
-        invite = await lab.ring()
+        invite = await lab.callee.receive_request("INVITE")
         lab.callee.send(lab.callee.response(invite, 200, body=body))
         await lab.callee.receive("ACK")
         bye = await lab.answer_bye(lab.callee)

@@ -79,6 +79,9 @@ def test_a_registration_tells_who_we_are_and_where_and_is_refreshed_in_time() ->
         # Ours as the registrar rewrote it may be any of these: the earliest end is safe.
         ([("Contact", "<sip:us@192.0.2.7:1024>;expires=300, <sip:us@192.0.2.7:1025>;expires=100")], 80),
         ([("Contact", "<sip:us@10.0.0.1:5060>"), ("Expires", "100")], 80),
+        # Ours says nothing of itself, another phone's does.
+        ([("Contact", "<sip:us@10.0.0.7:5060>;expires=3600, <sip:us@10.0.0.1:5060>"), ("Expires", "100")], 80),
+        ([("Contact", "<sip:us@10.0.0.7:5060>;expires=60, <sip:us@10.0.0.1:5060>")], 800),
         ([("Contact", "nonsense, <sip:us@10.0.0.1:5060>;expires=often"), ("Expires", "100")], 80),
         ([("Expires", "often")], 800),
         ([("Expires", "1")], 5),

@@ -100,7 +100,7 @@ def test_of_a_strangers_message_nothing_but_a_head_of_lawful_size_is_looked_at()
         assert door.answers(data + inside) == []
     assert door.entrance.counts == {"stranger": 1, "too_large": 2}
     assert door.entrance.strangers is not None
-    assert not door.entrance.strangers.is_banned(STRANGER.host, 0.0)
+    assert not door.entrance.strangers.is_banned(STRANGER.host, 0.0, connected=False)
 
 
 def test_a_stranger_that_goes_on_and_on_is_banned_and_then_may_ask_again() -> None:
@@ -262,7 +262,7 @@ def test_strangers_may_use_half_of_the_room_for_connections_and_too_many_earn_a_
     caller, trunk = STRANGER._replace(transport="tcp"), PEER._replace(transport="tcp")
     assert [door.entrance.room_for(caller, 0.0) for _ in range(5)] == [0.5, 0.5, 0.0, 0.0, 0.0]
     assert door.entrance.strangers is not None
-    assert door.entrance.strangers.is_banned(STRANGER.host, 0.0)
+    assert door.entrance.strangers.is_banned(STRANGER.host, 0.0, connected=True)
     assert [door.entrance.room_for(trunk, 0.0) for _ in range(50)] == [1.0] * 50
 
 

@@ -91,7 +91,27 @@ def test_a_strangers_own_ban_shuts_no_trunk_out() -> None:
     """Its address may be forged."""
     strangers = Strangers(StrangerLimits(ban_after=1))
     strangers.turned_away(HOST, 0.0)
-    assert strangers.is_banned(HOST, 1.0) and not strangers.is_shut_out(HOST, 1.0)
+    assert strangers.is_banned(HOST, 1.0, connected=False) and not strangers.is_shut_out(HOST, 1.0)
+
+
+def test_what_comes_by_udp_bans_no_connections_and_what_comes_by_a_connection_bans_all() -> None:
+    """A far end that is no trunk may have a call by a connection, while somebody else writes its address."""
+    strangers = Strangers(StrangerLimits(ban_after=2, ban_s=600))
+    for _ in range(9):
+        strangers.turned_away(HOST, 0.0)
+    strangers.judge(b"OPTIONS sip:x SIP/2.0\r\nUser-Agent: friendly-scanner\r\n\r\n", "192.0.2.2", 0.0)
+    assert strangers.is_banned(HOST, 1.0, connected=False) and not strangers.is_banned(HOST, 1.0, connected=True)
+    assert not strangers.is_banned("192.0.2.2", 1.0, connected=True)
+    assert strangers.judge(REQUEST, HOST, 1.0, connected=True) == ""
+    for _ in range(2):
+        strangers.turned_away(HOST, 1.0, connected=True)
+    strangers.turned_away("192.0.2.3", 1.0, connected=True)
+    strangers.judge(b"OPTIONS sip:x SIP/2.0\r\nUser-Agent: friendly-scanner\r\n\r\n", "192.0.2.3", 1.0, connected=True)
+    for host in (HOST, "192.0.2.3"):
+        assert strangers.is_banned(host, 2.0, connected=True) and strangers.is_banned(host, 2.0, connected=False)
+    assert [ban for ban in strangers.bans(2.0) if ban.source == HOST] == [Ban(HOST, 601.0, "persistent")]
+    assert strangers.lift(HOST)
+    assert not strangers.is_banned(HOST, 2.0, connected=True) and not strangers.is_banned(HOST, 2.0, connected=False)
 
 
 @pytest.mark.parametrize("host", [HOST, "2001:db8::/64", "2001:db8::7"])

@@ -181,6 +181,9 @@ def test_strangers_are_turned_away_and_banned_before_the_core_sees_them() -> Non
         assert (source, why) == (PHONE[0], "scanner")
         assert 0 < seconds < 600
         assert not switch.agent.counts
+        assert switch.agent.welcome(Hop("tcp", PHONE[0], 1)), "by UDP it may have been anybody"
+        scan = phone.request("OPTIONS", headers=[("User-Agent", "friendly-scanner")]).encode()
+        switch.agent._receive(scan, Hop("tcp", PHONE[0], 1), 0, 7)
         assert not switch.agent.welcome(Hop("tcp", PHONE[0], 1))
         assert switch.agent.welcome(Hop("tcp", "10.0.0.77", 1))
         assert switch.agent.room_for(Hop("tcp", "10.0.0.77", 1)) == 0.5

@@ -47,7 +47,7 @@ from softswitch.memory import return_large_blocks, spare_the_collector
 from softswitch.metrics import Metrics
 from softswitch.prompts import Prompts, load_catalogue
 from softswitch.repair import mend_recordings, recording_of
-from softswitch.retention import sweep
+from softswitch.retention import Retention, sweep
 from softswitch.routing.dialplan import Dialplan, load_dialplans
 from softswitch.routing.resolve import Resolver
 from softswitch.routing.trunk import NO_TRUNK, Trunk
@@ -60,7 +60,7 @@ from softswitch.sip.server_session import ServerSession
 from softswitch.sip.tls import Tls
 from softswitch.sip.user_agent import Account
 from softswitch.stores.alone import StoreLock
-from softswitch.stores.sqlite import SqliteStore, open_sqlite
+from softswitch.stores.sqlite import SqliteStore, app_keys, open_sqlite
 from softswitch.tracing.trace import Trace, TraceLimits, Wanted
 
 SWEEP_EVERY_S = 3600.0
@@ -427,7 +427,8 @@ class Switch:
         self._tasks.append(asyncio.create_task(coroutine))  # type: ignore[arg-type]
 
     async def _recording_of(self, cdr: Cdr) -> RecordingReport | None:
-        return await asyncio.to_thread(recording_of, self.config.recording.directory, cdr.call_id, cdr.call_in_at)
+        place = self.config.recording.directory, cdr.app_key
+        return await asyncio.to_thread(recording_of, *place, cdr.call_id, cdr.call_in_at)
 
     async def _sweep(self, left_open: Sequence[Cdr]) -> None:
         """What a crash left behind first, each recording by its call before the rest; then what is too old."""
@@ -437,8 +438,21 @@ class Switch:
             log.warning("cdrs_recovered", count=len(left_open))
         self.metrics.mended.inc(await asyncio.to_thread(mend_recordings, recording.directory, time.time()))
         while True:
-            await asyncio.to_thread(sweep, recording.directory, recording.keep_days, time.time())
+            await asyncio.to_thread(lambda: sweep(recording.directory, self._retention(), time.time()))
             await asyncio.sleep(SWEEP_EVERY_S)
+
+    def _retention(self) -> Retention:
+        """How long recordings are kept by now; waits for the store, not for the event loop's thread."""
+        own = self.dialplan.recording_keep_days
+        try:
+            apps = app_keys(self.config.store.path)
+        except StoreError as error:
+            log.error("apps_not_read", error=str(error))
+            apps = []  # nothing is deleted early for that
+        else:
+            if missing := sorted(own.keys() - set(apps)):
+                log.warning("apps_not_there", apps=missing)
+        return Retention(self.config.recording.keep_days, own, apps)
 
 
 def _places(dialplan: Dialplan) -> list[Hop]:

@@ -314,9 +314,9 @@ class PromptSettings(Section):
 class RecordingSettings(Section):
     """`[recording]`: files of recorded calls."""
 
-    directory: str = Field(default="var/recordings", description="directory with one folder a day", min_length=1)
+    directory: str = Field(default="var/recordings", description="directory with a folder an app and day", min_length=1)
     stereo: bool = Field(default=False, description="true: caller left, callee right; false: mono mix")
-    keep_days: int = Field(default=7, description="days after which a recording is deleted; 0: never", ge=0)
+    keep_days: int = Field(default=7, description="days after which a recording is deleted; 0: never", ge=0, le=36500)
 
 
 class CdrSettings(Section):

@@ -6,13 +6,13 @@ Call treatment, "Files". Called by `app.py` when the switch starts; never touche
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import structlog
 
 from media.recorder import hash_recording, mend_recording
 from softswitch.interfaces import RecordingReport
+from softswitch.recordings import SUFFIX, day_folder, folder_of
 
 DAY_S = 86400.0
 DAYS = 2  # whose folders are looked through: a call that a crash has cut began then
@@ -20,16 +20,17 @@ DAYS = 2  # whose folders are looked through: a call that a crash has cut began 
 log = structlog.get_logger(__name__)
 
 
-def _folders(directory: str, newest: float) -> Iterator[Path]:
-    """Of the day of `newest` (UTC epoch seconds) and before."""
-    for ago in range(DAYS):
-        yield Path(directory) / f"{datetime.fromtimestamp(newest, UTC) - timedelta(days=ago):%Y%m%d}"
+def _folders(directory: str, app: str, newest: float) -> Iterator[Path]:
+    """Of the day of `newest` (UTC epoch seconds) and before: those of an `app` (a pattern) and those of none."""
+    for day in (day_folder(newest, ago=ago) for ago in range(DAYS)):
+        yield from Path(directory).glob(f"{app}/{day}")
+        yield Path(directory) / day
 
 
 def mend_recordings(directory: str, now: float) -> int:
     """How many recordings of today and yesterday told a length that they have not; now they do."""
     mended = 0
-    for path in (path for folder in _folders(directory, now) for path in sorted(folder.glob("*.wav"))):
+    for path in (path for folder in _folders(directory, "*", now) for path in sorted(folder.glob(f"*{SUFFIX}"))):
         try:
             remains = mend_recording(str(path))
         except BlockingIOError:
@@ -43,12 +44,13 @@ def mend_recordings(directory: str, now: float) -> int:
     return mended
 
 
-def recording_of(directory: str, call_id: str, called_at: float) -> RecordingReport | None:
+def recording_of(directory: str, app_key: str, call_id: str, called_at: float) -> RecordingReport | None:
     """What a crash left of the recording of a call that came at `called_at`; None where there is none. Without its hash
     where a media server of its own still writes it.
     """
-    for folder in _folders(directory, called_at + DAY_S):  # it may have been answered the next day
-        for path in folder.glob(f"*_{call_id}.wav"):
+    app = folder_of(app_key)
+    for folder in _folders(directory, app or "*", called_at + DAY_S):  # it may have been answered the next day
+        for path in folder.glob(f"*_{call_id}{SUFFIX}"):
             try:
                 remains, sha256 = mend_recording(str(path)), hash_recording(str(path))
             except OSError as error:

@@ -1,30 +1,103 @@
 """Deletes recordings whose time is over, and says so in the audit log.
 
-Call treatment, "Files": kept for `recording.keep_days`. Called once an hour by `app.py`; never touches other files.
+Call treatment, "Files": kept for `recording.keep_days`, or as the dialplan says of their app. Called once an hour by
+`app.py`, in a thread. It tells a recording's app by its folder alone (`recordings.py`), looks into no folder in which
+nothing can be due yet, and never touches other files.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
+import contextlib
+import math
+import os
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 
 import structlog
+
+from softswitch.recordings import SUFFIX, day_begun_at, folder_of
 
 DAY_S = 86400.0
 
 audit = structlog.get_logger("softswitch.audit")
 
 
-def sweep(directory: str, keep_days: int, now: float) -> list[str]:
-    """Delete `*.wav` under `directory` last written more than `keep_days` ago (0: never); returns their paths."""
-    if keep_days <= 0:
-        return []
-    deleted = []
-    for path in sorted(Path(directory).glob("*/*.wav")):
-        try:
-            if path.stat().st_mtime < now - keep_days * DAY_S:
-                path.unlink()
-                deleted.append(str(path))
-                audit.info("recording_deleted", path=str(path), keep_days=keep_days)
-        except OSError as error:
-            audit.error("recording_not_deleted", path=str(path), error=str(error))
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How many days recordings are kept, 0 for ever: those of the apps in `of_apps`, and those of any other in `apps`.
+
+    What is of no app that is named here (one that was renamed, a file from before apps had folders) is kept as long as
+    what is kept the longest.
+    """
+
+    keep_days: int
+    of_apps: Mapping[str, int]
+    apps: Collection[str]
+
+    def days(self) -> dict[str, int]:
+        """The days of each app's folder."""
+        known = dict.fromkeys(self.apps, self.keep_days) | dict(self.of_apps)
+        return {folder_of(app): days for app, days in known.items()}
+
+    def longest(self) -> int:
+        """The days of what is of none."""
+        return max([self.keep_days, *self.of_apps.values()], key=lambda days: days or math.inf)
+
+
+def sweep(directory: str, retention: Retention, now: float) -> int:
+    """Delete what was written last longer ago than it is kept; returns how many recordings that were."""
+    days, longest = retention.days(), retention.longest()
+    deleted = 0
+    for folder in _folders(directory):
+        if day_begun_at(folder.name) is not None:  # of no app
+            deleted += _sweep_day(folder, longest, now)
+        for day in _folders(folder.path):
+            deleted += _sweep_day(day, days.get(folder.name, longest), now)
     return deleted
+
+
+def _sweep_day(folder: os.DirEntry[str], keep_days: int, now: float) -> int:
+    """A folder is opened only where what began with its day is due; millions of others cost nothing."""
+    begun_at, due = day_begun_at(folder.name), now - keep_days * DAY_S
+    if not keep_days or begun_at is None or begun_at >= due:
+        return 0
+    deleted = sum(_delete(file, keep_days) for file in _entries(folder.path) if _is_due(file, due))
+    _remove_empty(folder.path)
+    return deleted
+
+
+def _is_due(file: os.DirEntry[str], due: float) -> bool:
+    try:
+        return file.name.endswith(SUFFIX) and file.is_file() and file.stat().st_mtime < due
+    except OSError as error:
+        audit.error("recording_not_deleted", path=file.path, error=str(error))
+        return False
+
+
+def _delete(file: os.DirEntry[str], keep_days: int) -> bool:
+    try:
+        os.unlink(file.path)
+    except OSError as error:
+        audit.error("recording_not_deleted", path=file.path, error=str(error))
+        return False
+    audit.info("recording_deleted", path=file.path, keep_days=keep_days)
+    return True
+
+
+def _remove_empty(folder: str) -> None:
+    with contextlib.suppress(OSError):  # something is left in it
+        os.rmdir(folder)
+
+
+def _folders(path: str) -> Iterator[os.DirEntry[str]]:
+    return (entry for entry in _entries(path) if os.path.isdir(entry.path))  # false too of a link to itself
+
+
+def _entries(path: str) -> Iterator[os.DirEntry[str]]:
+    try:
+        with os.scandir(path) as entries:
+            yield from entries
+    except FileNotFoundError:
+        return  # nothing was recorded yet
+    except OSError as error:
+        audit.error("recordings_not_swept", path=path, error=str(error))

@@ -25,6 +25,7 @@ from softswitch.config import Config
 from softswitch.errors import ConfigError
 from softswitch.interconnect.proof import Proof
 from softswitch.interfaces import App, Cdr, Mode
+from softswitch.recordings import recording_path
 from softswitch.routing.fields import Secret
 from softswitch.sdp.offer_answer import local_offer
 from softswitch.sip.addresses import Hop
@@ -391,7 +392,7 @@ def test_attempts_that_a_crash_left_open_are_closed_at_the_next_start(tmp_path: 
     switch = asyncio.run(story())
     switch.stop()
     (left,) = asyncio.run(open_sqlite(str(switch.folder / "softswitch.db")).unfinished_attempts())
-    recording = switch.recordings / time.strftime("%Y%m%d", time.gmtime(left.call_in_at)) / f"x_{left.call_id}.wav"
+    recording = Path(recording_path(str(switch.recordings), "app", left.call_id, left.call_in_at))
     recording.parent.mkdir(parents=True)
     recording.write_bytes(wav_header(0, 1) + b"\x55" * 8000)
     switch.start()
@@ -410,7 +411,7 @@ def test_calls_are_taken_while_the_recordings_of_a_crash_are_still_read(
     """They may be thousands, in folders of a million."""
     answered = threading.Event()
 
-    def slow(directory: str, call_id: str, called_at: float) -> None:
+    def slow(directory: str, app_key: str, call_id: str, called_at: float) -> None:
         assert answered.wait(60)
 
     async def story(switch: Switch, phone: Phone) -> None:

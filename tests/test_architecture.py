@@ -39,6 +39,7 @@ EVERYONES = {
     "softswitch.interfaces",
     "softswitch.media_interfaces",
     "softswitch.moments",
+    "softswitch.recordings",
     "softswitch.errors",
 }
 COMPOSITION = ("softswitch/app.py", "softswitch/parts.py", "softswitch/cli", "softswitch/__main__.py")

@@ -19,28 +19,29 @@ NOW = datetime(2026, 3, 2, 0, 0, 30, tzinfo=UTC).timestamp()
 TODAY, YESTERDAY, BEFORE = "20260302", "20260301", "20260228"
 
 
-def left_open(folder: Path, day: str, call_id: str, *, told: int = 0, audio: int = 8000) -> Path:
-    path = folder / day / f"{day}000000_{call_id}.wav"
-    path.parent.mkdir(exist_ok=True)
+def left_open(folder: Path, day: str, call_id: str, *, app: str = "shop", told: int = 0, audio: int = 8000) -> Path:
+    path = folder / app / day / f"{day}000000_{call_id}.wav"
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(wav_header(told, 1) + b"\x55" * audio)
     return path
 
 
 def test_headers_of_today_and_yesterday_are_mended_with_a_line_each(tmp_path: Path) -> None:
-    paths = [left_open(tmp_path, day, "one") for day in (TODAY, YESTERDAY, BEFORE)]
+    places = [(TODAY, "shop"), (TODAY, ""), (YESTERDAY, "bank"), (BEFORE, "shop")]  # "": before apps had folders
+    paths = [left_open(tmp_path, day, "one", app=app) for day, app in places]
     left_open(tmp_path, TODAY, "whole", told=8000)
     with structlog.testing.capture_logs() as lines:
-        assert mend_recordings(str(tmp_path), NOW) == 2
-    assert [path.read_bytes()[:58] == wav_header(8000, 1) for path in paths] == [True, True, False]
+        assert mend_recordings(str(tmp_path), NOW) == 3
+    assert [path.read_bytes()[:58] == wav_header(8000, 1) for path in paths] == [True, True, True, False]
     assert lines == [
-        {"event": "recording_mended", "path": str(path), "seconds": 1.0, "log_level": "warning"} for path in paths[:2]
+        {"event": "recording_mended", "path": str(path), "seconds": 1.0, "log_level": "warning"} for path in paths[:3]
     ]
     assert mend_recordings(str(tmp_path), NOW) == 0
 
 
 def test_what_is_no_recording_is_left_alone_and_told_and_what_is_written_is_left_alone(tmp_path: Path) -> None:
-    file = open_recording(str(tmp_path / TODAY / "a.wav"), stereo=False, resume=False)
-    other = tmp_path / TODAY / "b.wav"
+    file = open_recording(str(tmp_path / "shop" / TODAY / "a.wav"), stereo=False, resume=False)
+    other = tmp_path / "shop" / TODAY / "b.wav"
     other.write_bytes(b"something else")
     with structlog.testing.capture_logs() as lines:
         assert mend_recordings(str(tmp_path), NOW) == 0
@@ -48,19 +49,25 @@ def test_what_is_no_recording_is_left_alone_and_told_and_what_is_written_is_left
     os.close(file.descriptor)
 
 
-def test_the_recording_of_a_crashed_call_is_found_by_its_id_mended_and_hashed(tmp_path: Path) -> None:
-    path = left_open(tmp_path, TODAY, "one")  # it came before midnight, and was answered after
-    report = recording_of(str(tmp_path), "one", NOW - 60)
+@pytest.mark.parametrize(("lies_in", "app_key"), [("shop", "shop"), ("", "shop"), ("shop", "")])
+def test_the_recording_of_a_crashed_call_is_found_by_its_app_and_id_mended_and_hashed(
+    tmp_path: Path, lies_in: str, app_key: str
+) -> None:
+    path = left_open(tmp_path, TODAY, "one", app=lies_in)  # it came before midnight, and was answered after
+    report = recording_of(str(tmp_path), app_key, "one", NOW - 60)
     assert report == RecordingReport(str(path), 1.0, 8058, hash_recording(str(path)), truncated=True)
     assert path.read_bytes() == wav_header(8000, 1) + b"\x55" * 8000
-    assert recording_of(str(tmp_path), "two", NOW - 60) is None
+    assert recording_of(str(tmp_path), app_key, "two", NOW - 60) is None
+    assert recording_of(str(tmp_path / "none"), app_key, "one", NOW - 60) is None
 
 
 def test_a_recording_that_somebody_still_writes_is_named_without_its_hash(tmp_path: Path) -> None:
     path = left_open(tmp_path, YESTERDAY, "one")
     file = open_recording(str(path), stereo=False, resume=True)
     with structlog.testing.capture_logs():
-        assert recording_of(str(tmp_path), "one", NOW - 60) == RecordingReport(str(path), 0.0, 0, "", truncated=True)
+        assert recording_of(str(tmp_path), "shop", "one", NOW - 60) == RecordingReport(
+            str(path), 0.0, 0, "", truncated=True
+        )
     os.close(file.descriptor)
 
 
@@ -74,5 +81,7 @@ def test_a_recording_that_the_disk_does_not_give_back_is_named_and_keeps_no_cdr_
 
     monkeypatch.setattr(softswitch.repair, "hash_recording", broken)
     with structlog.testing.capture_logs() as lines:
-        assert recording_of(str(tmp_path), "one", NOW - 60) == RecordingReport(str(path), 0.0, 0, "", truncated=True)
+        assert recording_of(str(tmp_path), "shop", "one", NOW - 60) == RecordingReport(
+            str(path), 0.0, 0, "", truncated=True
+        )
     assert [line["event"] for line in lines] == ["recording_not_closed"]

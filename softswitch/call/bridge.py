@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from datetime import UTC, datetime
-from pathlib import Path
 
 import structlog
 
@@ -27,6 +25,7 @@ from softswitch.call.services import CallServices
 from softswitch.call.supervision import Supervision
 from softswitch.errors import FAILURES, CallRejected
 from softswitch.interfaces import MediaEndpoint, PlayReport, Prompt, Recording, Treatment
+from softswitch.recordings import recording_path
 
 ANNOUNCEMENT_TRIES = 2  # a media restart in the middle of the announcement: it is played again from its start
 MEDIA_BACK_WITHIN_S = 5.0  # as long as that may take; nobody is kept in silence for longer
@@ -139,7 +138,8 @@ class Talk(Ending):
 
     def _start_recording(self) -> None:
         a, b = self._endpoints()
-        path = recording_path(self._record, self._services.settings.recording_directory)
+        directory, record = self._services.settings.recording_directory, self._record
+        path = recording_path(directory, record.get("app_key", ""), record.call_id, record.wall_clock())
         stereo = self._treatment.stereo or self._services.settings.stereo
         self._recording = self._services.media.record(path, a, b, stereo=stereo)
         self._record.recording = self._recording.finished
@@ -175,12 +175,6 @@ class Talk(Ending):
         self._joined = True
         if self._last_minute:
             self.warn()
-
-
-def recording_path(record: CallRecord, directory: str) -> str:
-    """`<directory>/<day>/<start UTC>_<call id>.wav`."""
-    start = datetime.fromtimestamp(record.wall_clock(), UTC)
-    return str(Path(directory) / f"{start:%Y%m%d}" / f"{start:%Y%m%d%H%M%S}_{record.call_id}.wav")
 
 
 def find_announcement(treatment: Treatment, services: CallServices) -> Prompt | None:

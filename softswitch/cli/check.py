@@ -12,14 +12,14 @@ from typing import Generic, TypeVar
 
 from media import _native
 from softswitch.config import Config, load_config
-from softswitch.errors import SoftswitchError
+from softswitch.errors import ConfigError, SoftswitchError
 from softswitch.parts import check_codecs, check_media_addresses
 from softswitch.prompts import Prompts, load_catalogue
 from softswitch.routing.dialplan import Dialplan, load_dialplans
 from softswitch.sdp.formats import G711
 from softswitch.stores.provisioning import Provisioning, sqlite_engine
 from softswitch.stores.schema import REVISION
-from softswitch.stores.sqlite import schema_revision
+from softswitch.stores.sqlite import app_keys, schema_revision
 
 _T = TypeVar("_T")
 
@@ -61,7 +61,11 @@ def findings(config_file: str | None) -> Iterator[Finding]:
     if dialplan.loaded is not None and prompts.loaded is not None:
         yield _tones(dialplan.loaded, prompts.loaded)
     path = config.loaded.store.path
-    yield _look("store", lambda: _store(path), str).finding
+    store = _look("store", lambda: _store(path), str)
+    yield store.finding
+    settings, plan = config.loaded, dialplan.loaded
+    if plan is not None and store.loaded is not None:
+        yield _look("recordings", lambda: _recordings(settings, plan), str).finding
 
 
 def _look(part: str, load: Callable[[], _T], praise: Callable[[_T], str]) -> _Look[_T]:
@@ -151,3 +155,19 @@ def _store(path: str) -> str:
     finally:
         provisioning.close()
     return f"{path}: {numbers} numbers, {bindings} bindings"
+
+
+def _recordings(config: Config, dialplan: Dialplan) -> str:
+    """How long they are kept; raises ConfigError where that is said of an app that is not there."""
+    own, path = dialplan.recording_keep_days, config.store.path
+    if own and Path(path).exists() and schema_revision(path) == REVISION:
+        apps = app_keys(path)
+        if missing := [repr(name) for name in own if name not in apps]:
+            there = f"there are {', '.join(apps)}" if apps else "there is none"
+            raise ConfigError("dialplans: app", f"expected apps of the store, not {', '.join(missing)}; {there}")
+    words = [f"{name}: {_days(days)}" for name, days in own.items()]
+    return "; ".join([f"kept {_days(config.recording.keep_days)}", *words])
+
+
+def _days(days: int) -> str:
+    return f"{days} days" if days else "for ever"

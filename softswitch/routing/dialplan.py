@@ -1,4 +1,4 @@
-"""The dialplan: number classes, trunks, routes, bars and treatments, read from `dialplans/*.toml` into frozen records.
+"""The dialplan: number classes, trunks, routes, bars, treatments, apps: read from `dialplans/*.toml`, frozen records.
 
 Called by app.py (load, reload on SIGHUP), `softswitch check` and resolve.py. Reading is all or nothing: a new Dialplan
 or a ConfigError that names every wrong key of every file. Matching never does I/O.
@@ -18,7 +18,7 @@ from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError
 
 from softswitch.errors import ConfigError
 from softswitch.interfaces import Mode
-from softswitch.routing.fields import RECORD, Count, Flag, Name, Number, Prefix, Seconds
+from softswitch.routing.fields import RECORD, AppKey, Count, Days, Flag, Name, Number, Prefix, Seconds
 from softswitch.routing.numbers import INTERNATIONAL, UNKNOWN, NumberClass, NumberPlan, NumberRules
 from softswitch.routing.trunk import Trunk
 from softswitch.routing.trunks import Source, sources_of, trunk_at
@@ -90,6 +90,16 @@ class TreatmentRule:
         return dataclasses.replace(wider, **{name: value for name, value in own.items() if value is not None})
 
 
+@dataclass(frozen=True, slots=True)
+class AppRule:
+    """One `[[app]]`: what holds for the calls of the app whose key is `name`; None leaves it to the whole switch."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = RECORD
+
+    name: AppKey
+    recording_keep_days: Days | None = None  # 0: for ever
+
+
 BUILT_IN_TREATMENT = TreatmentRule(
     announcement="",
     announcement_mandatory=False,
@@ -126,6 +136,7 @@ class Dialplan:
     barring: Barring = Barring()
     treatments: Mapping[tuple[Mode, str | None], TreatmentRule] = field(default_factory=dict)
     sources: tuple[Source, ...] = ()
+    recording_keep_days: Mapping[str, int] = field(default_factory=dict)  # of apps that have their own
 
     def route_for(self, callee: str, callee_class: str, trunk: str | None = None) -> RouteEntry | None:
         """The first route, in the order of the files, that matches."""
@@ -187,6 +198,7 @@ class _Reading:
         self.trunks: dict[str, tuple[str, Trunk]] = {}
         self.routes: dict[str, tuple[str, RouteEntry]] = {}
         self.treatments: dict[str, tuple[str, TreatmentRule]] = {}
+        self.apps: dict[str, tuple[str, AppRule]] = {}
         self._tables: dict[str, Callable[[str, object], None]] = {
             "numbers": lambda place, value: self._one(place, value, NumberPlan, self.plan),
             "number_class": lambda place, value: self._list(place, value, NumberClass, self.classes),
@@ -194,6 +206,7 @@ class _Reading:
             "route": lambda place, value: self._list(place, value, RouteEntry, self.routes),
             "barring": lambda place, value: self._one(place, value, Barring, self.barring),
             "treatment": self._treatments,
+            "app": lambda place, value: self._list(place, value, AppRule, self.apps),
         }
 
     def read(self, file: str, text: str) -> None:
@@ -218,6 +231,11 @@ class _Reading:
             barring=self.barring["barring"][1] if self.barring else Barring(),
             treatments=self._layers(),
             sources=sources_of(trunks.values()),
+            recording_keep_days={
+                name: rule.recording_keep_days
+                for name, (_, rule) in self.apps.items()
+                if rule.recording_keep_days is not None
+            },
         )
 
     def check_references(self) -> None:
@@ -307,7 +325,8 @@ class _Reading:
 
 
 _ADAPTERS: dict[type, TypeAdapter[Any]] = {
-    record: TypeAdapter(record) for record in (NumberPlan, NumberClass, Trunk, RouteEntry, Barring, TreatmentRule)
+    record: TypeAdapter(record)
+    for record in (NumberPlan, NumberClass, Trunk, RouteEntry, Barring, TreatmentRule, AppRule)
 }
 
 

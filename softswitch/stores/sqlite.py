@@ -9,6 +9,7 @@ operation.
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext
@@ -128,6 +129,15 @@ def schema_revision(path: str) -> str | None:
     finally:
         connection.close()
     return None if row is None else str(row[0])
+
+
+def app_keys(path: str) -> list[str]:
+    """Every app of an existing file; raises StoreError. Reads a whole table: not for the thread that serves calls."""
+    try:
+        with contextlib.closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_MS / 1000)) as connection:
+            return [key for (key,) in connection.execute("SELECT key FROM apps ORDER BY key")]
+    except sqlite3.Error as error:
+        raise StoreError(f"{path}: {error}") from error
 
 
 class SqliteStore:

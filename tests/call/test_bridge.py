@@ -35,7 +35,7 @@ def test_both_hear_the_announcement_before_they_hear_each_other() -> None:
         cdr = await lab.cdr()
         assert cdr.announcement_to is not None and cdr.announcement_from is not None
         assert cdr.announcement_to - cdr.announcement_from == pytest.approx(1.5)
-        assert cdr.recording.endswith(f"/20231114/20231114221320_{cdr.call_id}.wav")
+        assert cdr.recording.endswith(f"/app-AXB/20231114/20231114221320_{cdr.call_id}.wav")
 
     play(story)
 

@@ -86,6 +86,33 @@ def test_a_prompt_that_a_treatment_names_must_be_there(cli: CommandLine) -> None
     assert "shop_calls (zh-CN)" in tones.words
 
 
+def keep(cli: CommandLine, **days: int) -> None:
+    """A dialplan that keeps recordings of these apps for so long."""
+    set_trunk(cli, "", "")
+    text = "".join(f'[[app]]\nname = "{app}"\nrecording_keep_days = {number}\n' for app, number in days.items())
+    (cli.folder / "plans" / "99.toml").write_text(text)
+
+
+def test_how_long_recordings_are_kept_is_told_of_all_apps_and_of_those_that_differ(cli: CommandLine) -> None:
+    assert found(cli)["recordings"] == Finding("recordings", True, "kept 7 days")
+    keep(cli, bank=183, court=0)
+    cli.config.write_text(cli.config.read_text() + "[recording]\nkeep_days = 0\n")
+    assert found(cli)["recordings"].words == "kept for ever; bank: 183 days; court: for ever"
+
+
+def test_an_app_whose_recordings_are_to_be_kept_must_be_there(cli: CommandLine, database: Path) -> None:
+    """A slip of the pen would cost recordings that the law wants kept."""
+    keep(cli, bank=183)
+    words = "dialplans: app: expected apps of the store, not 'bank'; there is none"
+    assert found(cli)["recordings"] == Finding("recordings", False, words)
+    cli.ok("number", "add", "17000000001", "--app", "bnak", "--mode", "AXB")
+    assert found(cli)["recordings"].words.endswith("not 'bank'; there are bnak")
+    cli.ok("number", "add", "17000000002", "--app", "bank", "--mode", "AXB")
+    assert found(cli)["recordings"] == Finding("recordings", True, "kept 7 days; bank: 183 days")
+    set_revision(database, None)
+    assert found(cli)["recordings"].ok  # who knows which apps there will be
+
+
 @pytest.mark.parametrize(
     ("trunk", "server", "suites", "told"),
     [

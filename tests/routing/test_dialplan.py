@@ -126,6 +126,15 @@ def test_a_plan_made_by_hand_has_the_built_in_treatment() -> None:
     assert TreatmentRule(record=True).over(plan().treatment_for(Mode.AXE)).record is True
 
 
+# Apps
+
+
+def test_an_app_may_have_its_recordings_kept_for_days_of_its_own() -> None:
+    text = '[[app]]\nname = "bank"\nrecording_keep_days = 183\n[[app]]\nname = "保 险"\nrecording_keep_days = 0\n'
+    assert plan(LAB + text + '[[app]]\nname = "shop"\n').recording_keep_days == {"bank": 183, "保 险": 0}
+    assert plan().recording_keep_days == {}
+
+
 # Errors
 
 
@@ -192,6 +201,23 @@ def test_a_plan_made_by_hand_has_the_built_in_treatment() -> None:
         (
             "[treatment.AXB]\nmax_duration_s = -1",
             "90.toml: treatment.AXB.max_duration_s: expected greater than or equal",
+        ),
+        ("[[app]]\nname = ''", "90.toml: app[].name: expected an app's key, 1 to 128 characters, not ''"),
+        (
+            "[[app]]\nname = 'shop'\nrecording_keep_days = -1",
+            "90.toml: app[shop].recording_keep_days: expected greater than or equal to 0, not -1",
+        ),
+        (
+            "[[app]]\nname = 'shop'\nrecording_keep_days = '6m'",
+            "90.toml: app[shop].recording_keep_days: expected a valid integer, not '6m'",
+        ),
+        (
+            "[[app]]\nname = 'shop'\nkeep_days = 7",
+            "90.toml: app[shop].keep_days: unknown key (did you mean 'recording_keep_days'?); expected one of name,",
+        ),
+        (
+            "[[app]]\nname = 'shop'\n[[app]]\nname = 'shop'",
+            "90.toml: app[shop]: expected a name of its own, is also at 90.toml: app[shop]",
         ),
         ("[numbers]\ncountry_code = '1'", "90.toml: numbers: expected once, is also in 10.toml"),
         ("[barring]\ncallers = ['138']", "90.toml: barring: expected once, is also in 10.toml"),

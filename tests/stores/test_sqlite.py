@@ -17,7 +17,14 @@ from softswitch.stores import sqlite
 from softswitch.stores.alone import StoreLock
 from softswitch.stores.provisioning import insert_binding, sqlite_engine
 from softswitch.stores.schema import REVISION, apps, numbers, temporary_callees
-from softswitch.stores.sqlite import CALL_PATH_SQL, SqliteStore, ensure_schema, open_sqlite, schema_revision
+from softswitch.stores.sqlite import (
+    CALL_PATH_SQL,
+    SqliteStore,
+    app_keys,
+    ensure_schema,
+    open_sqlite,
+    schema_revision,
+)
 from tests.stores.contract import NOW, B, BindingStoreContract, X, run
 
 CDR = Cdr(
@@ -269,6 +276,17 @@ def test_an_open_cdr_that_is_none_is_told_and_keeps_nobody_from_the_others(
     with capture_logs() as lines:
         assert [cdr.call_id for cdr in run(store.unfinished_attempts())] == ["two"]
     assert [(line["event"], line["call_id"]) for line in lines] == [("cdr_unreadable", CDR.call_id)]
+
+
+def test_the_apps_of_a_file_are_told_by_their_keys(path: Path, store: SqliteStore, tmp_path: Path) -> None:
+    assert app_keys(str(path)) == []
+    scene = SqliteScene(path)
+    scene.add_number(PrivateNumber(X, App("shop", Mode.AXB)))
+    scene.add_number(PrivateNumber(B, App("bank", Mode.AX)))
+    scene.engine.dispose()
+    assert app_keys(str(path)) == ["bank", "shop"]
+    with pytest.raises(StoreError, match=r"empty\.db: no such table: apps"):
+        app_keys(str(tmp_path / "empty.db"))
 
 
 def test_private_numbers_of_one_app_share_it(path: Path, store: SqliteStore) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import itertools
+import re
 import statistics
 from collections.abc import Iterator
 from pathlib import Path
@@ -118,6 +119,23 @@ def test_protocol_and_decision_code_knows_no_clock_socket_or_chance(path: Path) 
     forbidden = OUTSIDE_WORLD - ({"random"} if name_of(path) in RNG_IS_HANDED_IN else set())
     used = {name.split(".")[0] for name in imports(path)} & forbidden
     assert not used, f"{name_of(path)} must be told the time and handed its tokens, but imports {sorted(used)}"
+
+
+@pytest.mark.parametrize("path", list(python_files("softswitch")), ids=name_of)
+def test_events_of_the_log_are_one_word_in_snake_case(path: Path) -> None:
+    """Whoever searches or counts log lines does so by them."""
+    if "structlog.get_logger" not in path.read_text():
+        return
+    calls = (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call) and node.args)
+    told = [
+        call.args[0].value
+        for call in calls
+        if isinstance(call.func, ast.Attribute)
+        and isinstance(call.func.value, ast.Name)
+        and call.func.value.id in ("log", "audit")
+        and isinstance(call.args[0], ast.Constant)
+    ]
+    assert [event for event in told if not re.fullmatch(r"[a-z0-9]+(_[a-z0-9]+)*", str(event))] == []
 
 
 def test_no_file_is_over_500_lines() -> None:

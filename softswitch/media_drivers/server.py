@@ -223,7 +223,7 @@ class ServerDriver:
         try:
             self._dispatch[type(event)](event)
         except Exception:
-            log.exception("media event failed", kind=type(event).__name__)
+            log.exception("media_event_failed", kind=type(event).__name__)
 
     def _lost(self) -> None:
         if not self.up:
@@ -233,7 +233,7 @@ class ServerDriver:
         self._writer = None
         self._welcomed.clear()
         if not self._closing:
-            log.warning("media server lost", socket=self._socket, endpoints=len(self.endpoints))
+            log.warning("media_server_lost", socket=self._socket, endpoints=len(self.endpoints))
         for opening in list(self._opening.values()):
             if not opening.done():
                 opening.set_exception(MediaError("media server went away"))
@@ -288,6 +288,7 @@ class ServerDriver:
         return next((one for one in needed if one and one not in (*self.srtp, *self.codecs)), "")
 
     def _lose(self, endpoint: ServerEndpoint, reason: str) -> None:
+<<<<<<< HEAD
         """A server that is back can't have it."""
         log.error("endpoint lost", reason=reason, call_id=endpoint.call_id)
         self._lost_endpoints = {one for one in self._lost_endpoints if one.name in self.endpoints} | {endpoint}
@@ -296,6 +297,11 @@ class ServerDriver:
 
     def _part(self, call_id: str, since: float) -> None:
         """A side of the call is gone: nobody else in it is heard any more."""
+=======
+        """Nothing is heard of it any more, so nobody else in its call hears or is heard."""
+        log.error("endpoint_lost", reason=reason, call_id=endpoint.call_id)
+        endpoint.reopened(lost=True)
+>>>>>>> 4e59f18 (Events of the log are one word in snake_case, the media driver's too)
         for other in list(self.endpoints.values()):
             if other.call_id == call_id and not other.lost:
                 other.tell_silence(True, since)
@@ -325,9 +331,14 @@ class ServerDriver:
         if endpoint is None:
             return
         if not endpoint.closed:
+<<<<<<< HEAD
             log.error("endpoint lost", reason="the server has closed it", call_id=endpoint.call_id)
             endpoint.tell_silence(True, asyncio.get_running_loop().time())
             self._part(endpoint.call_id, endpoint.silent_since)
+=======
+            log.error("endpoint_lost", reason="the server has closed it", call_id=endpoint.call_id)
+            endpoint.tell_silence(True)
+>>>>>>> 4e59f18 (Events of the log are one word in snake_case, the media driver's too)
         endpoint.report(event)
 
     def _on_digit(self, event: protocol.Digit) -> None:
@@ -353,19 +364,19 @@ class ServerDriver:
     def _on_moved(self, event: protocol.RecordingMoved) -> None:
         recording = self.recordings.get(event.recording)
         if recording:
-            log.warning("recording moved", wanted=recording.command.path, path=event.path)
+            log.warning("recording_moved", wanted=recording.command.path, path=event.path)
             recording.move(event.path)
 
     def _on_truncated(self, event: protocol.Truncated) -> None:
         recording = self.recordings.get(event.recording)
         if recording:
-            log.error("recording has a hole", path=recording.command.path, reason=event.reason)
+            log.error("recording_has_hole", path=recording.command.path, reason=event.reason)
 
     def _on_totals(self, event: protocol.Totals) -> None:
         self.totals = event
 
     def _on_refused(self, event: protocol.Refused) -> None:
-        log.error("media server refused a command", command=event.command, reason=event.reason)
+        log.error("media_command_refused", command=event.command, reason=event.reason)
 
 
 def _own(endpoint: MediaEndpoint) -> ServerEndpoint:

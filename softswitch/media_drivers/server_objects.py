@@ -265,7 +265,7 @@ class ServerRecording:
         _resolve(self.finished, report)
 
     def _failure(self, error: str) -> RecordingReport:
-        log.error("recording failed", path=self.command.path, error=error)
+        log.error("recording_failed", path=self.command.path, error=error)
         return RecordingReport("", 0.0, 0, "", truncated=True)
 
 

@@ -80,7 +80,7 @@ class MediaProcess:
             status = await self._process.wait()
             if loop.time() - started_at > STEADY_S:
                 back_off = FIRST_BACK_OFF_S
-            log.error("media server ended", status=status, restart_in_s=back_off)
+            log.error("media_server_ended", status=status, restart_in_s=back_off)
             back_off = await self._start_again(back_off)
 
     async def _start_again(self, back_off: float) -> float:
@@ -91,7 +91,7 @@ class MediaProcess:
             try:
                 await self._spawn()
             except OSError as error:  # no memory or no process to be had: perhaps later
-                log.error("media server can't be started", error=str(error), retry_in_s=back_off)
+                log.error("media_server_not_started", error=str(error), retry_in_s=back_off)
             else:
                 self.restarts += 1
                 return back_off

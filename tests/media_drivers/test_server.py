@@ -368,7 +368,7 @@ def test_an_endpoint_whose_port_a_new_server_cannot_have_is_silent_and_can_be_cl
                 await server.heard(protocol.Hello)
                 server.say(protocol.EndpointFailed(1, "in use"), protocol.EndpointOpened(2, "127.0.0.1", 20002))
                 assert await told.get()
-            lost = {"event": "endpoint lost", "log_level": "error", "reason": "in use", "call_id": "call 20000"}
+            lost = {"event": "endpoint_lost", "log_level": "error", "reason": "in use", "call_id": "call 20000"}
             assert lost in logs
             a.close()  # nobody would answer
             assert await a.statistics == EndpointStatistics()
@@ -402,13 +402,13 @@ def test_a_hole_in_a_recording_and_a_refused_command_are_logged(tmp_path: Path) 
                 assert (await recording.finished).truncated
             assert logs == [
                 {
-                    "event": "recording has a hole",
+                    "event": "recording_has_hole",
                     "log_level": "error",
                     "path": "call.wav",
                     "reason": "No space left on device",
                 },
                 {
-                    "event": "media server refused a command",
+                    "event": "media_command_refused",
                     "log_level": "error",
                     "command": "Play",
                     "reason": "no",

@@ -191,7 +191,7 @@ def test_a_recording_that_failed_names_no_file_and_says_why() -> None:
         with capture_logs() as logs:
             recording.report(protocol.Recorded(1, 2.0, 99, "ab", truncated=True, error="No space left on device"))
         assert recording.finished.result() == RecordingReport("", 0.0, 0, "", truncated=True)
-        failed = {"event": "recording failed", "log_level": "error", "path": "r/call.wav"}
+        failed = {"event": "recording_failed", "log_level": "error", "path": "r/call.wav"}
         assert logs == [{**failed, "error": "No space left on device"}]
 
     asyncio.run(story())
@@ -222,7 +222,7 @@ def test_a_recording_whose_server_died_before_it_began_names_no_file(tmp_path: P
         with capture_logs() as logs:
             recording.close()
             assert await recording.finished == RecordingReport("", 0.0, 0, "", truncated=True)
-        assert [(entry["event"], "No such file" in entry["error"]) for entry in logs] == [("recording failed", True)]
+        assert [(entry["event"], "No such file" in entry["error"]) for entry in logs] == [("recording_failed", True)]
 
     asyncio.run(story())
 
@@ -258,7 +258,7 @@ def test_a_call_that_chokes_on_a_digit_parts_nobody_from_the_server(tmp_path: Pa
 
     with capture_logs() as logs:
         asyncio.run(story())
-    assert [log["event"] for log in logs] == ["media event failed"]
+    assert [log["event"] for log in logs] == ["media_event_failed"]
 
 
 def test_an_endpoint_that_the_server_closes_by_itself_is_silent(tmp_path: Path) -> None:

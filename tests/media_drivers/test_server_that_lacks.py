@@ -54,7 +54,7 @@ def test_a_server_that_is_back_without_what_an_endpoint_speaks_has_lost_it_and_t
                 assert driver.connections == {}
                 assert told == ["speaks True", "other True"]  # no talk is left: supervision ends the call
             reason = "the server that is back has no opus"
-            lost = {"event": "endpoint lost", "log_level": "error", "reason": reason, "call_id": "call 20000"}
+            lost = {"event": "endpoint_lost", "log_level": "error", "reason": reason, "call_id": "call 20000"}
             assert lost in logs
             speaks.close()  # nobody would answer
             assert await speaks.statistics == EndpointStatistics()

@@ -1,17 +1,23 @@
 """Hides in a SIP message who talks to whom: phone numbers, pressed keys, proofs and media keys, each at its own length.
 
-RFC 3261 22, RFC 3966 5.1.1, RFC 4568 9, RFC 4567 (MIKEY), RFC 8866 5.12 (k=). Called by `trace.py`, which keeps no SRTP
-key at all, and by `api/tracing.py` for all that leaves the switch masked. It never changes the length of a message, so
-Content-Length still holds.
+RFC 3261 19.1.2, 22, RFC 3966 5.1.1, RFC 4568 9, RFC 4567 (MIKEY), RFC 7433 (User-to-User), RFC 8866 5.12 (k=).
+Called by `trace.py`, which keeps no SRTP key at all, and by `api/tracing.py` for all that leaves the switch masked. It
+never changes the length of a message, so Content-Length still holds.
 """
 
 from __future__ import annotations
 
 import re
 
-_NUMBER = re.compile(rb"\d(?:-?\d){7,}")  # also those written with dashes (RFC 3966 5.1.1)
-# Where numbers are written for people: a tel URI, a display name. Elsewhere it is an address, or a list of formats.
-_WRITTEN = re.compile(rb'(?:\btel:|"(?!\d+\.\d+\.\d+\.\d+"))\+?\(?\d[\d().\- ]{6,}\d', re.IGNORECASE)
+_D = rb"(?:%3\d|(?<!%)(?<!%[0-9a-f])\d)"  # a digit, as it is or escaped (RFC 3261 19.1.2)
+_DIGIT = re.compile(_D, re.IGNORECASE)
+_IN_USER = re.compile(_D + rb"(?:(?:[-.()]|%2[0489de])*" + _D + rb"){6,}", re.IGNORECASE)
+# Where numbers are written for people: a tel URI, a display name in quotes, one without. Elsewhere it is an address, or
+# a list of formats.
+_WRITTEN = rb'(?:\btel:|"(?!\d+\.\d+\.\d+\.\d+"))\+?\(?\d[\d().\- ]{5,}\d|[:,][ \t]*\+?\(?\d[\d().\- ]{5,}\d(?=[ \t]*<)'
+_RUN = _D + rb"(?:-?" + _D + rb"){7,}"  # anywhere, also with dashes (RFC 3966 5.1.1)
+_NUMBER = re.compile(rb"(\bsips?:[^@\s<>\"]{1,256}(?=@))|" + _WRITTEN + rb"|" + _RUN, re.IGNORECASE)
+_PASSED = re.compile(rb"(\nuser-to-user[ \t]*:)([^\r\n]*(?:\r?\n[ \t][^\r\n]*)*)", re.IGNORECASE)  # hex of anything
 _SIGNAL = re.compile(rb"(\n[ \t]*signal[ \t]*=[ \t]*)([0-9A-D*#]+)", re.IGNORECASE)  # a body of application/dtmf-relay
 _BARE = re.compile(rb"\n(?:content-type|c)[ \t]*:[ \t]*application/dtmf[ \t]*(?:;[^\r\n]*)?(?:\r\n|$)", re.IGNORECASE)
 _KEYS = re.compile(rb"[0-9A-D*#]", re.IGNORECASE)
@@ -19,16 +25,17 @@ _PROOF = re.compile(
     rb'(\bresponse[ \t]*=[ \t]*"?|\bauthorization[ \t]*:[ \t]*(?:basic|bearer)[ \t]+)([^"\s|,]+)', re.IGNORECASE
 )
 _KEY = re.compile(rb"(\binline:[ \t]*|\bkey-mgmt:\S+[ \t]+|\nk=\w+:)([^\s|;]+)", re.IGNORECASE)
-STARRED, SHOWN = 4, 4  # digits of a number that are hidden, and shown behind these
+STARRED, SHOWN = 4, 4  # digits of a number that are hidden, and shown behind these; of a local number one less is shown
+LOCAL = 7  # digits that a number has at least
 
 
 def masked_message(data: bytes) -> bytes:
     """`data` with four digits of whatever may be a phone number starred; keys of any kind and proofs wholly so."""
-    hidden = _SIGNAL.sub(_hide, _PROOF.sub(_hide, without_keys(data)))
+    hidden = _SIGNAL.sub(_hide, _PROOF.sub(_hide, _PASSED.sub(_hide_folded, without_keys(data))))
     head, blank, body = hidden.partition(b"\r\n\r\n")
     if _BARE.search(head):
         hidden = head + blank + _KEYS.sub(b"*", body)
-    return _NUMBER.sub(_star, _WRITTEN.sub(_star, hidden))
+    return _NUMBER.sub(lambda found: _IN_USER.sub(_star, found[1]) if found[1] else _star(found), hidden)
 
 
 def without_keys(data: bytes) -> bytes:
@@ -40,9 +47,17 @@ def _hide(found: re.Match[bytes]) -> bytes:
     return found[1] + b"*" * len(found[2])
 
 
+def _hide_folded(found: re.Match[bytes]) -> bytes:
+    """A header goes on in the lines that begin with a blank."""
+    return found[1] + re.sub(rb"\S", b"*", found[2])
+
+
 def _star(found: re.Match[bytes]) -> bytes:
     number = bytearray(found[0])
-    places = [place for place, byte in enumerate(number) if byte in b"0123456789"]
-    for place in places[-STARRED - SHOWN : -SHOWN] if len(places) >= STARRED + SHOWN else ():
-        number[place] = ord("*")
+    digits = [digit.span() for digit in _DIGIT.finditer(number)]
+    if len(digits) < LOCAL:
+        return found[0]
+    first = max(len(digits) - STARRED - SHOWN, 0)
+    for begin, end in digits[first : first + STARRED]:
+        number[begin:end] = b"*" if end - begin == 1 else b"%2A"
     return bytes(number)

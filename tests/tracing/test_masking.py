@@ -13,6 +13,23 @@ from softswitch.tracing.masking import masked_message, without_keys
         (b"sip:+8613800001234@192.168.100.200:5060", b"sip:+86138****1234@192.168.100.200:5060"),
         (b"tel:138-0000-1234", b"tel:138-****-1234"),
         (b"12345678", b"****5678"),
+        (b"sip:5551234@h", b"sip:****234@h"),  # a local number
+        (b"tel:555-1234;phone-context=+86755", b"tel:***-*234;phone-context=+86755"),
+        (b"CSeq: 5551234 INVITE", b"CSeq: 5551234 INVITE"),
+        (b"sip:95588@h", b"sip:95588@h"),
+        (b"<sip:192.168.100.200:5060>", b"<sip:192.168.100.200:5060>"),
+        (b"<SIP:138.0000.1234@192.168.100.200>", b"<SIP:138.****.1234@192.168.100.200>"),
+        (b"sip:%2B%38%36138%30%30001234@h", b"sip:%2B%38%36138%2A%2A**1234@h"),  # RFC 3261 19.1.2
+        (b"sip:(138)%200000%2d1234@h", b"sip:(138)%20****%2d1234@h"),
+        (b"sip:8670012345678901234@h", b"sip:86700123456****1234@h"),
+        (b"<sip:h?X-For=%31%33%38%30%30%30%30%31%32%33%34>", b"<sip:h?X-For=%31%33%38%2A%2A%2A%2A%31%32%33%34>"),
+        (b"From: +86 138 0000 1234 <sip:a@h>", b"From: +86 138 **** 1234 <sip:a@h>"),
+        (b"From: 5551234 <sip:a@h>", b"From: ****234 <sip:a@h>"),
+        (
+            b"\r\nUser-to-User: 3133383030;encoding=hex,\r\n 31\r\nTo: x",  # RFC 7433
+            b"\r\nUser-to-User: ************************\r\n **\r\nTo: x",
+        ),
+        (b"\nuser-to-user:00;pd=8\r\n", b"\nuser-to-user:*******\r\n"),
         (b"m=audio 20000 RTP/AVP 8", b"m=audio 20000 RTP/AVP 8"),
         (b'Digest username="u", response="0123abcd"', b'Digest username="u", response="********"'),
         (b'Digest Response = "0123abcd", qop=auth', b'Digest Response = "********", qop=auth'),
@@ -44,6 +61,11 @@ from softswitch.tracing.masking import masked_message, without_keys
 def test_numbers_proofs_and_keys_are_starred_at_their_length(text: bytes, masked: bytes) -> None:
     assert masked_message(text) == masked
     assert len(masked) == len(text)
+
+
+@pytest.mark.parametrize("text", [b"sip:" * 8000, b"sip:" + b"1." * 16000, b'"' + b"1 " * 16000, b":" + b"1" * 32000])
+def test_no_message_takes_long(text: bytes) -> None:
+    assert len(masked_message(text)) == len(text)  # seconds, where each begin of a URI is looked at to the end
 
 
 def test_keys_alone_may_be_starred() -> None:

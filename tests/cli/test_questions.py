@@ -168,7 +168,7 @@ def test_the_keyed_extension_is_part_of_the_question(cli: CommandLine) -> None:
 
 def test_a_switch_in_order_passes_the_check(cli: CommandLine) -> None:
     found = cli.json("check")
-    parts = ["configuration", "media", "dialplans", "prompts", "tones", "store"]
+    parts = ["configuration", "media", "dialplans", "prompts", "tones", "store", "recordings"]
     assert [finding["part"] for finding in found] == parts
     assert all(finding["ok"] for finding in found)
 

@@ -288,20 +288,14 @@ class ServerDriver:
         return next((one for one in needed if one and one not in (*self.srtp, *self.codecs)), "")
 
     def _lose(self, endpoint: ServerEndpoint, reason: str) -> None:
-<<<<<<< HEAD
         """A server that is back can't have it."""
-        log.error("endpoint lost", reason=reason, call_id=endpoint.call_id)
+        log.error("endpoint_lost", reason=reason, call_id=endpoint.call_id)
         self._lost_endpoints = {one for one in self._lost_endpoints if one.name in self.endpoints} | {endpoint}
         endpoint.lose(self._lost_at)
         self._part(endpoint.call_id, self._lost_at)
 
     def _part(self, call_id: str, since: float) -> None:
         """A side of the call is gone: nobody else in it is heard any more."""
-=======
-        """Nothing is heard of it any more, so nobody else in its call hears or is heard."""
-        log.error("endpoint_lost", reason=reason, call_id=endpoint.call_id)
-        endpoint.reopened(lost=True)
->>>>>>> 4e59f18 (Events of the log are one word in snake_case, the media driver's too)
         for other in list(self.endpoints.values()):
             if other.call_id == call_id and not other.lost:
                 other.tell_silence(True, since)
@@ -331,14 +325,9 @@ class ServerDriver:
         if endpoint is None:
             return
         if not endpoint.closed:
-<<<<<<< HEAD
-            log.error("endpoint lost", reason="the server has closed it", call_id=endpoint.call_id)
+            log.error("endpoint_lost", reason="the server has closed it", call_id=endpoint.call_id)
             endpoint.tell_silence(True, asyncio.get_running_loop().time())
             self._part(endpoint.call_id, endpoint.silent_since)
-=======
-            log.error("endpoint_lost", reason="the server has closed it", call_id=endpoint.call_id)
-            endpoint.tell_silence(True)
->>>>>>> 4e59f18 (Events of the log are one word in snake_case, the media driver's too)
         endpoint.report(event)
 
     def _on_digit(self, event: protocol.Digit) -> None:

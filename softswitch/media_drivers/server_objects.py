@@ -253,7 +253,7 @@ class ServerRecording:
         """The file is complete, or could not be written: then it is what an earlier server left, if one did."""
         self._closed = True
         if event.error and self._resumed:
-            log.error("recording broke off", path=self.command.path, error=event.error)
+            log.error("recording_broke_off", path=self.command.path, error=event.error)
             self._read()
             return
         if event.error:

@@ -208,7 +208,7 @@ def test_a_recording_that_a_new_server_can_not_go_on_with_is_what_the_old_one_le
             report = await recording.finished
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
         assert report == RecordingReport(str(path), 1.0, 8058, sha256, truncated=True)
-        broke = {"event": "recording broke off", "log_level": "error", "path": str(path)}
+        broke = {"event": "recording_broke_off", "log_level": "error", "path": str(path)}
         assert logs == [{**broke, "error": "Input/output error"}]
 
     asyncio.run(story())

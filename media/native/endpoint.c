@@ -198,6 +198,13 @@ static void endpoint_heard(struct worker *worker, struct endpoint *endpoint)
         endpoint_tell_silence(worker, endpoint, false);
 }
 
+/* Nobody shall hear it. */
+static void endpoint_keep_back(struct worker *worker, const struct endpoint *endpoint, const struct rtp *rtp)
+{
+    if (endpoint->peer != NONE)
+        line_skip(&worker->endpoints[endpoint->peer], rtp);
+}
+
 static void endpoint_pass_on(struct worker *worker, struct endpoint *endpoint, const struct rtp *rtp, bool event)
 {
     if (endpoint->peer == NONE)
@@ -246,8 +253,8 @@ static enum fate endpoint_receive_rtp(struct worker *worker, struct endpoint *en
     endpoint_heard(worker, endpoint);
     receiver_update(&endpoint->receiver, rtp, other, worker->now);
     if (!endpoint->receiving)
-        return TAKEN;
-    if (other)
+        endpoint_keep_back(worker, endpoint, rtp);
+    else if (other)
         endpoint_other(worker, endpoint, rtp, event);
     else if (!rtp->codec)
         endpoint_voice(worker, endpoint, rtp, false);

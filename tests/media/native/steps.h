@@ -1,6 +1,6 @@
 /* What the unit tests of the native core share: a fake io whose packets land in an array, steps, and the clock by hand.
  *
- * Included by test_core.c only; worker.c is included for its private parts.
+ * Included by the test programs that fake io; worker.c is included for its private parts.
  */
 #include <stdio.h>
 #include <string.h>
@@ -23,6 +23,7 @@ static struct sent sent[SENT];
 static uint32_t sent_count;
 static uint8_t scratch[MAX_PACKET];
 static uint32_t seed = 1, pauses, resumptions;
+static int64_t waited_until;
 static bool deaf; /* sockets can't be opened */
 
 /* Instead of io_*.c */
@@ -35,6 +36,17 @@ static bool fake_open(struct io *io, uint32_t slot, int rtp_fd, int rtcp_fd)
 static void fake_close(struct io *io, uint32_t slot)
 {
     CHECK(io && slot < 16);
+}
+
+static void fake_wait(struct io *io, int64_t until)
+{
+    CHECK(io);
+    waited_until = until;
+}
+
+static void fake_receive(struct io *io, struct worker *of)
+{
+    CHECK(io && of);
 }
 
 static uint8_t *fake_scratch(struct io *io)
@@ -63,7 +75,8 @@ static void fake_pause(struct io *io, uint32_t slot, bool paused)
 }
 
 static const struct io_kind fake_kind = {
-    .name = "fake", .open = fake_open, .close = fake_close, .scratch = fake_scratch, .send = fake_send, .pause = fake_pause};
+    .name = "fake", .open = fake_open, .close = fake_close, .wait = fake_wait, .receive = fake_receive, .scratch = fake_scratch,
+    .send = fake_send, .pause = fake_pause};
 static struct io fake_io = {&fake_kind};
 
 struct io *io_create(uint32_t capacity, int wake_fd, const char *name)

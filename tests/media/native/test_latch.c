@@ -184,6 +184,79 @@ static void test_live_talk_is_not_taken_over_by_any_flood(void)
     finish();
 }
 
+/* Whoever counts keeps its place between two of its packets, and in a pause as short as jitter and DTX make them. */
+static void test_nobody_comes_in_between_two_packets_of_live_talk(void)
+{
+    for (int pause = 0; pause < 2; pause++) {
+        begin();
+        for (uint16_t i = 0; i < 100; i++) {
+            give_frame(phone(0), i);
+            for (uint16_t k = 0; k < 8; k++) {
+                worker.now += (pause ? 480 : 20) * SECOND_NS / 1000 / 8;
+                give_frame(host_at(INADDR_LOOPBACK, 6000), (uint16_t)(8 * i + k));
+            }
+        }
+        CHECK(received() == 100 && sends_to(phone(0)));
+        finish();
+    }
+}
+
+/* RFC 3550 A.1: a line is one source's. */
+static void test_packets_of_ever_another_ssrc_are_no_line(void)
+{
+    begin();
+    union address from = host_at(PROXY, 6000);
+    for (uint16_t i = 0; i < 50; i++, worker.now += FRAME_NS) {
+        uint8_t packet[RTP_HEADER + FRAME_SAMPLES];
+        rtp_write(packet, false, PCMA, i, 160u * i, i);
+        endpoint_receive(&worker, 0, false, packet, sizeof packet, &from);
+    }
+    CHECK(received() == 0 && sends_to(phone(0)));
+    finish();
+}
+
+/* However long they last: 150 ms are three packets of 60 ms. */
+static void test_any_other_host_needs_five_packets_of_any_length(void)
+{
+    begin();
+    for (uint16_t i = 0; i < 5; i++, worker.now += 60 * SECOND_NS / 1000)
+        give_frame(host_at(ELSEWHERE, 6000), i);
+    CHECK(received() == 1);
+    finish();
+}
+
+/* Lines that were given up before they proved anything keep no place. */
+static void test_who_tried_and_went_away_keeps_nobody_out(void)
+{
+    begin();
+    for (uint16_t k = 0; k < 3; k++)
+        for (uint16_t i = 0; i < 7; i++, worker.now += FRAME_NS)
+            give_frame(host_at(STRANGER + k, 6000), i);
+    worker.now += SECOND_NS;
+    for (uint16_t i = 0; i < 20; i++, worker.now += FRAME_NS) {
+        give_frame(host_at(ELSEWHERE, 6000), i);
+        give_frame(host_at(STRANGER + 10u + i, 6000), 7);
+        give_frame(host_at(STRANGER + 50u + i, 6000), 7);
+    }
+    CHECK(received() == 12);
+    finish();
+}
+
+/* What it sent while somebody else won proves nothing later. */
+static void test_who_lost_begins_anew(void)
+{
+    begin();
+    both(host_at(PROXY, 6000), host_at(PROXY, 6002), 0, 3);
+    CHECK(received() == 1 && sends_to(host_at(PROXY, 6000)));
+    worker.now += SECOND_NS;
+    give_frame(host_at(PROXY, 6002), 902);
+    give_frame(host_at(PROXY, 6002), 903);
+    CHECK(received() == 1);
+    give_frame(host_at(PROXY, 6002), 904);
+    CHECK(received() == 2 && sends_to(host_at(PROXY, 6002)));
+    finish();
+}
+
 static void test_an_unknown_host_that_talks_is_not_replaced_by_another(void)
 {
     begin();
@@ -286,6 +359,11 @@ static void test_a_reinvite_that_changes_how_reports_go_is_followed(void)
 
 int main(void)
 {
+    test_nobody_comes_in_between_two_packets_of_live_talk();
+    test_packets_of_ever_another_ssrc_are_no_line();
+    test_any_other_host_needs_five_packets_of_any_length();
+    test_who_tried_and_went_away_keeps_nobody_out();
+    test_who_lost_begins_anew();
     test_behind_nat_packets_without_a_line_move_nobody();
     test_a_host_that_signalling_names_needs_three_packets();
     test_a_host_that_signalling_names_need_not_be_steady();

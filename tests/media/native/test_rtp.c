@@ -47,6 +47,65 @@ static void give_report(union address from, bool rtcp)
     endpoint_receive(&worker, 0, rtcp, packet, length, &from);
 }
 
+/* RFC 3550 5.1, 5.3.1: three CSRCs, an extension of two words and four octets of padding around eight of voice. */
+static size_t with_everything(uint8_t *packet)
+{
+    static const uint8_t whole[] = {0xB3, 0x88, 0, 9, 0, 0, 0, 160, 0, 0, 0, 7, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3,
+                                    0xBE, 0xDE, 0, 2, 4, 4, 4, 4, 5, 5, 5, 5, 'v', 'o', 'i', 'c', 'e', 'o', 'f', 'a',
+                                    0, 0, 0, 4};
+    memcpy(packet, whole, sizeof whole);
+    return sizeof whole;
+}
+
+/* Of exactly so many bytes: the sanitizer sees each step beyond. */
+static bool parses(const uint8_t *from, size_t length, struct rtp *rtp)
+{
+    uint8_t *packet = malloc(length ? length : 1);
+    memcpy(packet, from, length);
+    bool parsed = rtp_parse(rtp, packet, length);
+    CHECK(!parsed || (rtp->payload >= packet + RTP_HEADER && rtp->payload + rtp->length <= packet + length));
+    free(packet);
+    return parsed;
+}
+
+static void test_what_stands_around_the_voice_is_taken_off(void)
+{
+    uint8_t packet[64];
+    struct rtp rtp;
+    CHECK(rtp_parse(&rtp, packet, with_everything(packet)));
+    CHECK(rtp.length == 8 && !memcmp(rtp.payload, "voiceofa", 8) && rtp.samples == 8 && rtp.marker && rtp.payload_type == PCMA);
+    CHECK(rtp.sequence == 9 && rtp.timestamp == 160 && rtp.ssrc == 7);
+}
+
+static void test_counts_that_point_past_the_end_are_no_rtp(void)
+{
+    uint8_t packet[64];
+    struct rtp rtp;
+    size_t length = with_everything(packet);
+    for (size_t cut = 0; cut < length; cut++) { /* the last octet is taken for the padding's */
+        bool whole = cut >= 37 && packet[cut - 1] && packet[cut - 1] <= cut - 36;
+        CHECK(parses(packet, cut, &rtp) == whole);
+    }
+    for (int version = 0; version < 4; version++) {
+        packet[0] = (uint8_t)(version << 6 | 0x33);
+        CHECK(parses(packet, length, &rtp) == (version == 2));
+    }
+    with_everything(packet);
+    for (int padding = 0; padding < 256; padding++) { /* 5.1: it counts itself, so it is never 0 */
+        packet[length - 1] = (uint8_t)padding;
+        CHECK(parses(packet, length, &rtp) == (padding >= 1 && padding <= 12));
+    }
+    length = with_everything(packet);
+    for (int words = 0; words < 65536; words++) {
+        write16(packet + 26, (uint16_t)words);
+        CHECK(parses(packet, length, &rtp) == (words <= 4));
+    }
+    for (int csrcs = 0; csrcs < 16; csrcs++) {
+        uint8_t plain[RTP_HEADER + 20] = {(uint8_t)(0x80 | csrcs), PCMA};
+        CHECK(parses(plain, sizeof plain, &rtp) == (csrcs <= 5));
+    }
+}
+
 static void test_reports_count_only_from_the_far_end(void)
 {
     start();
@@ -71,6 +130,22 @@ static void test_behind_nat_the_first_reports_port_is_held(void)
     give_report(host_at(INADDR_LOOPBACK, 7003), true);
     CHECK(worker.endpoints[0].drops.strangers == 2);
     CHECK(address_port(&worker.endpoints[0].latch.rtcp_from) == 7001);
+    configure(worker.endpoints[0].handle, behind_nat(phone(1))); /* elsewhere now: the first one there */
+    give_report(host_at(INADDR_LOOPBACK, 7003), true);
+    CHECK(address_port(&worker.endpoints[0].latch.rtcp_from) == 7003);
+    finish();
+}
+
+/* Many a device has one socket for what it sends, and listens elsewhere. */
+static void test_reports_may_come_from_where_the_voice_does_but_not_without_agreement_to_its_port(void)
+{
+    start();
+    open_endpoint(0, PCMA, 101);
+    give_report(phone(0), true);
+    CHECK(worker.endpoints[0].remote_lost == 5 && worker.endpoints[0].drops.strangers == 0);
+    worker.endpoints[0].remote_lost = 0;
+    give_report(phone(0), false); /* RFC 5761 5.1.1: no a=rtcp-mux, no multiplexing */
+    CHECK(worker.endpoints[0].remote_lost == 0 && worker.endpoints[0].drops.unusable == 1);
     finish();
 }
 
@@ -83,7 +158,9 @@ static void test_multiplexed_reports_come_and_go_on_the_port_of_rtp(void)
     configure(open_endpoint(0, PCMA, 101), remote);
     give_report(phone(0), false);
     CHECK(worker.endpoints[0].remote_lost == 5 && worker.totals.packets_in == 0);
-    give_talk(0, 1);
+    marked = true;
+    give_talk(0, 1); /* with the marker it is PCMA all the same */
+    CHECK(worker.totals.packets_in == 1 && received() == 1);
     for (int sweeps = 0; sweeps < 60; sweeps++, worker.now += SECOND_NS / 10)
         worker_sweep(&worker);
     CHECK(sent_count >= 1 && !sent[0].rtcp && sent[0].data[1] == 201);
@@ -146,18 +223,26 @@ static void test_an_ssrc_collision_gives_our_side_another_one_once(void)
     join(a, open_endpoint(1, PCMA, 101));
     give_talk(1, 1);
     CHECK(read32(sent[0].data + 8) == 100);
+    uint32_t first = 0;
     for (uint16_t i = 0; i < 3; i++) {
         uint8_t packet[RTP_HEADER + FRAME_SAMPLES] = {0};
         union address from = phone(0);
         rtp_write(packet, false, PCMA, i, 160u * i, i ? worker.endpoints[0].line.ssrc : 100);
         endpoint_receive(&worker, 0, false, packet, sizeof packet, &from);
+        first = i ? first : worker.endpoints[0].line.ssrc;
     }
     uint32_t ssrc = worker.endpoints[0].line.ssrc;
     CHECK(sent[1].rtcp && sent[1].data[sent[1].length - 7] == 203 && read32(sent[1].data + 4) == 100);
-    CHECK(ssrc != 100);
+    CHECK(ssrc != 100 && ssrc == first);
     give_talk(1, 2);
     CHECK(read32(sent[sent_count - 1].data + 8) == ssrc);
     CHECK((uint16_t)(sent_sequence(sent_count - 1) - sent_sequence(0)) == 1);
+    configure(a, remote_at(phone(5), PCMA, 101)); /* another far end may happen to use it, too */
+    uint8_t packet[RTP_HEADER + FRAME_SAMPLES] = {0};
+    union address from = phone(5);
+    rtp_write(packet, false, PCMA, 1, 160, ssrc);
+    endpoint_receive(&worker, 0, false, packet, sizeof packet, &from);
+    CHECK(worker.endpoints[0].line.ssrc != ssrc);
     finish();
 }
 
@@ -301,6 +386,9 @@ static void test_who_comes_back_after_any_time_is_heard_at_once(void)
 
 int main(void)
 {
+    test_what_stands_around_the_voice_is_taken_off();
+    test_counts_that_point_past_the_end_are_no_rtp();
+    test_reports_may_come_from_where_the_voice_does_but_not_without_agreement_to_its_port();
     test_who_comes_back_after_any_time_is_heard_at_once();
     test_a_stream_that_begins_with_comfort_noise_has_no_jitter_by_that();
     test_a_pause_with_comfort_noise_is_a_pause_in_time_only();

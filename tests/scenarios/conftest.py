@@ -82,7 +82,7 @@ def batch(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
     theirs = authority.issue("others", *names)
 
     def reached(place: Place) -> str:
-        if place.scenario.call.ipv6:
+        if place.scenario.call.by_ipv6[0]:
             return f"[::1]:{port6}"
         if place.scenario.call.nat:
             return behind_nat(network)

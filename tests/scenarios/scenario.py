@@ -51,8 +51,13 @@ class CallPart:
     calls: int = 1  # one after the other
     takes: tuple[int, ...] = ()  # how many of them each target gets; none said: all
     lasts_s: float = 0.0  # of a long scenario: it waits for a clock that can't be shortened
-    ipv6: bool = False  # all signalling goes by [::1]
+    ipv6: bool | Literal["caller", "callee"] = False  # signalling goes by [::1]: all of it, or that of one side
     digest: bool = False  # the caller's trunk must prove `caller` and `secret`
+
+    @property
+    def by_ipv6(self) -> tuple[bool, bool]:
+        """Whether the caller's signalling goes by [::1], and the targets'."""
+        return self.ipv6 in (True, "caller"), self.ipv6 in (True, "callee")
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,9 +100,11 @@ class Place:
     @property
     def at(self) -> list[tuple[str, int]]:
         """Where the signalling of the caller is, and of each target."""
-        if self.scenario.call.ipv6:
-            return [("[::1]", port) for port in self.ports]
-        return [(address, PORT) for address in (self.caller_ip, *self.targets)]
+        caller, callee = self.scenario.call.by_ipv6
+        six = [caller, *[callee] * len(self.targets)]
+        ports = self.ports or [PORT] * len(six)
+        addresses = zip((self.caller_ip, *self.targets), ports, six, strict=True)
+        return [("[::1]", port) if by_ipv6 else (address, PORT) for address, port, by_ipv6 in addresses]
 
     @property
     def relayed(self) -> tuple[bool, ...]:
@@ -202,7 +204,9 @@ def dialplan(places: Sequence[Place]) -> str:
             host, port = place.at[0]
             source = host.strip("[]")
             own |= {"name": f"{place.scenario.name}-caller", "host": source, "port": port, "sources": [source]}
-            own |= {"source_ports": [port]} if place.scenario.call.ipv6 else {}  # all callers have that one address
+            own |= (
+                {"source_ports": [port]} if place.scenario.call.by_ipv6[0] else {}
+            )  # all callers have that one address
             blocks.append(f"[[trunk]]\n{keys(own)}")
         trunks = [_trunk(place, target) for target in range(place.trunks)]
         blocks += trunks

@@ -290,6 +290,7 @@ class Switch:
         metrics = self.metrics
         metrics.sip(lambda: self.user_agent.counts, lambda: self.user_agent.retransmissions)
         metrics.connections(lambda: self.connections)
+        metrics.cdrs(lambda: self.cdrs.refused)
         metrics.locating(lambda: self.locator.counts)
         metrics.gauge("sip_penalised_addresses", "Addresses used last", lambda: len(self.locator.penalties))
         metrics.turned_away(lambda: self.user_agent.entrance.counts)

@@ -158,6 +158,11 @@ class Metrics:
         text = "TCP and TLS connections"
         self.registry.register(_ByLabelCollector("softswitch_sip_connections", text, "event", counts))
 
+    def cdrs(self, refused: Callable[[], Mapping[str, float]]) -> None:
+        """Records that a sink or the store did not take, as `softswitch_cdrs_refused_total{by}`."""
+        text = "CDRs that were not written; the log has them whole"
+        self.registry.register(_ByLabelCollector("softswitch_cdrs_refused", text, "by", refused))
+
     def held(self, counts: Callable[[], Mapping[str, float]]) -> None:
         """What calls hold now, as `softswitch_held{what}`: all of it is 0 a little after the last call."""
         text = "What calls hold: transactions, sessions, tasks, media endpoints"

@@ -7,7 +7,7 @@ closed when the last report is in. Never loses a record silently: what the store
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -163,6 +163,15 @@ def _recorded(report: RecordingReport) -> dict[str, Any]:
     }
 
 
+def _ended_by_crash(cdr: Cdr, talked_s: float) -> dict[str, float]:
+    """Its last sign of life: what was recorded, else the last that the record tells of."""
+    known = (cdr.call_in_at, cdr.forward_at, cdr.alerting_at, cdr.answered_in_at, cdr.answered_at)
+    last = max(moment for moment in known if moment is not None)
+    if cdr.answered_at is None:
+        return {"ended_at": last, "failed_at": last}
+    return {"ended_at": max(last, cdr.answered_at + talked_s)}
+
+
 async def _no_recording(cdr: Cdr) -> RecordingReport | None:
     return None
 
@@ -228,6 +237,7 @@ class CdrWriter:
         self._sinks = tuple(sinks)
         self._complete: list[CallRecord | Cdr] = []
         self._some = asyncio.Event()  # set while there are any
+        self.refused = Counter({"sink": 0, "store": 0})  # records that they did not take
         self._unstored: deque[Cdr] = deque()
         self._refused = asyncio.Event()
         self._waiting = 0
@@ -257,11 +267,11 @@ class CdrWriter:
         for cdr in lost:
             found = await recording_of(cdr)
             recorded: dict[str, Any] = {} if found is None else _recorded(found)
-            if found is not None and found.duration_s and cdr.answered_at is not None:
-                recorded["ended_at"] = cdr.answered_at + found.duration_s  # it ran from the answer on
+            talked_s = found.duration_s if found is not None else 0.0  # recordings run from the answer on
             crashed = structs.replace(
                 cdr,
                 **recorded,
+                **_ended_by_crash(cdr, talked_s),
                 ended_by="switch",
                 failure=CRASHED.code,
                 sip_status=CRASHED.status,
@@ -341,6 +351,7 @@ class CdrWriter:
             if len(cdrs) > 1:  # it lies with one of them
                 return [refused for cdr in cdrs for refused in await self._refused_of([cdr])]
             (cdr,) = cdrs  # no other try would change that
+            self.refused["store"] += 1
             log.error("cdr_not_stored", call_id=cdr.call_id, error=str(error), cdr=structs.asdict(cdr))
         return []
 
@@ -349,10 +360,12 @@ class CdrWriter:
             try:
                 sink.write(cdr)
             except Exception as error:
+                self.refused["sink"] += 1
                 log.error("cdr_not_written", call_id=cdr.call_id, error=str(error), cdr=structs.asdict(cdr))
 
     def _keep(self, cdr: Cdr) -> None:
         """The log has it whole, whatever comes."""
+        self.refused["store"] += 1
         log.error("cdr_not_stored", call_id=cdr.call_id, kept=len(self._unstored), cdr=structs.asdict(cdr))
         if len(self._unstored) < UNSTORED_AT_MOST:
             self._unstored.append(cdr)

@@ -20,7 +20,7 @@ from softswitch.cdr_sinks.fee_info import utc_time
 from softswitch.cli.check import Finding
 from softswitch.errors import BindingConflict, SoftswitchError
 from softswitch.interfaces import Binding, Cdr, PrivateNumber, TemporaryCallee
-from softswitch.stores.provisioning import Page
+from softswitch.stores.provisioning import CdrPage, Page
 
 # Where the output is no terminal there is no width to keep to.
 PIPE_WIDTH = 200
@@ -116,9 +116,11 @@ def print_list(records: Sequence[Record], columns: Columns, as_json: bool, *, fo
         print_table(records, columns, footer=footer)
 
 
-def print_page(found: Page[Any], columns: Columns, as_json: bool, page: int, page_size: int) -> None:
+def print_page(found: Page[Any] | CdrPage, columns: Columns, as_json: bool, page: int, page_size: int) -> None:
     """One page of a listing, and below a table which part of the whole it is."""
     print_list(found.items, columns, as_json, footer=_part_of(found, page, page_size))
+    for words in found.unreadable if isinstance(found, CdrPage) else ():
+        print(f"softswitch: {words}", file=sys.stderr)
 
 
 def print_one(record: Record, columns: Columns, as_json: bool) -> None:
@@ -152,12 +154,13 @@ def _console() -> Console:
     return Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False)
 
 
-def _part_of(found: Page[Any], page: int, page_size: int) -> str:
+def _part_of(found: Page[Any] | CdrPage, page: int, page_size: int) -> str:
     """`1 to 50 of 812`, and how to see more."""
-    if not found.items:
+    there = len(found.items) + (len(found.unreadable) if isinstance(found, CdrPage) else 0)
+    if not there:
         return f"none of {found.total}" if found.total else "none"
     first = (page - 1) * page_size + 1
-    last = first + len(found.items) - 1
+    last = first + there - 1
     return f"{first} to {last} of {found.total}" + (f"; more by --page {page + 1}" if last < found.total else "")
 
 

@@ -70,7 +70,7 @@ def cdr(
     if call_id is None:
         output.print_page(found, output.CDRS, as_json, page, limit)
     elif not found.items:
-        raise StoreError(f"no CDR of call {call_id}")
+        raise StoreError(next(iter(found.unreadable), f"no CDR of call {call_id}"))
     elif as_json:
         output.print_json(found.items[0])
     else:

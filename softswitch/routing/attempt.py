@@ -16,6 +16,12 @@ ABNORMAL = 2  # CDR direction where no binding tells it (provisioning interface 
 TONES = {8014: "no_binding", 8018: "no_permission", 8022: "invalid_extension", 8104: "powered_off"}
 
 
+def _in_words(value: object) -> object:
+    if value is None:
+        return "none"
+    return ("no", "yes")[value] if isinstance(value, bool) else value
+
+
 class Trace:
     """Collects the sentences that tell how a decision was reached."""
 
@@ -26,7 +32,7 @@ class Trace:
 
     def note(self, sentence: str, *values: object) -> None:
         """Add a sentence; its `{}` are filled here, so that nothing is formatted when nobody reads it."""
-        self.steps.append(sentence.format(*values))
+        self.steps.append(sentence.format(*(_in_words(value) for value in values)))
 
 
 class SilentTrace(Trace):

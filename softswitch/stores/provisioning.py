@@ -21,9 +21,11 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Engine,
+    LargeBinary,
     Row,
     Select,
     and_,
+    cast,
     create_engine,
     delete,
     event,
@@ -59,6 +61,14 @@ class Page(NamedTuple, Generic[_T]):
 
     items: Sequence[_T]
     total: int
+
+
+class CdrPage(NamedTuple):
+    """One page of CDRs, how many there are in all, and, in words, what of the page can't be read."""
+
+    items: Sequence[Cdr]
+    total: int
+    unreadable: Sequence[str]
 
 
 def open_provisioning(path: str) -> Provisioning:
@@ -293,8 +303,11 @@ class Provisioning:
         finished: bool | None = True,
         page: int = 1,
         page_size: int = DEFAULT_PAGE_SIZE,
-    ) -> Page[Cdr]:
-        """CDRs, newest first. `since` and `until` are UTC epoch seconds of the call's begin; `finished=None`: all."""
+    ) -> CdrPage:
+        """CDRs, newest first. `since` and `until` are UTC epoch seconds of the call's begin; `finished=None`: all.
+
+        One that can't be read (a failing disk, an edit by hand) hides no other.
+        """
         columns = cdrs.c
         condition = _all(
             (columns.call_id, call_id),
@@ -310,9 +323,14 @@ class Provisioning:
             condition = and_(condition, columns.started_at >= since)
         if until is not None:
             condition = and_(condition, columns.started_at < until)
-        query = select(columns.record).where(condition).order_by(columns.started_at.desc(), columns.call_id)
+        record = cast(columns.record, LargeBinary).label(
+            "record"
+        )  # sqlite3 gives up all rows for one whose text is no UTF-8
+        query = select(columns.call_id, record).where(condition).order_by(columns.started_at.desc(), columns.call_id)
         counted = select(func.count()).select_from(cdrs).where(condition)
-        return self._page(query, counted, lambda row: decode_cdr(row.record), page, page_size)
+        found = self._page(query, counted, lambda row: _readable(row.call_id, row.record), page, page_size)
+        readable = [cdr for cdr in found.items if isinstance(cdr, Cdr)]
+        return CdrPage(readable, found.total, [words for words in found.items if isinstance(words, str)])
 
     # Transactions and what they are made of
 
@@ -427,6 +445,13 @@ def _private_number(connection: Connection, x: str) -> PrivateNumber | None:
 
 def _numbers_query() -> Select[Any]:
     return select(numbers.c.x, numbers.c.area_code, numbers.c.city, apps).join(apps, apps.c.key == numbers.c.app_key)
+
+
+def _readable(call_id: str, record: bytes) -> Cdr | str:
+    try:
+        return decode_cdr(record)
+    except StoreError as error:
+        return f"call {call_id}: {error}"
 
 
 def _bindings_query() -> Select[Any]:

@@ -332,11 +332,14 @@ def test_a_stop_writes_what_a_slow_store_has_kept_waiting() -> None:
 @pytest.mark.parametrize("broken", [CdrMemory(fail=True), Broken()])
 def test_a_sink_that_fails_hurts_neither_the_store_nor_the_other_sinks_nor_the_next_record(broken: CdrMemory) -> None:
     async def story() -> None:
-        store, sink = CdrMemory(), CdrMemory()
+        sink = CdrMemory()
         with capture_logs() as logs:
-            await written(store, record("one"), record("two"), sinks=(broken, sink))
-        assert len(store.closed) == len(sink.written) == 2
+            async with Running(CdrMemory(), broken, sink) as running:
+                running.close("one", "two")
+                await running.writer.drain()
+        assert len(running.stored()) == len(sink.written) == 2
         assert [entry["event"] for entry in logs] == ["cdr_not_written"] * 2
+        assert running.writer.refused == {"sink": 2, "store": 0}
 
     run(story())
 
@@ -373,7 +376,8 @@ def test_a_call_id_that_is_no_utf8_keeps_nobody_from_a_record(tmp_path: Path) ->
 
 def test_what_an_earlier_run_left_open_is_closed() -> None:
     async def story() -> None:
-        memory = CdrMemory(unfinished=[Cdr("old", caller=A, answered_at=5.0), Cdr("older")])
+        ringing = Cdr("older", call_in_at=2.0, forward_at=3.0, alerting_at=4.0)
+        memory = CdrMemory(unfinished=[Cdr("old", caller=A, answered_at=5.0), ringing])
         writer = CdrWriter(memory)
         task = asyncio.create_task(writer.run())
         lost = await writer.left_open()
@@ -382,9 +386,11 @@ def test_what_an_earlier_run_left_open_is_closed() -> None:
         await writer.drain()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        old, _ = memory.closed
+        old, older = memory.closed
         assert (old.call_id, old.caller, old.answered_at) == ("old", A, 5.0)
         assert (old.failure, old.sip_status, old.ended_by) == (8040, 500, "switch")
+        assert (old.ended_at, old.failed_at) == (5.0, None)  # the last that is known of it
+        assert (older.ended_at, older.failed_at) == (4.0, 4.0)
 
     run(story())
 
@@ -405,10 +411,7 @@ def test_what_an_earlier_run_left_open_tells_of_its_recording() -> None:
             (cdr.recording, cdr.recording_sha256, cdr.recording_s, cdr.recording_truncated) for cdr in memory.closed
         ]
         assert told == [("old.wav", "sha", 1.0, True), ("", "", 0.0, False)]
-        assert [cdr.ended_at for cdr in memory.closed] == [
-            6.0,
-            None,
-        ]  # nobody knows how long who was not recorded talked
+        assert [cdr.ended_at for cdr in memory.closed] == [6.0, 5.0]  # nobody knows how long the second talked
 
     run(story())
 

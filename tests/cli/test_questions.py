@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -178,3 +179,17 @@ def test_what_is_wrong_is_shown_and_is_exit_code_1(cli: CommandLine) -> None:
     result = cli.run("check")
     assert result.exit_code == 1
     assert "configuration  ERROR  softswitch.toml: sip.lisen: unknown key" in result.stdout
+
+
+def test_a_cdr_that_can_not_be_read_is_told_and_hides_no_other(cli: CommandLine) -> None:
+    store = open_sqlite(str(cli.folder / "var" / "softswitch.db"))
+    run(store.close_attempts([Cdr(name, call_in_at=NOW) for name in ("one", "two")]))
+    store.close()
+    with sqlite3.connect(cli.folder / "var" / "softswitch.db") as connection:
+        connection.execute("UPDATE cdrs SET record = '{}' WHERE call_id = 'two'")
+    connection.close()
+    result = cli.run("cdr", "--json")
+    assert [cdr["call_id"] for cdr in json.loads(result.stdout)] == ["one"]
+    assert result.stderr.startswith("softswitch: call two: a stored CDR can't be read: ")
+    assert "1 to 2 of 2" in cli.ok("cdr")
+    assert cli.fails("cdr", "two").startswith("softswitch: call two: a stored CDR can't be read: ")

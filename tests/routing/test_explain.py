@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from msgspec import structs
 
@@ -45,6 +47,13 @@ def test_a_refusal_tells_code_words_status_and_tone() -> None:
 def test_a_question_tells_what_is_played_and_collected() -> None:
     board = Switchboard(store(Mode.AXE, axe()))
     assert explain(board.ask(X, C)) == ["=> Answer, play 'enter_extension' and collect 4 digits."]
+
+
+def test_what_there_is_not_and_what_holds_is_told_in_words() -> None:
+    steps = " ".join(explain(AXB.ask(X, A)))
+    assert "Announcement none (mandatory: no), ringback none, recording no, at most 0 s (0: no limit)." in steps
+    assert "The extension dialled with it: none." in steps
+    assert not re.search(r"\b(None|True|False)\b", steps)
 
 
 def test_without_steps_only_the_outcome_is_told() -> None:

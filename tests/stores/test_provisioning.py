@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
+import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -375,6 +376,20 @@ def test_a_temporary_callee_out_of_range_is_refused(store: Provisioning, callee:
 # CDRs, 6.2
 
 
+@pytest.mark.parametrize("record", [b"{}", b"\xff", b'{"call_id":"\xff"}'])
+def test_a_cdr_that_can_not_be_read_hides_no_other(store: Provisioning, tmp_path: Path, record: bytes) -> None:
+    calls = open_sqlite(str(tmp_path / "switch.db"))
+    run(calls.close_attempts([Cdr(name, call_in_at=NOW, words="通话") for name in ("one", "two", "three")]))
+    calls.close()
+    with sqlite3.connect(tmp_path / "switch.db") as connection:
+        connection.execute("UPDATE cdrs SET record = CAST(? AS TEXT) WHERE call_id = 'two'", (record,))
+    connection.close()
+    found = store.cdrs()
+    assert [(cdr.call_id, cdr.words) for cdr in found.items] == [("one", "通话"), ("three", "通话")]
+    assert found.total == 3
+    assert [words.partition(" can't")[0] for words in found.unreadable] == ["call two: a stored CDR"]
+
+
 def test_cdrs_are_found_newest_first(store: Provisioning, tmp_path: Path) -> None:
     calls = open_sqlite(str(tmp_path / "switch.db"))
     records = [
@@ -387,8 +402,8 @@ def test_cdrs_are_found_newest_first(store: Provisioning, tmp_path: Path) -> Non
     run(calls.open_attempt(open_call))
     calls.close()
     records[3] = structs.replace(records[3], failure=8014)
-    assert store.cdrs() == (records[::-1], 6)
-    assert store.cdrs(page=2, page_size=4) == ([records[1], records[0]], 6)
+    assert store.cdrs() == (records[::-1], 6, [])
+    assert store.cdrs(page=2, page_size=4) == ([records[1], records[0]], 6, [])
     assert store.cdrs(caller=A, failure=0).items == [records[5], records[1]]
     assert store.cdrs(failure=8014).items == [records[3]]
     assert store.cdrs(since=NOW + 2, until=NOW + 4).items == [records[3], records[2]]

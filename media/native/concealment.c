@@ -5,7 +5,8 @@
  * goes over into what stood before its beginning, and so does the last that was heard; what comes after the gap is faded
  * in over the filling, which goes on for so long.
  */
-#include "core.h"
+#include "concealment.h"
+#include "g711.h"
 
 #define SHORTEST_PERIOD 40 /* 200 Hz */
 #define LONGEST_PERIOD 120 /* 67 Hz */

@@ -36,10 +36,6 @@
 #define RECORD_WINDOW 8192    /* samples a recording keeps in memory: 1024 ms, more than chunk and delay */
 #define RECORD_DELAY 1920     /* samples that late packets have at least to arrive: 240 ms */
 #define RECORD_CHUNK 4000     /* samples written at once: 500 ms */
-#define CONCEALMENT_HISTORY 280 /* samples before a gap that its filling is made of: 35 ms */
-#define CONCEALMENT_MOST 480    /* samples of a gap that are filled: 60 ms */
-#define CONCEALMENT_TAIL 30     /* of the samples before a gap that may change: a quarter of the longest period */
-#define CONCEALMENT_END 40      /* samples behind a gap that the filling goes on in: 5 ms */
 #define WAV_HEADER 58         /* bytes before the audio of a recording */
 #define NONE UINT32_MAX
 
@@ -178,6 +174,8 @@ struct line {
     uint16_t sequence_offset, in_first, in_highest;
     uint32_t in_ssrc, timestamp_offset, in_timestamp;
     uint32_t relayed;
+    uint32_t mixed_from, mixed_ssrc, mixed_until; /* talk in a mix: where its beginning belongs, its source, its end there */
+    bool mixed_on; /* `mixed_from` is known */
     int64_t in_at;
     int64_t sent_at;
     uint64_t packets, octets;
@@ -211,15 +209,17 @@ struct coder {
 };
 
 /* The newest RFC 4733 event that a far end sent, and the one before. `kept`: it began before there was anybody to pass it
- * on to. */
+ * on to. `tone_kept`: so did the one that is heard in the audio.
+ */
 enum press { PRESS_BEGINS, PRESS_GOES_ON, PRESS_STRAYS };
 
 struct key_in {
     uint32_t timestamp, before, ssrc;
     uint16_t sequence;
     uint8_t code;
-    bool seen, kept;
+    bool seen, kept, tone_kept;
     enum press newest; /* what the packet that came last was */
+    int64_t heard_at;
 };
 
 /* A key on its way to a far end that wants it in other packets, or as a tone. Durations in samples. */
@@ -280,8 +280,7 @@ struct playback {
     const struct piece *pieces;
     uint16_t piece_count, piece, once; /* a loop goes on from piece `once` */
     size_t position;                   /* in the present piece */
-    int64_t next_at; /* on the exact 20 ms grid */
-    int64_t sent_at;
+    int64_t next_at, sent_at; /* next_at: on the exact 20 ms grid */
     uint8_t count;
     bool loop, mix;
     struct listener listeners[MAX_LISTENERS];
@@ -400,8 +399,12 @@ void endpoint_voice(struct worker *worker, struct endpoint *endpoint, const stru
 void line_relay(struct worker *worker, struct endpoint *to, const struct rtp *rtp, bool event);
 void line_rename(struct endpoint *to);
 void line_skip(struct endpoint *to, const struct rtp *rtp);
+/* Talk that goes out in a mix, where none waits if it is the `first`. */
+void line_mix(struct line *line, const struct rtp *rtp, bool first);
 /* 20 ms of a prompt; the timestamp that they have for the far end. */
 uint32_t line_frame(struct worker *worker, struct endpoint *to, const uint8_t *alaw, enum source source);
+/* Less than that, behind it. */
+void line_rest(struct worker *worker, struct endpoint *to, const uint8_t *alaw, size_t count);
 void line_send(struct worker *worker, struct endpoint *to, uint8_t *packet, size_t length);
 /* A packet made of `codes`; `table` as below. */
 void line_audio(struct worker *worker, struct endpoint *to, bool marker, uint16_t sequence, uint32_t timestamp,
@@ -442,6 +445,8 @@ void telephone_event_receive(struct worker *worker, struct endpoint *endpoint, c
 void telephone_event_listen(struct worker *worker, struct endpoint *endpoint, const struct rtp *rtp);
 /* False: the packet may be relayed as it is. */
 bool telephone_event_relay(struct worker *worker, const struct endpoint *from, struct endpoint *to, const struct rtp *rtp);
+/* Is the audio of `from` now the tone of a key that is not passed on? */
+bool telephone_event_sounds(const struct worker *worker, const struct endpoint *from);
 void telephone_event_end(struct worker *worker, struct endpoint *to);
 void telephone_event_tick(struct worker *worker);
 
@@ -485,12 +490,6 @@ void recording_tick(struct worker *worker);
 /* timeline.c */
 int64_t timeline_place(struct timeline *line, const struct rtp *rtp, int64_t arrival);
 uint32_t timeline_lost(struct timeline *line, const struct rtp *rtp);
-
-/* concealment.c */
-/* A-law, after the CONCEALMENT_HISTORY samples `before`: CONCEALMENT_TAIL in the place of their last, then `count` more. */
-void conceal(const uint8_t *before, uint8_t *codes, int count);
-/* Fades `codes`, the first after the gap, in over what follows the filling. */
-void conceal_end(uint8_t *codes, const uint8_t *filling, int count);
 
 /* writer.c */
 bool writer_start(struct writer *writer, int event_fd);

@@ -210,7 +210,8 @@ static void endpoint_pass_on(struct worker *worker, struct endpoint *endpoint, c
     if (endpoint->peer == NONE)
         return;
     struct endpoint *to = &worker->endpoints[endpoint->peer];
-    if ((event && (!endpoint->digits || endpoint->key_in.kept)) || rtp->payload_type == COMFORT_NOISE)
+    bool kept = event ? !endpoint->digits || endpoint->key_in.kept : telephone_event_sounds(worker, endpoint);
+    if (kept || rtp->payload_type == COMFORT_NOISE)
         line_skip(to, rtp);
     else if (event ? telephone_event_relay(worker, endpoint, to, rtp) : to->key_out.active && to->key_out.tone)
         return;

@@ -31,11 +31,21 @@ void line_send(struct worker *worker, struct endpoint *to, uint8_t *packet, size
     io_send(worker->io, to->slot, false, packet, size, &to->line.to);
 }
 
+/* The step that the source's own timestamps want, where it is about the time that has passed. */
+static uint32_t line_step_to(const struct line *line, uint32_t wanted, int64_t now)
+{
+    uint32_t step = line_step(line, now);
+    return wanted >= line->duration && wanted <= step + FRAME_SAMPLES ? wanted : step;
+}
+
 static void line_anchor(struct line *line, const struct rtp *rtp, int64_t now)
 {
+    bool goes_on = line->source == SOURCE_MIX && line->mixed_ssrc == rtp->ssrc;
+    uint32_t behind = line->duration + rtp->timestamp - line->mixed_until; /* where a mix has ended */
+    uint32_t step = goes_on ? line_step_to(line, behind, now) : line_step(line, now);
     line->source = SOURCE_RELAY;
     line->sequence_offset = (uint16_t)(line->sequence + 1 - rtp->sequence);
-    line->timestamp_offset = line->timestamp + line_step(line, now) - rtp->timestamp;
+    line->timestamp_offset = line->timestamp + step - rtp->timestamp;
     line->in_ssrc = rtp->ssrc;
     line->in_first = rtp->sequence;
     line->in_highest = (uint16_t)(rtp->sequence - 1);
@@ -212,11 +222,28 @@ void line_skip(struct endpoint *to, const struct rtp *rtp)
     }
 }
 
-static uint32_t line_pack_frame(struct worker *worker, struct endpoint *to, const uint8_t *alaw, bool switched, bool marker)
+void line_mix(struct line *line, const struct rtp *rtp, bool first)
+{
+    if (first) {
+        line->mixed_on = line->source == SOURCE_RELAY && line->in_ssrc == rtp->ssrc;
+        line->mixed_from = rtp->timestamp + line->timestamp_offset;
+    }
+    line->mixed_ssrc = rtp->ssrc;
+    line->mixed_until = rtp->timestamp + rtp->samples;
+}
+
+/* What was relayed before goes on in a mix without a gap, however long that has waited for it. */
+static uint32_t line_switch_step(struct line *line, enum source source, int64_t now)
+{
+    bool goes_on = source == SOURCE_MIX && line->mixed_on;
+    line->mixed_on = false;
+    return goes_on ? line_step_to(line, line->mixed_from - line->timestamp, now) : line_step(line, now);
+}
+
+static uint32_t line_pack_frame(struct worker *worker, struct endpoint *to, const uint8_t *alaw, bool marker, uint32_t step)
 {
     struct line *line = &to->line;
     const struct packing *packing = &to->packing;
-    uint32_t step = switched ? line_step(line, worker->now) : line->duration;
     uint32_t at = packing->filled ? packing->start + packing->filled : line->timestamp + step;
     packing_add(worker, to, at, marker, alaw, FRAME_SAMPLES, line->law == PCMA ? NULL : alaw_to_ulaw);
     return at * to->coder.scale;
@@ -229,14 +256,22 @@ uint32_t line_frame(struct worker *worker, struct endpoint *to, const uint8_t *a
     if (switched)
         packing_flush(worker, to);
     line->source = source;
+    uint32_t step = switched ? line_switch_step(line, source, worker->now) : line->duration;
     if (line->frame != FRAME_SAMPLES)
-        return line_pack_frame(worker, to, alaw, switched, marker);
-    line->timestamp += switched ? line_step(line, worker->now) : FRAME_SAMPLES;
+        return line_pack_frame(worker, to, alaw, marker, step);
+    line->timestamp += step;
     line->duration = FRAME_SAMPLES;
     line->sequence++;
     line_audio(worker, to, marker, line->sequence, line->timestamp, alaw, FRAME_SAMPLES,
                line->law == PCMA ? NULL : alaw_to_ulaw);
     return line->timestamp * to->coder.scale;
+}
+
+void line_rest(struct worker *worker, struct endpoint *to, const uint8_t *alaw, size_t count)
+{
+    struct line *line = &to->line;
+    packing_add(worker, to, line->timestamp + line->duration, false, alaw, count, line->law == PCMA ? NULL : alaw_to_ulaw);
+    packing_flush(worker, to);
 }
 
 /* Where an event that is made anew begins in the line: as if its packet were relayed, which line_skip() then undoes. */

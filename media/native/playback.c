@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#define MIX_START_NS 16000000LL /* a packet of talk is there for the first frame in most phases */
+#define MIX_MARGIN_NS 4000000LL /* by which talk may be late at the beginning of a mix and is there for the first frame */
 #define LEAST_SPACING_NS 10000000LL
 #define GIVE_UP_NS 100000000LL
 #define FULL_GAIN 256
@@ -17,8 +17,9 @@ static struct playback *playback_of(struct worker *worker, uint32_t handle)
     return &worker->playbacks[slot];
 }
 
-static void queue_push(struct listener *listener, const struct rtp *rtp)
+static void queue_push(struct listener *listener, struct line *line, const struct rtp *rtp)
 {
+    line_mix(line, rtp, listener->queue_head == listener->queue_tail);
     for (size_t i = 0; i < rtp->length; i++) {
         uint8_t code = rtp->payload[i];
         listener->queue[listener->queue_tail++ % MIX_QUEUE] = rtp->payload_type == PCMU ? ulaw_to_alaw[code] : code;
@@ -43,6 +44,9 @@ static void queue_flush(struct worker *worker, struct endpoint *endpoint, struct
         queue_pop(listener, frame);
         line_frame(worker, endpoint, frame, SOURCE_MIX);
     }
+    size_t rest = endpoint->line.open ? queue_pop(listener, frame) : 0;
+    if (rest)
+        line_rest(worker, endpoint, frame, rest);
 }
 
 static void listener_report(struct worker *worker, struct playback *playback, struct listener *listener, bool completed)
@@ -96,6 +100,18 @@ static bool playback_heard(const struct playback *playback)
     return false;
 }
 
+/* A mix begins when a packet of talk must have come to each listener, of whatever length they are. */
+static int64_t playback_patience(const struct worker *worker, const struct playback *playback)
+{
+    int64_t samples = FRAME_SAMPLES;
+    for (uint8_t i = 0; i < playback->count; i++) {
+        uint32_t slot = playback->listeners[i].endpoint;
+        if (slot != NONE && worker->endpoints[slot].line.duration > samples)
+            samples = worker->endpoints[slot].line.duration;
+    }
+    return samples * SAMPLE_NS + MIX_MARGIN_NS;
+}
+
 void playback_start(struct worker *worker, const struct command *command)
 {
     struct playback *playback = &worker->playbacks[command->handle & 0xFFFF];
@@ -108,12 +124,12 @@ void playback_start(struct worker *worker, const struct command *command)
     playback->position = 0;
     playback->loop = command->play.loop;
     playback->mix = command->play.mix;
-    playback->next_at = worker->now + (playback->mix ? MIX_START_NS : 0);
     playback->sent_at = 0;
     playback->count = command->play.count;
     slots_add(&worker->playing, playback->slot, &playback->listed);
     for (uint8_t i = 0; i < playback->count; i++)
         listener_start(worker, playback, &playback->listeners[i], command->play.listeners[i]);
+    playback->next_at = worker->now + (playback->mix ? playback_patience(worker, playback) : 0);
     if (!playback_heard(playback))
         playback_end(worker, playback, false);
 }
@@ -146,7 +162,7 @@ bool playback_takes(struct worker *worker, struct endpoint *to, const struct rtp
         return false;
     for (uint8_t i = 0; i < playback->count; i++)
         if (playback->listeners[i].endpoint == to->slot)
-            queue_push(&playback->listeners[i], rtp);
+            queue_push(&playback->listeners[i], &to->line, rtp);
     return true;
 }
 

@@ -3,6 +3,7 @@
  * The last 240 ms (RECORD_DELAY) and what does not fill a chunk of 500 ms yet stay open for packets that come late or
  * out of order; older audio goes to the writer thread.
  */
+#include "concealment.h"
 #include "core.h"
 
 #include <string.h>

@@ -2,7 +2,7 @@
  * that sends none, and turned into tones (ITU-T Q.23) for one that takes none.
  *
  * Called by endpoint.c for what arrives and by worker.c each tick. An event that a side would send just so is left to
- * line.c. Never passes on what began before the two sides were connected.
+ * line.c. Never passes on what began before the two sides were connected, nor the sound of it.
  *
  *     in   | 5 0 | 5 160 | 5 320 | 5 480 E | 5 480 E | 5 480 E |         20 ms, payload type 101
  *     out  | 5 0      | 5 240      | 5 480 E    | 5 480 E    | 5 480 E    |   30 ms, payload type 96
@@ -17,6 +17,7 @@
 #define LONGEST_EVENT 0xFFFF /* 2.5.1.3: a longer press goes on in a new segment; in units of the event's clock */
 #define END_PACKETS 3         /* 2.5.1.4 */
 #define VANISHED_NS (SECOND_NS / 5)
+#define BESIDE_NS (3 * FRAME_NS) /* from an event's newest packet on, which the next follows within 50 ms (2.5.1.2) */
 #define LEAST_TONE 640        /* 80 ms, so that a detector has it for certain (Q.24: 40 ms) */
 #define TONE_AMPLITUDE 9000.0 /* -8 dBm0 each */
 #define EVENT_LENGTH 4
@@ -56,6 +57,11 @@ static void tell_digit(struct worker *worker, const struct endpoint *endpoint, c
     worker_event_done(worker);
 }
 
+static bool keys_are_kept(const struct endpoint *endpoint)
+{
+    return endpoint->peer == NONE || !endpoint->digits;
+}
+
 void telephone_event_receive(struct worker *worker, struct endpoint *endpoint, const struct rtp *rtp)
 {
     struct key_in *key = &endpoint->key_in;
@@ -63,12 +69,14 @@ void telephone_event_receive(struct worker *worker, struct endpoint *endpoint, c
     if (rtp->length < EVENT_LENGTH)
         return;
     key->newest = key_in_judge(key, rtp, longest);
+    if (key->newest != PRESS_STRAYS)
+        key->heard_at = worker->now;
     if (key->newest != PRESS_BEGINS)
         return;
     uint32_t before = key->seen ? key->timestamp : rtp->timestamp - 1;
     *key = (struct key_in){.timestamp = rtp->timestamp, .before = before, .ssrc = rtp->ssrc, .sequence = rtp->sequence,
-                           .code = rtp->payload[0], .seen = true, .newest = PRESS_BEGINS};
-    key->kept = endpoint->peer == NONE || !endpoint->digits;
+                           .code = rtp->payload[0], .seen = true, .newest = PRESS_BEGINS, .heard_at = worker->now};
+    key->kept = keys_are_kept(endpoint);
     if (key->code < sizeof digits - 1)
         tell_digit(worker, endpoint, digits[key->code]);
 }
@@ -76,9 +84,17 @@ void telephone_event_receive(struct worker *worker, struct endpoint *endpoint, c
 void telephone_event_listen(struct worker *worker, struct endpoint *endpoint, const struct rtp *rtp)
 {
     const int16_t *law = rtp->payload_type == PCMU ? ulaw_linear : alaw_linear;
-    char digit = dtmf_listen(&worker->dtmf[endpoint->slot], rtp->timestamp, rtp->payload, rtp->length, law);
+    struct dtmf *dtmf = &worker->dtmf[endpoint->slot];
+    char digit = dtmf_listen(dtmf, rtp->timestamp, rtp->payload, rtp->length, law);
     if (digit)
         tell_digit(worker, endpoint, digit);
+    endpoint->key_in.tone_kept = digit ? keys_are_kept(endpoint) : endpoint->key_in.tone_kept && dtmf->pressed;
+}
+
+bool telephone_event_sounds(const struct worker *worker, const struct endpoint *from)
+{
+    const struct key_in *key = &from->key_in;
+    return from->event_in < 0 ? key->tone_kept : key->kept && worker->now - key->heard_at < BESIDE_NS;
 }
 
 /* Made anew */

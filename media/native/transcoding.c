@@ -187,7 +187,7 @@ static bool coder_passes(const struct worker *worker, const struct endpoint *end
         return false;
     const struct endpoint *to = &worker->endpoints[endpoint->peer];
     return to->coder.codec == rtp->codec && to->line.frame == rtp->samples && to->playback == NONE
-           && !(to->key_out.active && to->key_out.tone);
+           && !(to->key_out.active && to->key_out.tone) && !telephone_event_sounds(worker, endpoint);
 }
 
 bool coder_receive(struct worker *worker, struct endpoint *endpoint, const struct rtp *rtp)

@@ -139,6 +139,58 @@ static void test_talk_ducks_by_12_db_and_comes_back_without_a_step(void)
     finish();
 }
 
+/* A quiet prompt over talk in packets of `length` samples, each a level of its own, from any moment on. */
+static void mix_over_talk(uint32_t length, int64_t begins_ms, uint32_t late_ns)
+{
+    static uint8_t quiet[10 * FRAME_SAMPLES];
+    int64_t at = 0;
+    pair(true);
+    struct command configure = {.type = COMMAND_CONFIGURE, .handle = b, .remote = remote_at(phone(1), PCMA, 101)};
+    configure.remote.frame = (uint16_t)length;
+    worker_obey(&worker, &configure);
+    memset(quiet, ALAW_SILENCE, sizeof quiet);
+    pieces[0] = (struct piece){quiet, sizeof quiet};
+    int64_t began = worker.now, number = 0;
+    while (worker.now < began + SECOND_NS) {
+        if (worker.now == began + (200 + begins_ms) * 1000000)
+            play(1, 0, false, true);
+        for (; at <= worker.now - began; at = number * length * SAMPLE_NS + (late_ns ? chance(late_ns) : 0)) {
+            uint8_t voice[MAX_FRAME];
+            memset(voice, number + 1 < 0x2A ? (int)(0x80 + number) : ALAW_SILENCE, length);
+            give(0, PCMA, (uint16_t)number, (uint32_t)number * length, voice, length);
+            number++;
+        }
+        tick();
+    }
+}
+
+/* RFC 3550 5.1: no number and no time is left out or taken twice, and no word of the talk. */
+static void check_talk_goes_on_below_a_mix(uint32_t length)
+{
+    uint32_t samples = 0, before = NONE;
+    for (uint32_t i = 0; i < sent_count; i++) {
+        if (sent[i].slot != 1)
+            continue;
+        uint32_t here = (uint32_t)(sent[i].length - RTP_HEADER);
+        CHECK(before == NONE || (uint16_t)(sent_sequence(i) - sent_sequence(before)) == 1);
+        CHECK(before == NONE || sent_timestamp(i) - sent_timestamp(before) == sent[before].length - RTP_HEADER);
+        samples += here;
+        before = i;
+    }
+    CHECK(samples / length == SECOND_NS / SAMPLE_NS / length + (SECOND_NS / SAMPLE_NS % length > 0));
+}
+
+static void test_talk_goes_on_without_a_gap_before_below_and_behind_a_mix_whenever_that_begins(void)
+{
+    for (uint32_t length = 80; length <= MAX_FRAME; length += 80)
+        for (int64_t begins_ms = 0; begins_ms < 60; begins_ms += 2)
+            for (uint32_t late_ns = 0; late_ns <= 3000000; late_ns += 3000000) {
+                mix_over_talk(length, begins_ms, late_ns);
+                check_talk_goes_on_below_a_mix(length);
+                finish();
+            }
+}
+
 static void test_who_is_named_twice_hears_the_prompt_once(void)
 {
     pair(true);
@@ -159,6 +211,7 @@ int main(void)
     test_a_list_of_any_lengths_is_heard_without_a_seam_and_its_end_again_and_again();
     test_what_does_not_loop_ends_in_silence_and_is_told_complete();
     test_talk_ducks_by_12_db_and_comes_back_without_a_step();
+    test_talk_goes_on_without_a_gap_before_below_and_behind_a_mix_whenever_that_begins();
     test_who_is_named_twice_hears_the_prompt_once();
     puts("ok");
     return 0;

@@ -313,13 +313,16 @@ static void test_talk_that_goes_on_below_a_key_is_not_mixed_into_its_tone(void)
     finish();
 }
 
+static void part(void)
+{
+    worker_obey(&worker, &(struct command){.type = COMMAND_DISCONNECT, .handle = a, .connect.other = b});
+}
+
 static void test_a_key_that_began_before_the_two_were_connected_never_reaches_the_other(void)
 {
     for (int event_out = -1; event_out <= 101; event_out += 51) { /* -1, 50, 101 */
         call(event_out, FRAME_SAMPLES);
-        struct command part = {.type = COMMAND_DISCONNECT, .handle = a};
-        part.connect.other = b;
-        worker_obey(&worker, &part);
+        part();
         event_packet(4, 160, false);
         join(a, b);
         press(4, 800);
@@ -344,6 +347,62 @@ static void give_tone(double low, double high, uint32_t frames)
         give(0, PCMA, sequence++, timestamp, payload, sizeof payload);
         pass_time(20);
     }
+}
+
+static double loudest_sent(uint32_t from)
+{
+    double most = 0;
+    for (uint32_t i = from; i < sent_count; i++)
+        for (size_t n = RTP_HEADER; sent_type(i) == PCMA && n < sent[i].length; n++)
+            most = fmax(most, abs(alaw_linear[sent[i].data[n]]));
+    return most;
+}
+
+/* An extension's last key may still sound when the callee's early media joins the two. */
+static void test_the_tone_of_a_key_that_was_told_before_the_two_were_connected_is_not_heard_by_the_other(void)
+{
+    call(101, FRAME_SAMPLES);
+    worker.endpoints[0].event_in = -1;
+    part();
+    talk(3, ALAW_SILENCE);
+    give_tone(770, 1336, 4);
+    CHECK(count_events(EVENT_DIGIT) == 1);
+    join(a, b);
+    give_tone(770, 1336, 20);
+    CHECK(loudest_sent(0) == 0);
+    talk(3, ALAW_SILENCE);
+    uint32_t first = sent_count;
+    talk(3, 0x2A);
+    CHECK(first <= 4 && sent_count == first + 3 && loudest_sent(first) > 20000 && count_events(EVENT_DIGIT) == 0);
+    give_tone(770, 1336, 6);
+    CHECK(sent_count == first + 9 && count_events(EVENT_DIGIT) == 1); /* what is keyed in talk is heard */
+    check_one_line();
+    finish();
+}
+
+/* RFC 4733 2.5.1.1: a phone may send the tone besides. */
+static void test_a_tone_beside_an_event_that_is_kept_is_kept_too(void)
+{
+    call(101, FRAME_SAMPLES);
+    part();
+    event_packet(4, 160, false);
+    give_tone(770, 1209, 1);
+    join(a, b);
+    timestamp -= FRAME_SAMPLES;
+    for (uint16_t part = 2; part < 20; part++) {
+        event_packet(4, (uint16_t)(part * FRAME_SAMPLES), part > 16);
+        uint32_t began = timestamp;
+        timestamp += (uint32_t)(part - 1) * FRAME_SAMPLES;
+        give_tone(770, 1209, 1);
+        timestamp = began;
+    }
+    CHECK(loudest_sent(0) == 0);
+    timestamp += 20 * FRAME_SAMPLES;
+    pass_time(60);
+    talk(3, 0x2A);
+    CHECK(sent_count == 3 && loudest_sent(0) > 20000);
+    check_one_line();
+    finish();
 }
 
 static char next_digit(void)
@@ -421,6 +480,8 @@ int main(void)
     test_a_side_without_events_hears_the_key_as_a_tone_in_the_place_of_the_talk();
     test_talk_that_goes_on_below_a_key_is_not_mixed_into_its_tone();
     test_a_key_that_began_before_the_two_were_connected_never_reaches_the_other();
+    test_the_tone_of_a_key_that_was_told_before_the_two_were_connected_is_not_heard_by_the_other();
+    test_a_tone_beside_an_event_that_is_kept_is_kept_too();
     test_tones_are_digits_only_where_no_events_were_agreed();
     test_a_prompt_ends_the_keys_that_are_on_their_way();
     test_a_closed_side_takes_its_key_along();

@@ -154,6 +154,17 @@ static void check_a_recorded_call_of_the_codec_passes_and_is_recorded(const char
     drain_writer();
 }
 
+/* 20 ms of the key 5. */
+static size_t key_next(struct stream *stream, uint16_t index, uint8_t *payload)
+{
+    int16_t samples[FRAME_SAMPLES];
+    for (int n = 0; n < FRAME_SAMPLES; n++) {
+        double at = 2 * M_PI * (index * FRAME_SAMPLES + n) / 8000;
+        samples[n] = (int16_t)(7000 * (sin(770 * at) + sin(1336 * at)));
+    }
+    return stream->codec->encode(stream->encoder, samples, FRAME_SAMPLES, payload);
+}
+
 static void check_tones_of_the_codec_are_digits_where_no_events_were_agreed(const char *name)
 {
     struct stream stream;
@@ -161,13 +172,8 @@ static void check_tones_of_the_codec_are_digits_where_no_events_were_agreed(cons
     stream_open(&stream, name);
     open_with(0, name, FRAME_SAMPLES, -1, 8000);
     for (uint16_t i = 0; i < 10; i++) {
-        int16_t samples[FRAME_SAMPLES];
-        for (int n = 0; n < FRAME_SAMPLES; n++) {
-            double at = 2 * M_PI * (i * FRAME_SAMPLES + n) / 8000;
-            samples[n] = (int16_t)(i < 2 ? 0 : 7000 * (sin(770 * at) + sin(1336 * at)));
-        }
         uint8_t payload[MAX_PAYLOAD];
-        size_t length = stream.codec->encode(stream.encoder, samples, FRAME_SAMPLES, payload);
+        size_t length = i < 2 ? stream_next(&stream, FRAME_SAMPLES, payload) : key_next(&stream, i, payload);
         worker.now += FRAME_NS;
         give(0, TYPE_IN, i, i * (uint32_t)FRAME_SAMPLES * stream.codec->scale, payload, length);
     }
@@ -175,6 +181,30 @@ static void check_tones_of_the_codec_are_digits_where_no_events_were_agreed(cons
     CHECK(event && event->type == EVENT_DIGIT && event->digit == '5');
     ring_pop(&worker.events);
     CHECK(!ring_peek(&worker.events));
+    stream_close(&stream);
+    finish();
+}
+
+/* Where packets would pass as they came. */
+static void check_the_tone_of_a_key_from_before_the_two_were_connected_does_not_pass(const char *name)
+{
+    struct stream stream;
+    uint8_t payload[MAX_PAYLOAD];
+    start();
+    stream_open(&stream, name);
+    uint32_t a = open_with(0, name, FRAME_SAMPLES, -1, 8000), b = open_with(1, name, FRAME_SAMPLES, 101, 8000);
+    for (uint16_t i = 0; i < 40; i++) {
+        if (i == 8)
+            join(a, b);
+        bool sounds = i >= 2 && i < 20;
+        size_t length = sounds ? key_next(&stream, i, payload) : stream_next(&stream, FRAME_SAMPLES, payload);
+        worker.now += FRAME_NS;
+        give(0, TYPE_IN, i, i * (uint32_t)FRAME_SAMPLES * stream.codec->scale, payload, length);
+        CHECK(i >= 20 || sent_count == 0);
+    }
+    CHECK(count_events(EVENT_DIGIT) == 1 && sent_count >= 16 && sent_count < 20);
+    for (uint32_t i = 1; i < sent_count; i++)
+        CHECK((uint16_t)(sent_sequence(i) - sent_sequence(i - 1)) == 1);
     stream_close(&stream);
     finish();
 }
@@ -294,6 +324,7 @@ static void check(const char *name)
     check_a_prompt_between_packets_that_pass_keeps_one_line(name, true);
     check_a_recorded_call_of_the_codec_passes_and_is_recorded(name);
     check_tones_of_the_codec_are_digits_where_no_events_were_agreed(name);
+    check_the_tone_of_a_key_from_before_the_two_were_connected_does_not_pass(name);
     check_what_is_not_the_codecs_is_dropped_and_counted(name);
 }
 

@@ -1,7 +1,7 @@
 /* ITU-T G.711: fills the A-law and mu-law tables at start. */
 #include "g711.h"
 
-int16_t alaw_linear[256], ulaw_linear[256];
+int16_t alaw_linear[256], alaw_added[256], ulaw_linear[256];
 uint8_t alaw_to_ulaw[256];
 uint8_t ulaw_to_alaw[256];
 uint8_t linear_alaw[8192];
@@ -56,6 +56,7 @@ void g711_init(void)
         linear_alaw[i] = encode_alaw(i < 4096 ? i : i - 8192);
     for (int i = 0; i < 256; i++) {
         alaw_linear[i] = (int16_t)decode_alaw((uint8_t)i);
+        alaw_added[i] = (i | 0x80) == ALAW_SILENCE ? 0 : alaw_linear[i];
         ulaw_linear[i] = (int16_t)decode_ulaw((uint8_t)i);
         alaw_to_ulaw[i] = encode_ulaw(decode_alaw((uint8_t)i));
         ulaw_to_alaw[i] = encode_alaw(decode_ulaw((uint8_t)i) >> 3);

@@ -8,6 +8,7 @@
 #define ALAW_SILENCE 0xD5
 
 extern int16_t alaw_linear[256], ulaw_linear[256];
+extern int16_t alaw_added[256]; /* what a code adds to a mix: nothing where it is the quietest of either sign */
 extern uint8_t alaw_to_ulaw[256];
 extern uint8_t ulaw_to_alaw[256];
 extern uint8_t linear_alaw[8192]; /* index: 13 bit two's complement */
@@ -21,6 +22,12 @@ static inline uint8_t alaw_encode(int sample)
     else if (sample < -32768)
         sample = -32768;
     return linear_alaw[(sample >> 3) & 8191];
+}
+
+/* A sum often lies on the border of two codes: it is the quieter one, for else every mix had an offset. */
+static inline uint8_t alaw_sum(int sum)
+{
+    return alaw_encode(sum - (sum > 0));
 }
 
 /* In place or from one buffer to another. */

@@ -204,8 +204,8 @@ static void listener_mix(struct listener *listener, const uint8_t *frame, uint8_
     size_t talk = queue_pop(listener, mixed);
     for (int i = 0; i < FRAME_SAMPLES; i++) {
         int gain = from + (to - from) * i / FRAME_SAMPLES;
-        int below = (size_t)i < talk ? alaw_linear[mixed[i]] * gain / FULL_GAIN : 0;
-        mixed[i] = alaw_encode(below + alaw_linear[frame[i]]);
+        int below = (size_t)i < talk ? alaw_added[mixed[i]] * gain / FULL_GAIN : 0;
+        mixed[i] = alaw_sum(below + alaw_added[frame[i]]);
     }
     listener->gain = (uint16_t)to;
 }

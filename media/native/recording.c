@@ -279,8 +279,8 @@ static void mix_run(const uint8_t *const *codes, int count, uint8_t *out, int st
     for (uint32_t i = 0; i < samples; i++, out += step) {
         int sum = 0;
         for (int layer = 0; layer < count; layer++)
-            sum += alaw_linear[codes[layer][i]];
-        *out = alaw_encode(sum);
+            sum += alaw_added[codes[layer][i]];
+        *out = alaw_sum(sum);
     }
 }
 
@@ -289,7 +289,7 @@ static void mix_few(const uint8_t *const *codes, int count, uint8_t *out, int st
 {
     const uint8_t *one = count ? codes[0] : NULL, *other = count > 1 ? codes[1] : NULL;
     for (uint32_t i = 0; i < samples; i++, out += step)
-        *out = !one ? ALAW_SILENCE : !other ? one[i] : alaw_encode(alaw_linear[one[i]] + alaw_linear[other[i]]);
+        *out = !one ? ALAW_SILENCE : !other ? one[i] : alaw_sum(alaw_added[one[i]] + alaw_added[other[i]]);
 }
 
 static void mix_layers(const struct recording *recording, const enum layer *layers, int count, uint8_t *out, int step,

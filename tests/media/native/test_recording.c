@@ -185,6 +185,51 @@ static void test_what_arrives_is_recorded_bit_by_bit(void)
     finish();
 }
 
+/* Silence adds nothing: of two sides, a prompt among them, who alone is heard is heard as he was. */
+static void test_in_a_mix_who_speaks_alone_is_recorded_bit_by_bit(void)
+{
+    start();
+    record(false);
+    for (uint32_t index = 0; index < 150; index++, worker.now += FRAME_NS) {
+        uint8_t speech[FRAME_SAMPLES], other[FRAME_SAMPLES];
+        for (uint32_t i = 0; i < FRAME_SAMPLES; i++) {
+            speech[i] = (uint8_t)(index + i);
+            other[i] = i % 3 ? ALAW_SILENCE : ALAW_SILENCE ^ 0x80; /* as a quiet line has it */
+        }
+        give(0, PCMA, (uint16_t)index, index * FRAME_SAMPLES, index % 100 < 50 ? speech : other, FRAME_SAMPLES);
+        give(1, PCMA, (uint16_t)index, index * FRAME_SAMPLES, index % 100 < 50 ? other : speech, FRAME_SAMPLES);
+        recording_tick(&worker);
+    }
+    end_recording();
+    for (uint32_t n = 0; n < 150 * FRAME_SAMPLES; n++) {
+        uint8_t code = (uint8_t)(n / FRAME_SAMPLES + n % FRAME_SAMPLES);
+        CHECK(audio[n] == code || (alaw_added[code] == 0 && alaw_added[audio[n]] == 0));
+    }
+    finish();
+}
+
+/* Two quiet rooms, each of them without an offset. */
+static void test_a_mix_has_no_direct_component_of_its_own(void)
+{
+    double sum = 0;
+    start();
+    record(false);
+    for (uint32_t index = 0; index < 150; index++, worker.now += FRAME_NS) {
+        for (uint32_t side = 0; side < 2; side++) {
+            uint8_t noise[FRAME_SAMPLES];
+            for (uint32_t i = 0; i < FRAME_SAMPLES; i++)
+                noise[i] = ALAW_SILENCE ^ (uint8_t)(chance(8) | chance(2) << 7);
+            give(side, PCMA, (uint16_t)index, index * FRAME_SAMPLES, noise, FRAME_SAMPLES);
+        }
+        recording_tick(&worker);
+    }
+    end_recording();
+    for (int64_t n = 0; n < 150 * FRAME_SAMPLES; n++)
+        sum += alaw_linear[audio[n]];
+    CHECK(fabs(sum / (150 * FRAME_SAMPLES)) < 3);
+    finish();
+}
+
 static double level(int64_t from, int64_t to)
 {
     double sum = 0;
@@ -386,6 +431,8 @@ int main(void)
     test_both_sides_stay_together_for_ten_minutes_with_100_ppm_between_them();
     test_both_sides_stay_together_through_drift_jitter_and_loss();
     test_what_arrives_is_recorded_bit_by_bit();
+    test_in_a_mix_who_speaks_alone_is_recorded_bit_by_bit();
+    test_a_mix_has_no_direct_component_of_its_own();
     test_a_lost_packet_is_concealed_by_the_period_before_it();
     test_a_long_loss_fades_to_silence_within_60_ms();
     test_the_seams_of_a_filled_gap_do_not_click();

@@ -40,11 +40,19 @@ def test_a_tone_sounds_at_its_frequencies_at_minus_10_dbm0_and_is_silent_between
     [
         ("tone:cn/ringback", (450,), (1.0, 4.0)),
         ("tone:cn/busy", (450,), (0.35, 0.35)),
+        ("tone:cn/congestion", (450,), (0.7, 0.7)),
+        ("tone:hk/ringback", (440, 480), (0.4, 0.2, 0.4, 3.0)),
+        ("tone:hk/busy", (480, 620), (0.5, 0.5)),
+        ("tone:hk/congestion", (480, 620), (0.25, 0.25)),
         ("tone:us/ringback", (440, 480), (2.0, 4.0)),
+        ("tone:us/busy", (480, 620), (0.5, 0.5)),
         ("tone:us/congestion", (480, 620), (0.25, 0.25)),
         ("tone:uk/ringback", (400, 450), (0.4, 0.2, 0.4, 2.0)),
+        ("tone:uk/busy", (400,), (0.375, 0.375)),
         ("tone:uk/congestion", (400,), (0.4, 0.35, 0.225, 0.525)),
+        ("tone:eu/ringback", (425,), (1.0, 4.0)),
         ("tone:eu/busy", (425,), (0.5, 0.5)),
+        ("tone:eu/congestion", (425,), (0.2, 0.2)),
     ],
 )
 def test_the_table_is_the_one_of_e_180(path: str, hertz: tuple[int, ...], cadence: tuple[float, ...]) -> None:

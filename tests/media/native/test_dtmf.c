@@ -195,6 +195,65 @@ static void test_noise_15_db_below_the_digit_does_no_harm(void)
     CHECK(told_of_160(tone, -7 - 15) >= 152);
 }
 
+/* Table A-1, AT&T: echoes up to 20 ms late and 10 dB down neither hide nor make a digit. */
+static void test_echoes_do_no_harm(void)
+{
+    for (uint32_t late = 40; late <= 160; late += 40)
+        for (int of_23_ms = 0; of_23_ms < 2; of_23_ms++) {
+            start();
+            for (int key = 0; key < 16; key++) {
+                silence(60 + 20 * uniform());
+                press(keys[key], (struct tone){of_23_ms ? 23 : 50, -8, -8, 0, 0});
+            }
+            silence(100);
+            for (uint32_t i = audio_end; i-- > late;)
+                audio[i] += audio[i - late] * 0.316f;
+            CHECK(!strcmp(heard(), of_23_ms ? "" : keys));
+        }
+}
+
+/* Some 6 dB below each of the key's tones: with -8 dBm0 of a key that is the -14 of a loud one. */
+static void test_a_dial_tone_below_the_digit_does_no_harm(void)
+{
+    static const double tones[][3] = {{450, 0, -6}, {425, 0, -6}, {400, 0, -6}, {350, 440, -9}};
+    for (int i = 0; i < 4; i++)
+        for (int dbm0 = -8; dbm0 >= -20; dbm0 -= 6) {
+            start();
+            for (int key = 0; key < 16; key++) {
+                silence(60 + 20 * uniform());
+                press(keys[key], (struct tone){50, dbm0, dbm0, 0, 0});
+            }
+            silence(100);
+            for (uint32_t n = 0; n < audio_end; n++)
+                for (int f = 0; f < 2; f++)
+                    audio[n] += (float)(amplitude_of(dbm0 + tones[i][2]) * sin(2 * M_PI * tones[i][f] * n / 8000));
+            CHECK(!strcmp(heard(), keys));
+        }
+}
+
+/* Who sends nothing between two keys (RFC 3551 4.1) has pressed two; a packet that comes late or twice makes none. */
+static void test_silence_suppression_parts_keys_and_stragglers_do_not(void)
+{
+    uint8_t codes[8][160];
+    start();
+    press('4', (struct tone){160, -8, -8, 0, 0});
+    for (uint32_t i = 0; i < 8 * 160; i++)
+        codes[i / 160][i % 160] = alaw_encode((int)audio[i]);
+    for (int turn = 0; turn < 3; turn++) {
+        uint32_t began = timestamp;
+        for (int i = 0; i < 8; i++)
+            listen_to(codes[i], 160);
+        CHECK(told_count == (uint32_t)turn + 1);
+        for (int i = 7; i >= 0; i--) {
+            timestamp = began + (uint32_t)i * 160;
+            listen_to(codes[i], 160);
+        }
+        CHECK(told_count == (uint32_t)turn + 1);
+        timestamp = began + 1280 + 800;
+    }
+    CHECK(!strcmp(told, "444"));
+}
+
 static void test_a_lost_packet_within_a_key_neither_hides_nor_doubles_it(void)
 {
     for (uint32_t lost = 5; lost < 9; lost++) {
@@ -304,6 +363,9 @@ int main(int argc, char **argv)
     test_an_interruption_of_10_ms_makes_no_second_digit();
     test_a_key_held_for_seconds_is_one_digit();
     test_noise_15_db_below_the_digit_does_no_harm();
+    test_echoes_do_no_harm();
+    test_a_dial_tone_below_the_digit_does_no_harm();
+    test_silence_suppression_parts_keys_and_stragglers_do_not();
     test_a_lost_packet_within_a_key_neither_hides_nor_doubles_it();
     test_any_length_of_packets_is_heard_alike();
     test_tones_music_and_noise_are_no_digits();

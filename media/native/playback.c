@@ -100,16 +100,17 @@ static bool playback_heard(const struct playback *playback)
     return false;
 }
 
-/* A mix begins when a packet of talk must have come to each listener, of whatever length they are. */
+/* A mix begins when each listener has, of talk in packets of whatever length, as much as no frame will want in vain. */
 static int64_t playback_patience(const struct worker *worker, const struct playback *playback)
 {
-    int64_t samples = FRAME_SAMPLES;
+    int64_t frames = 1;
     for (uint8_t i = 0; i < playback->count; i++) {
         uint32_t slot = playback->listeners[i].endpoint;
-        if (slot != NONE && worker->endpoints[slot].line.duration > samples)
-            samples = worker->endpoints[slot].line.duration;
+        uint32_t samples = slot == NONE ? 0 : worker->endpoints[slot].line.duration;
+        if (samples > frames * FRAME_SAMPLES)
+            frames = (samples + FRAME_SAMPLES - 1) / FRAME_SAMPLES;
     }
-    return samples * SAMPLE_NS + MIX_MARGIN_NS;
+    return frames * FRAME_NS + MIX_MARGIN_NS;
 }
 
 void playback_start(struct worker *worker, const struct command *command)

@@ -186,45 +186,49 @@ static void test_talk_ducks_by_12_db_and_comes_back_without_a_step(void)
     finish();
 }
 
-/* A quiet prompt over talk in packets of `length` samples, each a level of its own, from any moment on. */
-static void mix_over_talk(uint32_t length, int64_t begins_ms, uint32_t late_ns)
+/* A quiet prompt over loud talk in packets of `length` samples, from any moment on; the talk's packets. */
+static uint32_t mix_over_talk(uint32_t length, int64_t begins_ms, uint32_t late_ns)
 {
     static uint8_t quiet[10 * FRAME_SAMPLES];
+    uint8_t voice[MAX_FRAME];
     int64_t at = 0;
+    uint32_t number = 0;
     pair(true);
-    struct command configure = {.type = COMMAND_CONFIGURE, .handle = b, .remote = remote_at(phone(1), PCMA, 101)};
+    struct command configure = {.type = COMMAND_CONFIGURE, .handle = b};
+    configure.remote = remote_at(phone(1), length % FRAME_SAMPLES ? PCMU : PCMA, 101);
     configure.remote.frame = (uint16_t)length;
     worker_obey(&worker, &configure);
     memset(quiet, ALAW_SILENCE, sizeof quiet);
     pieces[0] = (struct piece){quiet, sizeof quiet};
-    int64_t began = worker.now, number = 0;
-    while (worker.now < began + SECOND_NS) {
+    for (int64_t began = worker.now; worker.now < began + SECOND_NS; tick()) {
         if (worker.now == began + (200 + begins_ms) * 1000000)
             play(1, 0, false, true);
-        for (; at <= worker.now - began; at = number * length * SAMPLE_NS + (late_ns ? chance(late_ns) : 0)) {
-            uint8_t voice[MAX_FRAME];
-            memset(voice, number + 1 < 0x2A ? (int)(0x80 + number) : ALAW_SILENCE, length);
-            give(0, PCMA, (uint16_t)number, (uint32_t)number * length, voice, length);
-            number++;
+        for (; at <= worker.now - began; at = ++number * length * SAMPLE_NS + (late_ns ? chance(late_ns) : 0)) {
+            memset(voice, alaw_encode(16000), length);
+            give(0, PCMA, (uint16_t)number, number * length, voice, length);
         }
-        tick();
     }
+    return number;
 }
 
 /* RFC 3550 5.1: no number and no time is left out or taken twice, and no word of the talk. */
-static void check_talk_goes_on_below_a_mix(uint32_t length)
+static void check_talk_goes_on_below_a_mix(uint32_t length, uint32_t packets)
 {
     uint32_t samples = 0, before = NONE;
+    const int16_t *law = length % FRAME_SAMPLES ? ulaw_linear : alaw_linear;
     for (uint32_t i = 0; i < sent_count; i++) {
         if (sent[i].slot != 1)
             continue;
         uint32_t here = (uint32_t)(sent[i].length - RTP_HEADER);
+        CHECK((before == NONE) == !!(sent[i].data[1] & 0x80)); /* one talk spurt */
         CHECK(before == NONE || (uint16_t)(sent_sequence(i) - sent_sequence(before)) == 1);
         CHECK(before == NONE || sent_timestamp(i) - sent_timestamp(before) == sent[before].length - RTP_HEADER);
+        for (uint32_t n = 0; n < here; n++)
+            CHECK(law[sent[i].data[RTP_HEADER + n]] > 3500);
         samples += here;
         before = i;
     }
-    CHECK(samples / length == SECOND_NS / SAMPLE_NS / length + (SECOND_NS / SAMPLE_NS % length > 0));
+    CHECK(samples == packets * length);
 }
 
 static void test_talk_goes_on_without_a_gap_before_below_and_behind_a_mix_whenever_that_begins(void)
@@ -232,10 +236,36 @@ static void test_talk_goes_on_without_a_gap_before_below_and_behind_a_mix_whenev
     for (uint32_t length = 80; length <= MAX_FRAME; length += 80)
         for (int64_t begins_ms = 0; begins_ms < 60; begins_ms += 2)
             for (uint32_t late_ns = 0; late_ns <= 3000000; late_ns += 3000000) {
-                mix_over_talk(length, begins_ms, late_ns);
-                check_talk_goes_on_below_a_mix(length);
+                check_talk_goes_on_below_a_mix(length, mix_over_talk(length, begins_ms, late_ns));
                 finish();
             }
+}
+
+/* A talker whose timestamps begin anew as the mix does, or as it ends: the line goes on by the time that has passed. */
+static void test_no_timestamp_of_the_talk_moves_the_line_at_either_end_of_a_mix(void)
+{
+    static uint8_t quiet[10 * FRAME_SAMPLES];
+    uint8_t voice[FRAME_SAMPLES] = {0};
+    for (uint16_t anew = 9; anew < 24; anew++) {
+        pair(true);
+        memset(quiet, ALAW_SILENCE, sizeof quiet);
+        pieces[0] = (struct piece){quiet, sizeof quiet};
+        for (uint16_t index = 0; index < 40; index++) {
+            if (index == 10)
+                play(1, 0, false, true);
+            give(0, PCMA, index, index * FRAME_SAMPLES - (index < anew ? 0u : 500000u), voice, sizeof voice);
+            for (int i = 0; i < 10; i++)
+                tick();
+        }
+        uint32_t before = NONE;
+        for (uint32_t i = 0; i < sent_count; i++) {
+            if (sent[i].slot != 1)
+                continue;
+            CHECK(before == NONE || sent_timestamp(i) - sent_timestamp(before) - FRAME_SAMPLES <= FRAME_SAMPLES);
+            before = i;
+        }
+        finish();
+    }
 }
 
 /* A key pressed below a mixed prompt goes on at once, and the talk of a side of the other law is no noise. */
@@ -290,6 +320,7 @@ int main(void)
     test_what_does_not_loop_ends_in_silence_and_is_told_complete();
     test_talk_ducks_by_12_db_and_comes_back_without_a_step();
     test_talk_goes_on_without_a_gap_before_below_and_behind_a_mix_whenever_that_begins();
+    test_no_timestamp_of_the_talk_moves_the_line_at_either_end_of_a_mix();
     test_who_is_named_twice_hears_the_prompt_once();
     puts("ok");
     return 0;

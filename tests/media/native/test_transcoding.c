@@ -205,6 +205,34 @@ static void check_the_tone_of_a_key_from_before_the_two_were_connected_does_not_
     CHECK(count_events(EVENT_DIGIT) == 1 && sent_count >= 16 && sent_count < 20);
     for (uint32_t i = 1; i < sent_count; i++)
         CHECK((uint16_t)(sent_sequence(i) - sent_sequence(i - 1)) == 1);
+    uint32_t before = sent_count;
+    for (uint16_t i = 40; i < 50; i++) { /* keyed in talk it passes as it came, and is told */
+        size_t length = key_next(&stream, i, payload);
+        worker.now += FRAME_NS;
+        give(0, TYPE_IN, i, i * (uint32_t)FRAME_SAMPLES * stream.codec->scale, payload, length);
+        CHECK(!memcmp(sent[sent_count - 1].data + RTP_HEADER, payload, length));
+    }
+    CHECK(count_events(EVENT_DIGIT) == 1 && sent_count == before + 10);
+    stream_close(&stream);
+    finish();
+}
+
+/* Both speak it, but one wants longer packets. */
+static void check_the_codecs_own_packets_are_made_anew_where_they_are_too_short(const char *name)
+{
+    static int16_t heard[60 * FRAME_SAMPLES];
+    struct stream stream;
+    int count = 0;
+    start();
+    stream_open(&stream, name);
+    join(open_with(0, name, FRAME_SAMPLES, 101, 8000), open_with(1, name, 2 * FRAME_SAMPLES, 101, 8000));
+    for (uint16_t i = 0; i < 50; i++)
+        speak(&stream, i, FRAME_SAMPLES);
+    CHECK(sent_count == 25);
+    check_line(0, 2 * FRAME_SAMPLES * (uint32_t)stream.codec->scale);
+    for (uint32_t i = 0; i < sent_count; i++)
+        count += stream.codec->decode(stream.decoder, sent[i].data + RTP_HEADER, sent[i].length - RTP_HEADER, heard + count);
+    CHECK(count == 50 * FRAME_SAMPLES && tone_share(heard, count) > 0.9);
     stream_close(&stream);
     finish();
 }
@@ -320,6 +348,7 @@ static void check(const char *name)
             if (9600 % in == 0 && 9600 % out == 0 && codec_named(name)->packet_times >> (out / 80 - 1) & 1)
                 check_g711_is_heard_by_the_codec(name, in % 160 ? PCMA : PCMU, in, out);
     check_the_codecs_own_packets_pass_untouched(name);
+    check_the_codecs_own_packets_are_made_anew_where_they_are_too_short(name);
     check_a_prompt_between_packets_that_pass_keeps_one_line(name, false);
     check_a_prompt_between_packets_that_pass_keeps_one_line(name, true);
     check_a_recorded_call_of_the_codec_passes_and_is_recorded(name);

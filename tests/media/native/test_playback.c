@@ -235,8 +235,8 @@ static void test_talk_goes_on_without_a_gap_before_below_and_behind_a_mix_whenev
 {
     for (uint32_t length = 80; length <= MAX_FRAME; length += 80)
         for (int64_t begins_ms = 0; begins_ms < 60; begins_ms += 2)
-            for (uint32_t late_ns = 0; late_ns <= 3000000; late_ns += 3000000) {
-                check_talk_goes_on_below_a_mix(length, mix_over_talk(length, begins_ms, late_ns));
+            for (int round = 0; round < 4; round++) {
+                check_talk_goes_on_below_a_mix(length, mix_over_talk(length, begins_ms, round ? 6000000 : 0));
                 finish();
             }
 }

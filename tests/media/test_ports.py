@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from media.ports import PortPool, PortsExhausted
+from media.ports import PortPool, PortsExhausted, SocketOptions
 from tests.support.loopback import HOST
 
 
@@ -45,3 +45,29 @@ def test_a_wanted_pair_is_bound_or_refused() -> None:
     for wanted in (32122, 32130):
         with pytest.raises(PortsExhausted, match="in use or outside"):
             take(pool, wanted)
+
+
+@pytest.mark.parametrize("host", [HOST, "::1"])
+def test_sockets_have_the_buffers_and_the_mark_that_are_asked_for(host: str) -> None:
+    """socket(7): the kernel doubles the size, for its own needs; ip(7) and ipv6(7): DSCP is in the upper six bits."""
+    pool = PortPool(host, 32130, 32131, SocketOptions(dscp=46, buffer=20_000))
+    _, *pair = pool.bind()
+    for bound in pair:
+        with bound:
+            assert bound.getsockname()[0] == host
+            assert bound.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) == 40_000
+            assert bound.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == 40_000
+            if bound.family == socket.AF_INET6:
+                assert bound.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS) == 46 << 2
+                assert bound.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY) == 1
+            else:
+                assert bound.getsockopt(socket.IPPROTO_IP, socket.IP_TOS) == 46 << 2
+
+
+def test_without_a_size_the_systems_buffers_stay() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        usual = other.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+    _, *pair = PortPool(HOST, 32132, 32133).bind()
+    for bound in pair:
+        with bound:
+            assert bound.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) == usual

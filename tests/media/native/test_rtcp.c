@@ -196,7 +196,7 @@ static void test_a_round_trip_is_what_passed_but_for_what_the_far_end_took(void)
     double passed_ms = (double)(ntp_time() - before) / 4294967.296;
     CHECK(endpoint->round_trip_ms >= 249.9 && endpoint->round_trip_ms <= 250.1 + passed_ms);
     double known = endpoint->round_trip_ms;
-    give_block(100, 0, 0, 0, 0); /* it has seen no report of ours */
+    give_block(100, 0, 0, 0, (uint32_t)(ntp_time() >> 16) - 65536); /* it has seen no report of ours */
     give_block(100, 0, 0, (uint32_t)(ntp_time() >> 16) - 11 * 65536, 0);
     give_block(100, 0, 0, (uint32_t)(ntp_time() >> 16), 20 * 65536); /* less than nothing */
     give_block(101, 0, 0, (uint32_t)(ntp_time() >> 16), 0); /* about somebody else */

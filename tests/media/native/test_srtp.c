@@ -189,6 +189,27 @@ static void test_the_same_keys_again_keep_what_they_have_come_to(void)
     finish();
 }
 
+/* RFC 4568 6.2: the same key under another suite protects otherwise. */
+static void test_another_suite_is_another_protection_though_the_key_be_the_same(void)
+{
+    const char *before = suite;
+    suite = CM;
+    start_talk();
+    suite = "AES_CM_128_HMAC_SHA1_32";
+    configure(a, 0, key_a, key_b, false);
+    struct srtp_context *out = context(key_a, true), *in = context(key_b, false);
+    say(out, 1, 7);
+    CHECK(!drops()->forged && worker.endpoints[0].receiver.received_all == 1);
+    give(1, PCMA, 1, 160, voice, sizeof voice);
+    struct sent *answer = &sent[sent_count - 1];
+    CHECK(answer->slot == 0 && !answer->rtcp && answer->length == RTP_HEADER + sizeof voice + 4);
+    CHECK(srtp_open(in, false, answer->data, &answer->length) == SRTP_TAKEN);
+    srtp_context_free(out);
+    srtp_context_free(in);
+    finish();
+    suite = before;
+}
+
 static void test_a_new_key_takes_the_place_of_one_direction_alone(void)
 {
     start_talk();
@@ -394,6 +415,7 @@ static void test_all(void)
     test_no_number_goes_out_twice();
     test_truncated_packets_are_forged_whatever_is_cut();
     test_the_same_keys_again_keep_what_they_have_come_to();
+    test_another_suite_is_another_protection_though_the_key_be_the_same();
     test_a_new_key_takes_the_place_of_one_direction_alone();
     test_many_ssrcs_are_taken_and_few_remembered();
     test_who_goes_on_is_not_forgotten();

@@ -15,8 +15,10 @@
 
 static struct worker workers[WORKERS];
 static const char *kinds[WORKERS] = {"epoll", "auto"}; /* io_uring where the kernel has it */
-static uint8_t prompt[800];
-static const struct piece piece = {prompt, sizeof prompt};
+static struct prompt {
+    struct piece piece;
+    uint8_t samples[800];
+} *prompts[WORKERS][ROUNDS + 1];
 static uint32_t closed, recorded, played;
 
 static union address local(uint16_t port)
@@ -85,16 +87,33 @@ static void drain(void)
             while ((event = ring_peek(rings[ring]))) {
                 closed += event->type == EVENT_CLOSED;
                 recorded += event->type == EVENT_RECORDED && event->recorded.samples > 0 && !event->recorded.truncated;
-                played += event->type == EVENT_PLAYED;
+                if (event->type == EVENT_PLAYED) { /* nobody reads it any more */
+                    free(prompts[i][event->handle >> 16]);
+                    prompts[i][event->handle >> 16] = NULL;
+                    played++;
+                }
                 ring_pop(rings[ring]);
             }
         }
     }
 }
 
-/* One call: announced, recorded, talked and keyed in, closed from one end. */
+/* SRTP begins anew in mid-call: the worker lets go of what it had. */
+static void agree_anew(struct worker *worker, const struct phone *phone)
+{
+    struct command configure = {.type = COMMAND_CONFIGURE, .handle = phone->handle};
+    configure.remote = (struct remote){.announced.rtp = local(phone->port), .payload_type = PCMU, .event_out = 101,
+                                       .event_in = 101, .frame = FRAME_SAMPLES, .sending = true, .receiving = true,
+                                       .srtp_out = protection()};
+    CHECK(worker_command(worker, &configure));
+}
+
+/* One call: announced, recorded, talked and keyed in, agreed on anew, closed from one end. */
 static void call(struct worker *worker, uint32_t generation)
 {
+    struct prompt *prompt = prompts[worker - workers][generation] = calloc(1, sizeof *prompt);
+    CHECK(prompt);
+    prompt->piece = (struct piece){prompt->samples, sizeof prompt->samples};
     char path[] = "/tmp/threadsXXXXXX";
     struct phone a = open_phone(worker, generation << 16, 101), b = open_phone(worker, generation << 16 | 1, -1);
     struct command record = {.type = COMMAND_RECORD, .handle = generation << 16};
@@ -111,7 +130,7 @@ static void call(struct worker *worker, uint32_t generation)
     connect.connect.digits = true;
     CHECK(worker_command(worker, &connect));
     struct command play = {.type = COMMAND_PLAY, .handle = generation << 16};
-    play.play.pieces = &piece;
+    play.play.pieces = &prompt->piece;
     play.play.piece_count = 1;
     play.play.mix = generation % 2;
     play.play.count = 2;
@@ -121,6 +140,8 @@ static void call(struct worker *worker, uint32_t generation)
     for (uint16_t index = 0; index < FRAMES; index++) {
         talk(&a, index, index % 10 == 9 ? 101 : PCMA);
         talk(&b, index, PCMA);
+        if (index == FRAMES / 2)
+            agree_anew(worker, &a);
         drain();
         usleep(10000);
     }
@@ -150,6 +171,10 @@ int main(int argc, char **argv)
         drain();
         usleep(1000);
     }
+    int policy;
+    struct sched_param parameters;
+    if (worker_take_precedence(&workers[0])) /* where we may */
+        CHECK(pthread_getschedparam(workers[0].thread, &policy, &parameters) == 0 && policy == SCHED_RR);
     for (int i = 0; i < WORKERS; i++)
         CHECK(worker_stop(&workers[i], 60 * SECOND_NS));
     close(event_fd);

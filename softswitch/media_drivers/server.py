@@ -184,8 +184,11 @@ class ServerDriver:
     # For the objects
 
     def send(self, command: protocol.Command) -> None:
-        """Write `command`; nothing happens while the server is away (it is told all that matters when it is back)."""
-        if self.up and self._writer:
+        """Write `command`; nothing happens while the server is away (it is told all that matters when it is back).
+
+        Never raises, for clean-up calls it: a transport of uvloop that has closed would, before we hear of it.
+        """
+        if self.up and self._writer and not self._writer.is_closing():
             self._writer.write(protocol.encode(command))
 
     def forget_connections(self, name: int) -> None:

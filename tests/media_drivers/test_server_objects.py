@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 from structlog.testing import capture_logs
@@ -13,6 +16,7 @@ from media import protocol
 from media.recorder import wav_header
 from softswitch.errors import MediaError
 from softswitch.interfaces import EndpointStatistics, RecordingReport, RtpRemote
+from softswitch.media_drivers.server import ServerDriver
 from softswitch.media_drivers.server_objects import ServerEndpoint, ServerPlayback, ServerRecording
 from tests.media_drivers.scripted_server import scripted
 
@@ -275,3 +279,39 @@ def test_an_endpoint_that_the_server_closes_by_itself_is_silent(tmp_path: Path) 
             endpoint.close()
 
     asyncio.run(story())
+
+
+def test_a_connection_that_has_broken_unheard_of_harms_no_call(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with scripted(tmp_path) as (server, driver):
+            endpoint = await server.opened(driver, 20000)
+            with broken(driver):
+                opening = asyncio.create_task(driver.open_endpoint("call"))
+                endpoint.close()
+                await asyncio.sleep(0)
+            server.drop()
+            with pytest.raises(MediaError, match="went away"):
+                await opening
+            assert await endpoint.statistics == EndpointStatistics()
+
+    asyncio.run(story())
+
+
+@contextlib.contextmanager
+def broken(driver: ServerDriver) -> Iterator[None]:
+    """What uvloop makes of a connection between its end and the word of it."""
+    whole, driver._writer = driver._writer, cast(asyncio.StreamWriter, BrokenWriter())
+    yield
+    driver._writer = whole
+
+
+class BrokenWriter:
+    """Refuses as uvloop's transports do."""
+
+    def is_closing(self) -> bool:
+        """It is."""
+        return True
+
+    def write(self, data: bytes) -> None:
+        """Nobody is to try."""
+        raise RuntimeError("unable to perform operation; the handler is closed")

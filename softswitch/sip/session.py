@@ -340,7 +340,8 @@ class Session:
         if response.status < 300:
             self.dialog.refresh(response)
             self.learn(response)
-            self.timer.agreed(response)
+            if not self.ended:  # else a BYE has crossed it, and the clock must stay at rest
+                self.timer.agreed(response)
         elif response.status == 422 and not self.ended and self.timer.refused(response):
             self._refresh()
         elif response.status in (405, 501) and response.cseq.method == "UPDATE":

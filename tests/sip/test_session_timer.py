@@ -415,6 +415,28 @@ def test_a_refresh_that_crosses_a_bye_is_answered_and_hurts_nobody() -> None:
     play(story, **TIMED)
 
 
+@pytest.mark.parametrize("by", ["us", "the peer"])
+def test_a_refresh_that_is_answered_after_a_bye_starts_no_clock(by: str) -> None:
+    """The 200 to the refresh may come after the BYE that crossed it: the timer of a call that is over stays at rest."""
+
+    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
+        await called(switch, phone, TAKES_UPDATE, ("Session-Expires", "1800"))
+        await asyncio.sleep(899)
+        update = await phone.receive_request("UPDATE")
+        if by == "us":
+            switch.calls[0].hang_up()
+            bye = await phone.receive_request("BYE")
+            phone.send(phone.response(update, 200, headers=[("Session-Expires", "1800;refresher=uac")]))
+            phone.send(phone.response(bye, 200))
+        else:
+            await hang_up(phone)
+            phone.send(phone.response(update, 200, headers=[("Session-Expires", "1800;refresher=uac")]))
+        await asyncio.sleep(130)
+        switch.assert_quiet()
+
+    play(story, **TIMED)
+
+
 def test_a_session_that_is_hung_up_before_its_ack_does_not_expire() -> None:
     async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
         phone.send(phone.invite("sip:100@10.0.0.1", body=OFFER, headers=[TAKES_UPDATE]), to=SWITCH)

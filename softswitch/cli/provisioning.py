@@ -53,7 +53,7 @@ def number_add(
     session: Session = ctx.obj
     owner = App(app_key, mode, digits, recording)
     with session.provisioning() as store:
-        added = [store.add_number(session.number(x), owner, area_code=area, city=city) for x in numbers]
+        added = [store.add_number(session.whole_number(x), owner, area_code=area, city=city) for x in numbers]
     output.print_list(added, output.NUMBERS, as_json)
 
 
@@ -98,15 +98,15 @@ def bind_axb(
         duration_s=duration,
         call_direction=direction,
         max_duration_s=max_duration,
-        last_minute_tone=last_minute_tone,
+        last_minute_tone=session.tone(last_minute_tone),
         record=record,
-        announcement=announcement,
-        caller_ringback=caller_ringback,
-        callee_ringback=callee_ringback,
+        announcement=session.tone(announcement),
+        caller_ringback=session.tone(caller_ringback),
+        callee_ringback=session.tone(callee_ringback),
         user_data=user_data,
     )
     with session.provisioning() as store:
-        binding = store.bind_axb(session.number(x), session.number(a), session.number(b), options)
+        binding = store.bind_axb(session.number(x), session.whole_number(a), session.whole_number(b), options)
     output.print_one(binding, output.BINDINGS, as_json)
 
 
@@ -137,16 +137,16 @@ def bind_ax(
         duration_s=duration,
         call_direction=direction,
         max_duration_s=max_duration,
-        last_minute_tone=last_minute_tone,
+        last_minute_tone=session.tone(last_minute_tone),
         record=record,
-        announcement=announcement,
-        caller_ringback=caller_ringback,
-        callee_ringback=callee_ringback,
+        announcement=session.tone(announcement),
+        caller_ringback=session.tone(caller_ringback),
+        callee_ringback=session.tone(callee_ringback),
         turned_on=not off,
         user_data=user_data,
     )
     with session.provisioning() as store:
-        binding = store.bind_ax(session.number(x), session.number(a), options)
+        binding = store.bind_ax(session.number(x), session.whole_number(a), options)
     output.print_one(binding, output.BINDINGS, as_json)
 
 
@@ -176,14 +176,14 @@ def bind_axe(
         duration_s=duration,
         max_duration_s=max_duration,
         record=record,
-        announcement=announcement,
-        callback_tone=callback_tone,
-        callback_number=session.optional_number(callback_number),
+        announcement=session.tone(announcement),
+        callback_tone=session.tone(callback_tone),
+        callback_number=callback_number and session.whole_number(callback_number),
         callback_lifetime_s=callback_lifetime,
         user_data=user_data,
     )
     with session.provisioning() as store:
-        binding = store.bind_axe(session.number(x), session.number(a), extension, options)
+        binding = store.bind_axe(session.number(x), session.whole_number(a), extension, options)
     output.print_one(binding, output.BINDINGS, as_json)
 
 
@@ -250,5 +250,7 @@ def callee_set(
     """
     session: Session = ctx.obj
     with session.provisioning() as store:
-        record = store.set_callee(session.number(callee), x=session.number(x), duration_s=duration, user_data=user_data)
+        record = store.set_callee(
+            session.whole_number(callee), x=session.number(x), duration_s=duration, user_data=user_data
+        )
     output.print_one(record, output.CALLEES, as_json)

@@ -14,8 +14,9 @@ import typer
 
 from softswitch.config import Config, load_config
 from softswitch.interfaces import Mode
+from softswitch.prompts import Prompts, load_catalogue
 from softswitch.routing.dialplan import Dialplan, load_dialplans
-from softswitch.routing.numbers import normalise
+from softswitch.routing.numbers import UNKNOWN, classify, normalise
 from softswitch.stores.provisioning import Provisioning, open_provisioning
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -36,6 +37,7 @@ class Session:
     config_file: str | None
     _config: Config | None = field(default=None, init=False)
     _dialplan: Dialplan | None = field(default=None, init=False)
+    _prompts: Prompts | None = field(default=None, init=False)
 
     @property
     def config(self) -> Config:
@@ -48,6 +50,13 @@ class Session:
         """The dialplan; raises ConfigError."""
         self._dialplan = self._dialplan or load_dialplans(self.config.dialplan.directory)
         return self._dialplan
+
+    @property
+    def prompts(self) -> Prompts:
+        """The prompts; raises ConfigError."""
+        settings = self.config.prompts
+        self._prompts = self._prompts or load_catalogue(settings.directory, settings.language, settings.tones)
+        return self._prompts
 
     @contextmanager
     def provisioning(self) -> Iterator[Provisioning]:
@@ -64,6 +73,24 @@ class Session:
         if not number:
             raise typer.BadParameter(f"{text!r} is not a phone number; write it as 13800000001 or +8613800000001")
         return number
+
+    def whole_number(self, text: str) -> str:
+        """The same of a number that is to be kept: one of a class of the dialplan, or another country's."""
+        number, rules = self.number(text), self.dialplan.numbers
+        if rules.classes and classify(number, rules) == UNKNOWN:
+            classes = ", ".join(rule.name for rule in rules.classes)
+            raise typer.BadParameter(f"{text!r} is {number}, which is of no number class of the dialplan ({classes})")
+        return number
+
+    def tone(self, name: str | None) -> str | None:
+        """The name of a prompt; a usage error where there is none of this name."""
+        if name is None:
+            return None
+        every = self.prompts.all()
+        if not any(self.prompts.find(name, language) for language in {prompt.language for prompt in every}):
+            there = ", ".join(sorted({prompt.name for prompt in every}))
+            raise typer.BadParameter(f"there is no prompt {name!r}; there are {there}")
+        return name
 
     def optional_number(self, text: str | None) -> str | None:
         """The same, None where none was given."""

@@ -64,7 +64,7 @@ class Page(NamedTuple, Generic[_T]):
 
 
 class CdrPage(NamedTuple):
-    """One page of CDRs, how many there are in all, and, in words, what of the page can't be read."""
+    """One page of CDRs, how many there are in all, and in words what can't be read of the page."""
 
     items: Sequence[Cdr]
     total: int
@@ -152,7 +152,7 @@ class Provisioning:
         if a == b:
             raise BindingConflict("1012010", f"The relation number has been bound: A and B are the same number, {a}")
         with self._transaction() as connection:
-            app = _owned(connection, x, app_key, Mode.AXB)
+            app = _owned(connection, x, app_key, Mode.AXB, a, b)
             in_the_way = and_(binding_parties.c.x == x, binding_parties.c.party.in_((a, b)))
             query = _bindings_query().join(binding_parties, binding_parties.c.seq == bindings.c.seq).where(in_the_way)
             if self._living(connection, query):
@@ -163,7 +163,7 @@ class Provisioning:
         """Bind X to A (3.1). 1011005 X is another's, 1016002 the same pair again, 1011003 A has 5 X already."""
         rules.check_number("a", a)
         with self._transaction() as connection:
-            app = _owned(connection, x, app_key, Mode.AX)
+            app = _owned(connection, x, app_key, Mode.AX, a)
             of_x = and_(bindings.c.x == x, bindings.c.mode == Mode.AX)
             for other in self._living(connection, _bindings_query().where(of_x)):
                 if other.a == a:
@@ -186,7 +186,7 @@ class Provisioning:
         """Bind A to extension E of X (4.1), a random free one where none is named. 1020167: E, or every E, is taken."""
         rules.check_number("a", a)
         with self._transaction() as connection:
-            app = _owned(connection, x, app_key, Mode.AXE)
+            app = _owned(connection, x, app_key, Mode.AXE, a, (options.callback_number if options else None) or a)
             extension = self._free_extension(connection, app, x) if extension is None else extension
             rules.check_extension(app, extension)
             taken = and_(bindings.c.x == x, bindings.c.extension == extension)
@@ -280,6 +280,7 @@ class Provisioning:
             found = self._living(connection, query)
             if not found:
                 raise BindingConflict(_GONE[Mode.AX], f"no AX binding {binding_id or x}")
+            _all_real(connection, callee)
             record = TemporaryCallee(found[0].id, callee, self._clock() + duration_s, user_data)
             table = temporary_callees
             connection.execute(delete(table).where(table.c.binding_id == record.binding_id))
@@ -304,10 +305,7 @@ class Provisioning:
         page: int = 1,
         page_size: int = DEFAULT_PAGE_SIZE,
     ) -> CdrPage:
-        """CDRs, newest first. `since` and `until` are UTC epoch seconds of the call's begin; `finished=None`: all.
-
-        One that can't be read (a failing disk, an edit by hand) hides no other.
-        """
+        """CDRs, newest first. `since` and `until` are UTC epoch seconds of the call's begin; `finished=None`: all."""
         columns = cdrs.c
         condition = _all(
             (columns.call_id, call_id),
@@ -434,8 +432,13 @@ def _ensure_app(connection: Connection, app: App) -> App:
     return app
 
 
-def _owned(connection: Connection, x: str, app_key: str | None, mode: Mode) -> App:
+def _owned(connection: Connection, x: str, app_key: str | None, mode: Mode, *parties: str) -> App:
+    _all_real(connection, *parties)
     return rules.check_ownership(_private_number(connection, x), x, app_key, mode).app
+
+
+def _all_real(connection: Connection, *parties: str) -> None:
+    rules.check_real(connection.execute(select(numbers.c.x).where(numbers.c.x.in_(parties))).scalar())
 
 
 def _private_number(connection: Connection, x: str) -> PrivateNumber | None:

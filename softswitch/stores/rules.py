@@ -57,6 +57,12 @@ def check_number(name: str, number: str) -> None:
         raise invalid(f"{name} {number!r} is not of the form +8613800000001")
 
 
+def check_real(private: str | None) -> None:
+    """Raise 1010002 where a party is a privacy number: what calls it would come back to us."""
+    if private is not None:
+        raise invalid(f"{private} is a privacy number of the pool, not a real number")
+
+
 def check_ownership(number: PrivateNumber | None, x: str, app_key: str | None, mode: Mode) -> PrivateNumber:
     """X must be in the pool, of the app (where one is named), and of the mode that is asked for."""
     if number is None or app_key not in (None, number.app.key):

@@ -32,15 +32,38 @@ def test_what_is_no_phone_number_is_misuse(cli: CommandLine) -> None:
     assert "is not a phone number" in cli.misused("bindings", "--x", "")
 
 
+def test_a_number_that_no_class_of_the_dialplan_knows_is_misuse(cli: CommandLine) -> None:
+    """It could neither be dialled nor reached."""
+    told = "'5' is +865, which is of no number class of the dialplan (mobile, 700, 400, 95, fixed)"
+    assert told in cli.misused("number", "add", "5", "--app", "shop", "--mode", "AXB")
+    axb_number(cli)
+    assert "'+86 5' is +865" in cli.misused("bind", "axb", X, A, "+86 5")
+    assert "is of no number class" in cli.misused("callee", "set", X, "138000")
+    cli.ok("bind", "axb", X, A, "+12125550001")  # other countries' are not ours to tell
+    assert cli.json("number", "add", "95588", "--app", "bank", "--mode", "AX")[0]["x"] == "+8695588"
+    assert cli.json("bindings", "--x", "5") == []
+
+
+def test_a_prompt_that_is_not_there_is_misuse(cli: CommandLine) -> None:
+    """Calls would fail for it (7107), or go without."""
+    axb_number(cli)
+    for option in ("--announcement", "--last-minute-tone", "--caller-ringback", "--callee-ringback"):
+        told = cli.misused("bind", "axb", X, A, B, option, "nosuch")
+        assert "there is no prompt 'nosuch'; there are announcement, connecting, " in told
+    assert "no prompt 'nosuch'" in cli.misused("bind", "axe", X, A, "--callback-tone", "nosuch")
+    assert cli.json("bindings") == []
+
+
 def test_an_axb_binding_is_made_from_national_numbers(cli: CommandLine) -> None:
     axb_number(cli)
     options = ["--duration", "60", "--direction", "1", "--max-duration", "120", "--last-minute-tone", "last_minute"]
-    options += ["--record", "--announcement", "announcement", "--caller-ringback", "a", "--callee-ringback", "b"]
+    options += ["--record", "--announcement", "announcement", "--caller-ringback", "connecting.wav"]
+    options += ["--callee-ringback", "powered_off"]
     binding = cli.json("bind", "axb", X, A, "+86 138-0000-0002", *options, "--user-data", "order-1")
     assert (binding["x"], binding["a"], binding["b"]) == ("+8617000000001", "+8613800000001", "+8613800000002")
     assert binding["expires_at"] - binding["created_at"] == 60
     told = ("call_direction", "max_duration_s", "record", "announcement", "callee_ringback", "user_data")
-    assert [binding[name] for name in told] == [1, 120, True, "announcement", "b", "order-1"]
+    assert [binding[name] for name in told] == [1, 120, True, "announcement", "powered_off", "order-1"]
     assert cli.json("bindings") == [binding]
     table = cli.ok("bindings", "--number", B, "--mode", "axb")
     assert binding["id"] in table

@@ -72,6 +72,19 @@ def refused(code: str, action: Callable[[], object]) -> str:
 # The pool
 
 
+def test_a_privacy_number_is_nobodys_real_number(store: Provisioning) -> None:
+    """What calls it would come back to us, and leave again, for ever."""
+    words = f"Invalid request. {XB2} is a privacy number of the pool, not a real number"
+    assert refused("1010002", lambda: store.bind_axb(XB, XB2, B)) == words
+    assert refused("1010002", lambda: store.bind_axb(XB, A, XB2)) == words
+    assert refused("1010002", lambda: store.bind_axb(XB, XB2, XB2.replace("+86", "+87"))) == words
+    assert refused("1010002", lambda: store.bind_ax(XS[0], XB2)) == words
+    assert refused("1010002", lambda: store.bind_axe(XE, XB2)) == words
+    assert refused("1010002", lambda: store.bind_axe(XE, A, None, BindingOptions(callback_number=XB2))) == words
+    store.bind_ax(XS[0], A)
+    assert refused("1010002", lambda: store.set_callee(XB2, x=XS[0])) == words
+
+
 def test_numbers_are_listed_by_app_and_page(store: Provisioning) -> None:
     assert store.list_numbers(app_key="shop").items == [
         PrivateNumber(XB, AXB_APP, "0755", "深圳"),

@@ -24,6 +24,7 @@
 long syscall(long number, ...);
 
 static bool failing; /* io_uring_enter takes nothing */
+static bool lacking; /* there is no io_uring, or it is forbidden */
 
 long failing_syscall(long number, ...)
 {
@@ -34,6 +35,10 @@ long failing_syscall(long number, ...)
     for (int i = 0; i < count; i++)
         given[i] = va_arg(arguments, long);
     va_end(arguments);
+    if (number == SYS_io_uring_setup && lacking) {
+        errno = ENOSYS;
+        return -1;
+    }
     if (number == SYS_io_uring_enter && failing) {
         errno = EAGAIN;
         return -1;
@@ -202,8 +207,91 @@ static void test_all_that_were_opened_before_the_first_wait_are_heard(const char
     close(wake_fd);
 }
 
+static void send_to(const union address *to, size_t length)
+{
+    static const uint8_t packet[3000];
+    int sender = socket(AF_INET, SOCK_DGRAM, 0);
+    CHECK(sendto(sender, packet, length, 0, &to->any, sizeof to->v4) == (ssize_t)length);
+    close(sender);
+}
+
+/* What arrives meanwhile waits in the kernel, as far as it has room, and the others are read. */
+static void test_nothing_is_read_of_a_port_that_is_paused(const char *kind)
+{
+    int wake_fd = eventfd(0, EFD_NONBLOCK);
+    struct io *io = io_create(2, wake_fd, kind);
+    if (!io)
+        return;
+    forget_heard();
+    open_all(io, 2);
+    listen_for(io);
+    io_pause(io, 0, true);
+    for (int tick = 0; tick < 5; tick++)
+        listen_for(io);
+    send_to(&addresses[0], 3);
+    send_to(&addresses[1], 3);
+    wait_heard(io, 1);
+    for (int tick = 0; tick < 5; tick++)
+        listen_for(io);
+    CHECK(heard[1] && !heard[0]);
+    io_pause(io, 0, false);
+    wait_heard(io, 2);
+    close_all(io, 2);
+    io_destroy(io);
+    close(wake_fd);
+}
+
+/* A part of a packet is none: endpoint_receive() would be given other bytes than were sent. */
+static void test_packets_too_long_for_us_are_dropped_whole(const char *kind)
+{
+    int wake_fd = eventfd(0, EFD_NONBLOCK);
+    struct io *io = io_create(1, wake_fd, kind);
+    if (!io)
+        return;
+    forget_heard();
+    open_all(io, 1);
+    for (int tick = 0; tick < 8; tick++) { /* after a pause read singly, then several at once */
+        for (int i = 0; i < 3 && tick > 2; i++)
+            send_to(&addresses[0], 3000);
+        listen_for(io);
+    }
+    CHECK(heard_count == 0);
+    send_to(&addresses[0], 3);
+    wait_heard(io, 1);
+    close_all(io, 1);
+    io_destroy(io);
+    close(wake_fd);
+}
+
+static const char *chosen(const char *name)
+{
+    int wake_fd = eventfd(0, EFD_NONBLOCK);
+    struct io *io = io_create(1, wake_fd, name);
+    const char *kind = io ? io->kind->name : "none";
+    if (io)
+        io_destroy(io);
+    close(wake_fd);
+    return kind;
+}
+
+static void test_io_uring_is_chosen_where_the_kernel_has_it_and_epoll_where_it_has_not(void)
+{
+    bool here = strcmp(chosen("uring"), "none");
+    CHECK(!strcmp(chosen("auto"), here ? "uring" : "epoll") && !strcmp(chosen("epoll"), "epoll"));
+    CHECK(!strcmp(chosen("another"), "none"));
+    lacking = true;
+    CHECK(!strcmp(chosen("auto"), "epoll") && !strcmp(chosen("uring"), "none"));
+    lacking = false;
+}
+
 int main(void)
 {
+    static const char *const kinds[] = {"epoll", "uring"};
+    test_io_uring_is_chosen_where_the_kernel_has_it_and_epoll_where_it_has_not();
+    for (int i = 0; i < 2; i++) {
+        test_nothing_is_read_of_a_port_that_is_paused(kinds[i]);
+        test_packets_too_long_for_us_are_dropped_whole(kinds[i]);
+    }
     struct rlimit limit;
     getrlimit(RLIMIT_NOFILE, &limit);
     limit.rlim_cur = limit.rlim_max;

@@ -31,7 +31,9 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     folder = tmp_path_factory.mktemp("phones")
     cast = free_cast()
     switch = RunningSwitch(
-        folder / "switch", dialplan=dialplan(cast.all, STEREO_AXE), settings={"call": {"warning_s": 3.0}}
+        folder / "switch",
+        dialplan=dialplan(cast.all, STEREO_AXE),
+        settings={"call": {"warning_s": 3.6}},  # last_minute lasts 3.1 s
     )
     with ExitStack() as open_things:
         try:

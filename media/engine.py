@@ -134,6 +134,11 @@ class Engine:
                     await self._all_open.wait()
 
     @property
+    def lag_s(self) -> float:
+        """How long the worker that is farthest behind has not come to its tick."""
+        return self._core.lag_s
+
+    @property
     def io(self) -> str:
         """How sockets are read and written: "uring" or "epoll"."""
         return self._core.io

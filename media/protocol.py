@@ -13,7 +13,7 @@ from typing import Annotated
 
 import msgspec
 
-VERSION = 1
+VERSION = 2
 MAX_FRAME = 1 << 20
 LONGEST_RECORDING_S = 268_000.0  # 74 h, for which a WAV file in stereo has room
 _LENGTH = struct.Struct(">I")
@@ -157,6 +157,10 @@ class Voices(Message, frozen=True):
     recording: int
 
 
+class Ping(Message, frozen=True):
+    """Answered by Pong, unless a worker stands still."""
+
+
 class CloseRecording(Message, frozen=True):
     """Finalise a recording."""
 
@@ -175,6 +179,7 @@ Command = (
     | Record
     | Voices
     | CloseRecording
+    | Ping
 )
 
 # Events: server to controller
@@ -319,6 +324,10 @@ class Totals(Message, frozen=True):
     ports_free: int = 0
 
 
+class Pong(Message, frozen=True):
+    """The server is well, all its workers included."""
+
+
 class Refused(Message, frozen=True):
     """A command made no sense: its name and why."""
 
@@ -338,6 +347,7 @@ Event = (
     | RecordingMoved
     | Truncated
     | Totals
+    | Pong
     | Refused
 )
 

@@ -19,6 +19,7 @@ from media.engine import Engine, Settings
 from media.tables import CommandRefused
 
 READ_SIZE = 65536
+STANDS_STILL_S = 3.0  # without a tick: a worker that merely waits for a processor gets one sooner
 MOST_UNREAD = 8 << 20  # bytes that wait for a controller that stands still
 
 log = logging.getLogger(__name__)
@@ -52,6 +53,7 @@ class ControllerSession:
             protocol.Record: lambda command: engine.record(self, command),
             protocol.Voices: lambda command: engine.voices(self, command.recording),
             protocol.CloseRecording: lambda command: engine.close_recording(self, command.recording),
+            protocol.Ping: lambda command: self._pong(),
         }
 
     def deliver(self, event: protocol.Event) -> None:
@@ -85,6 +87,12 @@ class ControllerSession:
             raise CommandRefused("expected Hello first")
         else:
             self._commands[type(command)](command)
+
+    def _pong(self) -> None:
+        if (lag_s := self._engine.lag_s) < STANDS_STILL_S:
+            self.deliver(protocol.Pong())
+        else:
+            log.error("a worker stands still for %.1f s", lag_s)
 
     def _greet(self, hello: protocol.Hello) -> None:
         if hello.version != protocol.VERSION:

@@ -37,6 +37,11 @@ class Workers:
         """How sockets are read and written: "uring" or "epoll"."""
         return self._cores[0].io()
 
+    @property
+    def lag_s(self) -> float:
+        """How long the worker that is farthest behind has not come to its tick."""
+        return max(core.lag() for core in self._cores)
+
     def take_precedence(self) -> None:
         """RTP before all other work, where the system lets us."""
         granted = [core.take_precedence() for core in self._cores]

@@ -250,6 +250,7 @@ class MediaSettings(Section):
     grace_s: Seconds = Field(
         default=60, description="seconds that calls go on in the media server after its controller has gone"
     )
+    hung_s: float = Field(default=10, description="seconds without an answer, then media starts anew; 0: never", ge=0)
     io: Literal["auto", "uring", "epoll"] = Field(
         default="auto", description="how the media server reads and writes: `auto` is `uring` where the kernel has it"
     )

@@ -105,10 +105,16 @@ def media_parts(config: Config) -> tuple[MediaProcess | None, ServerDriver | Nul
     if media.driver == "null":
         first, last = media.port_range
         return None, NullDriver(address=media.bind, first_port=first, pairs=(last - first + 1) // 2, journal=False)
+    process = None if media.server else MediaProcess(_media_arguments(config))
     driver = ServerDriver(
-        media.server or media.socket, advertised=media.advertised, advertised6=media.advertised6, nat=media.nat
+        media.server or media.socket,
+        advertised=media.advertised,
+        advertised6=media.advertised6,
+        nat=media.nat,
+        hung_s=media.hung_s,
+        on_hung=process.kill if process else lambda: None,
     )
-    return None if media.server else MediaProcess(_media_arguments(config)), driver
+    return process, driver
 
 
 def _media_arguments(config: Config) -> list[str]:

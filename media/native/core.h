@@ -354,6 +354,7 @@ struct worker {
     struct ring commands, events;
     int wake_fd, event_fd;
     _Atomic bool asleep;
+    _Atomic int64_t ticked_at; /* for others to see that it lives */
     bool stopping, told;
     uint32_t capacity;
     int64_t stop_by, now, silence_ns, packet_ns, next_tick, next_sweep, next_totals, next_recordings;
@@ -368,11 +369,11 @@ struct worker {
     struct writer writer;
 };
 
-/* worker.c */
-/* `packet_ns`: the time between two packets at the highest rate that is taken from one far end. */
+/* worker.c. `packet_ns`: the time between two packets at the highest rate that is taken from one far end. */
 bool worker_start(struct worker *worker, uint32_t capacity, int64_t silence_ns, int64_t packet_ns, int event_fd,
                   const char *io);
 bool worker_take_precedence(struct worker *worker);
+int64_t worker_lag_ns(struct worker *worker);
 bool worker_stop(struct worker *worker, int64_t patience);
 bool worker_command(struct worker *worker, const struct command *command);
 struct event *worker_event(struct worker *worker, enum event_type type, uint32_t handle);

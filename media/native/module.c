@@ -386,6 +386,11 @@ static PyObject *core_io(Core *self, PyObject *Py_UNUSED(ignored))
     return PyUnicode_FromString(self->running ? self->worker.io->kind->name : "");
 }
 
+static PyObject *core_lag(Core *self, PyObject *Py_UNUSED(ignored))
+{
+    return PyFloat_FromDouble(self->running ? (double)worker_lag_ns(&self->worker) / SECOND_NS : 0.0);
+}
+
 static PyObject *core_fileno(Core *self, PyObject *Py_UNUSED(ignored))
 {
     return PyLong_FromLong(self->event_fd);
@@ -412,6 +417,7 @@ static PyMethodDef core_methods[] = {
     {"events", (PyCFunction)core_events, METH_NOARGS, "events() -> list of tuples that begin with type and handle"},
     {"fileno", (PyCFunction)core_fileno, METH_NOARGS, "fileno() -> descriptor that is readable while events wait"},
     {"io", (PyCFunction)core_io, METH_NOARGS, "io() -> how sockets are read and written: epoll or uring"},
+    {"lag", (PyCFunction)core_lag, METH_NOARGS, "lag() -> seconds since the worker's last tick, 0 while it sleeps"},
     {"take_precedence", (PyCFunction)core_take_precedence, METH_NOARGS,
      "take_precedence() -> whether RTP now comes before other work (SCHED_RR); needs CAP_SYS_NICE"},
     {"stop", (PyCFunction)core_stop, METH_VARARGS,

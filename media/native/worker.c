@@ -150,6 +150,13 @@ bool worker_command(struct worker *worker, const struct command *command)
     return true;
 }
 
+/* By how much it is behind its ticks, in ns; of one that sleeps, nothing. */
+int64_t worker_lag_ns(struct worker *worker)
+{
+    int64_t lag = clock_ns() - atomic_load(&worker->ticked_at);
+    return atomic_load(&worker->asleep) ? 0 : lag;
+}
+
 /* The loop */
 
 /* Nothing will change until the next command: what is told now stays true. */
@@ -173,6 +180,7 @@ static void worker_sleep(struct worker *worker)
     atomic_store(&worker->asleep, true);
     if (!ring_peek(&worker->commands))
         io_wait(worker->io, -1);
+    atomic_store(&worker->ticked_at, clock_ns());
     atomic_store(&worker->asleep, false);
 }
 
@@ -192,6 +200,7 @@ static void worker_sweep(struct worker *worker)
 static void worker_tick(struct worker *worker)
 {
     worker->now = clock_ns();
+    atomic_store_explicit(&worker->ticked_at, worker->now, memory_order_relaxed);
     if (worker->next_tick <= worker->now) /* else it was woken early */
         worker->next_tick += TICK_NS;
     if (worker->next_tick <= worker->now)

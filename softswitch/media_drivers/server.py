@@ -18,6 +18,7 @@ from media import protocol
 from softswitch.errors import MediaError
 from softswitch.interfaces import MediaEndpoint
 from softswitch.media_drivers.server_objects import ServerEndpoint, ServerPlayback, ServerRecording
+from softswitch.media_drivers.watch import Watch
 
 FIRST_BACK_OFF_S = 0.05
 LONGEST_BACK_OFF_S = 2.0
@@ -32,7 +33,8 @@ class ServerDriver:
     `up` tells whether the server answers, `totals` its last counters; `nat` lets endpoints latch on the first sender
     where otherwise only the address counts that SDP named; `advertised` and `advertised6` stand in session descriptions
     in place of the address that ports are bound to. `io`: how the server reads sockets; `workers`: its threads;
-    `srtp`: the suites that its endpoints can have; `codecs`: what they speak beside G.711.
+    `srtp`: the suites that its endpoints can have; `codecs`: what they speak beside G.711. Where the server has not
+    answered for `hung_s` (0: never) the driver calls `on_hung` and parts with it.
     """
 
     def __init__(
@@ -43,6 +45,8 @@ class ServerDriver:
         advertised6: str = "",
         open_timeout_s: float = 5.0,
         nat: bool = False,
+        hung_s: float = 10.0,
+        on_hung: Callable[[], None] = lambda: None,
     ) -> None:
         self.up = self.ipv6 = False
         self.io, self.workers = "", 0
@@ -60,6 +64,8 @@ class ServerDriver:
         self._advertised = {False: advertised, True: advertised6}
         self._open_timeout_s = open_timeout_s
         self._ids = itertools.count(1)
+        self._hung_s, self._on_hung = hung_s, on_hung
+        self._watch = Watch(hung_s, self._ask, self._give_up)
         self._opening: dict[int, asyncio.Future[protocol.EndpointOpened]] = {}
         self._writer: asyncio.StreamWriter | None = None
         self._task: asyncio.Task[None] | None = None
@@ -79,6 +85,7 @@ class ServerDriver:
             protocol.RecordingMoved: self._on_moved,
             protocol.Truncated: self._on_truncated,
             protocol.Totals: self._on_totals,
+            protocol.Pong: lambda event: self._watch.heard(),
             protocol.Refused: self._on_refused,
         }
 
@@ -217,9 +224,23 @@ class ServerDriver:
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(protocol.encode(protocol.Hello()))
         frames = protocol.FrameBuffer()
-        while data := await reader.read(READ_SIZE):
-            for body in frames.feed(data):
-                self._hear(protocol.decode_event(body))
+        self._watch.begin()
+        try:
+            while data := await reader.read(READ_SIZE):
+                for body in frames.feed(data):
+                    self._hear(protocol.decode_event(body))
+        finally:
+            self._watch.end()
+
+    def _ask(self) -> None:
+        self.send(protocol.Ping())
+
+    def _give_up(self) -> None:
+        """It takes commands and does nothing: whoever started it may start another, and its calls come back there."""
+        log.error("media_server_hangs", socket=self._socket, unanswered_s=self._hung_s, endpoints=len(self.endpoints))
+        self._on_hung()
+        if self._writer:
+            self._writer.transport.abort()
 
     def _hear(self, event: protocol.Event) -> None:
         """What one call makes of its event must not part all others from their media."""

@@ -43,6 +43,11 @@ class MediaProcess:
         if not self._stopped:
             self._task = asyncio.create_task(self._keep_running(), name="media process")
 
+    def kill(self) -> None:
+        """End the child that no longer does its work; another one takes its place."""
+        if self._process and self._process.returncode is None:
+            self._process.kill()
+
     async def stop(self) -> None:
         """End the child, also one that is just being started: SIGTERM, and SIGKILL where it does not end in time."""
         self._stopped = True

@@ -20,6 +20,7 @@ COMMANDS: list[protocol.Command] = [
     protocol.Record(4, "r.wav", 1, 2, stereo=True, voices=True, elapsed_s=1.5),
     protocol.Voices(4),
     protocol.CloseRecording(4),
+    protocol.Ping(),
 ]
 EVENTS: list[protocol.Event] = [
     protocol.Welcome(1, "127.0.0.1", 60.0),
@@ -32,6 +33,7 @@ EVENTS: list[protocol.Event] = [
     protocol.Recorded(4, 1.0, 8058, "00", True),
     protocol.RecordingMoved(4, "r-2.wav"),
     protocol.Truncated(4),
+    protocol.Pong(),
     protocol.Totals(1, 2, 3, 4, 5, 6, 7, 8, 9, 10),
     protocol.Refused("Play", "why"),
 ]

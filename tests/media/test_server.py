@@ -15,6 +15,7 @@ import pytest
 from media import protocol
 from media.engine import Settings
 from media.server import MediaServer, ServerSettings
+from media.workers import Workers
 from softswitch.errors import MediaError
 from tests.media.phone import FRAME, Packet, key, loudness, rtp, tone, tones, wait_for_seconds, wav
 from tests.media.support import obeyed, remote, room, run
@@ -423,6 +424,28 @@ def test_bad_commands_are_refused_and_harm_nobody() -> None:
             assert await reader.read() == b""
             writer.close()
             await place.leg()  # the other controller notices nothing
+
+    run(story)
+
+
+def test_who_asks_whether_all_is_well_hears_nothing_while_a_worker_stands_still(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def story() -> None:
+        async with room() as place:
+            await place.leg()
+            reader, writer = await asyncio.open_unix_connection(str(place.folder / "media.sock"))
+            for command in (protocol.Hello(), protocol.Ping()):
+                writer.write(protocol.encode(command))
+            assert isinstance(await read_event(reader), protocol.Welcome)
+            assert await read_event(reader) == protocol.Pong()
+            monkeypatch.setattr(Workers, "lag_s", 3.5)
+            for other in (protocol.Ping(), protocol.CloseEndpoint(9)):
+                writer.write(protocol.encode(other))
+            assert isinstance(await read_event(reader), protocol.Refused)
+            assert "stands still for 3.5 s" in caplog.text
+            monkeypatch.undo()
+            writer.close()
 
     run(story)
 

@@ -39,6 +39,10 @@ class Counted:
         """Refused."""
         return False
 
+    def lag(self) -> float:
+        """By how much it is behind."""
+        return self.behind_s
+
     def stop(self, seconds: float) -> bool:
         """Its disk is there once those of all are awaited."""
         self.told.append(("stop", seconds))
@@ -46,6 +50,7 @@ class Counted:
         return self.whole
 
     whole = True
+    behind_s = 0.0
     together = threading.Barrier(3)
 
 
@@ -85,6 +90,12 @@ def test_events_name_the_worker_and_totals_are_of_all(monkeypatch: pytest.Monkey
     assert list(workers.events()) == [(_native.DIGIT, 1 << SHIFT | 5, "1"), (_native.TOTALS, 0, 10, 20)]
     cores[0].happened, cores[1].happened = [(_native.TOTALS, 0, 1, 2)], []
     assert list(workers.events()) == [(_native.TOTALS, 0, 11, 22)]
+
+
+def test_the_worker_that_is_farthest_behind_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    workers, cores = made(monkeypatch, 3)
+    cores[1].behind_s = 2.5
+    assert workers.lag_s == 2.5
 
 
 @pytest.mark.parametrize("last", [True, False])

@@ -20,6 +20,7 @@ class ScriptedServer:
 
     def __init__(self, path: str, silence_s: float) -> None:
         self.commands: list[protocol.Command] = []
+        self.well = True  # it answers pings
         self.welcome = protocol.Welcome(protocol.VERSION, "127.0.0.1", silence_s)
         self._path = path
         self._arrived = asyncio.Event()
@@ -69,7 +70,11 @@ class ScriptedServer:
         frames = protocol.FrameBuffer()
         with contextlib.suppress(ConnectionError):
             while data := await reader.read(65536):
-                self.commands += [protocol.decode_command(body) for body in frames.feed(data)]
+                for command in map(protocol.decode_command, frames.feed(data)):
+                    if isinstance(command, protocol.Ping):
+                        self.say(*[protocol.Pong()] * self.well)
+                    else:
+                        self.commands.append(command)
                 self._arrived.set()
         writer.close()
 

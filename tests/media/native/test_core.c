@@ -356,6 +356,17 @@ static void test_random_packets_and_commands_never_reach_out_of_bounds(void)
     finish();
 }
 
+static void test_a_worker_that_comes_to_no_tick_is_behind_and_one_that_sleeps_is_not(void)
+{
+    start();
+    atomic_store(&worker.ticked_at, clock_ns() - 5 * SECOND_NS);
+    atomic_store(&worker.asleep, false);
+    CHECK(worker_lag_ns(&worker) >= 5 * SECOND_NS && worker_lag_ns(&worker) < 60 * SECOND_NS);
+    atomic_store(&worker.asleep, true);
+    CHECK(worker_lag_ns(&worker) == 0);
+    finish();
+}
+
 int main(void)
 {
     test_g711_codes_survive_decoding_and_encoding();
@@ -372,6 +383,7 @@ int main(void)
     test_the_end_of_a_call_is_told_however_many_keys_wait_to_be_read();
     test_an_endpoint_whose_sockets_can_not_be_read_is_over_at_once_and_says_so();
     test_no_timestamp_and_no_call_is_too_long_for_the_reports();
+    test_a_worker_that_comes_to_no_tick_is_behind_and_one_that_sleeps_is_not();
     test_random_packets_and_commands_never_reach_out_of_bounds();
     puts("ok");
     return 0;

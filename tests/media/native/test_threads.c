@@ -145,6 +145,8 @@ static void call(struct worker *worker, uint32_t generation)
         drain();
         usleep(10000);
     }
+    for (int64_t seen = atomic_load(&worker->ticked_at); atomic_load(&worker->ticked_at) == seen;)
+        usleep(1000); /* it can be seen to live */
     struct command stop = {.type = COMMAND_CLOSE, .handle = a.handle};
     CHECK(worker_command(worker, &stop));
     stop.handle = b.handle;

@@ -15,6 +15,7 @@ import struct
 import time
 from dataclasses import dataclass
 from pathlib import PurePath
+from typing import BinaryIO
 
 from media import _native
 
@@ -111,18 +112,30 @@ def mend_recording(path: str) -> Remains:
     """
     with open(path, "r+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        header, size = file.read(WAV_HEADER_BYTES), os.fstat(file.fileno()).st_size
-        channels = header[22] if len(header) == WAV_HEADER_BYTES else 1
-        if channels not in (1, 2) or not _is_ours(header, channels):
-            raise OSError(errno.EINVAL, "no recording of ours", path)
-        audio = max(size - WAV_HEADER_BYTES, 0) & ~1  # RIFF chunks have even sizes
-        whole = wav_header(audio, channels)
-        mended = (header, size) != (whole, WAV_HEADER_BYTES + audio)
-        if mended:
-            file.truncate(WAV_HEADER_BYTES + audio)
+        remains, header = _look(file)
+        if remains.mended:
+            file.truncate(remains.size)
             file.seek(0)
-            file.write(whole)
-    return Remains(audio / (8000 * channels), WAV_HEADER_BYTES + audio, mended)
+            file.write(header)
+    return remains
+
+
+def recorded_so_far(path: str) -> Remains:
+    """What is in a file that somebody may still write, and whose header it is not for us to mend; raises OSError."""
+    with open(path, "rb") as file:
+        return _look(file)[0]
+
+
+def _look(file: BinaryIO) -> tuple[Remains, bytes]:
+    """What a file holds, and the header that would tell so."""
+    header, size = file.read(WAV_HEADER_BYTES), os.fstat(file.fileno()).st_size
+    channels = header[22] if len(header) == WAV_HEADER_BYTES else 1
+    if channels not in (1, 2) or not _is_ours(header, channels):
+        raise OSError(errno.EINVAL, "no recording of ours", file.name)
+    audio = max(size - WAV_HEADER_BYTES, 0) & ~1  # RIFF chunks have even sizes
+    whole = wav_header(audio, channels)
+    mended = (header, size) != (whole, WAV_HEADER_BYTES + audio)
+    return Remains(audio / (8000 * channels), WAV_HEADER_BYTES + audio, mended), whole
 
 
 def _is_ours(header: bytes, channels: int) -> bool:

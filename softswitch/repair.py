@@ -10,7 +10,7 @@ from pathlib import Path
 
 import structlog
 
-from media.recorder import hash_recording, mend_recording
+from media.recorder import hash_recording, mend_recording, recorded_so_far
 from softswitch.interfaces import RecordingReport
 from softswitch.recordings import SUFFIX, day_folder, folder_of
 
@@ -45,16 +45,23 @@ def mend_recordings(directory: str, now: float) -> int:
 
 
 def recording_of(directory: str, app_key: str, call_id: str, called_at: float) -> RecordingReport | None:
-    """What a crash left of the recording of a call that came at `called_at`; None where there is none. Without its hash
-    where a media server of its own still writes it.
+    """What a crash left of the recording of a call that came at `called_at`; None where there is none. Where
+    a media server of its own still writes it: what it holds by now, without a hash.
     """
     app = folder_of(app_key)
     for folder in _folders(directory, app or "*", called_at + DAY_S):  # it may have been answered the next day
         for path in folder.glob(f"*_{call_id}{SUFFIX}"):
-            try:
-                remains, sha256 = mend_recording(str(path)), hash_recording(str(path))
-            except OSError as error:
-                log.warning("recording_not_closed", path=str(path), error=str(error))
-                return RecordingReport(str(path), 0.0, 0, "", truncated=True)
-            return RecordingReport(str(path), remains.duration_s, remains.size, sha256, truncated=True)
+            return _report(str(path))
     return None
+
+
+def _report(path: str) -> RecordingReport:
+    try:
+        try:
+            remains, sha256 = mend_recording(path), hash_recording(path)
+        except BlockingIOError:
+            remains, sha256 = recorded_so_far(path), ""
+    except OSError as error:
+        log.warning("recording_not_closed", path=path, error=str(error))
+        return RecordingReport(path, 0.0, 0, "", truncated=True)
+    return RecordingReport(path, remains.duration_s, remains.size, sha256, truncated=True)

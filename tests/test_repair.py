@@ -61,13 +61,15 @@ def test_the_recording_of_a_crashed_call_is_found_by_its_app_and_id_mended_and_h
     assert recording_of(str(tmp_path / "none"), app_key, "one", NOW - 60) is None
 
 
-def test_a_recording_that_somebody_still_writes_is_named_without_its_hash(tmp_path: Path) -> None:
+def test_a_recording_that_somebody_still_writes_is_as_long_as_it_is_by_now_and_has_no_hash(tmp_path: Path) -> None:
     path = left_open(tmp_path, YESTERDAY, "one")
+    before = path.read_bytes()
     file = open_recording(str(path), stereo=False, resume=True)
     with structlog.testing.capture_logs():
         assert recording_of(str(tmp_path), "shop", "one", NOW - 60) == RecordingReport(
-            str(path), 0.0, 0, "", truncated=True
+            str(path), 1.0, 8058, "", truncated=True
         )
+    assert path.read_bytes() == before
     os.close(file.descriptor)
 
 

@@ -9,6 +9,7 @@ from pathlib import PurePath
 
 from softswitch.interfaces import Cdr, Mode
 from softswitch.moments import to_second
+from softswitch.recordings import folder_of
 
 SERVICE_TYPES = {Mode.AX: "003", Mode.AXB: "004", Mode.AXE: "005"}  # section 12
 
@@ -61,6 +62,12 @@ def _recording(cdr: Cdr) -> dict[str, str | int | None]:
         "recordFlag": 1,
         "recordStartTime": utc_time(cdr.record_started_at),
         "recordObjectName": path.name,
-        "recordBucketName": path.parent.name or None,
+        "recordBucketName": _bucket(path, folder_of(cdr.app_key)),
         "recordDomain": cdr.host,
     }
+
+
+def _bucket(path: PurePath, app: str) -> str | None:
+    """The folders below `recording.directory`: `<app>/<day>`, the day alone of a file from before apps had folders."""
+    day, above = path.parent.name, path.parent.parent.name
+    return f"{app}/{day}" if app and above == app else day or None

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from softswitch.cdr_sinks.fee_info import fee_info
 from softswitch.interfaces import Cdr, Mode
+from softswitch.recordings import recording_path
 
 ANSWERED = Cdr(
     call_id="c-1",
@@ -95,3 +96,11 @@ def test_a_recording_that_failed_is_a_recorded_flag_without_a_file() -> None:
     info = fee_info(replace(ANSWERED, recording=""))
     assert info["recordFlag"] == 1
     assert "recordObjectName" not in info
+
+
+@pytest.mark.parametrize(("app_key", "bucket"), [("shop", "shop/20220513"), ("快/1", "%E5%BF%AB%2F1/20220513")])
+def test_where_a_recording_lies_below_the_directory_is_told_with_its_apps_folder(app_key: str, bucket: str) -> None:
+    path = recording_path("var/recordings", app_key, "c-1", 1652419518.9)
+    info = fee_info(replace(ANSWERED, app_key=app_key, recording=path))
+    assert f"var/recordings/{info['recordBucketName']}/{info['recordObjectName']}" == path
+    assert info["recordBucketName"] == bucket

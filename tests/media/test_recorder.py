@@ -21,6 +21,7 @@ from media.recorder import (
     hash_recording,
     mend_recording,
     open_recording,
+    recorded_so_far,
     wav_header,
 )
 
@@ -160,6 +161,15 @@ def test_a_header_tells_what_the_file_holds_when_it_is_mended(told: int, tmp_pat
     path.write_bytes(wav_header(told, 2) + b"\x55" * 161)  # the last write came in part
     assert mend_recording(str(path)) == Remains(0.01, 58 + 160, True)
     assert path.read_bytes() == wav_header(160, 2) + b"\x55" * 160
+
+
+def test_what_is_still_written_is_as_long_as_it_is_by_now_whatever_its_header_says(tmp_path: Path) -> None:
+    path = tmp_path / "call.wav"
+    path.write_bytes(wav_header(0, 2) + b"\x55" * 161)
+    file = open_recording(str(path), stereo=True, resume=True)
+    assert recorded_so_far(file.path) == Remains(0.01, 58 + 160, True)
+    os.close(file.descriptor)
+    assert path.read_bytes() == wav_header(0, 2) + b"\x55" * 161
 
 
 @pytest.mark.parametrize("data", [b"", b"RIFF"])

@@ -372,9 +372,9 @@ class Switch:
             log.error("reload_refused", error=str(error), kept="the plan in use")
             return
         self.dialplan, self.prompts = dialplan, prompts
-        self._tell_of_srtp()
         self.locator.follow(_places(dialplan))
         if self.sip_addresses:  # else `start` will
+            self._tell_of_srtp()
             self._doubt_who_owes_a_password()
             self.upkeep.follow(dialplan.trunks, self._own_host())
         self.metrics.reloads.labels("done").inc()

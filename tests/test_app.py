@@ -438,6 +438,23 @@ register = true
 """
 
 
+def test_a_reload_while_the_switch_starts_tells_nothing_of_srtp_before_it_knows_its_media(tmp_path: Path) -> None:
+    async def story() -> list[str]:
+        settings = config(tmp_path)
+        trunk = '[[trunk]]\nname = "carrier"\nhost = "127.0.0.1"\nsrtp = "required"\n'
+        (tmp_path / "dialplans" / "30-carrier.toml").write_text(trunk)
+        switch = Switch(settings)
+        known, switch.media.srtp = switch.media.srtp, ()
+        with capture_logs() as logs:
+            switch.reload()
+            switch.media.srtp = known
+            await switch.start()
+        await switch.stop()
+        return [line["event"] for line in logs if line["event"].startswith(("srtp", "reload"))]
+
+    assert asyncio.run(story()) == ["reloaded", "srtp_keys_in_clear"]
+
+
 def test_each_side_proves_its_password_and_the_trunk_is_looked_after(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import runpy
 import signal
 import sys
@@ -30,10 +31,14 @@ def test_the_module_runs_a_command(monkeypatch: pytest.MonkeyPatch, capsys: pyte
 def test_a_reload_that_comes_before_the_switch_can_obey_waits_until_it_can(tmp_path: Path) -> None:
     """`systemctl reload` right behind `systemctl start`, say: unheeded, SIGHUP ends a process."""
     switch = SwitchProcess(tmp_path, dialplan="")
+    settings = switch.config.read_bytes()
+    switch.config.unlink()
+    os.mkfifo(switch.config)  # there it waits for us, however long we are held up
     with ThreadPoolExecutor(1) as pool:
         starting = pool.submit(switch.start)
         assert wait_until(lambda: switch.pid and waits_with(switch.pid, signal.SIGHUP), 60)
         switch.signal(signal.SIGHUP)
+        assert wait_until(lambda: is_read(switch.config, settings), 60)
         starting.result()
     assert switch.stop() == 0
     assert "reloaded" in switch.log_file.read_text()
@@ -44,6 +49,17 @@ def waits_with(pid: int, number: signal.Signals) -> bool:
     status = Path(f"/proc/{pid}/status").read_text()
     (mask,) = (line for line in status.splitlines() if line.startswith("SigBlk:"))
     return bool(int(mask.split()[1], 16) >> number - 1 & 1)
+
+
+def is_read(pipe: Path, data: bytes) -> bool:
+    """Whether somebody reads from the pipe; then it is `data`."""
+    try:
+        end = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+    except OSError:
+        return False
+    os.write(end, data)
+    os.close(end)
+    return True
 
 
 def test_an_expected_error_is_one_line_on_standard_error(

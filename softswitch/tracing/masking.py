@@ -14,7 +14,11 @@ _DIGIT = re.compile(_D, re.IGNORECASE)
 _IN_USER = re.compile(_D + rb"(?:(?:[-.()]|%2[0489de])*" + _D + rb"){6,}", re.IGNORECASE)
 # Where numbers are written for people: a tel URI, a display name in quotes, one without. Elsewhere it is an address, or
 # a list of formats.
-_WRITTEN = rb'(?:\btel:|"(?!\d+\.\d+\.\d+\.\d+"))\+?\(?\d[\d().\- ]{5,}\d|[:,][ \t]*\+?\(?\d[\d().\- ]{5,}\d(?=[ \t]*<)'
+_BLANK = rb"[ \t]*(?:\r?\n[ \t]+)?"  # a header may be folded there (RFC 3261 7.3.1)
+_WRITTEN = (
+    rb'(?:\btel:|"(?!\d+\.\d+\.\d+\.\d+"))\+?\(?\d[\d().\- ]{5,}\d|'
+    rb"[:,]" + _BLANK + rb"\+?\(?\d[\d().\- ]{5,}\d(?=" + _BLANK + rb"<)"
+)
 _RUN = _D + rb"(?:-?" + _D + rb"){7,}"  # anywhere, also with dashes (RFC 3966 5.1.1)
 _NUMBER = re.compile(rb"(\bsips?:[^@\s<>\"]{1,256}(?=@))|" + _WRITTEN + rb"|" + _RUN, re.IGNORECASE)
 _PASSED = re.compile(rb"(\nuser-to-user[ \t]*:)([^\r\n]*(?:\r?\n[ \t][^\r\n]*)*)", re.IGNORECASE)  # hex of anything

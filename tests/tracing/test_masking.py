@@ -25,6 +25,7 @@ from softswitch.tracing.masking import masked_message, without_keys
         (b"<sip:h?X-For=%31%33%38%30%30%30%30%31%32%33%34>", b"<sip:h?X-For=%31%33%38%2A%2A%2A%2A%31%32%33%34>"),
         (b"From: +86 138 0000 1234 <sip:a@h>", b"From: +86 138 **** 1234 <sip:a@h>"),
         (b"From: 5551234 <sip:a@h>", b"From: ****234 <sip:a@h>"),
+        (b"From:\r\n 138 0000 1234\r\n\t<sip:a@h>", b"From:\r\n 138 **** 1234\r\n\t<sip:a@h>"),
         (
             b"\r\nUser-to-User: 3133383030;encoding=hex,\r\n 31\r\nTo: x",  # RFC 7433
             b"\r\nUser-to-User: ************************\r\n **\r\nTo: x",

@@ -90,6 +90,7 @@ class Engine:
         if settings.realtime:
             self._core.take_precedence()
         self._endpoints: Table[_Endpoint] = Table("endpoint")
+        self._by_port: dict[tuple[int | None, bool], _Endpoint] = {}  # after a crash all want theirs at once
         self._playing = Playing(self._core, self._disk, self._endpoints)
         self._recordings: Table[_Recording] = Table("recording")
         self._waiting: dict[tuple[Session, int], list[Callable[[], None]]] = {}  # recordings; for the file of another
@@ -153,10 +154,9 @@ class Engine:
     def open_endpoint(self, session: Session, command: protocol.OpenEndpoint) -> protocol.Event:
         """Bind a pair, or take over the wanted one from a session without a controller."""
         self._endpoints.check_new(session, command.endpoint)
-        for endpoint in self._endpoints if command.port else ():
-            same = (endpoint.port, endpoint.ipv6) == (command.port, command.ipv6)
-            if same and endpoint.session.orphaned:
-                return self._take_over(session, command.endpoint, endpoint)
+        there = self._by_port.get((command.port, command.ipv6))
+        if there and there.session.orphaned:
+            return self._take_over(session, command.endpoint, there)
         try:
             pool = self._pools[command.ipv6]
             port, rtp, rtcp = pool.bind(command.port)
@@ -170,7 +170,8 @@ class Engine:
         except RuntimeError as error:  # more ports than a worker has room for, or its ring is full
             pool.give_back(port)
             return protocol.EndpointFailed(command.endpoint, str(error))
-        self._endpoints.add(_Endpoint(session, command.endpoint, handle, port, command.ipv6))
+        endpoint = self._by_port[port, command.ipv6] = _Endpoint(session, command.endpoint, handle, port, command.ipv6)
+        self._endpoints.add(endpoint)
         return protocol.EndpointOpened(command.endpoint, pool.address, port)
 
     def _open_native(self, call: str, rtp: socket.socket, rtcp: socket.socket) -> int:
@@ -356,6 +357,7 @@ class Engine:
 
     def _closed(self, handle: int, *figures: Any) -> None:
         endpoint = self._endpoints.remove(handle)
+        del self._by_port[endpoint.port, endpoint.ipv6]
         self._pools[endpoint.ipv6].give_back(endpoint.port)
         endpoint.session.deliver(protocol.EndpointClosed(endpoint.id, *figures))
 

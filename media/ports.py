@@ -7,7 +7,7 @@ not reach a new one.
 from __future__ import annotations
 
 import socket
-from collections import deque
+from collections import OrderedDict
 from dataclasses import dataclass
 
 
@@ -31,7 +31,7 @@ class PortPool:
         self.address = address
         self._range = f"{first}-{last}"
         self._options = options or SocketOptions()
-        self._free = deque(range(first + first % 2, last, 2))
+        self._free = OrderedDict.fromkeys(range(first + first % 2, last, 2))  # after a crash each wants its own
         self.pairs = len(self._free)
 
     @property
@@ -44,22 +44,22 @@ class PortPool:
         if wanted is not None:
             return self._bind_wanted(wanted)
         for _ in range(len(self._free)):
-            port = self._free.popleft()
+            port, _ = self._free.popitem(last=False)
             pair = self._bind_pair(port)
             if pair:
                 return port, *pair
-            self._free.append(port)
+            self._free[port] = None
         raise PortsExhausted(f"no free RTP port pair in {self._range} on {self.address}")
 
     def give_back(self, port: int) -> None:
         """The sockets of `port` are closed."""
-        self._free.append(port)
+        self._free[port] = None
 
     def _bind_wanted(self, port: int) -> tuple[int, socket.socket, socket.socket]:
         pair = self._bind_pair(port) if port in self._free else None
         if not pair:
             raise PortsExhausted(f"RTP port {port} on {self.address} is in use or outside {self._range}")
-        self._free.remove(port)
+        del self._free[port]
         return port, *pair
 
     def _bind_pair(self, port: int) -> tuple[socket.socket, socket.socket] | None:

@@ -275,6 +275,7 @@ class ServerDriver:
 
     def _on_welcome(self, welcome: protocol.Welcome) -> None:
         self.up = True
+        self._watch.heard()  # before it could not be asked
         self.silence_s = welcome.silence_s
         self.io, self.workers, self.ipv6 = welcome.io, welcome.workers, bool(welcome.address6)
         self.srtp = welcome.srtp

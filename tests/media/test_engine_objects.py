@@ -14,6 +14,7 @@ import pytest
 from media import _native, protocol
 from media.disk import DiskThreads
 from media.engine import Engine, Settings
+from media.tables import Table
 from softswitch.media_drivers.server import ServerDriver
 from tests.media.phone import tone, wait_for_seconds, wav
 from tests.media.scripted_core import HeldDisk, Listener, ScriptedCore, scripted_engine
@@ -477,3 +478,16 @@ async def break_off(driver: ServerDriver) -> None:
             await wait_for_seconds(0.002)
         while not driver.up:
             await wait_for_seconds(0.002)
+
+
+def test_an_endpoint_that_comes_back_is_sought_among_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a crash thousands come at once, and their server must answer in time."""
+    engine, core = scripted_engine(monkeypatch)
+    monkeypatch.setattr(Table, "__iter__", lambda table: pytest.fail("looked at all"))
+    for name, port in ((1, 31902), (2, 31904)):
+        told = engine.open_endpoint(Listener(), protocol.OpenEndpoint(name, port=port))
+        assert told == protocol.EndpointOpened(name, HOST, port)
+    for descriptor in (descriptor for command in core.told for descriptor in command[1:3]):
+        assert isinstance(descriptor, int)
+        os.close(descriptor)
+    core.stop()

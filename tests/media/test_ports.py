@@ -71,3 +71,20 @@ def test_without_a_size_the_systems_buffers_stay() -> None:
     for bound in pair:
         with bound:
             assert bound.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) == usual
+
+
+def test_to_want_a_port_looks_at_no_other() -> None:
+    """After a crash thousands do at once."""
+
+    class Port(int):
+        compared = 0
+
+        def __eq__(self, other: object) -> bool:
+            Port.compared += 1
+            return int(self) == other
+
+        __hash__ = int.__hash__
+
+    pool = PortPool(HOST, 32140, 32199)
+    assert take(pool, Port(32190)) == 32190
+    assert Port.compared < 6

@@ -17,7 +17,7 @@ from softswitch.media_drivers.watch import Watch
 from tests.media.phone import wait_for_seconds
 from tests.media.support import obeyed
 from tests.media.support import run as run_for_real
-from tests.media_drivers.scripted_server import ScriptedServer
+from tests.media_drivers.scripted_server import ScriptedServer, scripted
 from tests.support.virtual_time import run
 
 
@@ -123,6 +123,16 @@ def test_a_server_of_others_that_hangs_is_left_and_sought_again(tmp_path: Path) 
         finally:
             await driver.close()
             server.stop()
+
+    run_for_real(story)
+
+
+def test_a_server_that_needed_long_to_begin_has_its_whole_time_from_then_on(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with scripted(tmp_path) as (server, driver):
+            driver._watch._unanswered = 9
+            driver._on_welcome(server.welcome)
+            assert driver._watch._unanswered == 0
 
     run_for_real(story)
 

@@ -6,6 +6,7 @@ not reach a new one.
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ class PortPool:
         self._options = options or SocketOptions()
         self._free = OrderedDict.fromkeys(range(first + first % 2, last, 2))  # after a crash each wants its own
         self.pairs = len(self._free)
+        self._refusal = ""  # which port the system refused last, and why
 
     @property
     def free(self) -> int:
@@ -49,7 +51,9 @@ class PortPool:
             if pair:
                 return port, *pair
             self._free[port] = None
-        raise PortsExhausted(f"no free RTP port pair in {self._range} on {self.address}")
+        ours = f"{self.pairs - len(self._free)} of {self.pairs} are ours"
+        theirs = f", the last that was not: {self._refusal}" if self._free else ""
+        raise PortsExhausted(f"no free RTP port pair in {self._range} on {self.address}: {ours}{theirs}")
 
     def give_back(self, port: int) -> None:
         """The sockets of `port` are closed."""
@@ -58,7 +62,8 @@ class PortPool:
     def _bind_wanted(self, port: int) -> tuple[int, socket.socket, socket.socket]:
         pair = self._bind_pair(port) if port in self._free else None
         if not pair:
-            raise PortsExhausted(f"RTP port {port} on {self.address} is in use or outside {self._range}")
+            theirs = f": {self._refusal}" if port in self._free else ""
+            raise PortsExhausted(f"RTP port {port} on {self.address} is in use or outside {self._range}{theirs}")
         del self._free[port]
         return port, *pair
 
@@ -74,12 +79,15 @@ class PortPool:
 
     def _bind(self, port: int) -> socket.socket | None:
         family = socket.AF_INET6 if ":" in self.address else socket.AF_INET
-        bound = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         try:
-            self._prepare(bound)
-            bound.bind((self.address, port))
-        except OSError:
-            bound.close()
+            with contextlib.ExitStack() as unfinished:
+                bound = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+                unfinished.enter_context(bound)
+                self._prepare(bound)
+                bound.bind((self.address, port))
+                unfinished.pop_all()
+        except OSError as error:  # also where the process has no descriptor left
+            self._refusal = f"port {port}: {error.strerror}"
             return None
         return bound
 

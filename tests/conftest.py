@@ -23,7 +23,7 @@ import pytest_timeout
 from _pytest.runner import runtestprotocol
 from hypothesis import HealthCheck, settings
 
-from tests.support.stalls import Inexcusable, StallWatch
+from tests.support.stalls import STOOD_STILL, Inexcusable, StallWatch
 
 BY_THE_CLOCK = [HealthCheck.too_slow]
 settings.register_profile("steady", deadline=None, derandomize=True, suppress_health_check=BY_THE_CLOCK)
@@ -53,10 +53,13 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
 def _told(item: pytest.Item, nextitem: pytest.Item | None) -> list[pytest.TestReport]:
     """The reports of the first attempt that passed or failed by itself, or of the last."""
     for _ in range(ATTEMPTS - 1):
+        item.stash[STOOD_STILL] = None
         with StallWatch() as watch:
             reports = runtestprotocol(item, log=False, nextitem=nextitem)
         failed = [report for report in reports if report.failed]
-        if not failed or item.stash.get(FINAL, False) or not watch.stood_still or not _ended_clean(item):
+        before = item.stash[STOOD_STILL]
+        excused = watch.stood_still if before is None else before
+        if not failed or item.stash.get(FINAL, False) or not excused or not _ended_clean(item):
             return reports
         item.config.stash.setdefault(TOLD_AGAIN, []).append(f"{item.nodeid}: {_in_short(failed[0])}")
         _let_go()

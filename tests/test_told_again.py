@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 STORIES = """
 import os, socket, subprocess
 import pytest
-from tests.support.stalls import Inexcusable
+from tests.support.stalls import STOOD_STILL, Inexcusable
 BEGUN = []
 
 @pytest.fixture(scope="session", autouse=True)
@@ -35,6 +35,19 @@ def test_unlucky():
         stall()
         pytest.fail("no answer")
     assert BEGUN.count("switch") == 2
+
+@pytest.mark.real_time
+def test_unlucky_before_it_began(request):
+    BEGUN.append("batch")
+    if BEGUN.count("batch") < 2:
+        request.node.stash[STOOD_STILL] = True
+        pytest.fail("no answer either")
+
+@pytest.mark.real_time
+def test_wrong_before_it_began(request):
+    request.node.stash[STOOD_STILL] = False
+    stall()
+    pytest.fail("no answer while all went on")
 
 @pytest.mark.real_time
 def test_wrong():
@@ -65,20 +78,29 @@ def test_what_stood_still_is_told_again_and_what_is_wrong_stays_wrong(tmp_path: 
     finished = subprocess.run([*command, *options], capture_output=True, text=True, env=environment, check=False)
     told = finished.stdout
     failed = [line.split()[1].rpartition(":")[2] for line in told.splitlines() if line.startswith("FAILED")]
-    assert failed == ["test_wrong", "test_leak", "test_of_virtual_time"], told
+    assert failed == ["test_wrong_before_it_began", "test_wrong", "test_leak", "test_of_virtual_time"], told
     again = [line for line in told.splitlines() if line.startswith("told again")]
-    assert ["test_unlucky" in again[0], *("test_wrong" in line for line in again[1:])] == [True] * 3
+    names = [line.partition("::")[2].partition(":")[0] for line in again]
+    assert names == ["test_unlucky", "test_unlucky_before_it_began", "test_wrong", "test_wrong"]
     assert finished.stderr == ""  # what the unlucky one left open is nobody's fault
 
 
 def test_a_watch_tells_a_machine_that_stood_still(monkeypatch: pytest.MonkeyPatch) -> None:
-    waited = iter([10.0, 10.0, 10.0, 9999.0])
-    monkeypatch.setattr("tests.support.stalls.waited_for_processors_s", lambda: next(waited))
+    waited = 10.0
+    monkeypatch.setattr("tests.support.stalls.waited_for_processors_s", lambda: waited)
     monkeypatch.setattr("tests.support.stalls.LATE_S", 3600.0)
-    for still in (False, True):
+    for more, still in ((0.0, False), (9999.0, True)):
         with StallWatch() as watch:
-            pass
+            waited += more
         assert watch.stood_still is still
+
+
+def test_a_stall_is_that_of_the_stories_that_were_told_meanwhile() -> None:
+    watch = StallWatch()
+    watch._waited = [(0.0, 5.0), (10.0, 5.0), (20.0, 9.0), (30.0, 9.0)]
+    watch._late = [(25.0, 25.5)]
+    spans = [(1.0, 9.0), (9.0, 11.0), (12.0, 18.0), (21.0, 24.0), (21.0, 25.2), (25.4, 29.0), (26.0, 29.0)]
+    assert [watch.stood_still_within(*span) for span in spans] == [False, True, True, False, True, True, False]
 
 
 def test_what_the_kernel_does_not_tell_counts_nothing(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 
 import pytest
@@ -26,7 +28,7 @@ def test_pairs_are_even_and_odd_and_a_used_one_comes_last() -> None:
     assert first == 32102
     pool.give_back(first)
     assert [take(pool) for _ in range(3)] == [32104, 32106, 32102]
-    with pytest.raises(PortsExhausted, match="no free RTP port pair in 32101-32107"):
+    with pytest.raises(PortsExhausted, match=f"no free RTP port pair in 32101-32107 on {HOST}: 3 of 3 are ours$"):
         take(pool)
 
 
@@ -39,11 +41,41 @@ def test_a_pair_that_somebody_else_has_is_skipped(taken: int) -> None:
     assert take(pool) == 32110
 
 
+def test_who_has_no_pair_is_told_how_many_are_ours_and_what_the_system_said() -> None:
+    pool = PortPool(HOST, 32114, 32117)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind((HOST, 32117))
+        assert take(pool) == 32114
+        why = "1 of 2 are ours, the last that was not: port 32117: Address already in use$"
+        with pytest.raises(PortsExhausted, match=why):
+            take(pool)
+        with pytest.raises(PortsExhausted, match=r"outside 32114-32117: port 32117: Address already in use$"):
+            take(pool, 32116)
+
+
+@pytest.mark.parametrize("sockets", [0, 1])
+def test_without_a_descriptor_no_pair_is_lost(sockets: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    pool, real, made = PortPool(HOST, 32118, 32119), socket.socket, list[socket.socket]()
+
+    def scarce(*kind: int) -> socket.socket:
+        if len(made) == sockets:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        made.append(real(*kind))
+        return made[-1]
+
+    with monkeypatch.context() as without:
+        without.setattr(socket, "socket", scarce)
+        with pytest.raises(PortsExhausted, match=r"0 of 1 are ours, .*: Too many open files$"):
+            take(pool)
+    assert [one.fileno() for one in made] == [-1] * sockets
+    assert take(pool) == 32118
+
+
 def test_a_wanted_pair_is_bound_or_refused() -> None:
     pool = PortPool(HOST, 32120, 32125)
     assert take(pool, 32122) == 32122
     for wanted in (32122, 32130):
-        with pytest.raises(PortsExhausted, match="in use or outside"):
+        with pytest.raises(PortsExhausted, match=r"in use or outside 32120-32125$"):
             take(pool, wanted)
 
 

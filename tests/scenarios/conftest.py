@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
@@ -26,21 +25,28 @@ from tests.scenarios.world import (
     has_ipv6,
     reserve_network,
     switch_address,
+    switch_host,
     write_prompts,
 )
 from tests.support.certificates import Authority
 from tests.support.name_server import serving
 from tests.support.programs import program
+from tests.support.stalls import STOOD_STILL
 from tests.support.switch import RunningSwitch
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The outcomes, those that `switch` was not asked for among them, and the switch, which still runs."""
+    """The outcomes by name, those of `switch` alone, and the switch, which still runs."""
 
-    outcomes: dict[str, Outcome]
-    of_this_switch: frozenset[str]
+    outcomes: dict[str, Outcome]  # but those that are to be told again
+    of_this_switch: dict[str, Outcome]
     switch: RunningSwitch
+
+    def warnings(self, outcome: Outcome) -> list[str]:
+        """What the switch said of a scenario's calls that should not be, such as why they had no port."""
+        lines = self.switch.log_file.read_text(encoding="utf-8").splitlines()
+        return [line for line in lines if '"warning"' in line and any(cdr.call_id in line for cdr in outcome.cdrs)]
 
 
 OUTCOMES = pytest.StashKey[dict[str, Outcome]]()
@@ -51,7 +57,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     """Forget the outcome of a scenario that failed: if it is told again (tests/conftest.py), then it alone."""
     report = yield
     if report.failed and hasattr(item, "callspec"):
-        item.session.stash.get(OUTCOMES, {}).pop(item.callspec.params["name"], None)
+        failed = item.session.stash.get(OUTCOMES, {}).pop(item.callspec.params["name"], None)
+        item.stash[STOOD_STILL] = failed.stood_still if failed else None
     return report
 
 
@@ -75,7 +82,7 @@ def batch(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
     ]
     write_prompts(folder / "prompts")
     authority = Authority(folder)
-    ours = authority.issue("switch", f"IP:{switch_address(network).partition(':')[0]}")
+    ours = authority.issue("switch", f"IP:{switch_host(network)}")
     secure = [place for place in places if place.scenario.trunk.transport == "tls"]
     names = [f"IP:{address}" for place in secure for address in place.targets]
     names += [f"DNS:{place.domain}" for place in secure if place.scenario.trunk.domain]
@@ -99,9 +106,9 @@ def batch(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
         held.enter_context(switch)
         wanted_places = [place for place in places if place.scenario.name in wanted - outcomes.keys()]
         site = Site(reached, database, folder, theirs, authority.file)
-        told = asyncio.run(run_all(wanted_places, site))
+        told = run_all(wanted_places, site)
         outcomes |= told
-        yield Batch(outcomes, frozenset(told), switch)
+        yield Batch(outcomes, told, switch)
         assert "call_crashed" not in switch.log_file.read_text(encoding="utf-8")
 
 
@@ -122,7 +129,7 @@ def settings(
             "tls_authorities": files.authorities,
             "tls_clients": "required",
         },
-        "media": {"silence_s": 600.0},
+        "media": {"silence_s": 600.0, "bind": switch_host(network)},
         "prompts": {"directory": str(folder / "prompts"), "language": LANGUAGE},
         "extension": {"first_digit_s": 1.2, "inter_digit_s": 1.0, "tries": 2},
         "log": {"level": "info", "format": "json"},

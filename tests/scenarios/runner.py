@@ -1,7 +1,7 @@
 """Runs all scenarios against one switch, several at a time, and keeps what happened for the tests to look at.
 
 Called by conftest.py once a session. SIPp speaks, the phones of rtp.py hear and talk, and afterwards the CDRs are
-fetched from the store: nothing here judges.
+fetched from the store: nothing here judges. Of each is noted whether the machine stood still while it was told.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ from tests.scenarios.scenario import SILENT, RelayPart
 from tests.scenarios.sipp import Sipp, TracedMessage, messages
 from tests.scenarios.world import EXTENSION, PORT, RELAY_PORT, VOICES, Place
 from tests.support.certificates import Certificate
+from tests.support.stalls import StallWatch
 
 AT_ONCE = 8
 CALLEE_PATIENCE_S = 30.0  # after the caller's end: CANCEL and BYE of the other leg may still be on their way
@@ -40,6 +42,9 @@ class Outcome:
     heard: dict[str, dict[str, int]] = field(default_factory=dict)
     cdrs: list[Cdr] = field(default_factory=list)
     relays: dict[str, Relay] = field(default_factory=dict)
+    broken: str = ""  # why it could not be told to its end
+    span: tuple[float, float] = 0.0, 0.0  # when it was told, by time.monotonic()
+    stood_still: bool = False  # the machine, within that
 
     def received(self, side: str) -> list[TracedMessage]:
         """What arrived at `side`, with every retransmission."""
@@ -65,21 +70,34 @@ class Site:
         return context
 
 
-async def run_all(places: Sequence[Place], site: Site) -> dict[str, Outcome]:
+def run_all(places: Sequence[Place], site: Site) -> dict[str, Outcome]:
     """Every scenario's outcome, by name."""
+    with StallWatch() as watch:
+        outcomes = {one.place.scenario.name: one for one in asyncio.run(_run_several(places, site))}
+        _fetch_cdrs(site.database, outcomes)
+    for outcome in outcomes.values():
+        outcome.stood_still = watch.stood_still_within(*outcome.span)
+    return outcomes
+
+
+async def _run_several(places: Sequence[Place], site: Site) -> Sequence[Outcome]:
     room, waiting_room = asyncio.Semaphore(AT_ONCE), asyncio.Semaphore(AT_ONCE)
 
     async def run_one(place: Place) -> Outcome:
         async with waiting_room if place.scenario.call.lasts_s else room:  # who only waits is in nobody's way
             directory = site.folder / place.scenario.name
             directory.mkdir()
-            return await _Run(place, site, directory).run()
+            began_at = time.monotonic()
+            try:
+                outcome = await _Run(place, site, directory).run()
+            except Exception:  # no other scenario's fault
+                outcome = Outcome(place, broken=traceback.format_exc())
+            outcome.span = began_at, time.monotonic()
+            return outcome
 
     # The long ones first, so that the last to start are short.
     inside_out = sorted(places, key=lambda place: not place.scenario.media.caller_hears)
-    outcomes = {one.place.scenario.name: one for one in await asyncio.gather(*map(run_one, inside_out))}
-    await asyncio.to_thread(_fetch_cdrs, site.database, outcomes)
-    return outcomes
+    return await asyncio.gather(*map(run_one, inside_out))
 
 
 def _fetch_cdrs(database: str, outcomes: dict[str, Outcome]) -> None:

@@ -33,11 +33,12 @@ def test_scenario(name: str, batch: Batch) -> None:
     if name not in batch.outcomes:
         pytest.skip("this machine has no ::1")
     outcome = batch.outcomes[name]
+    assert not outcome.broken, outcome.broken
     problems = [*sipp_problems(outcome), *message_problems(outcome), *sound_problems(outcome)]
     problems += [*cdr_problems(outcome), *relay_problems(outcome)]
     if leaked := leaks(outcome):
         raise Inexcusable("\n".join([outcome.place.scenario.about, *leaked]))
-    assert not problems, "\n".join([outcome.place.scenario.about, *problems])
+    assert not problems, "\n".join([outcome.place.scenario.about, *problems, *batch.warnings(outcome)])
 
 
 def test_no_call_is_left_when_all_are_over(batch: Batch) -> None:
@@ -46,7 +47,7 @@ def test_no_call_is_left_when_all_are_over(batch: Batch) -> None:
 
 
 def test_the_cdr_file_has_one_line_for_each_record_of_the_store(batch: Batch) -> None:
-    stored = [cdr.call_id for name in batch.of_this_switch for cdr in batch.outcomes[name].cdrs]
+    stored = [cdr.call_id for outcome in batch.of_this_switch.values() for cdr in outcome.cdrs]
     wait_until(lambda: len([line for line in batch.switch.cdrs() if line["bindNum"]]) >= len(stored), SETTLE_S)
     lines = batch.switch.cdrs()
     assert sorted(line["call_id"] for line in lines if line["bindNum"]) == sorted(stored)

@@ -160,9 +160,14 @@ def reserve_network() -> tuple[int, socket.socket]:
     raise AssertionError("100 test runs at once on this machine?")
 
 
+def switch_host(network: int) -> str:
+    """The switch of this run, SIP and RTP; nobody else's port can be in the way."""
+    return f"127.{network}.255.2"
+
+
 def switch_address(network: int, port: int = PORT) -> str:
-    """Where the switch of this run takes SIP by IPv4; nobody else's port can be in the way."""
-    return f"127.{network}.255.2:{port}"
+    """Where it takes SIP by IPv4."""
+    return f"{switch_host(network)}:{port}"
 
 
 def behind_nat(network: int) -> str:

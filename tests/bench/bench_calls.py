@@ -3,8 +3,7 @@
 `python -m tests.bench.bench_calls [--quick]`. SIPp calls SIPp through the switch, all on one machine: INVITE with SDP,
 100, 180, 200 (20 ms later), ACK, 100 ms of talk, BYE. CPU a call is measured at one rate for all, and again at the rate
 that each can sustain: the last clean step of a rising stair. A step is dirty when it was dirty twice, since others may
-use the machine too. At a low rate calls cost more, twice at 100/s what they cost at 700/s. By
-callgrind the instructions are the same ones: it is caches and predictors that others have used in between.
+use the machine too. No processor halts meanwhile (`awake`), which made calls at 100/s look twice as dear as at 500/s.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from demo.switch_process import free_port
+from tests.bench.awake import awake
 from tests.bench.report import Figure, show
 from tests.bench.sipp_load import Stretch, place_calls
 from tests.bench.switches import DIALLED, Subject, our_switch, sippy, sippy_program
@@ -79,7 +79,8 @@ class Outcome:
 
 def measure(plan: Plan) -> list[Figure]:
     """All three in turn, Sippy last; without Sippy, only ours."""
-    outcomes = list(_outcomes(plan))
+    with awake():
+        outcomes = list(_outcomes(plan))
     figures = [figure for outcome in outcomes for figure in _figures(outcome)]
     if sippy_program() is not None:
         *ours, peer = outcomes

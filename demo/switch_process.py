@@ -27,7 +27,7 @@ LOOPBACK = "127.0.0.1"
 POLL_S = 0.05
 HTTP_S = 30.0  # a machine may be busy; who answers does not wait
 LONGEST_SOCKET_PATH = 100
-PORTS = range(6000, 10000)
+PORTS = range(6200, 10000)  # SIPp looks for its media's from 6000 on, and ends where one of the pair is taken
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 # The child asks the kernel to end it with its parent, then becomes the switch: a killed demo leaves nothing running.

@@ -13,21 +13,15 @@ from softswitch.sip.addresses import Hop
 from softswitch.sip.digest import Account, Credentials, answer, strongest
 from softswitch.sip.digest_server import Challenger
 from softswitch.sip.message import Headers, SipRequest, SipResponse
-from tests.routing.scene import plan
+from tests.routing.scene import PROVING_TRUNK, plan
 from tests.support.peer import OFFER, Peer
 from tests.support.recorder import SWITCH, Switch, play
 from tests.support.wire import Wire
 
 URI = "sip:100@10.0.0.1"
 TRUNKS = plan(
-    """
-[[trunk]]
-name = "proving"
-host = "10.0.0.9"
-sources = ["10.0.0.9/32"]
-auth = "digest"
-auth_username = "them"
-auth_password = "secret"
+    PROVING_TRUNK
+    + """
 [[trunk]]
 name = "trusted"
 host = "10.0.0.8"

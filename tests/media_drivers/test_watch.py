@@ -18,6 +18,7 @@ from tests.media.phone import wait_for_seconds
 from tests.media.support import obeyed
 from tests.media.support import run as run_for_real
 from tests.media_drivers.scripted_server import ScriptedServer, scripted
+from tests.support.loopback import HOST
 from tests.support.virtual_time import run
 
 
@@ -83,7 +84,7 @@ def test_nobody_looks_where_that_is_not_wanted_or_no_more(hung_s: float) -> None
 def test_a_server_that_hangs_is_ended_and_its_calls_go_on_in_another(tmp_path: Path) -> None:
     async def story() -> None:
         path = str(tmp_path / "media.sock")
-        process = MediaProcess(("--socket", path, "--bind", "127.0.0.1", "--ports", "31500-31509"))
+        process = MediaProcess(("--socket", path, "--bind", HOST, "--ports", "31500-31509"))
         await process.start()
         driver = ServerDriver(path, hung_s=3, on_hung=process.kill)
         try:

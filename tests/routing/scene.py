@@ -33,6 +33,15 @@ sources = ["127.0.0.1/32"]
 name = "everything"
 targets = ["lab"]
 """
+PROVING_TRUNK = """
+[[trunk]]
+name = "proving"
+host = "10.0.0.9"
+sources = ["10.0.0.9/32"]
+auth = "digest"
+auth_username = "them"
+auth_password = "secret"
+"""
 RULES = parse_dialplans({"10.toml": CHINA}).numbers
 
 

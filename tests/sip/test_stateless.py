@@ -16,20 +16,10 @@ from softswitch.sip.endpoint import PendingResponse
 from softswitch.sip.entrance import Entrance
 from softswitch.sip.message import SipResponse, parse_message
 from softswitch.sip.strangers import StrangerLimits, Strangers
-from tests.routing.scene import plan
+from tests.routing.scene import PROVING_TRUNK, plan
 from tests.sip.test_core import request
 
-TRUNKS = plan(
-    """
-[[trunk]]
-name = "proving"
-host = "10.0.0.9"
-sources = ["10.0.0.9/32"]
-auth = "digest"
-auth_username = "them"
-auth_password = "secret"
-"""
-)
+TRUNKS = plan(PROVING_TRUNK)
 PROVING, STRANGER = Hop("udp", "10.0.0.9", 5060), Hop("udp", "192.0.2.66", 5060)
 PLENTY = StrangerLimits(per_second=1e6, burst=1e6, ban_after=10**6)
 

@@ -14,6 +14,7 @@
 
 #include "../../../media/native/core.h"
 #include "check.h"
+#include "sockets.h"
 
 #define ENDPOINTS 2100 /* two receives each: more than fit into io_uring's queue at once */
 #define AT_ONCE 50
@@ -65,14 +66,11 @@ void endpoint_receive(struct worker *worker, uint32_t slot, bool rtcp, uint8_t *
     heard_count++;
 }
 
-/* At an address that no other process uses: a port that was closed is nobody else's a moment later. */
-static int bound(union address *address)
+static int bound_at(union address *address)
 {
-    uint32_t host = 127u << 24 | 64u << 16 | ((uint32_t)getpid() & 0x3FFFFF);
-    *address = (union address){.v4 = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(host)}};
-    socklen_t length = sizeof address->v4;
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
-    CHECK(fd >= 0 && bind(fd, &address->any, length) == 0 && getsockname(fd, &address->any, &length) == 0);
+    uint16_t port;
+    int fd = bound(&port);
+    *address = local(port);
     return fd;
 }
 
@@ -111,7 +109,7 @@ static void check_heard(struct io *io, uint32_t count)
 static void open_all(struct io *io, uint32_t count)
 {
     for (uint32_t slot = 0; slot < count; slot++) {
-        int fd = bound(&addresses[slot]);
+        int fd = bound_at(&addresses[slot]);
         CHECK(io_open(io, slot, fd, dup(fd)));
     }
 }
@@ -140,7 +138,7 @@ static void test_what_the_kernel_does_not_take_at_once_is_not_forgotten(void)
     failing = true;
     open_all(io, AT_ONCE);
     union address to;
-    int other = bound(&to);
+    int other = bound_at(&to);
     for (int i = 0; i < FULL; i++)
         io_send(io, 0, false, packet, sizeof packet, &to);
     listen_for(io);
@@ -175,7 +173,7 @@ static void test_what_waits_for_the_kernel_goes_by_no_later_socket(void)
     if (!io)
         return;
     union address to;
-    int other = bound(&to);
+    int other = bound_at(&to);
     open_all(io, 1);
     forget_heard();
     check_heard(io, 1);

@@ -5,7 +5,6 @@
  * those stand there too.
  */
 #define _GNU_SOURCE /* RTLD_NEXT */
-#include <arpa/inet.h>
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -16,6 +15,7 @@
 
 #include "../../../media/native/core.h"
 #include "check.h"
+#include "sockets.h"
 
 #define WORKERS 2
 #define CALLS 7
@@ -161,22 +161,6 @@ static struct phone phones[WORKERS][CALLS][2];
 static const uint8_t key[44] = {1};
 static uint32_t digits, played, storms[WORKERS];
 static uint64_t sent[WORKERS];
-
-static union address local(uint16_t port)
-{
-    union address address = {.v4 = {.sin_family = AF_INET, .sin_port = port, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)}};
-    return address;
-}
-
-static int bound(uint16_t *port)
-{
-    union address address = local(0);
-    socklen_t length = sizeof address.v4;
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
-    CHECK(fd >= 0 && bind(fd, &address.any, length) == 0 && getsockname(fd, &address.any, &length) == 0);
-    *port = address.v4.sin_port;
-    return fd;
-}
 
 static bool has_suite(const char *name)
 {

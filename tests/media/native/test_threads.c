@@ -1,5 +1,4 @@
 /* Two workers with their writers on real sockets and files under the thread sanitizer: nothing is shared but the rings. */
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,6 +7,7 @@
 
 #include "../../../media/native/core.h"
 #include "check.h"
+#include "sockets.h"
 
 #define WORKERS 2
 #define ROUNDS 5
@@ -20,23 +20,6 @@ static struct prompt {
     uint8_t samples[800];
 } *prompts[WORKERS][ROUNDS + 1];
 static uint32_t closed, recorded, played;
-
-static union address local(uint16_t port)
-{
-    union address address = {.v4 = {.sin_family = AF_INET, .sin_port = port, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)}};
-    return address;
-}
-
-static int bound(uint16_t *port)
-{
-    union address address = local(0);
-    socklen_t length = sizeof address.v4;
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
-    CHECK(fd >= 0 && bind(fd, (struct sockaddr *)&address.v4, length) == 0);
-    CHECK(getsockname(fd, (struct sockaddr *)&address.v4, &length) == 0);
-    *port = address.v4.sin_port;
-    return fd;
-}
 
 struct phone {
     int fd;

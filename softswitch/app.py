@@ -37,6 +37,7 @@ from softswitch.call.services import CallServices
 from softswitch.cdr_sinks.jsonl import JsonLines
 from softswitch.config import Config, split_address
 from softswitch.errors import ConfigError, StoreError
+from softswitch.filing import Filing
 from softswitch.interconnect.proof import Proof
 from softswitch.interconnect.upkeep import Upkeep, account_of
 from softswitch.interconnect.whereabouts import Whereabouts
@@ -60,11 +61,13 @@ from softswitch.sip.server_session import ServerSession
 from softswitch.sip.tls import Tls
 from softswitch.sip.user_agent import Account
 from softswitch.stores.alone import StoreLock
+from softswitch.stores.life import SignsOfLife
 from softswitch.stores.sqlite import SqliteStore, app_keys, open_sqlite
 from softswitch.tracing.trace import Trace, TraceLimits, Wanted
 
 SWEEP_EVERY_S = 3600.0
 EXPIRE_EVERY_S = 15.0  # traces
+SIGN_EVERY_S = 1.0
 
 log = structlog.get_logger(__name__)
 
@@ -110,6 +113,8 @@ class Switch:
         sinks = self._sinks()
         self._alone, self.store = self._open_store()  # last: nothing that fails behind it leaves the lock behind
         self.cdrs = CdrWriter(self.store, sinks)
+        self._signs = SignsOfLife(config.store.path)
+        self.filing = Filing(self.store, self.sink, self.cdrs)
 
     def _open_store(self) -> tuple[StoreLock, SqliteStore]:
         """Alone first: opening may migrate the file, which must not happen below a switch that works with it."""
@@ -250,7 +255,8 @@ class Switch:
         parts.check_codecs(self.dialplan, self.media.codecs)
         self._tell_of_srtp()
         self._spawn(self.cdrs.run())
-        left_open = await self.cdrs.left_open()
+        left_open = await self.filing.begin(await self.cdrs.left_open())
+        self._spawn(self.filing.run())
         self.user_agent.accept_source = self._accept_source
         self.user_agent.authenticate = self._proof = Proof(
             lambda hop: self.trunk(self.whereabouts.trunk_of(hop)),
@@ -267,6 +273,7 @@ class Switch:
         self._b2bua = B2bua(self._services())  # wants to know the addresses; no INVITE is read before we wait again
         self._measure()
         self._spawn(self._sweep(left_open))
+        self._spawn(self._live())
         self._spawn(self._trace())
         self.upkeep.follow(self.dialplan.trunks, self._own_host())
         await self._serve_operations()
@@ -418,6 +425,7 @@ class Switch:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.filing.mark()
         if self.sink is not None:
             self.sink.close()
         self.store.close()
@@ -427,6 +435,11 @@ class Switch:
     def _spawn(self, coroutine: object) -> None:
         self._tasks.append(asyncio.create_task(coroutine))  # type: ignore[arg-type]
 
+    async def _live(self) -> None:
+        while True:
+            await asyncio.to_thread(self._signs.note, time.time(), time.monotonic())
+            await asyncio.sleep(SIGN_EVERY_S)
+
     async def _recording_of(self, cdr: Cdr) -> RecordingReport | None:
         place = self.config.recording.directory, cdr.app_key
         return await asyncio.to_thread(recording_of, *place, cdr.call_id, cdr.call_in_at)
@@ -434,7 +447,8 @@ class Switch:
     async def _sweep(self, left_open: Sequence[Cdr]) -> None:
         """What a crash left behind first, each recording by its call before the rest; then what is too old."""
         recording = self.config.recording
-        await self.cdrs.recover(left_open, self._recording_of)
+        now = time.time()
+        await self.cdrs.recover(left_open, self._recording_of, lambda begun: min(self._signs.last_sign(begun), now))
         if left_open:
             log.warning("cdrs_recovered", count=len(left_open))
         self.metrics.mended.inc(await asyncio.to_thread(mend_recordings, recording.directory, time.time()))

@@ -7,7 +7,7 @@ seconds (float) unless a name says otherwise; phone numbers are E.164 text with 
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -372,6 +372,52 @@ class CdrSink(Protocol):
 
     def close(self) -> None:
         """Flush and release."""
+
+
+class FilePlace(Struct, frozen=True):
+    """How far a file that is only appended to was written; its name may be another by now."""
+
+    path: str = ""
+    file: str = ""  # device and inode
+    size: int = 0
+    ending: str = ""  # of what was written: tells it from a file that was given the same inode later
+
+
+class Filed(Struct):
+    """What the lines of a CDR file tell: of which calls they are, and the records of those that were asked for."""
+
+    calls: set[str]
+    wanted: dict[str, Cdr]
+
+
+class CdrFile(CdrSink, Protocol):
+    """A sink that can be read again. All raise StoreError."""
+
+    def place(self) -> FilePlace:
+        """Where the next line goes."""
+
+    def to_be_synced(self) -> Callable[[], None]:
+        """What has the disk take all that was written by now: waits, so it is called in a thread."""
+
+    def filed_since(self, place: FilePlace, wanted: Container[str]) -> Filed | None:
+        """What stands behind `place`, None where that file is gone. Waits for the disk; any thread may ask."""
+
+
+class FiledStore(Protocol):
+    """Numbers records as they are finished, and keeps how far a CDR file has them. All raise StoreError."""
+
+    @property
+    def last_ordinal(self) -> int:
+        """The number of the record that was finished last."""
+
+    def filed(self) -> tuple[int, FilePlace] | None:
+        """What `mark_filed` was told last; None where it never was."""
+
+    def mark_filed(self, ordinal: int, place: FilePlace) -> None:
+        """The CDR file has all up to `ordinal`, and lines of later ones only behind `place`."""
+
+    def finished_since(self, after: int, upto: int, *, without: Container[str]) -> list[Cdr]:
+        """Records finished after ordinal `after`, but for the calls `without`, in their order; any thread may ask."""
 
 
 class CallMetrics(Protocol):

@@ -32,6 +32,7 @@ MAY_IMPORT = {
     "softswitch.metrics": set(),
     "softswitch.logs": set(),
     "softswitch.retention": set(),
+    "softswitch.filing": {"softswitch.call"},
     "softswitch.repair": {"media"},
     "softswitch.config": set(),
     "media": set(),

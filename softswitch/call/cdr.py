@@ -163,17 +163,22 @@ def _recorded(report: RecordingReport) -> dict[str, Any]:
     }
 
 
-def _ended_by_crash(cdr: Cdr, talked_s: float) -> dict[str, float]:
-    """Its last sign of life: what was recorded, else the last that the record tells of."""
+def _ended_by_crash(cdr: Cdr, talked_s: float, switch_lived_until: float) -> dict[str, float]:
+    """Its last sign of life: what was recorded, else the switch's, else the last that the record tells of."""
     known = (cdr.call_in_at, cdr.forward_at, cdr.alerting_at, cdr.answered_in_at, cdr.answered_at)
     last = max(moment for moment in known if moment is not None)
     if cdr.answered_at is None:
-        return {"ended_at": last, "failed_at": last}
-    return {"ended_at": max(last, cdr.answered_at + talked_s)}
+        ended = max(last, switch_lived_until)
+        return {"ended_at": ended, "failed_at": ended}
+    return {"ended_at": max(last, cdr.answered_at + talked_s if talked_s else switch_lived_until)}
 
 
 async def _no_recording(cdr: Cdr) -> RecordingReport | None:
     return None
+
+
+def _no_sign(begun_at: float) -> float:
+    return 0.0
 
 
 def _text(value: str) -> str:
@@ -240,9 +245,22 @@ class CdrWriter:
         self.refused = Counter({"sink": 0, "store": 0})  # records that they did not take
         self._unstored: deque[Cdr] = deque()
         self._refused = asyncio.Event()
+        self._writing = self._given_up = False
         self._waiting = 0
         self._idle = asyncio.Event()
         self._idle.set()
+
+    @property
+    def settled(self) -> bool:
+        """Whether the store has all records that the sinks were told of, and the sinks were told of all it has."""
+        return not (self._writing or self._unstored or self._given_up)
+
+    def store_filed(self, filed: Sequence[Cdr]) -> None:
+        """Offer the store records that an earlier run has told the sinks of, until it takes them."""
+        for cdr in filed:
+            self._expect_one()
+            self._unstored.append(cdr)
+            self._refused.set()
 
     async def open(self, record: CallRecord) -> None:
         """Remember that the attempt has begun; raises StoreError."""
@@ -259,9 +277,15 @@ class CdrWriter:
         return await self._store.unfinished_attempts()
 
     async def recover(
-        self, lost: Sequence[Cdr], recording_of: Callable[[Cdr], Awaitable[RecordingReport | None]] = _no_recording
+        self,
+        lost: Sequence[Cdr],
+        recording_of: Callable[[Cdr], Awaitable[RecordingReport | None]] = _no_recording,
+        last_sign: Callable[[float], float] = _no_sign,
     ) -> None:
-        """Close them, with what is found of their recordings. That may take a while, and no call waits for it."""
+        """Close them, with what is found of their recordings. That may take a while, and no call waits for it.
+
+        `last_sign` tells when the switch lived last, by the clock of a call that began at a moment.
+        """
         for _ in lost:
             self._expect_one()
         for cdr in lost:
@@ -271,7 +295,7 @@ class CdrWriter:
             crashed = structs.replace(
                 cdr,
                 **recorded,
-                **_ended_by_crash(cdr, talked_s),
+                **_ended_by_crash(cdr, talked_s, last_sign(cdr.call_in_at)),
                 ended_by="switch",
                 failure=CRASHED.code,
                 sip_status=CRASHED.status,
@@ -328,11 +352,12 @@ class CdrWriter:
             return None
 
     async def _write(self, cdrs: list[Cdr]) -> None:
-        refused = cdrs
+        refused, self._writing = cdrs, True
         try:
             if not self._unstored:
                 refused = await self._refused_of(cdrs)
         finally:  # also where a stop cuts the store short
+            self._writing = False
             for cdr in cdrs:
                 self._tell_sinks(cdr)
                 if cdr in refused:
@@ -352,6 +377,7 @@ class CdrWriter:
                 return [refused for cdr in cdrs for refused in await self._refused_of([cdr])]
             (cdr,) = cdrs  # no other try would change that
             self.refused["store"] += 1
+            self._given_up = True
             log.error("cdr_not_stored", call_id=cdr.call_id, error=str(error), cdr=structs.asdict(cdr))
         return []
 
@@ -371,6 +397,7 @@ class CdrWriter:
             self._unstored.append(cdr)
             self._refused.set()
         else:
+            self._given_up = True
             self._done()
 
     async def _offer_again(self) -> None:

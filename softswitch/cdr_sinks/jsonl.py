@@ -1,13 +1,17 @@
 """CDRs in a file, one JSON object a line: FeeInfo members (provisioning interface 6.2) and our own in snake_case.
 
-Opened by app.py, written by the call layer when a call is over. Log rotation may move or remove the file at any time:
-the next line goes to a new one. Never rewrites what is written, never waits for the disk.
+Opened by app.py, written by the call layer when a call is over, read again by `filing.py` after a crash. Log rotation
+may move or remove the file at any time: the next line goes to a new one. Never rewrites what is written, never waits
+for the disk but where its methods say so.
 """
 
 from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable, Container, Sequence
+from contextlib import suppress
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -16,8 +20,9 @@ import msgspec
 from msgspec.structs import fields
 
 from softswitch.cdr_sinks.fee_info import fee_info
+from softswitch.cdr_sinks.look_back import TIMES, filed_since, place_of
 from softswitch.errors import StoreError
-from softswitch.interfaces import Cdr
+from softswitch.interfaces import Cdr, Filed, FilePlace
 from softswitch.moments import to_millisecond
 
 # Members of Cdr that FeeInfo tells word for word; `sip_status` and all times come again, with more in them.
@@ -32,23 +37,22 @@ _IN_FEE_INFO = {
     "display",
     "destination",
     "failure",
-    "record",
     "user_data",
     "host",
 }
 _OWN = [field.name for field in fields(Cdr) if field.name not in _IN_FEE_INFO]
 _own = attrgetter(*_OWN)
-_TIMES = [name for name in _OWN if name.endswith("_at") or name in ("announcement_from", "announcement_to")]
 
 
 class JsonLines:
-    """Implements `interfaces.CdrSink`. One `write` of the kernel a line, so that several switches may share a file."""
+    """Implements `interfaces.CdrFile`. One `write` of the kernel a line, so that several switches may share a file."""
 
     def __init__(self, path: str) -> None:
         """Open `path`, making its directory where needed; raises StoreError."""
         self._path = Path(path)
         self._file: int | None = None
         self._identity: tuple[int, int] | None = None
+        self._moved: list[int] = []  # files that rotation has moved away, not yet synced
         self._torn = False  # its last line was cut short
         try:
             self._open()
@@ -71,11 +75,37 @@ class JsonLines:
         if self._torn:
             raise StoreError(f"{self._path}: the disk is full, CDR {cdr.call_id} is cut short")
 
+    def place(self) -> FilePlace:
+        """Where the next line goes; raises StoreError."""
+        try:
+            if self._file is None:
+                self._open()
+            assert self._file is not None
+            return place_of(self._path, f"/proc/self/fd/{self._file}")
+        except OSError as error:
+            raise self._error(error) from error
+
+    def to_be_synced(self) -> Callable[[], None]:
+        """What has the disk take all that was written by now, where log rotation has moved a file that one too."""
+        try:
+            files = self._moved if self._file is None else [*self._moved, os.dup(self._file)]
+        except OSError as error:
+            raise self._error(error) from error
+        self._moved = []
+        return partial(_sync, files)
+
+    def filed_since(self, place: FilePlace, wanted: Container[str]) -> Filed | None:
+        """What stands behind `place`, None where that file is gone; raises StoreError."""
+        try:
+            return filed_since(place, wanted)
+        except OSError as error:
+            raise self._error(error) from error
+
     def close(self) -> None:
         """Release the file; idempotent."""
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
+        for file in self._moved if self._file is None else (*self._moved, self._file):
+            os.close(file)
+        self._moved, self._file = [], None
 
     def _rotated(self) -> bool:
         try:
@@ -85,7 +115,9 @@ class JsonLines:
         return (status.st_dev, status.st_ino) != self._identity
 
     def _open(self) -> None:
-        self.close()
+        if self._file is not None:
+            self._moved.append(self._file)
+            self._file = None
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
         status = os.fstat(self._file)
@@ -105,11 +137,22 @@ class JsonLines:
         return StoreError(f"{self._path}: {error.strerror}")
 
 
+def _sync(files: Sequence[int]) -> None:
+    """Have the disk take what was written, and close the files.
+
+    What it does not take (a pipe, a disk that fails) it would not take at a second try either.
+    """
+    for file in files:
+        with suppress(OSError):
+            os.fsync(file)
+        os.close(file)
+
+
 def record(cdr: Cdr) -> dict[str, Any]:
     """What one line says."""
     line: dict[str, Any] = dict(fee_info(cdr))
     line.update(zip(_OWN, _own(cdr), strict=True))
-    for name in _TIMES:
+    for name in TIMES:
         if (moment := line[name]) is not None:
             line[name] = to_millisecond(moment)
     return line

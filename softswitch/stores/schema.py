@@ -8,6 +8,7 @@ record's field names. Nothing here opens a database. Times are UTC epoch seconds
 from __future__ import annotations
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     Column,
     Float,
@@ -23,7 +24,7 @@ from sqlalchemy import (
 )
 
 # The newest revision in migrations/versions that this code was written for.
-REVISION = "0001"
+REVISION = "0002"
 
 metadata = MetaData()
 
@@ -136,6 +137,7 @@ cdrs = Table(
     Column("failure", Integer, nullable=False),
     Column("finished", Boolean, nullable=False),
     Column("record", Text, nullable=False),
+    Column("ordinal", Integer),  # its place in the order in which records were finished
     Index("ix_cdrs_started_at", "started_at"),
     Index("ix_cdrs_x", "x", "started_at"),
     Index(
@@ -144,4 +146,22 @@ cdrs = Table(
         sqlite_where=text("finished = 0"),
         postgresql_where=text("finished = false"),
     ),
+    Index(
+        "ix_cdrs_ordinal",
+        "ordinal",
+        sqlite_where=text("ordinal IS NOT NULL"),
+        postgresql_where=text("ordinal IS NOT NULL"),
+    ),
+)
+
+# One row: the CDR file has a line of every record up to `ordinal`, and those of all later ones behind `size`.
+cdr_file = Table(
+    "cdr_file",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("path", Text, nullable=False),
+    Column("file", String(64), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("ending", String(64), nullable=False),
+    Column("ordinal", Integer, nullable=False),
 )

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from contextlib import closing, nullcontext
 from pathlib import Path
 from time import perf_counter
@@ -21,7 +21,7 @@ import msgspec
 import structlog
 
 from softswitch.errors import StoreError
-from softswitch.interfaces import App, Binding, CallbackRecord, Cdr, Mode, PrivateNumber, TemporaryCallee
+from softswitch.interfaces import App, Binding, CallbackRecord, Cdr, FilePlace, Mode, PrivateNumber, TemporaryCallee
 from softswitch.stores.alone import StoreLock
 from softswitch.stores.checkpoint import LAST_RESORT_PAGES, Checkpointer
 from softswitch.stores.schema import REVISION
@@ -36,7 +36,7 @@ _BINDING = """SELECT id, app_key, mode, bindings.x, a, b, extension, call_direct
     max_duration_s, last_minute_tone, record, announcement, caller_ringback, callee_ringback, turned_on, callback_tone,
     callback_number, callback_lifetime_s, user_data FROM """
 _ALIVE = "(expires_at IS NULL OR expires_at > ?)"
-_CDR_COLUMNS = "(call_id, started_at, x, caller, callee, mode, app, failure, finished, record)"
+_CDR_COLUMNS = "(call_id, started_at, x, caller, callee, mode, app, failure, finished, record{})"
 
 CALL_PATH_SQL = {
     "private_number": """SELECT x, area_code, city, key, mode, extension_digits, recording
@@ -56,19 +56,26 @@ CALL_PATH_SQL = {
     "consume_temporary_callee": "DELETE FROM temporary_callees WHERE binding_id = ? AND callee = ?",
     # An attempt that was opened, as nearly all: what it was opened with stays, and so do those indexes.
     "finish_attempt": """UPDATE cdrs SET caller = ?, callee = ?, mode = ?, app = ?, failure = ?, finished = 1,
-        record = ? WHERE call_id = ? AND started_at = ? AND x = ? RETURNING 1""",
+        record = ?, ordinal = ? WHERE call_id = ? AND started_at = ? AND x = ? RETURNING 1""",
     # A late "opened" never takes a finished record back.
-    "open_attempt": f"""INSERT INTO cdrs {_CDR_COLUMNS} VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?)
+    "open_attempt": f"""INSERT INTO cdrs {_CDR_COLUMNS.format("")} VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?)
         ON CONFLICT (call_id) DO UPDATE SET record = excluded.record WHERE finished = 0""",
-    "close_attempt": f"""INSERT INTO cdrs {_CDR_COLUMNS} VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1, ?)
+    "close_attempt": f"""INSERT INTO cdrs {_CDR_COLUMNS.format(", ordinal")} VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?)
         ON CONFLICT (call_id) DO UPDATE SET started_at = excluded.started_at, x = excluded.x, caller = excluded.caller,
         callee = excluded.callee, mode = excluded.mode, app = excluded.app, failure = excluded.failure, finished = 1,
-        record = excluded.record""",
+        record = excluded.record, ordinal = excluded.ordinal""",
     # As it is in the file: sqlite3 gives up all rows for one whose text is no UTF-8.
     "unfinished_attempts": "SELECT call_id, CAST(record AS BLOB) FROM cdrs WHERE finished = 0",
+    "last_ordinal": "SELECT ordinal FROM cdrs WHERE ordinal > 0 ORDER BY ordinal DESC LIMIT 1",
+    "filed": "SELECT ordinal, path, file, size, ending FROM cdr_file WHERE id = 1",
+    "mark_filed": """INSERT INTO cdr_file (id, ordinal, path, file, size, ending) VALUES (1, ?, ?, ?, ?, ?)
+        ON CONFLICT (id) DO UPDATE SET ordinal = excluded.ordinal, path = excluded.path, file = excluded.file,
+        size = excluded.size, ending = excluded.ending""",
+    "finished_since": """SELECT call_id, CAST(record AS BLOB) FROM cdrs WHERE ordinal > ? AND ordinal <= ?
+        ORDER BY ordinal""",
 }
 
-WRITES = frozenset({"open_attempt", "close_attempts", "remember_caller", "consume_temporary_callee"})
+WRITES = frozenset({"open_attempt", "close_attempts", "remember_caller", "consume_temporary_callee", "mark_filed"})
 
 CACHE_MB = 64
 
@@ -141,15 +148,18 @@ def app_keys(path: str) -> list[str]:
 
 
 class SqliteStore:
-    """Implements `interfaces.BindingStore` and `interfaces.CdrStore` over one connection of the calling thread."""
+    """Implements `interfaces.BindingStore`, `CdrStore` and `FiledStore` over one connection of the calling thread."""
 
     def __init__(self, path: str, *, observe: Observe | None = None, cache_mb: int = CACHE_MB) -> None:
+        self._path = path
         self._observe = observe
         self._refuses = False
         try:
             self._connection = _connect(path, cache_mb)
+            newest = self._execute("last_ordinal", ())
         except sqlite3.Error as error:
             raise StoreError(f"{path}: {error}") from error
+        self.last_ordinal: int = newest[0][0] if newest else 0
         self._checkpointer = Checkpointer(path)
 
     def close(self) -> None:
@@ -224,9 +234,10 @@ class SqliteStore:
     def _close_all(self, rows: Sequence[tuple[Any, ...]]) -> None:
         with self._connection as connection:  # commits, or takes all back
             connection.execute("BEGIN IMMEDIATE")
-            for row in rows:
-                if not self._execute("finish_attempt", row[3:] + row[:3]):
-                    self._execute("close_attempt", row)
+            for ordinal, row in enumerate(rows, self.last_ordinal + 1):
+                if not self._execute("finish_attempt", (*row[3:], ordinal, *row[:3])):
+                    self._execute("close_attempt", (*row, ordinal))
+        self.last_ordinal += len(rows)
 
     async def unfinished_attempts(self) -> list[Cdr]:
         """Attempts that were opened and not closed: those of an earlier run, when called before the first of this.
@@ -234,6 +245,30 @@ class SqliteStore:
         What can't be read as one stays open, and the log tells of it: it must not keep the switch from starting.
         """
         return [cdr for row in self._rows("unfinished_attempts", ()) if (cdr := _readable(*row)) is not None]
+
+    # How far the CDR file has what is finished
+
+    def filed(self) -> tuple[int, FilePlace] | None:
+        """What `mark_filed` was told last; None where it never was."""
+        row = self._row("filed", ())
+        return None if row is None else (row[0], FilePlace(*row[1:]))
+
+    def mark_filed(self, ordinal: int, place: FilePlace) -> None:
+        """The CDR file has all up to `ordinal`, and lines of later ones only behind `place`."""
+        self._row("mark_filed", (ordinal, place.path, place.file, place.size, place.ending))
+
+    def finished_since(self, after: int, upto: int, *, without: Container[str]) -> list[Cdr]:
+        """Records finished after ordinal `after`, but for the calls `without`, in their order.
+
+        By a connection of its own, so any thread may ask.
+        """
+        try:
+            with contextlib.closing(sqlite3.connect(self._path, timeout=BUSY_TIMEOUT_MS / 1000)) as connection:
+                rows = connection.execute(CALL_PATH_SQL["finished_since"], (after, upto))
+                found = (_readable(*row) for row in rows if row[0] not in without)
+                return [cdr for cdr in found if cdr is not None]
+        except sqlite3.Error as error:
+            raise StoreError(f"{self._path}: {error}") from error
 
     def _row(self, operation: str, parameters: tuple[Any, ...]) -> tuple[Any, ...] | None:
         rows = self._rows(operation, parameters)

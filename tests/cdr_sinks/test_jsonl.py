@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterator
@@ -127,6 +128,46 @@ def test_a_failing_write_is_a_store_error(sink: JsonLines, path: Path, monkeypat
 def test_a_file_that_can_not_be_opened_is_a_store_error(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="Is a directory"):
         JsonLines(str(tmp_path))
+
+
+def test_what_was_written_is_synced_to_the_disk_also_in_files_that_were_moved_away(
+    sink: JsonLines, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+
+    def fsync(file: int) -> None:
+        synced.append(os.fstat(file).st_ino)
+        raise OSError(errno.EINVAL, "a pipe")  # which nobody can help
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    inodes = []
+    for name in ("1", "2"):
+        sink.write(ANSWERED)
+        inodes.append(path.stat().st_ino)
+        path.rename(path.with_suffix(f".{name}"))
+    sink.to_be_synced()()
+    assert synced == inodes
+    sink.to_be_synced()()
+    assert synced[2:] == inodes[1:]
+    sink.write(ANSWERED)
+    sink.close()
+    sink.to_be_synced()()
+    assert len(synced) == 3
+    assert sink.place().size == path.stat().st_size
+
+
+def test_a_process_without_a_file_descriptor_left_is_a_store_error(
+    sink: JsonLines, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "dup", refuse)
+        patched.setattr(os, "stat", refuse)
+        for ask in (sink.to_be_synced, sink.place):
+            with pytest.raises(StoreError, match=r"calls\.jsonl: Too many open files"):
+                ask()
 
 
 def test_a_closed_sink_opens_again_for_a_late_cdr(sink: JsonLines, path: Path) -> None:

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -50,6 +51,19 @@ def test_upgrading_again_changes_nothing(url: str) -> None:
     engine = create_engine(url)
     with engine.connect() as connection:
         assert MigrationContext.configure(connection).get_current_revision() == REVISION
+    engine.dispose()
+
+
+def test_what_was_finished_before_records_had_numbers_stays_as_it_is(url: str) -> None:
+    engine = create_engine(url)
+    config = alembic_config()
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.exec_driver_sql("INSERT INTO cdrs VALUES ('one', 1.0, '', '', '', '', '', 0, 1, '{}')")
+    upgrade(url)
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("SELECT call_id, record, ordinal FROM cdrs").all() == [("one", "{}", None)]
     engine.dispose()
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import insert
 from structlog.testing import capture_logs
 
 from softswitch.errors import StoreError
-from softswitch.interfaces import App, Binding, Cdr, LegReport, Mode, PrivateNumber, TemporaryCallee
+from softswitch.interfaces import App, Binding, Cdr, FilePlace, LegReport, Mode, PrivateNumber, TemporaryCallee
 from softswitch.stores import sqlite
 from softswitch.stores.alone import StoreLock
 from softswitch.stores.provisioning import insert_binding, sqlite_engine
@@ -120,6 +120,47 @@ def test_several_records_are_kept_all_or_none(path: Path) -> None:
     assert [cdr.call_id for cdr in run(store.unfinished_attempts())] == ["one", "two"]
     run(store.close_attempts([replace(CDR, call_id=name) for name in ("one", "two")]))
     assert run(store.unfinished_attempts()) == []
+    store.close()
+
+
+def test_a_call_costs_as_many_statements_as_it_has_words_and_a_share_of_one_transaction(store: SqliteStore) -> None:
+    """Begun, answered, over: what is kept of the CDR file is no statement more."""
+    told: list[str] = []
+    calls = [replace(CDR, call_id=name) for name in ("one", "two", "three")]
+    store._connection.set_trace_callback(told.append)
+    for cdr in calls:
+        run(store.open_attempt(cdr))
+        run(store.open_attempt(cdr))
+    run(store.close_attempts(calls))
+    assert [statement.split()[0] for statement in told] == ["INSERT"] * 6 + ["BEGIN"] + ["UPDATE"] * 3 + ["COMMIT"]
+
+
+def test_records_are_numbered_as_they_are_finished_and_read_again_by_their_numbers(path: Path) -> None:
+    store = open_sqlite(str(path))
+    for name in ("one", "two", "three"):
+        run(store.open_attempt(replace(CDR, call_id=name)))
+    run(store.close_attempts([replace(CDR, call_id=name) for name in ("three", "never opened")]))
+    assert store.last_ordinal == 2
+    store.close()
+    store = open_sqlite(str(path))
+    run(store.close_attempts([replace(CDR, call_id="one")]))
+    found = store.finished_since(1, store.last_ordinal, without=())
+    assert [cdr.call_id for cdr in found] == ["never opened", "one"]
+    assert [cdr.call_id for cdr in store.finished_since(0, 2, without={"never opened"})] == ["three"]
+    store.close()
+    path.write_bytes(b"no database" * 100)
+    with pytest.raises(StoreError, match=r"switch\?50%\.db: file is not a database"):
+        store.finished_since(0, 2, without=())
+
+
+def test_how_far_the_cdr_file_has_them_is_kept(path: Path) -> None:
+    store = open_sqlite(str(path))
+    assert store.filed() is None
+    store.mark_filed(7, FilePlace("/cdr.jsonl", "1:2", 30, "ab"))
+    store.mark_filed(8, FilePlace("/cdr.jsonl", f"1:{1 << 64}", 40, "cd"))  # more than SQLite's INTEGER takes
+    store.close()
+    store = open_sqlite(str(path))
+    assert store.filed() == (8, FilePlace("/cdr.jsonl", f"1:{1 << 64}", 40, "cd"))
     store.close()
 
 

@@ -1,0 +1,110 @@
+"""Sees to it that the CDR file has one line of each finished record, whatever crash or full disk came between.
+
+Call treatment, "The CDR". The store numbers records as they are finished, and is told every few seconds how far the
+file has them (on the disk, so that a power cut changes nothing) and where its end was. What is finished behind that
+number and has no line behind that place is written again: at the start, or when the file had refused something. Built
+and called by `app.py`; adds no statement to a call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Container, Iterator, Sequence
+from functools import partial
+
+import structlog
+
+from softswitch.call.cdr import CdrWriter
+from softswitch.errors import StoreError
+from softswitch.interfaces import Cdr, CdrFile, Filed, FiledStore, FilePlace
+
+MARK_EVERY_S, LONGEST_PAUSE_S = 5.0, 300.0  # the longer, the longer the file has refused what is missing
+AT_ONCE = 100  # records filed late before calls get the loop
+NAMED = 20  # calls in one line of the log
+
+log = structlog.get_logger(__name__)
+
+
+class Filing:
+    """Between a store and a CDR file; without a file it notes that none of what is finished is missing there."""
+
+    def __init__(self, store: FiledStore, file: CdrFile | None, writer: CdrWriter) -> None:
+        self._store, self._file, self._writer = store, file, writer
+        self._begun = False
+        self._behind = True  # lines may be missing
+        self._refused = 0  # lines that the file had refused when none was missing
+        self._marked: tuple[int, str] | None = None  # ordinal and file
+        self._pause_s = MARK_EVERY_S
+
+    async def begin(self, left_open: Sequence[Cdr]) -> list[Cdr]:
+        """Before the first call: file what an earlier run has not; returns those `left_open` that have no line.
+
+        A record has its line and is open in the store where that refused it up to the end: it is closed with what the
+        line says.
+        """
+        filed: dict[str, Cdr] = {}
+        self._begun = True
+        with self._told():
+            filed = await self._catch_up(self._store.last_ordinal, {cdr.call_id for cdr in left_open})
+            self._behind = False
+            self._writer.store_filed(list(filed.values()))
+            await self._mark()
+        return [cdr for cdr in left_open if cdr.call_id not in filed]
+
+    async def run(self) -> None:
+        """Mark every few seconds how far all is filed, until cancelled."""
+        while True:
+            await asyncio.sleep(self._pause_s)
+            await self.mark()
+
+    async def mark(self) -> None:
+        """Mark how far all is filed, after what is missing was; to be called also behind the last record."""
+        self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
+        with self._told():
+            await self._mark()
+            self._pause_s = MARK_EVERY_S
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except StoreError as error:
+            log.error("cdr_file_behind", error=str(error))
+
+    async def _mark(self) -> None:
+        if not self._begun or not self._writer.settled:  # after a crash the lines of what the store refuses are needed
+            return
+        ordinal, refused = self._store.last_ordinal, self._writer.refused["sink"]
+        place = FilePlace() if self._file is None else self._file.place()
+        if self._behind or refused != self._refused:
+            await self._catch_up(ordinal, set())
+            self._behind, self._refused = False, refused
+        if (ordinal, place.file) != self._marked:
+            if self._file is not None:
+                await asyncio.to_thread(self._file.to_be_synced())
+            self._store.mark_filed(ordinal, place)
+            self._marked = ordinal, place.file
+
+    async def _catch_up(self, upto: int, wanted: Container[str]) -> dict[str, Cdr]:
+        """File what is missing of the records up to `upto`; returns those `wanted` that have a line. Raises StoreError.
+
+        Whether what went with a file that is gone lacks lines nobody knows; and none shall have two.
+        """
+        marked = self._store.filed()
+        if self._file is None or marked is None or marked[1].path != self._file.place().path:
+            return {}
+        after, place = marked
+        filed = await asyncio.to_thread(self._file.filed_since, place, wanted)
+        known = Filed(set(), {}) if filed is None else filed
+        late: list[str] = []
+        for begin in range(after, upto, AT_ONCE):
+            missing = partial(self._store.finished_since, begin, min(begin + AT_ONCE, upto), without=known.calls)
+            for cdr in await asyncio.to_thread(missing):
+                if filed is not None:
+                    self._file.write(cdr)
+                late.append(cdr.call_id)
+        if late:
+            event = "cdrs_perhaps_not_filed" if filed is None else "cdrs_filed_late"
+            log.warning(event, count=len(late), calls=late[:NAMED])
+        return known.wanted

@@ -1,0 +1,66 @@
+"""CDR files read again: each line tells its call and its whole record; what is no line of ours tells nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from msgspec.structs import replace
+
+from softswitch.cdr_sinks.jsonl import JsonLines, record
+from softswitch.cdr_sinks.look_back import cdr_of, filed_since
+from softswitch.errors import StoreError
+from softswitch.interfaces import Cdr, Filed, FilePlace, LegReport, Mode
+from tests.cdr_sinks.test_fee_info import ANSWERED
+
+
+@pytest.mark.parametrize(
+    "cdr",
+    [
+        ANSWERED,
+        Cdr("one", call_in_at=1652419497.001, record=True, failure=8014, words="无绑定"),
+        replace(ANSWERED, mode=Mode.AXE, extension="7", ended_at=1652419541.999, a=LegReport("t", mos=4.3)),
+    ],
+)
+def test_a_line_tells_the_whole_record(cdr: Cdr) -> None:
+    line = msgspec.json.encode(record(cdr))
+    assert cdr_of(line) == cdr
+
+
+@pytest.mark.parametrize("line", [b"", b"{", b"[]", b"{}", b'{"call_id":"x","ended_at":"soon"}', b'{"call_id":7}'])
+def test_what_is_no_record_is_told_as_such(line: bytes) -> None:
+    with pytest.raises(msgspec.MsgspecError):
+        cdr_of(line)
+
+
+def test_lines_behind_a_place_are_found_under_the_name_that_the_file_has_by_now(tmp_path: Path) -> None:
+    path = tmp_path / "cdr.jsonl"
+    sink = JsonLines(str(path))
+    sink.write(replace(ANSWERED, call_id="before"))
+    place = sink.place()
+    assert place.path == str(path) and place.size == path.stat().st_size
+    with path.open("ab") as file:
+        file.write(b'{"call_id":"cut\nnoise \xff\n{"call_id":"\xff"}\n{"call_id":"odd","a":7}\n')
+    sink.write(replace(ANSWERED, call_id="behind"))
+    path.rename(tmp_path / "cdr.jsonl.1")
+    (tmp_path / "dangling").symlink_to("nowhere")
+    assert filed_since(place, ()) == Filed({"behind", "odd"}, {})
+    sink.write(replace(ANSWERED, call_id="new"))
+    wanted = {name: replace(ANSWERED, call_id=name) for name in ("behind", "new")}
+    assert filed_since(place, {"odd", "new", "behind"}) == Filed({"behind", "odd", "new"}, wanted)
+    sink.close()
+
+
+def test_a_file_that_is_gone_or_begun_anew_is_not_taken_for_what_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "cdr.jsonl"
+    sink = JsonLines(str(path))
+    sink.write(ANSWERED)
+    place = sink.place()
+    for anew in ("", "another\n" * 1000):  # as `copytruncate` does; who has its inode now
+        path.write_text(anew)
+        assert sink.filed_since(place, ()) is None
+    assert sink.filed_since(FilePlace(str(path), "0:0", 0), ()) is None
+    with pytest.raises(StoreError, match=r"gone: No such file or directory"):
+        JsonLines(str(tmp_path / "gone")).filed_since(FilePlace(str(tmp_path / "no" / "gone"), "0:0", 0), ())
+    sink.close()

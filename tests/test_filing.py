@@ -1,0 +1,350 @@
+"""The CDR file has one line of each finished record, whatever crash, rotation or full disk came between."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import json
+import os
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+from structlog.testing import capture_logs
+
+from softswitch import filing
+from softswitch.app import Switch
+from softswitch.call.cdr import CdrWriter
+from softswitch.cdr_sinks.jsonl import JsonLines
+from softswitch.errors import StoreError
+from softswitch.filing import Filing
+from softswitch.interfaces import Cdr
+from softswitch.stores.sqlite import SqliteStore, open_sqlite
+from tests.cdr_sinks.test_fee_info import ANSWERED
+from tests.test_app import Phone
+from tests.test_app import run as run_switch
+
+
+class Machine:
+    """What outlives a crash of the switch: the store's database and the CDR file."""
+
+    def __init__(self, folder: Path) -> None:
+        self.database, self.path = folder / "switch.db", folder / "cdr.jsonl"
+
+    @asynccontextmanager
+    async def switch(self, *, file: bool = True) -> AsyncIterator[Run]:
+        """One run of the switch up to a crash (`kill -9`): what is not written by then never is."""
+        store = open_sqlite(str(self.database))
+        sink = JsonLines(str(self.path)) if file else None
+        run = Run(store, sink)
+        run.left_open = await run.filing.begin(await run.writer.left_open())
+        try:
+            yield run
+        finally:
+            store.close()
+            if sink is not None:
+                sink.close()
+
+    def filed(self, *files: Path) -> list[str]:
+        lines = [line for file in files or (self.path,) for line in file.read_text().splitlines()]
+        return [json.loads(line)["call_id"] for line in lines if line.endswith("}")]
+
+
+class Run:
+    def __init__(self, store: SqliteStore, sink: JsonLines | None) -> None:
+        self.store, self.sink = store, sink
+        self.writer = CdrWriter(store, [] if sink is None else [sink])
+        self.filing = Filing(store, sink, self.writer)
+        self.left_open: list[Cdr] = []
+
+    async def close(self, *calls: str) -> None:
+        """The writer's way."""
+        await self.writer._write([cdr(call) for call in calls])
+
+    async def close_in_the_store_alone(self, *calls: str) -> None:
+        """A crash comes before the lines."""
+        await self.store.close_attempts([cdr(call) for call in calls])
+
+
+def cdr(call_id: str) -> Cdr:
+    return replace(ANSWERED, call_id=call_id)
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def _several_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(filing, "AT_ONCE", 2)
+
+
+def run(story: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(story)
+
+
+def test_what_a_crash_has_kept_from_the_file_is_filed_at_the_next_start_and_never_twice(machine: Machine) -> None:
+    async def story() -> None:
+        async with machine.switch() as first:
+            await first.close("one", "two")
+            await first.filing.mark()
+            await first.close("three")
+            await first.close_in_the_store_alone("four", "five", "six")
+        with capture_logs() as logs:
+            async with machine.switch() as second:
+                assert machine.filed() == ["one", "two", "three", "four", "five", "six"]
+                await second.close("seven")
+        assert [(line["event"], line["calls"]) for line in logs] == [("cdrs_filed_late", ["four", "five", "six"])]
+        async with machine.switch():
+            assert machine.filed() == ["one", "two", "three", "four", "five", "six", "seven"]
+
+    run(story())
+
+
+def test_a_crash_before_the_first_mark_loses_no_line_either(machine: Machine) -> None:
+    async def story() -> None:
+        async with machine.switch() as first:
+            await first.close_in_the_store_alone("one")
+        async with machine.switch():
+            assert machine.filed() == ["one"]
+
+    run(story())
+
+
+def test_a_crash_while_lines_are_filed_late_doubles_none(machine: Machine) -> None:
+    async def story() -> None:
+        async with machine.switch() as first:
+            await first.close_in_the_store_alone("one", "two", "three")
+        sink = JsonLines(str(machine.path))
+        sink.write(cdr("one"))
+        sink.close()
+        async with machine.switch():
+            assert machine.filed() == ["one", "two", "three"]
+
+    run(story())
+
+
+def test_a_line_that_the_crash_cut_short_is_written_whole(machine: Machine) -> None:
+    async def story() -> None:
+        async with machine.switch() as first:
+            await first.close_in_the_store_alone("one", "two")
+        machine.path.write_text('{"call_id":"one"')
+        async with machine.switch():
+            assert machine.filed() == ["one", "two"]
+            assert machine.path.read_text().startswith('{"call_id":"one"\n{')
+
+    run(story())
+
+
+def rotated(machine: Machine) -> Path:
+    return machine.path.rename(machine.path.with_suffix(".jsonl.1"))
+
+
+@pytest.mark.parametrize("when", ["before the crash", "after it"])
+def test_lines_are_looked_for_in_a_file_that_was_rotated_meanwhile(machine: Machine, when: str) -> None:
+    async def story() -> None:
+        async with machine.switch() as first:
+            await first.close("one")
+            if when == "before the crash":
+                rotated(machine)
+            await first.close("two")
+            await first.close_in_the_store_alone("three")
+        if when == "after it":
+            rotated(machine)
+        async with machine.switch():
+            assert machine.filed(machine.path.with_suffix(".jsonl.1"), machine.path) == ["one", "two", "three"]
+
+    run(story())
+
+
+def test_where_the_file_is_gone_nobody_knows_what_it_lacks_and_the_log_names_the_calls(machine: Machine) -> None:
+    """A program that fetches the CDRs has taken it away: none of its lines may come a second time."""
+
+    async def story() -> None:
+        async with machine.switch() as first:
+            await first.close("one")
+            await first.filing.mark()
+            await first.close("two")
+            await first.close_in_the_store_alone("three")
+        machine.path.unlink()  # the next will have its inode
+        with capture_logs() as logs:
+            async with machine.switch():
+                assert machine.filed() == []
+        assert [(line["event"], line["calls"]) for line in logs] == [("cdrs_perhaps_not_filed", ["two", "three"])]
+        async with machine.switch():
+            assert machine.filed() == []
+
+    run(story())
+
+
+def test_what_was_finished_without_a_file_or_before_it_was_another_is_not_filed(machine: Machine) -> None:
+    async def story() -> None:
+        async with machine.switch(file=False) as first:
+            await first.close("one")
+            await first.filing.mark()
+        async with machine.switch() as second:
+            await second.close("two")
+            await second.filing.mark()
+        machine.path = machine.path.with_name("other.jsonl")
+        async with machine.switch() as third:
+            await third.close("three")
+        assert machine.filed() == ["three"]
+
+    run(story())
+
+
+def test_what_a_full_disk_has_kept_from_the_file_is_filed_when_there_is_room(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = os.write
+
+    def full(file: int, line: bytes) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    async def story() -> None:
+        async with machine.switch() as switch:
+            with capture_logs() as logs:
+                monkeypatch.setattr(os, "write", full)
+                await switch.close("one", "two", "three")
+                await switch.filing.mark()
+                monkeypatch.setattr(os, "write", write)
+                await switch.close("four")
+                await switch.filing.mark()
+                await switch.filing.mark()
+            assert machine.filed() == ["four", "one", "two", "three"]
+        told = [line["event"] for line in logs]
+        assert told == [*["cdr_not_written"] * 3, "cdr_file_behind", "cdrs_filed_late"]
+        assert switch.store.last_ordinal == 4
+
+    run(story())
+
+
+def test_a_record_that_the_store_refused_to_the_end_is_closed_with_what_its_line_says(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be closed as that of a crash, with a second line that contradicts the first."""
+
+    async def refuse(*_: object) -> None:
+        raise StoreError("close_attempts: database or disk is full")
+
+    async def story() -> None:
+        async with machine.switch() as first:
+            for call in ("one", "two", "cut"):
+                await first.store.open_attempt(cdr(call))
+            with monkeypatch.context() as patched:
+                patched.setattr(first.store, "close_attempts", refuse)
+                await first.close("one", "two")
+            await first.filing.mark()  # tells nothing as long as that is so
+        async with machine.switch() as second:
+            assert [left.call_id for left in second.left_open] == ["cut"]
+            writing = asyncio.create_task(second.writer.run())
+            await asyncio.wait_for(second.writer.drain(), 20)
+            await second.filing.mark()
+            writing.cancel()
+            await asyncio.gather(writing, return_exceptions=True)
+            assert second.store.finished_since(0, 9, without=()) == [cdr("one"), cdr("two")]
+        async with machine.switch() as third:
+            assert [left.call_id for left in third.left_open] == ["cut"]
+            assert machine.filed() == ["one", "two"]
+
+    run(story())
+
+
+def test_a_file_that_can_not_be_read_is_told_and_looked_through_when_it_can(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    async def story() -> None:
+        async with machine.switch() as first:
+            await first.close_in_the_store_alone("one")
+        with capture_logs() as logs, monkeypatch.context() as patched:
+            patched.setattr("softswitch.cdr_sinks.jsonl.filed_since", broken)
+            async with machine.switch() as second:
+                await second.close("two")
+                await second.filing.mark()
+                patched.undo()
+                await second.filing.mark()
+                assert machine.filed() == ["two", "one"]
+        told = [(line["event"], line.get("error")) for line in logs]
+        behind = ("cdr_file_behind", f"{machine.path}: Input/output error")
+        assert told == [behind, behind, ("cdrs_filed_late", None)]
+
+    run(story())
+
+
+def test_marks_cost_no_write_where_nothing_was_finished_and_come_later_the_longer_the_file_refuses(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        if len(waited) == 3:
+            raise asyncio.CancelledError
+
+    async def story() -> None:
+        async with machine.switch() as switch:
+            marks: list[int] = []
+            monkeypatch.setattr(switch.store, "mark_filed", lambda ordinal, place: marks.append(ordinal))
+            await switch.filing.mark()
+            assert marks == []
+            await switch.close("one")
+            await switch.filing.mark()
+            await switch.filing.mark()
+            assert marks == [1]
+            switch.writer.refused["sink"] = 1
+            monkeypatch.setattr(switch.store, "filed", raise_store_error)
+            monkeypatch.setattr(asyncio, "sleep", sleep)
+            with pytest.raises(asyncio.CancelledError):
+                await switch.filing.run()
+        assert waited == [5.0, 10.0, 20.0]
+
+    run(story())
+
+
+def raise_store_error() -> None:
+    raise StoreError("filed: database is locked")
+
+
+def test_a_switch_that_failed_to_start_marks_nothing(machine: Machine) -> None:
+    """What was left open may have lines that the next start must look for."""
+
+    async def story() -> None:
+        async with machine.switch() as first:
+            await first.close_in_the_store_alone("one")
+            mark = first.store.filed()
+            await Filing(first.store, first.sink, first.writer).mark()
+            assert first.store.filed() == mark
+
+    run(story())
+
+
+@pytest.mark.real_time
+def test_a_whole_switch_files_what_an_earlier_run_has_not_and_marks_at_its_end(tmp_path: Path) -> None:
+    async def earlier(machine: Machine) -> None:
+        async with machine.switch() as first:
+            await first.close_in_the_store_alone("one")
+
+    async def story(switch: Switch, phone: Phone) -> None:
+        assert [json.loads(line)["call_id"] for line in switch_file.read_text().splitlines()] == ["one"]
+        phone.call(switch.sip_addresses[0])
+        assert await phone.outcome == 200
+        assert phone.session is not None
+        phone.session.hang_up()
+        await switch.registry.wait_empty()
+        await switch.cdrs.drain()
+
+    machine = Machine(tmp_path)
+    switch_file = machine.path
+    asyncio.run(earlier(machine))
+    assert [line["ulFailReason"] for line in run_switch(tmp_path, story)] == [0, 0]
+    store = open_sqlite(str(machine.database))
+    marked = store.filed()
+    assert marked is not None and (marked[0], marked[1].size) == (2, switch_file.stat().st_size)
+    store.close()

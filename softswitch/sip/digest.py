@@ -60,6 +60,11 @@ class Challenge:
             + (", stale=true" if self.stale else "")
         )
 
+    @property
+    def in_few_words(self) -> str:
+        """Without the algorithm where that is MD5, which a challenge that names none means (RFC 7616 3.3)."""
+        return str(self).replace(", algorithm=MD5,", ",", 1)
+
 
 @dataclass(frozen=True, slots=True)
 class Credentials:

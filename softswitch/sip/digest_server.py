@@ -13,7 +13,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
-from softswitch.sip.digest import FIELDS, Account, Challenge, Credentials, is_digest, parse_credentials, proves
+from softswitch.sip.digest import (
+    ALGORITHMS,
+    FIELDS,
+    Account,
+    Challenge,
+    Credentials,
+    is_digest,
+    parse_credentials,
+    proves,
+)
 from softswitch.sip.message import SipRequest
 
 Verdict = Literal["accepted", "challenged", "stale", "wrong", "locked"]
@@ -25,6 +34,7 @@ REMEMBERED = 4096  # nonces in use, and sources that guessed wrong
 FREE_GUESSES = 3  # wrong passwords of a source before it has to wait
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 300.0  # doubled with each further one
 FORGOTTEN_AFTER_S = 900.0
+_STRENGTHS = list(ALGORITHMS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +50,8 @@ class Protected:
 class Outcome:
     """What came of a request's credentials; `status` 0 lets it pass, else it is the answer, with these header lines.
 
-    `lines` are all of them, and behind that what would do in their place where the answer must be shorter.
+    `lines` are all of them, and behind that what would do in their place where the answer must be shorter: of the
+    algorithms the weakest, which everybody knows: who can't answer what it is asked would never get in.
     """
 
     verdict: Verdict
@@ -183,11 +194,14 @@ class Challenger:
 
     def _challenge(self, verdict: Verdict, source: str, protected: Protected, now: float) -> Outcome:
         nonce = self._nonces.make(self._tokens(), f"{source} {protected.realm}", now)
-        challenges = [
-            f"{ASKS}: {Challenge(protected.realm, nonce, algorithm, stale=verdict == 'stale')}\r\n"
-            for algorithm in protected.algorithms
-        ]
-        return Outcome(verdict, 401, ("".join(challenges), challenges[0]))
+        stale = verdict == "stale"
+        challenges = [Challenge(protected.realm, nonce, algorithm, stale=stale) for algorithm in protected.algorithms]
+        known_to_all = max(challenges, key=lambda one: _STRENGTHS.index(one.algorithm))
+        return Outcome(
+            verdict,
+            401,
+            ("".join([f"{ASKS}: {one}\r\n" for one in challenges]), f"{ASKS}: {known_to_all.in_few_words}\r\n"),
+        )
 
 
 def _credentials(request: SipRequest, realm: str) -> Credentials | None:

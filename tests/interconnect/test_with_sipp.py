@@ -152,12 +152,15 @@ def test_calls_go_elsewhere_while_a_trunk_says_that_it_is_down_and_back_when_it_
 
 
 def test_a_caller_whose_invite_is_short_understands_the_shortest_challenge(tmp_path: Path) -> None:
-    """By UDP nothing longer than its INVITE may come back before it has shown its password (RFC 3261 26.1.5)."""
+    """By UDP nothing longer than its INVITE may come back before it has shown its password (RFC 3261 26.1.5).
+
+    SIPp 3.6 knows MD5 alone, which is not the best of those that are offered where there is room.
+    """
     network, lock = reserve_network()
     host = f"127.{network}.0.1"
     proving = (
         f'[[trunk]]\nname = "callers"\nhost = "{host}"\nsources = ["{host}/32"]\nauth = "digest"\n'
-        'auth_username = "them"\nauth_password = "secret"\nauth_algorithms = ["MD5"]\n'
+        'auth_username = "them"\nauth_password = "secret"\n'
     )
     caller = Sipp("caller", tmp_path, SHORT, (host, 5060), {}, media_ip=host)
 

@@ -69,6 +69,25 @@ def test_who_proves_nothing_is_asked_by_the_best_algorithm_first() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("algorithms", "alone"),
+    [
+        (("SHA-256", "MD5"), 'nonce="{}", qop="auth"'),  # RFC 7616 3.3: which means MD5
+        (("MD5", "SHA-512-256"), 'nonce="{}", qop="auth"'),
+        (("SHA-512-256", "SHA-256"), 'nonce="{}", algorithm=SHA-256, qop="auth"'),
+        (("SHA-512-256",), 'nonce="{}", algorithm=SHA-512-256, qop="auth"'),
+    ],
+)
+def test_where_room_is_for_one_algorithm_only_it_is_the_one_that_most_can_answer(
+    algorithms: tuple[str, ...], alone: str
+) -> None:
+    desk = Desk(Protected(ACCOUNT, "softswitch", algorithms))
+    (short,) = desk.ask().lines[1:]
+    challenge = parse_challenge(short.removeprefix("WWW-Authenticate: ").removesuffix("\r\n"))
+    assert short == f'WWW-Authenticate: Digest realm="softswitch", {alone.format(challenge.nonce)}\r\n'
+    assert desk.ask(proof(challenge)) == Outcome("accepted")
+
+
 @pytest.mark.parametrize("index", [0, 1])
 def test_either_algorithm_that_was_offered_opens_the_door(index: int) -> None:
     desk = Desk()

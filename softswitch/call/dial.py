@@ -143,7 +143,7 @@ async def _ring(b: OutboundLeg, target: Target, hunt: Hunt, caller_hears: Caller
                 caller_hears.take_headers(b, target, response, record)
                 if response.status >= 300:
                     elsewhere = hunt.redirect(response)
-                    raise _refused(response.status, rung=rung and not elsewhere, alerting=alerting)
+                    raise _refused(response.status, rung=rung and not elsewhere, alerting=alerting, cause=b.cause)
                 if response.status >= 200:
                     break
                 alerting = alerting or response.status > 100
@@ -163,9 +163,9 @@ async def _ring(b: OutboundLeg, target: Target, hunt: Hunt, caller_hears: Caller
         raise _Refused(USELESS_ANSWER if b.protection.plain else UNPROTECTED_ANSWER, go_on=not rung)
 
 
-def _refused(status: int, *, rung: bool, alerting: bool, dead: bool = False) -> _Refused:
+def _refused(status: int, *, rung: bool, alerting: bool, dead: bool = False, cause: int = 0) -> _Refused:
     """A final status of 300 and above; who has `rung` is not rung again by way of the next trunk."""
-    failure, go_on = refusal(status, alerting=alerting)
+    failure, go_on = refusal(status, alerting=alerting, cause=cause)
     return _Refused(failure, go_on and not rung, dead=dead)
 
 

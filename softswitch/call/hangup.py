@@ -165,13 +165,16 @@ _REFUSALS: dict[int, tuple[int, bool]] = {
 }
 
 
-def refusal(status: int, *, alerting: bool = False) -> tuple[Failure, bool]:
+def refusal(status: int, *, alerting: bool = False, cause: int = 0) -> tuple[Failure, bool]:
     """What a callee's final `status` of 300 and above means, and whether the next target may be tried.
 
-    A 408 of who was `alerting` says, as our own patience would, that nobody answered.
+    A 408 of who was `alerting` says, as our own patience would, that nobody answered; so does a 480 whose Q.850 `cause`
+    (0: none given) is that of no answer, as a carrier's own timer ends a call (RFC 3398 8.2.6.1).
     """
     if alerting and status == 408:
         return FAILURES[8101], True
+    if status == 480 and cause == FAILURES[8101].cause:
+        return FAILURES[8101], False
     if status in _REFUSALS:
         code, go_on = _REFUSALS[status]
         return FAILURES[code], go_on

@@ -251,6 +251,22 @@ def test_a_408_after_ringing_is_told_as_no_answer() -> None:
     play(story)
 
 
+def test_a_carriers_480_of_no_answer_is_told_as_no_answer() -> None:
+    async def story(lab: Lab) -> None:
+        lab.dial()
+        invite = await lab.ring()
+        await asyncio.sleep(50)
+        reason = [("Reason", 'SIP;cause=480, Q.850 ;cause=19;text="No answer"')]
+        lab.callee.send(lab.callee.response(invite, 480, headers=reason))
+        response = await lab.refused(480)
+        assert (response.headers.get("Reason") or "").startswith("Q.850;cause=19;")
+        await lab.second.silence(60)
+        cdr = await lab.cdr()
+        assert (cdr.failure, cdr.cause, cdr.b.sip_status, cdr.b.cause) == (8101, 19, 480, 19)
+
+    play(story)
+
+
 def test_an_answer_in_the_183_stands_for_a_200_without_one() -> None:
     async def story(lab: Lab) -> None:
         lab.dial()

@@ -232,6 +232,13 @@ def test_a_time_out_is_no_connection_before_the_callee_was_alerted_and_no_answer
     assert refusal(486, alerting=True) == refusal(486)
 
 
+@pytest.mark.parametrize(("cause", "code"), [(0, 8103), (18, 8103), (19, 8101), (20, 8103), (127, 8103)])
+def test_a_480_that_says_no_answer_is_told_as_that(cause: int, code: int) -> None:
+    """The failure table: 8101 is cause 19, 8103 cause 20. By RFC 3398 8.2.6.1 both come as 480."""
+    assert refusal(480, cause=cause) == (FAILURES[code], False)
+    assert refusal(486, cause=cause) == refusal(486)
+
+
 def test_a_caller_who_gives_up() -> None:
     assert given_up(False, False, False).code == 7501
     assert given_up(False, False, True).code == 7502

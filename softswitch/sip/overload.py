@@ -49,20 +49,24 @@ class Overload:
         self._limits = limits or OverloadLimits()
         self._calls = calls
         self._lags: deque[float] = deque([0.0], maxlen=IN_A_ROW)
+        self._late_in_a_row = 0  # measurements
         self._far_too_late = False
         self._measured_at = self._cut_at = self._taken_at = -math.inf
         self._let_in, self._let_in_rate = 0, 0.0
         self._tokens = 0.0
 
-    def note_lag(self, lag_s: float, now: float, worked_s: float = math.inf) -> None:
-        """A timer came so late; `worked_s`: processor time that the loop has used since it was last measured.
+    def note_lag(self, lag_s: float, now: float, worked_s: float = math.inf, *, rested: bool = False) -> None:
+        """A timer came so late; since the one before the loop has used the processor for `worked_s`.
 
-        A loop that was in time, then stood still without work (the machine paused, others had the processor, a disk),
-        is not overloaded: it has what came meanwhile to make up for, and no more comes in than before. Once: what
-        stands still again and again can't carry what it did.
+        A loop that stood still without work (the machine paused, others had the processor, a disk) is not overloaded:
+        it has what came meanwhile to make up for, and no more comes in than before. That is so where it was in time
+        before, and as often as it has `rested` meanwhile (waited for something to do): one that has less of the
+        processor than it needs works little too, but never rests.
         """
-        stood_still = worked_s < WORKED * lag_s and self._lags[-1] <= self._limits.lag_s
-        self._far_too_late = 0 < self._limits.lag_s * FAR_TOO_LATE < lag_s and not stood_still
+        limit, little = self._limits.lag_s, worked_s < WORKED * lag_s
+        stood_still = little and (rested or not self._late_in_a_row)
+        self._far_too_late = 0 < limit * FAR_TOO_LATE < lag_s and not stood_still
+        self._late_in_a_row = 0 if lag_s <= limit or (little and rested) else self._late_in_a_row + 1
         self._lags.append(lag_s)
         self.lag_s = min(self._lags)
         passed = min(now - self._measured_at, MEMORY_S)
@@ -91,7 +95,7 @@ class Overload:
 
     @property
     def _late(self) -> bool:
-        return 0 < self._limits.lag_s < self.lag_s or self._far_too_late
+        return (self._limits.lag_s > 0 and self._late_in_a_row >= IN_A_ROW) or self._far_too_late
 
     def _cut(self, now: float) -> None:
         if now - self._cut_at >= CUT_EVERY_S:

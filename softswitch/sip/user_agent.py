@@ -10,6 +10,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from resource import RUSAGE_THREAD, getrusage
 from time import thread_time
 from typing import Any, Protocol
 
@@ -76,6 +77,11 @@ def _words() -> Iterator[str]:
     while True:
         page = secrets.token_hex(5000)
         yield from [page[start : start + 20] for start in range(0, len(page), 20)]
+
+
+def _rests() -> int:
+    """How often this thread has given the processor away of itself, as it does where the loop has nothing to do."""
+    return getrusage(RUSAGE_THREAD).ru_nvcsw
 
 
 def _accept(request: SipRequest, source: Hop) -> int:
@@ -163,7 +169,7 @@ class UserAgent:
         self._core.on_options, self._core.doubt = on_options, self.entrance
         self._core.addresses_of, self._core.address_failed = self.addresses_of, self.address_failed
         if self.entrance.overload is not None:
-            self._measure_lag(self.entrance.overload, loop.time(), thread_time())
+            self._measure_lag(self.entrance.overload, loop.time(), thread_time(), _rests())
         return list(addresses)
 
     async def stop(self) -> None:
@@ -321,12 +327,14 @@ class UserAgent:
     def _accepts(self, source: Hop) -> bool | None:
         return self.accept_source(source)
 
-    def _measure_lag(self, overload: Overload, due: float, worked_s: float) -> None:
+    def _measure_lag(self, overload: Overload, due: float, worked_s: float, rests: int) -> None:
         """Ring again and again, and see how late; `worked_s`: processor time that this thread had used by then."""
         assert self._loop is not None
-        now, worked = self._loop.time(), thread_time()
-        overload.note_lag(now - due, now, worked - worked_s)
-        self._lag_timer = self._loop.call_later(LAG_EVERY_S, self._measure_lag, overload, now + LAG_EVERY_S, worked)
+        now, worked, rested = self._loop.time(), thread_time(), _rests()
+        overload.note_lag(now - due, now, worked - worked_s, rested=rested > rests)
+        self._lag_timer = self._loop.call_later(
+            LAG_EVERY_S, self._measure_lag, overload, now + LAG_EVERY_S, worked, rested
+        )
 
     def _told(self, listener: Listener, host: str, port: int) -> Listener:
         """The listener as it was bound, with what peers are told."""

@@ -122,13 +122,15 @@ CAPACITY = 1 / sum(cost for cost, _ in STEPS)  # calls a second
 class Model:
     """A switch in simulated time: one processor, a turn of the loop for all that has come, calls that are up first.
 
-    It has `share` of the processor and, every second and a half, none for `pause_s`.
+    It has `share` of the processor and, each time that it ran for `run_s`, none for `pause_s`.
     """
 
-    def __init__(self, factor: float, seconds: float, *, share: float = 1.0, pause_s: float = 0.0) -> None:
+    def __init__(
+        self, factor: float, seconds: float, *, share: float = 1.0, pause_s: float = 0.0, run_s: float = 1.5
+    ) -> None:
         self.overload, self.now, self.end = Overload(), 0.0, seconds
         self.share, self.worked_s, self.refused = share, 0.0, 0
-        pause_at = 1.5 if pause_s else seconds
+        pause_at, rested = run_s if pause_s else seconds, False
         self.waiting = [(call / (factor * CAPACITY), 0, 0.0) for call in range(round(factor * CAPACITY * seconds))]
         self.setups: list[float] = []
         self.completed = 0
@@ -136,12 +138,12 @@ class Model:
         while self.now < seconds:
             if self.now >= pause_at:
                 self.now += pause_s
-                pause_at = self.now + 1.5
+                pause_at = self.now + run_s
             if self.now >= due:
-                self.overload.note_lag(self.now - due, self.now, self.worked_s - worked_s)
-                due, worked_s = self.now + TICK, self.worked_s
+                self.overload.note_lag(self.now - due, self.now, self.worked_s - worked_s, rested=rested)
+                due, worked_s, rested = self.now + TICK, self.worked_s, False
             if not self.turn():
-                self.now = max(self.now, min(due, self.waiting[0][0] if self.waiting else due))
+                self.now, rested = max(self.now, min(due, self.waiting[0][0] if self.waiting else due)), True
 
     def turn(self) -> bool:
         """All that has come by now; False where nothing has."""
@@ -188,7 +190,28 @@ def test_a_machine_that_stands_still_now_and_then_refuses_nobody(pause_s: float,
     assert model.completed >= 0.9 * factor * CAPACITY * (model.end - pause_s)
 
 
-@pytest.mark.parametrize("share", [0.15, 0.3, 0.5])
+@pytest.mark.parametrize("used", [0.05, 0.3, 0.6])
+@pytest.mark.parametrize(("pause_s", "run_s"), [(0.25, 0.3), (0.25, 0.05), (0.25, 0.02), (0.08, 0.02), (1.0, 0.5)])
+def test_a_machine_that_stands_still_again_and_again_refuses_nobody(pause_s: float, run_s: float, used: float) -> None:
+    """As long as it has nothing to do in between: of the time that it is given it uses only a part."""
+    factor = used * run_s / (run_s + pause_s)
+    model = Model(factor, seconds=20.0, pause_s=pause_s, run_s=run_s)
+    assert model.refused == 0
+    assert model.completed >= 0.9 * factor * CAPACITY * (model.end - 2 * pause_s) - 1
+
+
+@pytest.mark.parametrize(("pause_s", "run_s"), [(0.25, 0.3), (0.25, 0.05), (0.08, 0.02), (1.0, 0.5)])
+def test_a_machine_that_stands_still_again_and_again_carries_what_it_can_in_between(
+    pause_s: float, run_s: float
+) -> None:
+    share = run_s / (run_s + pause_s)
+    model = Model(3.0 * share, seconds=8.0, pause_s=pause_s, run_s=run_s)
+    assert model.refused
+    assert model.completed >= 0.8 * share * CAPACITY * model.end
+    assert sum(model.setups) / len(model.setups) < 0.5 + pause_s
+
+
+@pytest.mark.parametrize("share", [0.05, 0.15, 0.3, 0.5])
 def test_others_who_use_the_machine_too_leave_their_part_of_the_calls(share: float) -> None:
     """A loop that is late again and again is overloaded, whoever has the processor."""
     model = Model(3.0 * share, seconds=8.0, share=share)
@@ -196,10 +219,24 @@ def test_others_who_use_the_machine_too_leave_their_part_of_the_calls(share: flo
     assert sum(model.setups) / len(model.setups) < 0.5
 
 
-def test_who_stands_still_twice_running_is_late() -> None:
+def test_who_stands_still_twice_running_without_a_rest_is_late() -> None:
     overload = Overload(OverloadLimits(lag_s=0.05))
     overload.note_lag(0.5, 1.0, worked_s=0.01)
     assert [overload.reason(0, 0, 1.0) for _ in range(10)] == [""] * 10
     overload.note_lag(0.5, 1.5, worked_s=0.01)
     assert overload.reason(0, 0, 1.5) == ""
     assert overload.reason(0, 0, 1.5) == "lag"
+
+
+def test_who_stands_still_again_and_again_but_rests_in_between_is_not() -> None:
+    overload = Overload(OverloadLimits(lag_s=0.05))
+    for turn in range(20):
+        overload.note_lag(0.5, 1.0 + turn, worked_s=0.01, rested=True)
+        assert [overload.reason(0, 0, 1.0 + turn) for _ in range(10)] == [""] * 10
+    assert overload.lag_s == 0.5, "which is told"
+
+
+def test_who_rests_and_then_works_for_long_is_late_all_the_same() -> None:
+    overload = Overload(OverloadLimits(lag_s=0.05))
+    overload.note_lag(0.5, 1.0, worked_s=0.4, rested=True)
+    assert [overload.reason(0, 0, 1.0) for _ in range(2)] == ["", "lag"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections.abc import Sequence
 from time import thread_time
 from typing import Any
@@ -211,7 +212,7 @@ def test_a_late_loop_is_measured_and_refuses_new_calls() -> None:
         await asyncio.sleep(1)
         assert overload.lag_s < 0.001
         loop = asyncio.get_running_loop()
-        agent._measure_lag(overload, loop.time() - 1.0, -1.0)
+        agent._measure_lag(overload, loop.time() - 1.0, -1.0, -1)
         assert not overload.reason(0, 0, loop.time()), "one of the few that come in all the same"
         phone.send(phone.invite(URI), to=SWITCH)
         response = await phone.receive_response(503)
@@ -228,8 +229,14 @@ def test_a_loop_that_stood_still_without_work_refuses_nobody() -> None:
         agent = on_wire(Wire(), overload=overload)
         await agent.start([SWITCH], nobody)
         loop = asyncio.get_running_loop()
-        agent._measure_lag(overload, loop.time() - 1.0, thread_time())
+        busy = sys.maxsize  # more often than it can have rested
+        agent._measure_lag(overload, loop.time() - 1.0, thread_time(), busy)
         assert [overload.reason(0, 0, loop.time()) for _ in range(20)] == [""] * 20
+        agent._measure_lag(overload, loop.time() - 1.0, thread_time(), -1)
+        assert [overload.reason(0, 0, loop.time()) for _ in range(20)] == [""] * 20, "again, but it rested in between"
+        agent._measure_lag(overload, loop.time() - 1.0, thread_time(), busy)
+        agent._measure_lag(overload, loop.time() - 1.0, thread_time(), busy)
+        assert [overload.reason(0, 0, loop.time()) for _ in range(20)] == ["", *["lag"] * 19], "others take its time"
         await agent.stop()
 
     run(story())

@@ -44,7 +44,7 @@ def bans(
     ctx: typer.Context,
     lift: Annotated[str | None, typer.Option(metavar="SOURCE", help="End the ban of this source.")] = None,
     add: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Ban this address, a trunk's too.")] = None,
-    duration: Annotated[str, typer.Option("--for", help="With --add: how long, as 90s, 10m, 2h, 7d.")] = "10m",
+    duration: Annotated[str | None, typer.Option("--for", help="With --add: how long: 90s, 7d; 10m if absent.")] = None,
     as_json: Json = False,
 ) -> None:
     """List the sources that get no answer, ban one, or end a ban.
@@ -57,10 +57,12 @@ def bans(
     session: Session = ctx.obj
     if lift and add:
         raise typer.BadParameter("give --lift or --add")
+    if duration is not None and not add:
+        raise typer.BadParameter("--for says how long a ban lasts: give --add with it")
     if lift:
         found = ask_switch(session.config, f"/bans?source={quote(lift, safe='')}", method="DELETE")
     elif add:
-        told: dict[str, Any] = {"source": add, "seconds": seconds_of(duration)}
+        told: dict[str, Any] = {"source": add, "seconds": seconds_of(duration or "10m")}
         found = ask_switch(session.config, "/bans", method="POST", told=told)
     else:
         found = ask_switch(session.config, "/bans")

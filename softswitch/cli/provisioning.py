@@ -52,8 +52,9 @@ def number_add(
     """
     session: Session = ctx.obj
     owner = App(app_key, mode, digits, recording)
+    every = [session.whole_number(x) for x in numbers]  # all are read before the first is added
     with session.provisioning() as store:
-        added = [store.add_number(session.whole_number(x), owner, area_code=area, city=city) for x in numbers]
+        added = [store.add_number(x, owner, area_code=area, city=city) for x in every]
     output.print_list(added, output.NUMBERS, as_json)
 
 
@@ -203,6 +204,8 @@ def unbind(
     session: Session = ctx.obj
     if (binding_id is None) == (x is None):
         raise typer.BadParameter("give either the id of a binding or --x")
+    if extension is not None and x is None:
+        raise typer.BadParameter("--extension is one of an X: give --x with it, not the id of a binding")
     with session.provisioning() as store:
         removed = store.unbind(binding_id=binding_id, x=session.optional_number(x), extension=extension)
     output.print_list(removed, output.BINDINGS, as_json, footer=f"{len(removed)} removed")

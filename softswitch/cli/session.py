@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from media.tones import NAMES
 from softswitch.config import Config, load_config
 from softswitch.interfaces import Mode
 from softswitch.prompts import Prompts, load_catalogue
@@ -89,7 +90,9 @@ class Session:
         every = self.prompts.all()
         if not any(self.prompts.find(name, language) for language in {prompt.language for prompt in every}):
             there = ", ".join(sorted({prompt.name for prompt in every}))
-            raise typer.BadParameter(f"there is no prompt {name!r}; there are {there}")
+            raise typer.BadParameter(
+                f"there is no prompt {name!r}; there are {there}, and the tones {', '.join(NAMES)}"
+            )
         return name
 
     def optional_number(self, text: str | None) -> str | None:

@@ -37,8 +37,10 @@ def trace(
     status: Annotated[bool, typer.Option("--status", help="What is traced, and how much is kept.")] = False,
     number: Annotated[str | None, typer.Option(help="With --on: only calls with this number in the INVITE.")] = None,
     trunk: Annotated[str | None, typer.Option(help="With --on: only calls of this trunk.")] = None,
-    ratio: Annotated[float, typer.Option(min=0.0, max=1.0, help="With --on: share of these calls.")] = 1.0,
-    duration: Annotated[str, typer.Option("--for", help="With --on: how long, as 90s, 10m, 2h.")] = "10m",
+    ratio: Annotated[
+        float | None, typer.Option(min=0.0, max=1.0, help="With --on: share of these, 1 if absent.")
+    ] = None,
+    duration: Annotated[str | None, typer.Option("--for", help="With --on: how long: 90s, 2h; 10m if absent.")] = None,
     unmask: Annotated[bool, typer.Option("--unmask", help="Show whole numbers.")] = False,
     raw: Annotated[bool, typer.Option("--raw", help="Show whole messages.")] = False,
     pcapng: Annotated[Path | None, typer.Option(help="Write the call to this file, for Wireshark.")] = None,
@@ -57,6 +59,10 @@ def trace(
         raise typer.BadParameter("give a call, --on, --off or --status")
     if number and trunk:
         raise typer.BadParameter("give --number or --trunk")
+    if not on and any(given is not None for given in (number, trunk, ratio, duration)):
+        raise typer.BadParameter("--number, --trunk, --ratio and --for say what to trace: give --on with them")
+    if call is None and (unmask or raw or pcapng):
+        raise typer.BadParameter("--unmask, --raw and --pcapng say how to show a call: give its id with them")
     if on or off or status:
         wish = _wish(number, trunk, ratio, duration) if on else None
         answer = ask_switch(session.config, "/trace", method="POST" if on else "DELETE" if off else "GET", told=wish)
@@ -69,10 +75,10 @@ def trace(
         _show(ask_switch(session.config, path), raw, pcapng, as_json)
 
 
-def _wish(number: str | None, trunk: str | None, ratio: float, duration: str) -> dict[str, Any]:
-    seconds = seconds_of(duration)
+def _wish(number: str | None, trunk: str | None, ratio: float | None, duration: str | None) -> dict[str, Any]:
     what = "number" if number else "trunk" if trunk else "all"
-    return {"what": what, "value": number or trunk or "", "ratio": ratio, "seconds": seconds}
+    share = 1.0 if ratio is None else ratio
+    return {"what": what, "value": number or trunk or "", "ratio": share, "seconds": seconds_of(duration or "10m")}
 
 
 def _status(answer: dict[str, Any]) -> list[str]:

@@ -222,7 +222,7 @@ class Provisioning:
             removed = self._living(connection, query)
             _remove(connection, removed)
             if not removed:
-                raise _nothing_bound(connection, binding_id, x)
+                raise _nothing_bound(connection, binding_id, x, extension)
         return [_binding(row) for row in removed]
 
     def bindings(
@@ -425,9 +425,7 @@ def _ensure_app(connection: Connection, app: App) -> App:
         return app
     known = App(row.key, Mode(row.mode), row.extension_digits, row.recording)
     if known.mode is not app.mode or (app.mode is Mode.AXE and known.extension_digits != app.extension_digits):
-        raise BindingConflict(
-            rules.WRONG_MODE, f"app {app.key} is {known.mode} with {known.extension_digits} extension digits for good"
-        )
+        raise rules.another_kind(known)
     connection.execute(update(apps).where(apps.c.key == app.key).values(recording=app.recording))
     return app
 
@@ -480,10 +478,12 @@ def _remove(connection: Connection, rows: Sequence[Row[Any]]) -> None:
         connection.execute(delete(bindings).where(bindings.c.seq.in_(seqs)))
 
 
-def _nothing_bound(connection: Connection, binding_id: str | None, x: str | None) -> BindingConflict:
-    number = None if x is None else _private_number(connection, x)
+def _nothing_bound(connection: Connection, binding_id: str | None, x: str | None, e: str | None) -> BindingConflict:
+    if x is None:
+        return BindingConflict("1016001", f"no binding {binding_id!r}")
+    number = _private_number(connection, x)
     code = "1016001" if number is None else _GONE[number.app.mode]
-    return BindingConflict(code, f"no binding {binding_id or x}")
+    return BindingConflict(code, f"no binding {x}" if e is None else f"no binding {x}, extension {e!r}")
 
 
 def _number(row: Row[Any]) -> PrivateNumber:

@@ -119,6 +119,12 @@ def check_app(app: App) -> None:
         raise invalid(f"app {app.key!r} needs a key of 1 to 128 characters and 1 to 4 extension digits")
 
 
+def another_kind(app: App) -> BindingConflict:
+    """What was to be added to `app` is of another mode, or has extensions of another length."""
+    digits = f" with {app.extension_digits} extension digits" if app.mode is Mode.AXE else ""
+    return BindingConflict(WRONG_MODE, f"app {app.key} is {app.mode}{digits} for good")
+
+
 def _check_range(name: str, value: int, greatest: int) -> None:
     if not 0 <= value <= greatest:
         raise invalid(f"{name} {value} is not within 0 to {greatest}")

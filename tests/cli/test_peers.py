@@ -55,3 +55,8 @@ def test_an_address_is_banned_for_a_while(cli: CommandLine, monkeypatch: pytest.
         assert json.loads(page.told[0]) == {"source": "192.0.2.66", "seconds": 7200}
     assert "not like 90s" in cli.misused("bans", "--add", "192.0.2.66", "--for", "soon")
     assert "--lift or --add" in cli.misused("bans", "--add", "a", "--lift", "b")
+
+
+def test_how_long_is_said_of_a_ban_that_is_added(cli: CommandLine) -> None:
+    assert "give --add with it" in cli.misused("bans", "--for", "7d")
+    assert "give --add with it" in cli.misused("bans", "--lift", "192.0.2.66", "--for", "7d")

@@ -24,7 +24,16 @@ def test_numbers_are_added_and_listed(cli: CommandLine) -> None:
 
 def test_a_number_of_another_mode_is_refused_with_the_result_code(cli: CommandLine) -> None:
     axb_number(cli)
-    assert "1010040" in cli.fails("number", "add", "17000000009", "--app", "shop", "--mode", "AX")
+    told = cli.fails("number", "add", "17000000009", "--app", "shop", "--mode", "AX")
+    assert told == "softswitch: 1010040 app shop is AXB for good\n"
+    cli.ok("number", "add", "17000000031", "--app", "parcels", "--mode", "AXE", "--digits", "3")
+    told = cli.fails("number", "add", "17000000032", "--app", "parcels", "--mode", "AXE")
+    assert "app parcels is AXE with 3 extension digits for good" in told
+
+
+def test_no_number_is_added_where_one_of_them_is_none(cli: CommandLine) -> None:
+    cli.misused("number", "add", X, "abc", "--app", "shop", "--mode", "AXB")
+    assert cli.json("number", "list") == []
 
 
 def test_what_is_no_phone_number_is_misuse(cli: CommandLine) -> None:
@@ -50,6 +59,7 @@ def test_a_prompt_that_is_not_there_is_misuse(cli: CommandLine) -> None:
     for option in ("--announcement", "--last-minute-tone", "--caller-ringback", "--callee-ringback"):
         told = cli.misused("bind", "axb", X, A, B, option, "nosuch")
         assert "there is no prompt 'nosuch'; there are announcement, connecting, " in told
+        assert ", and the tones ringback, busy, congestion" in told
     assert "no prompt 'nosuch'" in cli.misused("bind", "axe", X, A, "--callback-tone", "nosuch")
     assert cli.json("bindings") == []
 
@@ -107,6 +117,21 @@ def test_bindings_are_removed_by_id_or_by_x_and_extension(cli: CommandLine) -> N
 def test_unbind_wants_one_of_id_and_x(cli: CommandLine) -> None:
     assert "either the id" in cli.misused("unbind")
     assert "either the id" in cli.misused("unbind", "id", "--x", X)
+
+
+def test_an_id_is_not_unbound_with_an_extension_beside_it(cli: CommandLine) -> None:
+    """Which of the two is meant nobody knows, and what is removed is gone."""
+    cli.ok("number", "add", X, "--app", "parcels", "--mode", "AXE", "--digits", "1")
+    binding = cli.json("bind", "axe", X, A, "--extension", "1")
+    assert "--extension is one of an X" in cli.misused("unbind", binding["id"], "--extension", "2")
+    assert cli.json("bindings") == [binding]
+
+
+def test_what_is_not_bound_is_named_as_it_was_asked_for(cli: CommandLine) -> None:
+    cli.ok("number", "add", X, "--app", "parcels", "--mode", "AXE", "--digits", "1")
+    assert "no binding ''" in cli.fails("unbind", "")
+    assert "no binding +8617000000001, extension '2'" in cli.fails("unbind", "--x", X, "--extension", "2")
+    assert cli.fails("unbind", "--x", X).endswith("no binding +8617000000001\n")
 
 
 def test_a_temporary_callee_is_set(cli: CommandLine) -> None:

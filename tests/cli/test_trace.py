@@ -148,6 +148,11 @@ def test_errors_are_one_line(cli: CommandLine, monkeypatch: pytest.MonkeyPatch) 
         ["--on", "--off"],
         ["--on", "--number", "13800001234", "--trunk", "t"],
         ["--on", "--for", "long"],
+        ["--number", "13800001234"],  # would show all that were traced, and trace nothing
+        ["ours", "--for", "2h"],
+        ["--status", "--ratio", "0.5"],
+        ["--raw"],
+        ["--pcapng", "call.pcapng"],
     ],
 )
 def test_misuse_is_told(cli: CommandLine, arguments: list[str]) -> None:

@@ -100,6 +100,7 @@ class AppRule:
     recording_keep_days: Days | None = None  # 0: for ever
 
 
+BUILT_IN_CLASSES = (INTERNATIONAL, UNKNOWN)
 BUILT_IN_TREATMENT = TreatmentRule(
     announcement="",
     announcement_mandatory=False,
@@ -242,7 +243,13 @@ class _Reading:
         """Every trunk, class and treatment that is named exists, and there is one number plan."""
         if not self.plan:
             self.problems.append(("dialplans", "expected a [numbers] table in one of the files"))
-        classes = {*self.classes, INTERNATIONAL, UNKNOWN}
+        classes = {*self.classes, *BUILT_IN_CLASSES}
+        for place, rule in self.classes.values():
+            if rule.name in BUILT_IN_CLASSES:
+                self.problems.append((place, f"expected a name of its own: '{rule.name}' is built in"))
+            for key in ("lengths", "prefixes"):
+                if not getattr(rule, key):
+                    self.problems.append((f"{place}.{key}", "expected at least one, or the class has no number"))
         for place, entry in self.routes.values():
             if not entry.targets:
                 self.problems.append((f"{place}.targets", "expected at least one trunk"))
@@ -293,7 +300,10 @@ class _Reading:
             return
         for name, table in value.items():
             where = f"{place}.{name}"
-            if name in self.treatments:
+            close = next((one for one in ("default", *Mode) if one != name and one.lower() == name.lower()), None)
+            if close is not None:
+                self.problems.append((where, f"expected [treatment.{close}], as it is written"))
+            elif name in self.treatments:
                 self.problems.append((where, f"expected once, is also at {self.treatments[name][0]}"))
             elif (found := self._check(where, table, TreatmentRule)) is not None:
                 self.treatments[name] = (where, found)
@@ -341,6 +351,8 @@ def _problem(place: str, detail: dict[str, Any], record: type) -> tuple[str, str
         return place + path, "expected, but missing"
     if detail["type"].startswith("dataclass"):
         return place + path, f"expected a table, not {detail['input']!r}"
+    if detail["type"] in ("tuple_type", "frozen_set_type"):
+        return place + path, f"expected a list in brackets, not {detail['input']!r}"
     words = detail["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
     if "password" in key:
         return place + path, words  # what stands there is nobody's business

@@ -17,7 +17,8 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-_HOST = re.compile(r"[A-Za-z0-9_.:-]+")
+# RFC 3261 25.1, and the underscore that DNS has too: the last label of a name begins with a letter.
+_NAME = re.compile(r"(?:[A-Za-z0-9_](?:[\w-]*\w)?\.)*[A-Za-z_](?:[\w-]*\w)?\.?", re.ASCII)
 
 RECORD = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
@@ -41,13 +42,44 @@ def network(value: object) -> Network:
         raise ValueError(f"expected an address or CIDR such as 192.0.2.0/24 ({error})") from None
 
 
+def _is_host(value: str) -> bool:
+    """A name or an address; what has a port, or five numbers, is none: it would be asked of DNS at every call."""
+    try:
+        return bool(_NAME.fullmatch(value) or ("%" not in value and ipaddress.ip_address(value)))
+    except ValueError:
+        return False
+
+
+def _host(value: str) -> str:
+    if not _is_host(value):
+        raise ValueError("expected an address or host name without port")
+    return value
+
+
+def _maybe_host(value: str) -> str:
+    if value and not _is_host(value):
+        raise ValueError('expected an address or host name without port, or ""')
+    return value
+
+
 def _place(value: str) -> str:
     """A host name, an address or a network; raises ValueError for a network that is none."""
     if "/" in value:
         network(value)
-    elif not _HOST.fullmatch(value):
+    elif not _is_host(value):
         raise ValueError("expected a host name, an address or CIDR such as 192.0.2.0/24")
     return value
+
+
+def one_of(*words: str) -> BeforeValidator:
+    """Tells all that may stand there in one sentence, where pydantic has one for each kind of a union."""
+
+    def check(value: object) -> object:
+        if value not in words:
+            raise ValueError(f"expected one of {', '.join(words)}")
+        return value
+
+    return BeforeValidator(check)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +141,8 @@ MaybeDigits = Annotated[str, AfterValidator(_matching(r"[0-9]*", 'digits in quot
 Prefix = Annotated[str, AfterValidator(_matching(r"\+[0-9]*", 'the first digits of E.164, such as "+86755"'))]
 MaybePrefix = Annotated[str, AfterValidator(_matching(r"\+?[0-9]*", 'first digits such as "+86755", or ""'))]
 Number = Annotated[str, AfterValidator(_matching(r"\+[0-9]{3,18}", 'an E.164 number, such as "+8613800000001"'))]
-Host = Annotated[str, AfterValidator(_matching(r"[A-Za-z0-9_.:-]+", "an address or host name without port"))]
-MaybeHost = Annotated[str, AfterValidator(_matching(r"[A-Za-z0-9_.:-]*", 'an address or host name, or ""'))]
+Host = Annotated[str, AfterValidator(_host)]
+MaybeHost = Annotated[str, AfterValidator(_maybe_host)]
 PassedHeader = Annotated[str, AfterValidator(passed_header)]
 PacketTime = Annotated[int, Field(strict=True, ge=10, le=60, multiple_of=10)]
 MaxPacketTime = Annotated[int, Field(strict=True, ge=0, le=200, multiple_of=10)]
@@ -119,11 +151,11 @@ Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
 Count = Annotated[int, Field(strict=True, ge=0)]
 Days = Annotated[int, Field(strict=True, ge=0, le=36500)]
 Length = Annotated[int, Field(strict=True, ge=1, le=18)]
-Seconds = Annotated[float, Field(strict=True, gt=0)]
+Seconds = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
 Flag = Annotated[bool, Field(strict=True)]
 CheckedNetwork = Annotated[Network, BeforeValidator(network)]
 CheckedSecret = Annotated[Secret, BeforeValidator(secret)]
-MaybeSeconds = Annotated[float, Field(strict=True, ge=0)]
+MaybeSeconds = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 Expiry = Annotated[int, Field(strict=True, ge=60, le=2**31 - 1)]
 Word = Annotated[str, AfterValidator(_matching(r"[^\x00-\x20\x7f-\x9f\"\\]*", "text without spaces and quotes"))]
 AppKey = Annotated[str, AfterValidator(_matching(r"(?s:.{1,128})", "an app's key, 1 to 128 characters"))]

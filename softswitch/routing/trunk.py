@@ -10,7 +10,7 @@ import functools
 import ipaddress
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import ClassVar, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 from pydantic import ConfigDict
 
@@ -36,6 +36,7 @@ from softswitch.routing.fields import (
     Realm,
     Seconds,
     Word,
+    one_of,
 )
 from softswitch.routing.numbers import NumberForm
 
@@ -91,7 +92,7 @@ class Trunk:
     number_form: NumberForm = NumberForm.E164
     number_strip: MaybeDigits = ""
     number_prefix: MaybeDigits = ""
-    to_form: NumberForm | Literal["as_dialled"] = "as_dialled"
+    to_form: Annotated[NumberForm | Literal["as_dialled"], one_of("as_dialled", *NumberForm)] = "as_dialled"
     caller_id_form: NumberForm = NumberForm.E164
     caller_id_strip: MaybeDigits = ""
     caller_id_prefix: MaybeDigits = ""
@@ -100,7 +101,7 @@ class Trunk:
     # Numbers from it: where it writes what is dialled; prefixes taken off, `number_add_in` put before what it dials,
     # and the form to read them in.
     dialled_in: Literal["request_uri", "to", "p_called_party_id"] = "request_uri"
-    number_form_in: NumberForm | Literal["any"] = "any"
+    number_form_in: Annotated[NumberForm | Literal["any"], one_of("any", *NumberForm)] = "any"
     number_prefix_in: MaybeDigits = ""
     number_add_in: MaybePrefix = ""
     caller_id_prefix_in: MaybeDigits = ""

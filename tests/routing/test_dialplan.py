@@ -227,6 +227,33 @@ def test_an_app_may_have_its_recordings_kept_for_days_of_its_own() -> None:
             "90.toml: number_class[m].lengths[0]: expected greater than or",
         ),
         (
+            "[[number_class]]\nname = 'international'\nlengths = [5]",
+            "90.toml: number_class[international]: expected a name of its own: 'international' is built in",
+        ),
+        ("[[number_class]]\nname = 'm'\nlengths = []", "90.toml: number_class[m].lengths: expected at least one"),
+        (
+            "[[number_class]]\nname = 'm'\nlengths = [5]\nprefixes = []",
+            "90.toml: number_class[m].prefixes: expected at least one",
+        ),
+        ("[treatment.axe]\nmax_duration_s = 60", "90.toml: treatment.axe: expected [treatment.AXE], as it is written"),
+        ("[treatment.Default]", "90.toml: treatment.Default: expected [treatment.default], as it is written"),
+        (TRUNK + 'sources = "10.0.0.1"', "90.toml: trunk[lab].sources: expected a list in brackets, not '10.0.0.1'"),
+        (LAB + "classes = 'fixed'", "90.toml: route[everything].classes: expected a list in brackets, not 'fixed'"),
+        (
+            TRUNK + 'to_form = "E164"',
+            "90.toml: trunk[lab].to_form: expected one of as_dialled, e164, e164-digits, national, not 'E164'",
+        ),
+        (
+            TRUNK + "number_form_in = []",
+            "90.toml: trunk[lab].number_form_in: expected one of any, e164, e164-digits, national, not []",
+        ),
+        (TRUNK + "ring_s = inf", "90.toml: trunk[lab].ring_s: expected a finite number, not inf"),
+        (TRUNK + "health_s = inf", "90.toml: trunk[lab].health_s: expected a finite number, not inf"),
+        (
+            TRUNK.replace('.1"', '.1:5060"'),
+            "90.toml: trunk[lab].host: expected an address or host name without port, not '192.0.2.1:5060'",
+        ),
+        (
             LAB + TRUNK.replace("lab", "two") + 'sources = ["127.0.0.1"]',
             "90.toml: trunk[two].sources: expected a network of its own: trunk 'lab' has 127.0.0.1/32 too",
         ),

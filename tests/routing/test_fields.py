@@ -24,6 +24,36 @@ def test_anything_else_is_no_network_and_the_error_shows_the_form(value: object)
 
 
 @pytest.mark.parametrize(
+    "host",
+    ["sip.example", "sip-1.example.", "_sip.b_c.example", "h", "192.0.2.1", "2001:db8::1", "3com.example", "x5"],
+)
+def test_hosts_are_addresses_or_names(host: str) -> None:
+    for kind in (fields.Host, fields.MaybeHost, fields.Place):
+        assert TypeAdapter(kind).validate_python(host) == host
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "192.0.2.1:5060",
+        "sip.example:5061",
+        "[2001:db8::1]",
+        "300.1.1.1",
+        "1.2.3",
+        "a..b",
+        "-a.example",
+        "a-.b",
+        ":::",
+        "fe80::1%lo",
+    ],
+)
+def test_what_is_no_host_is_refused_when_it_is_read_and_not_asked_of_dns(host: str) -> None:
+    for kind in (fields.Host, fields.MaybeHost, fields.Place):
+        with pytest.raises(ValidationError, match=r"expected an? (address or host name without port|host name)"):
+            TypeAdapter(kind).validate_python(host)
+
+
+@pytest.mark.parametrize(
     ("kind", "good", "bad", "words"),
     [
         (fields.Name, "carrier-1.a_b", "carrier 1", "a name of letters, digits"),

@@ -159,7 +159,8 @@ void endpoint_close(struct worker *worker, struct endpoint *endpoint)
     endpoint_key(&endpoint->srtp_in, NULL);
     endpoint_key(&endpoint->srtp_out, NULL);
     io_close(worker->io, endpoint->slot);
-    worker->totals.lost += receiver_lost(&endpoint->receiver);
+    int64_t lost = receiver_lost(&endpoint->receiver);
+    worker->totals.lost += lost > 0 ? lost : 0; /* less than none is duplicates, and a total never shrinks */
     struct event *event = worker_event(worker, EVENT_CLOSED, endpoint->handle);
     if (event) {
         event->statistics = endpoint_statistics(endpoint);

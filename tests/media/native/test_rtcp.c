@@ -55,6 +55,24 @@ static void test_duplicates_count_as_received(void)
     finish();
 }
 
+/* Of one call what came twice makes up for what did not (A.3), of others it hides no loss: their sum only grows. */
+static void test_duplicates_of_one_call_hide_no_loss_of_another(void)
+{
+    start();
+    open_endpoint(0, PCMA, 101);
+    open_endpoint(1, PCMA, 101);
+    give_talk(0, 10);
+    give_talk(0, 13);
+    for (int times = 0; times < 4; times++)
+        give_talk(1, 10);
+    for (int which = 0; which < 2; which++) {
+        struct command stop = {.type = COMMAND_CLOSE, .handle = worker.endpoints[which].handle};
+        worker_obey(&worker, &stop);
+        CHECK(worker.totals.lost == 2);
+    }
+    finish();
+}
+
 /* 6.4.1: LSR and DLSR are of the last sender report of the very source that the block is about. */
 static void test_the_last_sender_report_is_that_of_the_source(void)
 {
@@ -319,6 +337,7 @@ int main(void)
     test_timestamps_that_begin_anew_are_no_jitter();
     test_the_fraction_lost_is_that_of_what_was_expected();
     test_duplicates_count_as_received();
+    test_duplicates_of_one_call_hide_no_loss_of_another();
     test_the_last_sender_report_is_that_of_the_source();
     puts("ok");
     return 0;

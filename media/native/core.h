@@ -171,13 +171,12 @@ struct line {
     bool open; /* configured and allowed to send */
     enum source source;
     /* How the peer's numbers become ours: of the present relaying, or of the last while a prompt is the source. */
-    uint16_t sequence_offset, in_first, in_highest;
-    uint32_t in_ssrc, timestamp_offset, in_timestamp;
-    uint32_t relayed;
+    uint16_t sequence_offset, in_first, in_highest, in_samples;
+    uint32_t in_ssrc, timestamp_offset, in_timestamp, relayed;
     uint32_t mixed_from, mixed_ssrc, mixed_until; /* talk in a mix: where its beginning belongs, its source, its end there */
     bool mixed_on; /* `mixed_from` is known */
-    int64_t in_at;
-    int64_t sent_at;
+    uint32_t clock; /* timestamp of the newest audio or key, sent or waiting in `packing`: that of `clock_at` */
+    int64_t in_at, sent_at, clock_at;
     uint64_t packets, octets;
     uint64_t packets_before; /* under earlier SSRCs */
 };
@@ -399,13 +398,13 @@ void endpoint_voice(struct worker *worker, struct endpoint *endpoint, const stru
 /* line.c: sending with one continuous numbering */
 void line_relay(struct worker *worker, struct endpoint *to, const struct rtp *rtp, bool event);
 void line_rename(struct endpoint *to);
-void line_skip(struct endpoint *to, const struct rtp *rtp);
+void line_skip(struct worker *worker, struct endpoint *to, const struct rtp *rtp);
 /* Talk that goes out in a mix, where none waits if it is the `first`. */
 void line_mix(struct line *line, const struct rtp *rtp, bool first);
-/* 20 ms of a prompt; the timestamp that they have for the far end. */
-uint32_t line_frame(struct worker *worker, struct endpoint *to, const uint8_t *alaw, enum source source);
-/* Less than that, behind it. */
-void line_rest(struct worker *worker, struct endpoint *to, const uint8_t *alaw, size_t count);
+/* 20 ms of a prompt, whose first or the first after a stall `begins`; the timestamp that they have for the far end. */
+uint32_t line_frame(struct worker *worker, struct endpoint *to, const uint8_t *alaw, enum source source, bool begins);
+/* Less than that, of a mix that ends. */
+void line_rest(struct worker *worker, struct endpoint *to, const uint8_t *alaw, size_t count, bool begins);
 void line_send(struct worker *worker, struct endpoint *to, uint8_t *packet, size_t length);
 /* A packet made of `codes`; `table` as below. */
 void line_audio(struct worker *worker, struct endpoint *to, bool marker, uint16_t sequence, uint32_t timestamp,
@@ -417,6 +416,7 @@ void packing_add(struct worker *worker, struct endpoint *to, uint32_t at, bool m
 void packing_relay(struct worker *worker, struct endpoint *to, const struct rtp *rtp, bool marker, const uint8_t *table);
 /* One that comes after its turn: as it is, where its number was kept. */
 void packing_late(struct worker *worker, struct endpoint *to, const struct rtp *rtp, const uint8_t *table);
+void packing_leave_gap(struct endpoint *to, uint16_t count);
 /* What waits goes out in a packet as short as it is. */
 void packing_flush(struct worker *worker, struct endpoint *to);
 

@@ -203,7 +203,7 @@ static void endpoint_heard(struct worker *worker, struct endpoint *endpoint)
 static void endpoint_keep_back(struct worker *worker, const struct endpoint *endpoint, const struct rtp *rtp)
 {
     if (endpoint->peer != NONE)
-        line_skip(&worker->endpoints[endpoint->peer], rtp);
+        line_skip(worker, &worker->endpoints[endpoint->peer], rtp);
 }
 
 static void endpoint_pass_on(struct worker *worker, struct endpoint *endpoint, const struct rtp *rtp, bool event)
@@ -213,7 +213,7 @@ static void endpoint_pass_on(struct worker *worker, struct endpoint *endpoint, c
     struct endpoint *to = &worker->endpoints[endpoint->peer];
     bool kept = event ? !endpoint->digits || endpoint->key_in.kept : telephone_event_sounds(worker, endpoint);
     if (kept || rtp->payload_type == COMFORT_NOISE)
-        line_skip(to, rtp);
+        line_skip(worker, to, rtp);
     else if (event ? telephone_event_relay(worker, endpoint, to, rtp) : to->key_out.active && to->key_out.tone)
         return;
     else if (to->playback == NONE || !playback_takes(worker, to, rtp, event))

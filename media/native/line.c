@@ -11,12 +11,28 @@
 #define UNHEARD_NS (300 * SECOND_NS) /* then numbers may have gone round: 65536 packets of 10 ms are 11 minutes */
 #define BESIDE_VOICE 800 /* samples that a key may begin behind voice that goes on besides it */
 
-/* Timestamp step behind the newest packet: the time passed in whole frames, at least as long as that one lasts. */
-static uint32_t line_step(const struct line *line, int64_t now)
+/* Timestamp behind what has been sent or waits to be. */
+static uint32_t line_end(const struct endpoint *to)
 {
-    int64_t samples = (now - line->sent_at + FRAME_NS / 2) / FRAME_NS * FRAME_SAMPLES;
-    int64_t least = line->duration ? line->duration : FRAME_SAMPLES;
-    return (uint32_t)(samples < least || !line->packets ? least : samples);
+    const struct line *line = &to->line;
+    if (to->packing.filled)
+        return to->packing.start + to->packing.filled;
+    return line->timestamp + (line->duration ? line->duration : FRAME_SAMPLES);
+}
+
+/* Of what begins now: behind that, and later than the newest by the time that has passed, in whole frames. */
+static uint32_t line_now(const struct endpoint *to, int64_t now)
+{
+    const struct line *line = &to->line;
+    uint32_t end = line_end(to);
+    uint32_t at = line->clock + (uint32_t)((now - line->clock_at + FRAME_NS / 2) / FRAME_NS * FRAME_SAMPLES);
+    return line->clock_at && (int32_t)(at - end) > 0 ? at : end;
+}
+
+static void line_clock(struct line *line, uint32_t timestamp, int64_t now)
+{
+    line->clock = timestamp;
+    line->clock_at = now;
 }
 
 void line_send(struct worker *worker, struct endpoint *to, uint8_t *packet, size_t length)
@@ -31,27 +47,33 @@ void line_send(struct worker *worker, struct endpoint *to, uint8_t *packet, size
     io_send(worker->io, to->slot, false, packet, size, &to->line.to);
 }
 
-/* The step that the source's own timestamps want, where it is about the time that has passed. */
-static uint32_t line_step_to(const struct line *line, uint32_t wanted, int64_t now)
+/* That which the source's own timestamps want, where it is about that. */
+static uint32_t line_now_or(const struct endpoint *to, uint32_t wanted, int64_t now)
 {
-    uint32_t step = line_step(line, now);
-    return wanted >= line->duration && wanted <= step + FRAME_SAMPLES ? wanted : step;
+    uint32_t end = line_end(to), at = line_now(to, now);
+    return wanted - end <= at - end + FRAME_SAMPLES ? wanted : at;
 }
 
-static void line_anchor(struct line *line, const struct rtp *rtp, int64_t now)
+/* True: it begins a talk spurt, as somebody else's or behind a pause (RFC 3551 4.1). */
+static bool line_anchor(struct worker *worker, struct endpoint *to, const struct rtp *rtp)
 {
-    bool goes_on = line->source == SOURCE_MIX && line->mixed_ssrc == rtp->ssrc;
-    uint32_t behind = line->duration + rtp->timestamp - line->mixed_until; /* where a mix has ended */
-    uint32_t step = goes_on ? line_step_to(line, behind, now) : line_step(line, now);
+    struct line *line = &to->line;
+    int64_t now = worker->now;
+    bool mixed = line->source == SOURCE_MIX, goes_on = mixed && line->mixed_ssrc == rtp->ssrc;
+    uint32_t end = line_end(to);
+    uint32_t at = goes_on ? line_now_or(to, end + rtp->timestamp - line->mixed_until, now) : line_now(to, now);
+    packing_flush(worker, to);
+    to->packing.missing = 0;
     line->source = SOURCE_RELAY;
     line->sequence_offset = (uint16_t)(line->sequence + 1 - rtp->sequence);
-    line->timestamp_offset = line->timestamp + step - rtp->timestamp;
+    line->timestamp_offset = at - rtp->timestamp;
     line->in_ssrc = rtp->ssrc;
     line->in_first = rtp->sequence;
     line->in_highest = (uint16_t)(rtp->sequence - 1);
     line->in_timestamp = rtp->timestamp;
     line->in_at = now;
     line->relayed = 0;
+    return !mixed || at != end;
 }
 
 /* Has the source begun anew? `press`: the first packet of an event, whose timestamp is that of now, as that of voice is;
@@ -70,6 +92,15 @@ static bool line_jumped(const struct line *line, const struct rtp *rtp, bool eve
     return now - line->in_at > UNHEARD_NS || error > FORGIVEN_TIMESTAMP || error < -FORGIVEN_TIMESTAMP;
 }
 
+/* A key's timestamp is that of its beginning in all its packets, and says of the later ones nothing about the time. */
+static void line_move(struct line *line, uint32_t timestamp, int64_t now)
+{
+    if ((int32_t)(timestamp - line->timestamp) <= 0)
+        return;
+    line->timestamp = timestamp;
+    line_clock(line, timestamp, now);
+}
+
 /* The newest packet moves the line on; one that comes late leaves it. */
 static void line_advance(struct line *line, const struct rtp *rtp, bool event, int64_t now)
 {
@@ -77,11 +108,9 @@ static void line_advance(struct line *line, const struct rtp *rtp, bool event, i
         return;
     line->in_highest = rtp->sequence;
     line->sequence = (uint16_t)(rtp->sequence + line->sequence_offset);
-    uint32_t timestamp = rtp->timestamp + line->timestamp_offset;
-    if ((int32_t)(timestamp - line->timestamp) > 0)
-        line->timestamp = timestamp;
+    line_move(line, rtp->timestamp + line->timestamp_offset, now);
     if (!event) {
-        line->duration = rtp->samples;
+        line->duration = line->in_samples = rtp->samples;
         line->in_timestamp = rtp->timestamp;
         line->in_at = now;
     }
@@ -167,7 +196,7 @@ void line_relay(struct worker *worker, struct endpoint *to, const struct rtp *rt
     if (!line->open)
         return;
     if (event && line->event_out < 0) {
-        line_skip(to, rtp);
+        line_skip(worker, to, rtp);
         return;
     }
     if (event && line->source == SOURCE_MIX && to->playback != NONE) {
@@ -176,10 +205,7 @@ void line_relay(struct worker *worker, struct endpoint *to, const struct rtp *rt
     }
     bool marker = rtp->marker;
     if (line->source != SOURCE_RELAY || line->in_ssrc != rtp->ssrc || line_jumped(line, rtp, event, rtp->marker, worker->now)) {
-        marker |= line->source != SOURCE_MIX;
-        packing_flush(worker, to);
-        to->packing.missing = 0;
-        line_anchor(line, rtp, worker->now);
+        marker |= line_anchor(worker, to, rtp);
     } else if (line->relayed < EARLY_PACKETS && (int16_t)(rtp->sequence - line->in_first) < 0) {
         if (!event && line_as_it_came(to, rtp)) /* from before the switch: its number is taken, but where it was kept */
             packing_late(worker, to, rtp, line_table(line, rtp));
@@ -210,16 +236,23 @@ void line_rename(struct endpoint *to)
     line->packets = line->octets = 0;
 }
 
-/* A packet of the relayed stream that is not passed on must not look like loss. */
-void line_skip(struct endpoint *to, const struct rtp *rtp)
+/* A packet of the relayed stream that is not passed on must not look like loss, and those missing before it keep their
+ * numbers. Where they have jumped, what is passed on next begins anew.
+ */
+void line_skip(struct worker *worker, struct endpoint *to, const struct rtp *rtp)
 {
     struct line *line = &to->line;
-    if (line->source != SOURCE_RELAY || line->in_ssrc != rtp->ssrc)
+    int ahead = (int16_t)(rtp->sequence - line->in_highest);
+    if (line->source != SOURCE_RELAY || line->in_ssrc != rtp->ssrc || ahead <= 0 || ahead > FORGIVEN_JUMP)
         return;
-    if ((int16_t)(rtp->sequence - line->in_highest) > 0) {
-        line->in_highest = rtp->sequence;
-        line->sequence_offset--;
+    if (ahead > 1) {
+        packing_flush(worker, to);
+        packing_leave_gap(to, (uint16_t)(ahead - 1));
     }
+    line->in_highest = rtp->sequence;
+    line->in_first = (uint16_t)(rtp->sequence + 1);
+    line->sequence_offset = (uint16_t)(line->sequence - rtp->sequence);
+    line->relayed = 0;
 }
 
 void line_mix(struct line *line, const struct rtp *rtp, bool first)
@@ -232,45 +265,47 @@ void line_mix(struct line *line, const struct rtp *rtp, bool first)
     line->mixed_until = rtp->timestamp + rtp->samples;
 }
 
-/* What was relayed before goes on in a mix without a gap, however long that has waited for it. */
-static uint32_t line_switch_step(struct line *line, enum source source, int64_t now)
-{
-    bool goes_on = source == SOURCE_MIX && line->mixed_on;
-    line->mixed_on = false;
-    return goes_on ? line_step_to(line, line->mixed_from - line->timestamp, now) : line_step(line, now);
-}
-
-static uint32_t line_pack_frame(struct worker *worker, struct endpoint *to, const uint8_t *alaw, bool marker, uint32_t step)
+/* Where a prompt or mix begins. What was relayed before goes on in a mix without a gap, however long it has waited for it. */
+static uint32_t line_switch(struct worker *worker, struct endpoint *to, enum source source, bool *marker)
 {
     struct line *line = &to->line;
-    const struct packing *packing = &to->packing;
-    uint32_t at = packing->filled ? packing->start + packing->filled : line->timestamp + step;
-    packing_add(worker, to, at, marker, alaw, FRAME_SAMPLES, line->law == PCMA ? NULL : alaw_to_ulaw);
+    bool switched = line->source != source, goes_on = source == SOURCE_MIX && line->mixed_on;
+    uint32_t end = line_end(to), at = goes_on ? line_now_or(to, line->mixed_from, worker->now) : line_now(to, worker->now);
+    *marker = at != end || !line->clock_at || (switched && source == SOURCE_PROMPT);
+    if (switched || at != end)
+        packing_flush(worker, to);
+    line->mixed_on = false;
+    line->source = source;
+    return at;
+}
+
+/* What is as long as the far end's packets goes out at once, else together with more. */
+static uint32_t line_put(struct worker *worker, struct endpoint *to, const uint8_t *alaw, size_t count, enum source source,
+                         bool begins)
+{
+    struct line *line = &to->line;
+    const uint8_t *table = line->law == PCMA ? NULL : alaw_to_ulaw;
+    bool marker = false;
+    uint32_t at = begins || line->source != source ? line_switch(worker, to, source, &marker) : line_end(to);
+    if (line->frame != count || to->packing.filled) {
+        packing_add(worker, to, at, marker, alaw, count, table);
+    } else {
+        line->timestamp = at;
+        line->duration = (uint16_t)count;
+        line_clock(line, at, worker->now);
+        line_audio(worker, to, marker, ++line->sequence, at, alaw, count, table);
+    }
     return at * to->coder.scale;
 }
 
-uint32_t line_frame(struct worker *worker, struct endpoint *to, const uint8_t *alaw, enum source source)
+uint32_t line_frame(struct worker *worker, struct endpoint *to, const uint8_t *alaw, enum source source, bool begins)
 {
-    struct line *line = &to->line;
-    bool switched = line->source != source, marker = switched && source == SOURCE_PROMPT;
-    if (switched)
-        packing_flush(worker, to);
-    line->source = source;
-    uint32_t step = switched ? line_switch_step(line, source, worker->now) : line->duration;
-    if (line->frame != FRAME_SAMPLES)
-        return line_pack_frame(worker, to, alaw, marker, step);
-    line->timestamp += step;
-    line->duration = FRAME_SAMPLES;
-    line->sequence++;
-    line_audio(worker, to, marker, line->sequence, line->timestamp, alaw, FRAME_SAMPLES,
-               line->law == PCMA ? NULL : alaw_to_ulaw);
-    return line->timestamp * to->coder.scale;
+    return line_put(worker, to, alaw, FRAME_SAMPLES, source, begins);
 }
 
-void line_rest(struct worker *worker, struct endpoint *to, const uint8_t *alaw, size_t count)
+void line_rest(struct worker *worker, struct endpoint *to, const uint8_t *alaw, size_t count, bool begins)
 {
-    struct line *line = &to->line;
-    packing_add(worker, to, line->timestamp + line->duration, false, alaw, count, line->law == PCMA ? NULL : alaw_to_ulaw);
+    line_put(worker, to, alaw, count, SOURCE_MIX, begins);
     packing_flush(worker, to);
 }
 
@@ -279,10 +314,8 @@ uint32_t line_event_begins(struct worker *worker, struct endpoint *to, const str
 {
     struct line *line = &to->line;
     packing_flush(worker, to);
-    if (line->source != SOURCE_RELAY || line->in_ssrc != rtp->ssrc || line_jumped(line, rtp, true, true, worker->now)) {
-        to->packing.missing = 0;
-        line_anchor(line, rtp, worker->now);
-    }
+    if (line->source != SOURCE_RELAY || line->in_ssrc != rtp->ssrc || line_jumped(line, rtp, true, true, worker->now))
+        line_anchor(worker, to, rtp);
     return rtp->timestamp + line->timestamp_offset;
 }
 
@@ -297,7 +330,6 @@ void line_event(struct worker *worker, struct endpoint *to, const uint8_t *paylo
     line->sequence_offset++; /* no packet of the source took this number, and none that comes late may */
     line->in_first = (uint16_t)(line->in_highest + 1);
     line->relayed = 0;
-    if ((int32_t)(timestamp - line->timestamp) > 0)
-        line->timestamp = timestamp;
+    line_move(line, timestamp, worker->now);
     line_send(worker, to, packet, 4);
 }

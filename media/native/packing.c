@@ -39,7 +39,8 @@ void packing_add(struct worker *worker, struct endpoint *to, uint32_t at, bool m
     if (!packing->filled)
         packing->start = at;
     packing->marker |= marker;
-    packing->added_at = worker->now;
+    packing->added_at = to->line.clock_at = worker->now;
+    to->line.clock = packing->filled ? packing->start + packing->filled : at;
     while (count) {
         size_t room = (size_t)to->line.frame - packing->filled, part = count < room ? count : room;
         uint8_t *place = packing->samples + packing->filled;
@@ -56,8 +57,10 @@ void packing_add(struct worker *worker, struct endpoint *to, uint32_t at, bool m
 }
 
 /* The numbers of `count` packets that have not come are kept for them. */
-static void packing_leave_gap(struct line *line, struct packing *packing, uint16_t count)
+void packing_leave_gap(struct endpoint *to, uint16_t count)
 {
+    struct line *line = &to->line;
+    struct packing *packing = &to->packing;
     packing->missing = count < LATE_PACKETS ? count : LATE_PACKETS;
     packing->missing_in = (uint16_t)(line->in_highest + 1);
     packing->missing_out = (uint16_t)(line->sequence + 1);
@@ -74,7 +77,7 @@ void packing_relay(struct worker *worker, struct endpoint *to, const struct rtp 
     if (step != 1 || marker || at != packing->start + packing->filled)
         packing_flush(worker, to);
     if (step > 1)
-        packing_leave_gap(line, packing, (uint16_t)(step - 1));
+        packing_leave_gap(to, (uint16_t)(step - 1));
     packing_add(worker, to, at, marker, rtp->payload, rtp->samples, table);
     /* As if one packet became one: what comes in the length that is asked for goes on behind. */
     line->in_highest = rtp->sequence;
@@ -82,6 +85,7 @@ void packing_relay(struct worker *worker, struct endpoint *to, const struct rtp 
     line->sequence_offset = (uint16_t)(line->sequence - rtp->sequence);
     line->in_timestamp = rtp->timestamp;
     line->in_at = worker->now;
+    line->in_samples = rtp->samples;
     line->relayed = 0;
 }
 

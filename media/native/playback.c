@@ -40,13 +40,14 @@ static size_t queue_pop(struct listener *listener, uint8_t *frame)
 static void queue_flush(struct worker *worker, struct endpoint *endpoint, struct listener *listener)
 {
     uint8_t frame[FRAME_SAMPLES];
-    while (endpoint->line.open && listener->queue_tail - listener->queue_head >= FRAME_SAMPLES) {
+    bool begins = !listener->report.frames; /* it ends before its first frame */
+    for (; endpoint->line.open && listener->queue_tail - listener->queue_head >= FRAME_SAMPLES; begins = false) {
         queue_pop(listener, frame);
-        line_frame(worker, endpoint, frame, SOURCE_MIX);
+        line_frame(worker, endpoint, frame, SOURCE_MIX, begins);
     }
     size_t rest = endpoint->line.open ? queue_pop(listener, frame) : 0;
     if (rest)
-        line_rest(worker, endpoint, frame, rest);
+        line_rest(worker, endpoint, frame, rest, begins);
 }
 
 static void listener_report(struct worker *worker, struct playback *playback, struct listener *listener, bool completed)
@@ -106,7 +107,7 @@ static int64_t playback_patience(const struct worker *worker, const struct playb
     int64_t frames = 1;
     for (uint8_t i = 0; i < playback->count; i++) {
         uint32_t slot = playback->listeners[i].endpoint;
-        uint32_t samples = slot == NONE ? 0 : worker->endpoints[slot].line.duration;
+        uint32_t samples = slot == NONE ? 0 : worker->endpoints[slot].line.in_samples;
         if (samples > frames * FRAME_SAMPLES)
             frames = (samples + FRAME_SAMPLES - 1) / FRAME_SAMPLES;
     }
@@ -211,6 +212,12 @@ static void listener_mix(struct listener *listener, const uint8_t *frame, uint8_
     listener->gain = (uint16_t)to;
 }
 
+/* Too long for the frames that were due to follow faster. */
+static bool playback_stalled(const struct worker *worker, const struct playback *playback)
+{
+    return worker->now - playback->next_at > GIVE_UP_NS + FRAME_NS;
+}
+
 static void listener_send(struct worker *worker, struct playback *playback, struct listener *listener,
                           const uint8_t *frame)
 {
@@ -221,7 +228,8 @@ static void listener_send(struct worker *worker, struct playback *playback, stru
     if (!endpoint->line.open)
         return;
     enum source source = playback->mix ? SOURCE_MIX : SOURCE_PROMPT;
-    listener->report.last_timestamp = line_frame(worker, endpoint, playback->mix ? mixed : frame, source);
+    bool begins = !listener->report.frames || playback_stalled(worker, playback);
+    listener->report.last_timestamp = line_frame(worker, endpoint, playback->mix ? mixed : frame, source, begins);
     if (!listener->report.frames++)
         listener->report.first_timestamp = listener->report.last_timestamp;
 }
@@ -240,9 +248,7 @@ static void playback_step(struct worker *worker, struct playback *playback)
             listener_send(worker, playback, &playback->listeners[i], frame);
     playback->sent_at = worker->now;
     /* After a stall frames follow at twice the speed, never in a burst; a long one moves the grid instead. */
-    playback->next_at += FRAME_NS;
-    if (playback->next_at < worker->now - GIVE_UP_NS)
-        playback->next_at = worker->now + FRAME_NS;
+    playback->next_at = (playback_stalled(worker, playback) ? worker->now : playback->next_at) + FRAME_NS;
 }
 
 void playback_tick(struct worker *worker)

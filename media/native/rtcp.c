@@ -106,7 +106,7 @@ static size_t build_sender_info(const struct line *line, uint8_t *p, uint8_t sca
     uint64_t ntp = ntp_now();
     write32(p, (uint32_t)(ntp >> 32));
     write32(p + 4, (uint32_t)ntp);
-    write32(p + 8, (line->timestamp + (uint32_t)((now - line->sent_at) / SAMPLE_NS)) * scale);
+    write32(p + 8, (line->clock + (uint32_t)((now - line->clock_at) / SAMPLE_NS)) * scale);
     write32(p + 12, (uint32_t)line->packets);
     write32(p + 16, (uint32_t)line->octets);
     return 20;

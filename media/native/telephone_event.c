@@ -208,7 +208,7 @@ bool telephone_event_relay(struct worker *worker, const struct endpoint *from, s
         return false;
     if (!tone || rtp->payload[0] < sizeof digits - 1)
         key_relay(worker, from, to, rtp, tone);
-    line_skip(to, rtp);
+    line_skip(worker, to, rtp);
     return true;
 }
 
@@ -233,7 +233,7 @@ static void tone_send(struct worker *worker, struct endpoint *to)
         return;
     }
     tone_frame(key, frame);
-    line_frame(worker, to, frame, SOURCE_PROMPT);
+    line_frame(worker, to, frame, SOURCE_PROMPT, !key->sent);
     key->sent += FRAME_SAMPLES;
 }
 

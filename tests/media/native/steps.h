@@ -15,6 +15,7 @@ struct sent {
     bool rtcp;
     size_t length;
     union address to;
+    int64_t at;
     uint8_t data[MAX_PACKET];
 };
 
@@ -64,6 +65,7 @@ static void fake_send(struct io *io, uint32_t slot, bool rtcp, const uint8_t *da
     packet->rtcp = rtcp;
     packet->length = length;
     packet->to = *to;
+    packet->at = worker.now;
     memcpy(packet->data, data, length);
 }
 

@@ -1,7 +1,7 @@
 """Threads for work that may stand at a disk: what is asked for in one line is done in turn, no line waits for another.
 
-Called by the engine on the event loop's thread, which is told the outcomes. A thread that stands still is waited for by
-nobody: it ends with the process.
+Called by the engine, and by the switch for files of its own, on the event loop's thread, which is told the outcomes. A
+thread that stands still is waited for by nobody: it ends with the process.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
+Result = TypeVar("Result")
 Work = Callable[[], Any]
 Told = Callable[[Any], None]
 
@@ -49,6 +50,27 @@ class DiskThreads:
             loop.call_soon(told, DiskStandsStill(f"{len(waiting)} files wait for a disk that stands still"))
         elif idle:
             self._begin(loop, line, waiting)
+
+    async def do(self, line: str, work: Callable[[], Result]) -> Result:
+        """What `work` returns or raises, done as `ask` says."""
+        done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+        def told(outcome: Any) -> None:
+            if not done.done():
+                done.set_result(outcome)
+
+        self.ask(line, work, told)
+        outcome = await done
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome  # type: ignore[no-any-return]
+
+    async def settle(self, seconds: float) -> None:
+        """Return when all is done that was asked for, or after `seconds`."""
+        if ends := [asyncio.ensure_future(self.do(line, lambda: None)) for line in list(self._lines)]:
+            _, late = await asyncio.wait(ends, timeout=seconds)
+            for end in late:
+                end.cancel()
 
     def _begin(self, loop: asyncio.AbstractEventLoop, line: str, waiting: deque[tuple[Work, Told]]) -> None:
         thread = threading.Thread(target=self._serve, args=(loop, line, waiting), name=f"disk {line}", daemon=True)

@@ -1,6 +1,6 @@
 """`softswitch` and `python -m softswitch`: the command line, before all of it is read.
 
-A SIGHUP (reload) that reaches `serve` before it can obey would end it; app.py lets it come when it can.
+A SIGHUP (reload) that reaches `serve` before it can obey would end it; serving.py lets it come when it can.
 """
 
 from __future__ import annotations

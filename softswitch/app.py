@@ -1,9 +1,6 @@
 """The composition root: builds every part from the configuration, starts, drains and stops them.
 
-Called by `softswitch serve` (`run`) and by tests. The only module that knows concrete stores, media drivers and sinks.
-
-    SIGHUP   reload dialplans, prompts and certificates; live calls keep what they have, a broken file keeps the old
-    SIGTERM  no new calls, wait for live ones (`call.drain_s`), then hang up; a second one hangs up at once
+Called by serving.py and by tests. The only module that knows concrete stores, media drivers and sinks.
 """
 
 from __future__ import annotations
@@ -12,9 +9,9 @@ import asyncio
 import contextlib
 import random
 import secrets
-import signal
 import socket
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,8 +19,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 import structlog
 import uvicorn
-import uvloop
 
+from media.disk import DiskThreads
 from softswitch import parts
 from softswitch.api.bans import ban_router
 from softswitch.api.operations import operations_app
@@ -42,11 +39,10 @@ from softswitch.interconnect.proof import Proof
 from softswitch.interconnect.upkeep import Upkeep, account_of
 from softswitch.interconnect.whereabouts import Whereabouts
 from softswitch.interfaces import Cdr, CdrSink, Prompt, RecordingReport
-from softswitch.logs import configure_logging
 from softswitch.media_drivers.server import ServerDriver
-from softswitch.memory import return_large_blocks, spare_the_collector
 from softswitch.metrics import Metrics
 from softswitch.prompts import Prompts, load_catalogue
+from softswitch.reloading import Reloading
 from softswitch.repair import mend_recordings, recording_of
 from softswitch.retention import Retention, sweep
 from softswitch.routing.dialplan import Dialplan, load_dialplans
@@ -68,6 +64,7 @@ from softswitch.tracing.trace import Trace, TraceLimits, Wanted
 SWEEP_EVERY_S = 3600.0
 EXPIRE_EVERY_S = 15.0  # traces
 SIGN_EVERY_S = 1.0
+SETTLE_S = 1.0  # what is done to files when the switch stops: a disk that stands still is not waited for
 
 log = structlog.get_logger(__name__)
 
@@ -109,6 +106,8 @@ class Switch:
         self.trace, self.hep = self._tracing(), parts.hep_export(config)
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
+        self._disk, self._leaves_files = DiskThreads(), threading.Event()
+        self._reloading = Reloading(self._disk, self._read_files, self._take_files, self._refuse_files)
         self._http: _Operations | None = None
         sinks = self._sinks()
         self._alone, self.store = self._open_store()  # last: nothing that fails behind it leaves the lock behind
@@ -278,6 +277,7 @@ class Switch:
         self.upkeep.follow(self.dialplan.trunks, self._own_host())
         await self._serve_operations()
         bound = zip(self.listeners, self.sip_addresses, strict=True)
+        self._reloading.begin()
         log.info("started", sip=[f"{one.transport}:{bracketed(host)}:{port}" for one, (host, port) in bound])
 
     def _tell_of_srtp(self) -> None:
@@ -366,26 +366,31 @@ class Switch:
             "accepting": not self.admission.draining,
         }
 
-    def reload(self) -> None:
-        """Read dialplans, prompts and certificates again; either all are new or all stay."""
-        try:
-            dialplan = self._load_dialplan()
-            if self.media.up:
-                parts.check_codecs(dialplan, self.media.codecs)
-            prompts = self._load_prompts()
-            self.tls.reload()
-        except ConfigError as error:
-            self.metrics.reloads.labels("refused").inc()
-            log.error("reload_refused", error=str(error), kept="the plan in use")
-            return
+    def reload(self) -> asyncio.Task[None]:
+        """Read dialplans, prompts and certificates again, as soon as the switch has started; either all are new or all
+        stay. What is done when that is.
+        """
+        return self._reloading.ask()
+
+    def _read_files(self) -> tuple[Dialplan, Prompts, Tls]:
+        return self._load_dialplan(), self._load_prompts(), Tls(parts.tls_files(self.config.sip))
+
+    def _take_files(self, files: tuple[Dialplan, Prompts, Tls]) -> None:
+        dialplan, prompts, tls = files
+        parts.check_codecs(dialplan, self.media.codecs)
         self.dialplan, self.prompts = dialplan, prompts
+        self.tls.follow(tls)
         self.locator.follow(_places(dialplan))
-        if self.sip_addresses:  # else `start` will
-            self._tell_of_srtp()
-            self._doubt_who_owes_a_password()
-            self.upkeep.follow(dialplan.trunks, self._own_host())
+        self._tell_of_srtp()
+        self._doubt_who_owes_a_password()
+        self.upkeep.follow(dialplan.trunks, self._own_host())
         self.metrics.reloads.labels("done").inc()
         log.info("reloaded", trunks=len(dialplan.trunks))
+
+    def _refuse_files(self, error: Exception) -> None:
+        self.metrics.reloads.labels("refused").inc()
+        trouble = {} if isinstance(error, ConfigError) else {"exc_info": error}
+        log.error("reload_refused", error=str(error), kept="the plan in use", **trouble)
 
     def terminate(self) -> None:
         """First time: drain. Second time: stop at once."""
@@ -409,6 +414,8 @@ class Switch:
     async def stop(self) -> None:
         """Hang up what is left, write every CDR, close everything."""
         self.admission.draining = True
+        self._reloading.end()
+        self._leaves_files.set()
         await self.upkeep.stop()
         await self.locator.stop()
         await self.user_agent.stop()
@@ -426,6 +433,7 @@ class Switch:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.filing.mark()
+        await self._disk.settle(SETTLE_S)
         if self.sink is not None:
             self.sink.close()
         self.store.close()
@@ -437,23 +445,24 @@ class Switch:
 
     async def _live(self) -> None:
         while True:
-            await asyncio.to_thread(self._signs.note, time.time(), time.monotonic())
+            await self._disk.do("signs", lambda: self._signs.note(time.time(), time.monotonic()))
             await asyncio.sleep(SIGN_EVERY_S)
 
     async def _recording_of(self, cdr: Cdr) -> RecordingReport | None:
         place = self.config.recording.directory, cdr.app_key
-        return await asyncio.to_thread(recording_of, *place, cdr.call_id, cdr.call_in_at)
+        return await self._disk.do("recordings", lambda: recording_of(*place, cdr.call_id, cdr.call_in_at))
 
     async def _sweep(self, left_open: Sequence[Cdr]) -> None:
         """What a crash left behind first, each recording by its call before the rest; then what is too old."""
-        recording = self.config.recording
+        directory, left = self.config.recording.directory, self._leaves_files.is_set
         now = time.time()
         await self.cdrs.recover(left_open, self._recording_of, lambda begun: min(self._signs.last_sign(begun), now))
         if left_open:
             log.warning("cdrs_recovered", count=len(left_open))
-        self.metrics.mended.inc(await asyncio.to_thread(mend_recordings, recording.directory, time.time()))
+        mended = await self._disk.do("recordings", lambda: mend_recordings(directory, time.time(), left))
+        self.metrics.mended.inc(mended)
         while True:
-            await asyncio.to_thread(lambda: sweep(recording.directory, self._retention(), time.time()))
+            await self._disk.do("recordings", lambda: sweep(directory, self._retention(), time.time(), left))
             await asyncio.sleep(SWEEP_EVERY_S)
 
     def _retention(self) -> Retention:
@@ -472,26 +481,3 @@ class Switch:
 
 def _places(dialplan: Dialplan) -> list[Hop]:
     return [Hop(one.transport, one.host, one.port) for one in dialplan.trunks.values()]
-
-
-async def serve(config: Config) -> None:
-    """Run a switch until SIGTERM or SIGINT."""
-    switch = Switch(config)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, switch.terminate)
-    loop.add_signal_handler(signal.SIGHUP, switch.reload)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # see __main__.py
-    try:
-        await switch.start()
-        spare_the_collector()
-        await switch.wait_stopped()
-    finally:
-        await switch.stop()
-
-
-def run(config: Config) -> None:
-    """`softswitch serve`: blocks until the switch has stopped."""
-    return_large_blocks()
-    configure_logging(config.log.level, config.log.format, config.log.mask_numbers)
-    uvloop.run(serve(config))

@@ -5,7 +5,8 @@ Call treatment, "Files". Called by `app.py` when the switch starts; never touche
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import structlog
@@ -27,10 +28,13 @@ def _folders(directory: str, app: str, newest: float) -> Iterator[Path]:
         yield Path(directory) / day
 
 
-def mend_recordings(directory: str, now: float) -> int:
-    """How many recordings of today and yesterday told a length that they have not; now they do."""
+def mend_recordings(directory: str, now: float, left: Callable[[], bool] = lambda: False) -> int:
+    """How many recordings of today and yesterday told a length that they have not; now they do. No file is begun any
+    more when it is `left`.
+    """
     mended = 0
-    for path in (path for folder in _folders(directory, "*", now) for path in sorted(folder.glob(f"*{SUFFIX}"))):
+    paths = (path for folder in _folders(directory, "*", now) for path in sorted(folder.glob(f"*{SUFFIX}")))
+    for path in itertools.takewhile(lambda path: not left(), paths):
         try:
             remains = mend_recording(str(path))
         except BlockingIOError:

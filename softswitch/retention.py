@@ -8,9 +8,10 @@ nothing can be due yet, and never touches other files.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import structlog
@@ -44,24 +45,28 @@ class Retention:
         return max([self.keep_days, *self.of_apps.values()], key=lambda days: days or math.inf)
 
 
-def sweep(directory: str, retention: Retention, now: float) -> int:
-    """Delete what was written last longer ago than it is kept; returns how many recordings that were."""
+def sweep(directory: str, retention: Retention, now: float, left: Callable[[], bool] = lambda: False) -> int:
+    """Delete what was written last longer ago than it is kept; returns how many recordings that were.
+
+    No file is begun any more when it is `left`.
+    """
     days, longest = retention.days(), retention.longest()
     deleted = 0
     for folder in _folders(directory):
         if day_begun_at(folder.name) is not None:  # of no app
-            deleted += _sweep_day(folder, longest, now)
+            deleted += _sweep_day(folder, longest, now, left)
         for day in _folders(folder.path):
-            deleted += _sweep_day(day, days.get(folder.name, longest), now)
+            deleted += _sweep_day(day, days.get(folder.name, longest), now, left)
     return deleted
 
 
-def _sweep_day(folder: os.DirEntry[str], keep_days: int, now: float) -> int:
+def _sweep_day(folder: os.DirEntry[str], keep_days: int, now: float, left: Callable[[], bool]) -> int:
     """A folder is opened only where what began with its day is due; millions of others cost nothing."""
     begun_at, due = day_begun_at(folder.name), now - keep_days * DAY_S
     if not keep_days or begun_at is None or begun_at >= due:
         return 0
-    deleted = sum(_delete(file, keep_days) for file in _entries(folder.path) if _is_due(file, due))
+    files = itertools.takewhile(lambda file: not left(), _entries(folder.path))
+    deleted = sum(_delete(file, keep_days) for file in files if _is_due(file, due))
     _remove_empty(folder.path)
     return deleted
 

@@ -220,10 +220,10 @@ def test_a_broken_dialplan_keeps_the_old_one_and_live_calls(tmp_path: Path) -> N
         assert await phone.outcome == 200
         kept = switch.dialplan
         (tmp_path / "dialplans" / "30-broken.toml").write_text("[[trunk]]\nname = 7\n")
-        switch.reload()
+        await switch.reload()
         assert switch.dialplan is kept
         (tmp_path / "dialplans" / "30-broken.toml").write_text('[[trunk]]\nname = "more"\nhost = "127.0.0.1"\n')
-        switch.reload()
+        await switch.reload()
         assert set(switch.dialplan.trunks) == {"phone", "more"}
         assert len(switch.registry) == 1
         text = (await ask(switch, "/metrics")).text
@@ -240,10 +240,10 @@ def test_a_trunk_whose_codec_media_does_not_speak_is_refused_at_a_reload_and_at_
         kept = switch.dialplan
         switch.media.codecs = ()
         (tmp_path / "dialplans" / "30-wide.toml").write_text(trunk)
-        switch.reload()
+        await switch.reload()
         assert switch.dialplan is kept
         switch.media.codecs = ("opus",)
-        switch.reload()
+        await switch.reload()
         assert "wide" in switch.dialplan.trunks
         again = Switch(config(tmp_path, store={"url": f"sqlite:///{tmp_path}/again.db"}))
         again.media.codecs = ()
@@ -259,9 +259,9 @@ def test_trunks_that_want_srtp_are_told_of_what_they_will_not_get(tmp_path: Path
         trunk = '[[trunk]]\nname = "carrier"\nhost = "127.0.0.1"\nsrtp = "required"\n'
         (tmp_path / "dialplans" / "30-carrier.toml").write_text(trunk)
         with capture_logs() as logs:
-            switch.reload()
+            await switch.reload()
             switch.media.srtp = ()
-            switch.reload()
+            await switch.reload()
         told = [(line["event"], line["trunk"]) for line in logs if line["event"].startswith("srtp")]
         clear = ("srtp_keys_in_clear", "carrier")
         assert told == [clear, ("srtp_unavailable", "carrier"), clear]
@@ -438,23 +438,6 @@ register = true
 """
 
 
-def test_a_reload_while_the_switch_starts_tells_nothing_of_srtp_before_it_knows_its_media(tmp_path: Path) -> None:
-    async def story() -> list[str]:
-        settings = config(tmp_path)
-        trunk = '[[trunk]]\nname = "carrier"\nhost = "127.0.0.1"\nsrtp = "required"\n'
-        (tmp_path / "dialplans" / "30-carrier.toml").write_text(trunk)
-        switch = Switch(settings)
-        known, switch.media.srtp = switch.media.srtp, ()
-        with capture_logs() as logs:
-            switch.reload()
-            switch.media.srtp = known
-            await switch.start()
-        await switch.stop()
-        return [line["event"] for line in logs if line["event"].startswith(("srtp", "reload"))]
-
-    assert asyncio.run(story()) == ["reloaded", "srtp_keys_in_clear"]
-
-
 def test_each_side_proves_its_password_and_the_trunk_is_looked_after(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -473,7 +456,7 @@ def test_each_side_proves_its_password_and_the_trunk_is_looked_after(
         )
         file = tmp_path / "dialplans" / "20-phone.toml"
         file.write_text(file.read_text().replace("sources", PROVING.strip() + "\nsources"))
-        switch.reload()
+        await switch.reload()
         phone.call(switch.sip_addresses[0], account=Account("phone", "its own"))
         assert await phone.outcome == 200
         assert asked == ["challenged", "accepted"]

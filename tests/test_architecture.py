@@ -33,6 +33,7 @@ MAY_IMPORT = {
     "softswitch.logs": set(),
     "softswitch.retention": set(),
     "softswitch.filing": {"softswitch.call"},
+    "softswitch.reloading": {"media"},
     "softswitch.repair": {"media"},
     "softswitch.config": set(),
     "media": set(),
@@ -44,7 +45,13 @@ EVERYONES = {
     "softswitch.recordings",
     "softswitch.errors",
 }
-COMPOSITION = ("softswitch/app.py", "softswitch/parts.py", "softswitch/cli", "softswitch/__main__.py")
+COMPOSITION = (
+    "softswitch/app.py",
+    "softswitch/parts.py",
+    "softswitch/serving.py",
+    "softswitch/cli",
+    "softswitch/__main__.py",
+)
 
 SANS_IO = ("softswitch/sip", "softswitch/sdp", "softswitch/routing")
 AWARE = {

@@ -46,7 +46,7 @@ def test_who_guesses_passwords_at_a_trunks_address_is_banned_until_the_operator_
         assert switch.user_agent.entrance.unproved is None
         digest = 'auth = "digest"\nauth_username = "phone"\nauth_password = "its own"\nmax_calls = 3\n'
         file.write_text(file.read_text().replace("sources", f"{digest}sources"))
-        switch.reload()
+        await switch.reload()
         address = switch.sip_addresses[0]
         assert switch.user_agent.entrance.unproved is not None
         for _ in range(2):
@@ -74,7 +74,7 @@ def test_a_full_trunk_refuses_and_counts(tmp_path: Path) -> None:
     async def story(switch: Switch, phone: Phone) -> None:
         file = tmp_path / "dialplans" / "20-phone.toml"
         file.write_text(file.read_text().replace("sources", "max_calls = 1\nsources"))
-        switch.reload()
+        await switch.reload()
         phone.call(switch.sip_addresses[0])
         assert await phone.outcome == 503
         assert 'softswitch_trunk_full_total{trunk="phone"} 1.0' in (await ask(switch, "/metrics")).text

@@ -26,7 +26,7 @@ def test_days_that_an_app_has_of_its_own_count_from_the_reload_on(
     loops: list[asyncio.AbstractEventLoop] = []
     swept: asyncio.Queue[tuple[str, Retention]] = asyncio.Queue()
 
-    def sweep(directory: str, retention: Retention, now: float) -> int:
+    def sweep(directory: str, retention: Retention, now: float, left: object) -> int:
         if loops:
             loops[0].call_soon_threadsafe(swept.put_nowait, (directory, retention))
         return 0
@@ -35,7 +35,7 @@ def test_days_that_an_app_has_of_its_own_count_from_the_reload_on(
         loops.append(asyncio.get_running_loop())
         assert await swept.get() == (str(tmp_path / "recordings"), Retention(7, {"app": 183}, ["app"]))
         keep(tmp_path, "app", 10)
-        switch.reload()
+        await switch.reload()
         while (await swept.get())[1] != Retention(7, {"app": 10}, ["app"]):
             """One was under way."""
 

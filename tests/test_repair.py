@@ -39,6 +39,14 @@ def test_headers_of_today_and_yesterday_are_mended_with_a_line_each(tmp_path: Pa
     assert mend_recordings(str(tmp_path), NOW) == 0
 
 
+def test_mending_that_is_left_begins_no_file_any_more(tmp_path: Path) -> None:
+    for number in range(9):
+        left_open(tmp_path, TODAY, str(number))
+    asked = iter([False, False, True])
+    assert mend_recordings(str(tmp_path), NOW, lambda: next(asked)) == 2
+    assert mend_recordings(str(tmp_path), NOW) == 7
+
+
 def test_what_is_no_recording_is_left_alone_and_told_and_what_is_written_is_left_alone(tmp_path: Path) -> None:
     file = open_recording(str(tmp_path / "shop" / TODAY / "a.wav"), stereo=False, resume=False)
     other = tmp_path / "shop" / TODAY / "b.wav"

@@ -37,6 +37,14 @@ def test_old_recordings_go_with_a_line_in_the_audit_log(tmp_path: Path) -> None:
     assert lines == [{"event": "recording_deleted", "path": str(old), "keep_days": 7, "log_level": "info"}]
 
 
+def test_a_sweep_that_is_left_begins_no_file_any_more(tmp_path: Path) -> None:
+    for number in range(9):
+        recording(tmp_path, f"{number}.wav", 8)
+    asked = iter([False, False, True, True])
+    assert sweep(str(tmp_path), SHOPS, NOW, lambda: next(asked)) == 2
+    assert len(left(tmp_path)) == 7
+
+
 def test_zero_days_keeps_everything(tmp_path: Path) -> None:
     old = recording(tmp_path, "old.wav", 1000)
     assert sweep(str(tmp_path), Retention(0, {}, ["shop"]), NOW) == 0

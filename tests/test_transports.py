@@ -121,9 +121,9 @@ async def started(
 ) -> AsyncIterator[tuple[Switch, Phone]]:
     phone = Phone(transport, host, None if phones is None else Tls(phones))
     port = await phone.start()
-    switch = Switch(config(folder, f"{transport}:{f'[{host}]' if ':' in host else host}:0", files))
+    settings = config(folder, f"{transport}:{f'[{host}]' if ':' in host else host}:0", files)
     (folder / "dialplans" / "20-phone.toml").write_text(TRUNK.format(port=port, host=host, transport=transport))
-    switch.reload()
+    switch = Switch(settings)
     await switch.start()
     try:
         yield switch, phone
@@ -182,11 +182,11 @@ def test_a_call_over_tls_with_certificates_on_both_sides(tmp_path: Path, host: s
     run(tmp_path, story, "tls", host, files)
 
 
-def rename(folder: Path, switch: Switch, name: str) -> None:
+async def rename(folder: Path, switch: Switch, name: str) -> None:
     """The phone's certificate must be for `name`."""
     file = folder / "dialplans" / "20-phone.toml"
     file.write_text(re.sub(r"(?:tls_name = .*\n)?sources", f'tls_name = "{name}"\nsources', file.read_text()))
-    switch.reload()
+    await switch.reload()
 
 
 def test_certificates_must_name_the_trunk_in_both_directions(tmp_path: Path) -> None:
@@ -196,11 +196,11 @@ def test_certificates_must_name_the_trunk_in_both_directions(tmp_path: Path) -> 
     files = TlsFiles(own.certificate, own.key, authority.file, "required")
 
     async def story(switch: Switch, phone: Phone) -> None:
-        rename(tmp_path, switch, "other.example")
+        await rename(tmp_path, switch, "other.example")
         _, recorder = phone.call(switch)
         await recorder.until("refused 503", 60)
         assert switch.connections["misnamed"] >= 1
-        rename(tmp_path, switch, "sbc.example")
+        await rename(tmp_path, switch, "sbc.example")
         await one_call(switch, phone)
 
     run(tmp_path, story, "tls", "127.0.0.1", files)
@@ -212,7 +212,7 @@ def test_a_caller_whose_connection_broke_is_hung_up_on_by_another_checked_by_its
     own, phones = authority.issue("own", "IP:127.0.0.1"), authority.issue("phone", "DNS:sbc.example")
 
     async def story(switch: Switch, phone: Phone) -> None:
-        rename(tmp_path, switch, "sbc.example")
+        await rename(tmp_path, switch, "sbc.example")
         session, caller = phone.call(switch)
         await caller.until("answered 200", 60)
         session.acknowledge()
@@ -247,11 +247,11 @@ def test_a_new_certificate_is_taken_on_sighup_and_a_broken_one_is_not(tmp_path: 
         session.acknowledge()
         _, callee = await phone.rung.get()
         shutil.copy(second.key, files.key)  # not the key of the certificate
-        switch.reload()
+        await switch.reload()
         assert await shown(switch) == "first"
         shutil.copy(second.certificate, files.certificate)
         shutil.copy(second.key, files.key)
-        switch.reload()
+        await switch.reload()
         assert await shown(switch) == "second"
         session.hang_up()  # what was up stays up
         await callee.until("BYE", 60)

@@ -85,7 +85,7 @@ def root(
 @app.command()
 def serve(ctx: typer.Context) -> None:
     """Run the switch until SIGTERM; SIGHUP reads dialplans, prompts and certificates again."""
-    from softswitch.app import run  # noqa: PLC0415 (all of the switch, which no other command needs)
+    from softswitch.serving import run  # noqa: PLC0415 (all of the switch, which no other command needs)
 
     session: Session = ctx.obj
     run(session.config)

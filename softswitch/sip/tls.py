@@ -68,9 +68,9 @@ class Tls:
         self._files = files
         self.client, self.server = self._contexts()
 
-    def reload(self) -> None:
-        """Read the files again for the connections to come; raises ConfigError and keeps what was there."""
-        self.client, self.server = self._contexts()
+    def follow(self, read_anew: Tls) -> None:
+        """For the connections to come, use the files as another has read them meanwhile."""
+        self.client, self.server = read_anew.client, read_anew.server
 
     def _contexts(self) -> tuple[ssl.SSLContext, ssl.SSLContext | None]:
         files = self._files

@@ -83,9 +83,9 @@ def test_the_version_is_told(cli: CommandLine) -> None:
 
 def test_serve_runs_the_switch_with_the_configuration(cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     served: list[Config] = []
-    switch = ModuleType("softswitch.app")
+    switch = ModuleType("softswitch.serving")
     monkeypatch.setattr(switch, "run", served.append, raising=False)
-    monkeypatch.setitem(sys.modules, "softswitch.app", switch)
+    monkeypatch.setitem(sys.modules, "softswitch.serving", switch)
     cli.ok("serve")
     assert served[0].dialplan.directory.endswith("dialplans")
 
@@ -94,9 +94,9 @@ def test_a_switch_that_can_not_start_says_why_in_one_line(cli: CommandLine, monk
     def run(config: Config) -> None:
         raise StoreError("disk gone")
 
-    switch = ModuleType("softswitch.app")
+    switch = ModuleType("softswitch.serving")
     monkeypatch.setattr(switch, "run", run, raising=False)
-    monkeypatch.setitem(sys.modules, "softswitch.app", switch)
+    monkeypatch.setitem(sys.modules, "softswitch.serving", switch)
     assert cli.fails("serve") == "softswitch: disk gone\n"
 
 

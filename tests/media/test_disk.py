@@ -117,6 +117,36 @@ def test_a_thread_that_comes_back_when_nobody_is_there_any_more_just_ends() -> N
     assert not left.is_alive()
 
 
+def test_who_waits_for_work_has_what_it_returned_or_raised() -> None:
+    async def story() -> None:
+        threads = DiskThreads()
+        assert await threads.do("line", partial(int, "7")) == 7
+        with pytest.raises(ValueError, match="invalid literal"):
+            await threads.do("line", partial(int, "x"))
+
+    asyncio.run(story())
+
+
+def test_what_moves_is_waited_for_and_what_stands_still_is_not() -> None:
+    async def story() -> None:
+        threads, gate, outcomes = DiskThreads(), threading.Event(), list[Any]()
+        await threads.settle(PATIENCE_S)
+        for number in range(50):
+            threads.ask("moves", partial(int, number), outcomes.append)
+        await threads.settle(PATIENCE_S)
+        assert outcomes == list(range(50))
+        waiting = asyncio.create_task(threads.do("hung", lambda: gate.wait(PATIENCE_S)))
+        await asyncio.sleep(0)
+        await threads.settle(0.01)
+        assert not waiting.done()
+        waiting.cancel()
+        gate.set()  # which is told nobody any more
+        await threads.settle(PATIENCE_S)
+        assert waiting.cancelled()
+
+    asyncio.run(story())
+
+
 class Directory:
     """One that stands still until it is told to go on: whoever opens a file in it waits."""
 

@@ -128,7 +128,7 @@ def test_a_new_certificate_serves_new_connections_and_old_ones_stay(
         writers = []
         for certificate in (first, second):
             put(certificate)
-            bench.tls.reload()
+            bench.tls.follow(Tls(files))
             _, writer = await bench.peer(ssl=context)
             names.append(writer.get_extra_info("peercert")["subject"][0][0][1])
             writers.append(writer)

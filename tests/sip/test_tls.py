@@ -50,18 +50,20 @@ def test_of_further_certificates_a_broken_one_is_named(tmp_path: Path) -> None:
         Tls(TlsFiles(own.certificate, own.key, names={"b.example": "nowhere"}))
 
 
-def test_a_reload_takes_new_files_and_a_broken_one_keeps_the_old(tmp_path: Path) -> None:
+def test_what_another_has_read_anew_is_taken_and_a_broken_file_leaves_the_old(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     own, new = authority.issue("own", "IP:127.0.0.1"), authority.issue("new", "IP:127.0.0.1")
-    tls = Tls(TlsFiles(own.certificate, own.key, authority.file))
+    files = TlsFiles(own.certificate, own.key, authority.file)
+    tls = Tls(files)
     before = tls.server
     shutil.copy(new.certificate, own.certificate)
     with pytest.raises(ConfigError):
-        tls.reload()
+        Tls(files)
     assert tls.server is before
     shutil.copy(new.key, own.key)
-    tls.reload()
-    assert tls.server is not before
+    anew = Tls(files)
+    tls.follow(anew)
+    assert (tls.client, tls.server) == (anew.client, anew.server)
 
 
 def test_a_certificate_is_for_the_names_of_its_subject_alternatives_alone() -> None:

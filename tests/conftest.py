@@ -36,6 +36,7 @@ IN_REAL_TIME = ("interop", "phones", "real_time")  # markers
 ATTEMPTS = 3
 TOLD_AGAIN = pytest.StashKey[list[str]]()
 FINAL = pytest.StashKey[bool]()
+MADE = pytest.StashKey[dict[str, bool]]()  # of a module, by fixture: whether the machine stood still while it was made
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -57,14 +58,37 @@ def _told(item: pytest.Item, nextitem: pytest.Item | None) -> list[pytest.TestRe
         with StallWatch() as watch:
             reports = runtestprotocol(item, log=False, nextitem=nextitem)
         failed = [report for report in reports if report.failed]
-        before = item.stash[STOOD_STILL]
-        excused = watch.stood_still if before is None else before
-        if not failed or item.stash.get(FINAL, False) or not excused or not _ended_clean(item):
+        if not failed or item.stash.get(FINAL, False) or not _excused(item, watch) or not _ended_clean(item):
             return reports
         item.config.stash.setdefault(TOLD_AGAIN, []).append(f"{item.nodeid}: {_in_short(failed[0])}")
         _let_go()
         _start_timeout_anew(item)
     return runtestprotocol(item, log=False, nextitem=nextitem)
+
+
+def _excused(item: pytest.Item, watch: StallWatch) -> bool:
+    """Whether the machine stood still while what failed was told, be it before this test began."""
+    before = item.stash[STOOD_STILL]
+    if before is not None:
+        return before
+    module = item.getparent(pytest.Module)
+    made = module.stash.get(MADE, {}) if module else {}
+    return watch.stood_still or any(made.get(name, False) for name in getattr(item, "fixturenames", ()))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(
+    fixturedef: pytest.FixtureDef[object], request: pytest.FixtureRequest
+) -> Generator[None, object, object]:
+    """Watch the making of what several tests of a module look at, such as the evidence of one call."""
+    if fixturedef.scope != "module":
+        return (yield)
+    watch = StallWatch()
+    try:
+        with watch:
+            return (yield)
+    finally:
+        request.node.stash.setdefault(MADE, {})[fixturedef.argname] = watch.stood_still
 
 
 @pytest.hookimpl(wrapper=True)

@@ -43,6 +43,21 @@ def test_unlucky_before_it_began(request):
         request.node.stash[STOOD_STILL] = True
         pytest.fail("no answer either")
 
+@pytest.fixture(scope="module")
+def heard():
+    BEGUN.append("heard")
+    if BEGUN.count("heard") < 2:
+        stall()
+    return BEGUN.count("heard")
+
+@pytest.mark.real_time
+def test_one_who_looks(heard):
+    pass
+
+@pytest.mark.real_time
+def test_another_who_looks(heard):
+    assert heard == 2
+
 @pytest.mark.real_time
 def test_wrong_before_it_began(request):
     request.node.stash[STOOD_STILL] = False
@@ -81,7 +96,8 @@ def test_what_stood_still_is_told_again_and_what_is_wrong_stays_wrong(tmp_path: 
     assert failed == ["test_wrong_before_it_began", "test_wrong", "test_leak", "test_of_virtual_time"], told
     again = [line for line in told.splitlines() if line.startswith("told again")]
     names = [line.partition("::")[2].partition(":")[0] for line in again]
-    assert names == ["test_unlucky", "test_unlucky_before_it_began", "test_wrong", "test_wrong"]
+    unlucky = ["test_unlucky", "test_unlucky_before_it_began", "test_another_who_looks"]
+    assert names == [*unlucky, "test_wrong", "test_wrong"]
     assert finished.stderr == ""  # what the unlucky one left open is nobody's fault
 
 

@@ -110,10 +110,12 @@ FAILURES = _table(
 
 
 class CallRejected(SoftswitchError):
-    """A decision: this call can't go on. `tone` is a prompt name that the caller hears first, if any."""
+    """A decision: this call can't go on. `tone` is a prompt name that the caller hears first, if any, in `language`."""
 
-    def __init__(self, failure: Failure, *, tone: str | None = None, retry_after_s: int | None = None) -> None:
+    def __init__(
+        self, failure: Failure, *, tone: str | None = None, language: str = "", retry_after_s: int | None = None
+    ) -> None:
         super().__init__(f"{failure.code} {failure.words}")
         self.failure = failure
-        self.tone = tone
+        self.tone, self.language = tone, language
         self.retry_after_s = retry_after_s

@@ -163,7 +163,7 @@ class Treatment(Struct, frozen=True, gc=False):
     last_minute: str | None = "last_minute"
     record: bool = False
     stereo: bool = False
-    language: str = "zh-CN"
+    language: str = ""  # of prompts; empty: the switch's
 
 
 class Target(Struct, frozen=True, gc=False):
@@ -223,6 +223,7 @@ class NeedExtension(Struct, frozen=True):
     digits: int
     prompt: str = "enter_extension"
     invalid_prompt: str = "invalid_extension"
+    language: str = ""
     steps: tuple[str, ...] = ()
 
 
@@ -238,6 +239,7 @@ class Rejection(Struct, frozen=True):
     extension: str | None = None
     binding_id: str = ""
     direction: int = 2
+    language: str = ""  # of the tone
     steps: tuple[str, ...] = ()
 
 

@@ -106,7 +106,7 @@ class B2bua:
         await self._services.cdrs.open(record)  # from here on a crash leaves a trace
         a.read_offer()  # now that the record knows whose call it is, and before a tone or a callee needs it
         if isinstance(decision, Rejection):
-            raise CallRejected(FAILURES[decision.failure_code], tone=decision.tone)
+            raise CallRejected(FAILURES[decision.failure_code], tone=decision.tone, language=decision.language)
         return decision
 
     def _prepare(self, a: InboundLeg, route: Route, record: CallRecord) -> Prompt | None:
@@ -211,7 +211,7 @@ def _ended(ended: CallEnded, a: InboundLeg, record: CallRecord) -> Failure:
 async def refuse(a: InboundLeg, rejected: CallRejected, record: CallRecord, services: CallServices) -> None:
     """The caller hears the rejection's tone, as early media or on the answered leg; the final status comes after it."""
     _closed_by_us(record, rejected.failure)
-    prompt = services.prompt(rejected.tone or _progress_tone(a, rejected.failure))
+    prompt = services.prompt(rejected.tone or _progress_tone(a, rejected.failure), rejected.language)
     if prompt is None or a.ended is not None:
         return
     with suppress(CallEnded, MediaError, CallRejected, TimeoutError):

@@ -39,7 +39,7 @@ async def collect_extension(a: InboundLeg, need: NeedExtension, record: CallReco
     left = services.settings.extension_tries
     while True:
         left -= 1
-        keyed = await _one_try(a, digits, prompts, need.digits, services)
+        keyed = await _one_try(a, digits, prompts, need, services)
         decision = await services.router.resolve(need.x, need.caller, digits=keyed, trunk=record.trunk_in)
         if isinstance(decision, Route):
             record.collecting = False
@@ -49,15 +49,15 @@ async def collect_extension(a: InboundLeg, need: NeedExtension, record: CallReco
         if not retry:
             record.decided(replace(decision, app_key=need.app_key, x=need.x, caller=need.caller))
             record.collecting = False
-            raise CallRejected(FAILURES[decision.failure_code], tone=decision.tone)
+            raise CallRejected(FAILURES[decision.failure_code], tone=decision.tone, language=decision.language)
         prompts = [need.invalid_prompt, need.prompt] if keyed else [need.prompt]
 
 
 async def _one_try(
-    a: InboundLeg, digits: asyncio.Queue[str], names: list[str], wanted: int, services: CallServices
+    a: InboundLeg, digits: asyncio.Queue[str], names: list[str], need: NeedExtension, services: CallServices
 ) -> str:
-    """Play the prompts and collect up to `wanted` digits; "" where none was keyed."""
-    prompts = [prompt for name in names if (prompt := services.prompt(name)) is not None]
+    """Play the prompts and collect as many digits as are needed; "" where none was keyed."""
+    prompts = [prompt for name in names if (prompt := services.prompt(name, need.language)) is not None]
     assert a.endpoint is not None
     playback: Playback | None = None
     patience_s = services.settings.first_digit_s
@@ -65,7 +65,7 @@ async def _one_try(
         playback = services.media.play([a.endpoint], [prompt.path for prompt in prompts])
         patience_s += sum(prompt.duration_s for prompt in prompts)
     keyed = ""
-    while len(keyed) < wanted:
+    while len(keyed) < need.digits:
         try:
             async with asyncio.timeout(patience_s):
                 digit = await digits.get()

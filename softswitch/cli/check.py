@@ -59,7 +59,7 @@ def findings(config_file: str | None) -> Iterator[Finding]:
     )
     yield prompts.finding
     if dialplan.loaded is not None and prompts.loaded is not None:
-        yield _tones(dialplan.loaded, prompts.loaded)
+        yield _tones(dialplan.loaded, prompts.loaded, catalogue.language)
     path = config.loaded.store.path
     store = _look("store", lambda: _store(path), str)
     yield store.finding
@@ -126,10 +126,15 @@ def _prompts(prompts: Prompts) -> str:
     return words + (f"; not approved: {', '.join(waiting)}" if waiting else "")
 
 
-def _tones(dialplan: Dialplan, prompts: Prompts) -> Finding:
-    """What the treatments of the dialplan name must be in the catalogue."""
+def _tones(dialplan: Dialplan, prompts: Prompts, language: str) -> Finding:
+    """What the treatments of the dialplan name must be in the catalogue; `language` is meant where they name none."""
+    there = {prompt.language for prompt in prompts.all()}
+    unknown = {rule.language for rule in dialplan.treatments.values() if rule.language} - there
+    if unknown:
+        words = f"{', '.join(sorted(unknown))}; there are {', '.join(sorted(there))}"
+        return Finding("tones", False, f"treatments name languages that are not there: {words}")
     missing = {
-        f"{name} ({rule.language})"
+        f"{name} ({rule.language or language})"
         for rule in dialplan.treatments.values()
         for name in (rule.announcement, rule.last_minute, rule.connecting)
         if name and prompts.find(name, str(rule.language)) is None

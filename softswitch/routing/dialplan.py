@@ -70,7 +70,8 @@ class RouteEntry:
 class TreatmentRule:
     """One `[treatment.…]`: what it sets; None leaves it to the wider table (route, then mode, then default).
 
-    Tones are prompt names, "" is none. `max_duration_s` caps what bindings ask for, 0 is no cap.
+    Tones are prompt names, "" is none; the `language` "" is `prompts.language`. `max_duration_s` caps what bindings ask
+    for, 0 is no cap.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = RECORD
@@ -106,7 +107,7 @@ BUILT_IN_TREATMENT = TreatmentRule(
     announcement_mandatory=False,
     record=False,
     stereo=False,
-    language="zh-CN",
+    language="",
     max_duration_s=0,
     last_minute="last_minute",
     connecting="connecting",

@@ -81,7 +81,7 @@ class Resolver:
             return attempt.rejected(failure)
         reached = await self._ask_mode(attempt)
         if not isinstance(reached, Reached):
-            return reached
+            return structs.replace(reached, language=str(dialplan.treatment_for(number.app.mode).language))
         return _Placement(attempt, reached, dialplan, trunk, self._rng, self._health).decide()
 
     async def _find_x(

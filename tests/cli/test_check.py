@@ -84,6 +84,10 @@ def test_a_prompt_that_a_treatment_names_must_be_there(cli: CommandLine) -> None
     tones = found(cli)["tones"]
     assert not tones.ok
     assert "shop_calls (zh-CN)" in tones.words
+    (plans / "95.toml").write_text('[treatment.AXE]\nlanguage = "en_US"\n')
+    tones = found(cli)["tones"]  # calls would be heard in another, and nobody told
+    assert not tones.ok
+    assert tones.words == "treatments name languages that are not there: en_US; there are en-US, zh-CN"
 
 
 def keep(cli: CommandLine, **days: int) -> None:

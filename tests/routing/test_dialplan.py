@@ -105,7 +105,7 @@ def test_the_first_route_that_matches_is_taken(
 def test_without_treatment_tables_the_built_in_one_holds() -> None:
     rule = plan().treatment_for(Mode.AXB)
     assert (rule.announcement, rule.announcement_mandatory, rule.record) == ("", False, False)
-    assert (rule.last_minute, rule.connecting, rule.language) == ("last_minute", "connecting", "zh-CN")
+    assert (rule.last_minute, rule.connecting, rule.language) == ("last_minute", "connecting", "")
 
 
 def test_a_narrower_treatment_overrides_a_wider_one_key_by_key() -> None:

@@ -325,6 +325,13 @@ def test_the_treatment_that_a_route_names_is_the_narrowest() -> None:
     assert treatment(axb(), table).language == "en-US"
 
 
+def test_a_caller_is_asked_or_refused_in_the_language_of_the_mode() -> None:
+    english = plan(LAB + '[treatment.AXE]\nlanguage = "en-US"\n')
+    board = Switchboard(store(Mode.AXE, axe()), english)
+    assert [board.ask(dialled, C).language for dialled in (X, f"{X},9999")] == ["en-US", "en-US"]  # type: ignore[union-attr]
+    assert Switchboard(store(Mode.AXB, axb()), english).ask(X, C).language == ""  # type: ignore[union-attr]
+
+
 # Cost and explanation
 
 

@@ -121,9 +121,11 @@ class Prompts:
     """A catalogue of made-up prompts."""
 
     missing: set[str] = field(default_factory=set)
+    asked: list[tuple[str, str]] = field(default_factory=list)  # names and languages
 
     def find(self, name: str, language: str) -> Prompt | None:
         """The prompt, unless it is among the missing."""
+        self.asked.append((name, language))
         if name in self.missing or name not in PROMPT_LENGTHS:
             return None
         return Prompt(name, language, f"{name}.wav", PROMPT_LENGTHS[name], f"sha-{name}", name != "unapproved")

@@ -19,9 +19,13 @@ from softswitch.moments import to_microsecond
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _ENCODER = msgspec.json.Encoder(enc_hook=str)
-_NUMBER = re.compile(r"(?<!\d)(\+?\d{2,6}?)(\d{4})(\d{2,6})(?!\d)")
-_MASKED_KEYS = frozenset(
-    {"x", "caller", "callee", "display", "destination", "error", "cdr", "known", "number", "exception"}
+# With what may stand between digits (an address has dots); spaces only where a `+` tells what it is.
+_NUMBER = re.compile(r"\+\d(?:[ *_-]?\d){6,}|\d(?:[*_-]?\d){6,}")
+_ALONE = re.compile(r"\d{7,}")  # where one needs no other's digits to be a number
+# What is ours and tells no number, however many digits it has. All else is looked through.
+_PLAIN = frozenset(
+    {"event", "level", "timestamp", "logger", "call_id", "call_ids", "calls", "path", "wanted", "socket"}
+    | {"app_key", "apps", "trunk", "binding_id", "recording", "recording_sha256", "announcement_sha256", "host"}
 )
 
 
@@ -31,8 +35,15 @@ def masked(text: str) -> str:
 
 
 def _star(match: re.Match[str]) -> str:
+    return _ALONE.sub(_star_digits, match[0]) if _ALONE.search(match[0]) else _star_digits(match)
+
+
+def _star_digits(match: re.Match[str]) -> str:
     number = match[0]
-    return f"{number[:-8]}****{number[-4:]}" if len(number) >= 10 else f"{number[:2]}****{number[-2:]}"
+    digits = [at for at, character in enumerate(number) if character.isdecimal()]
+    last = -4 if len(digits) >= 10 else -2  # what is shown behind the stars; of a short one as much before them
+    hidden = digits[last - 4 : last]
+    return "".join("*" if at in hidden else character for at, character in enumerate(number))
 
 
 def _complete(logger: Any, level: str, event: dict[str, Any]) -> dict[str, Any]:
@@ -45,13 +56,23 @@ def _complete(logger: Any, level: str, event: dict[str, Any]) -> dict[str, Any]:
 
 
 def _mask(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
-    for key in _MASKED_KEYS & event.keys():
-        value = event[key]
-        if isinstance(value, str):
-            event[key] = masked(value)
-        elif isinstance(value, dict):
-            event[key] = {k: masked(v) if isinstance(v, str) else v for k, v in value.items()}
+    for key, value in event.items():
+        if key not in _PLAIN and value is not None:
+            event[key] = _masked_value(value)
     return event
+
+
+def _masked_value(value: Any) -> Any:
+    """A record or list is shown as what it holds."""
+    if isinstance(value, str):
+        return masked(value)
+    if isinstance(value, msgspec.Struct):
+        value = msgspec.structs.asdict(value)
+    if isinstance(value, dict):
+        return {key: one if key in _PLAIN else _masked_value(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_masked_value(one) for one in value]
+    return value
 
 
 def _to_json(_: Any, __: str, event: dict[str, Any]) -> bytes:

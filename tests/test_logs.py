@@ -8,7 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
+from msgspec import structs
 
+from softswitch.interfaces import Cdr, LegReport
 from softswitch.logs import configure_logging, masked
 
 
@@ -30,6 +32,13 @@ def _clean() -> Iterator[None]:
         ("075588880001", "0755****0001"),
         ("no route to +8613800001234 by trunk 2", "no route to +86138****1234 by trunk 2"),
         ("port 5060", "port 5060"),
+        ("+86700123456781234", "+867001234****1234"),  # X and E of a 700 number in one
+        ("86138 0000 1234", "86138 0000 1234"),
+        ("<+86 138 0000 1234>", "<+86 138 **** 1234>"),
+        ("138-0000-1234 or 138*0000_1234", "138-****-1234 or 138*****_1234"),
+        ("5551234 and 12345678", "5****34 and 12****78"),
+        ("13800001234-1712345678@h", "138****1234-17****5678@h"),
+        ("192.168.100.200:5060", "192.168.100.200:5060"),
         ("", ""),
     ],
 )
@@ -47,6 +56,32 @@ def test_json_lines_carry_the_event_and_hide_the_numbers(capfdbinary: pytest.Cap
     assert (event["event"], event["call_id"], event["level"]) == ("call_routed", "c1", "info")
     assert event["x"] == "+86170****0001"
     assert event["cdr"] == {"caller": "+86138****1234", "a": 1}
+
+
+def test_numbers_are_hidden_wherever_a_line_has_them_and_what_is_no_number_stays(
+    capfdbinary: pytest.CaptureFixture[bytes],
+) -> None:
+    """A record that stands whole in the log must still tell which call it is of, and where its recording lies."""
+    configure_logging("info", "json")
+    call_id, number = "f012345678901234567890ab", "+8613800001234"
+    record = Cdr(call_id, caller=number, recording=f"/r/20260302/20260302000000_{call_id}.wav")
+    leg = LegReport(sip_call_id=f"{number}-1@h")
+    structlog.get_logger("test_whole").error(
+        "cdr_not_stored",
+        call_id=call_id,
+        to=number,
+        several=[number, 1],
+        cdr=structs.asdict(structs.replace(record, a=leg)),
+        path=record.recording,
+        nobody=None,
+    )
+    told = capfdbinary.readouterr().err.decode()
+    event = json.loads(told)
+    assert "13800001234" not in told
+    assert (event["to"], event["several"], event["nobody"]) == ("+86138****1234", ["+86138****1234", 1], None)
+    assert event["cdr"]["a"]["sip_call_id"] == "+86138****1234-1@h"
+    assert event["call_id"] == event["cdr"]["call_id"] == call_id
+    assert event["path"] == event["cdr"]["recording"] == record.recording
 
 
 def test_what_a_fault_tells_hides_the_numbers_too(capfdbinary: pytest.CaptureFixture[bytes]) -> None:

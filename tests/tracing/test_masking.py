@@ -31,6 +31,17 @@ from softswitch.tracing.masking import masked_message, without_keys
             b"\r\nUser-to-User: ************************\r\n **\r\nTo: x",
         ),
         (b"\nuser-to-user:00;pd=8\r\n", b"\nuser-to-user:*******\r\n"),
+        (b'From: "Bob 138 0000 1234" <sip:a@h>', b'From: "Bob 138 **** 1234" <sip:a@h>'),
+        (b'From: "a \\" 138 0000 1234" <sip:a@h>', b'From: "a \\" 138 **** 1234" <sip:a@h>'),
+        (b"From: Bob\r\n +86 138 0000 1234 <sip:a@h>", b"From: Bob\r\n +86 138 **** 1234 <sip:a@h>"),
+        (b"a: x <sip:a>, Bob 138/0000.1234\t<sip:b>", b"a: x <sip:a>, Bob 138/****.1234\t<sip:b>"),
+        (b'"10.20.30.40 port 5060"', b'"10.20.30.40 port 5060"'),
+        (b"sip:138*0000_1234@h", b"sip:138*****_1234@h"),
+        (b"sip:138%2A0000%5f1234@h", b"sip:138%2A****%5f1234@h"),
+        (b"Call-ID: 13800001234-1712345678@h", b"Call-ID: 138****1234-17****5678@h"),
+        (b"sip:13800001234*123@h", b"sip:138****1234*123@h"),
+        (b"tel:138*0000*1234", b"tel:138******1234"),
+        (b"x=138_0000*1234", b"x=138_*****1234"),
         (b"m=audio 20000 RTP/AVP 8", b"m=audio 20000 RTP/AVP 8"),
         (b'Digest username="u", response="0123abcd"', b'Digest username="u", response="********"'),
         (b'Digest Response = "0123abcd", qop=auth', b'Digest Response = "********", qop=auth'),
@@ -64,7 +75,53 @@ def test_numbers_proofs_and_keys_are_starred_at_their_length(text: bytes, masked
     assert len(masked) == len(text)
 
 
-@pytest.mark.parametrize("text", [b"sip:" * 8000, b"sip:" + b"1." * 16000, b'"' + b"1 " * 16000, b":" + b"1" * 32000])
+ISUP = b"\x01\x10\x83\x10\x31\x08\x00\x00\r\n--\x21\x43"  # RFC 3204: digits two a byte
+SDP = b"v=0\r\nc=IN IP4 10.0.0.1\r\n"
+
+
+@pytest.mark.parametrize(
+    ("header", "body", "shown"),
+    [
+        (b"Content-Type: application/ISUP;version=itu-t92+", ISUP, b"*" * len(ISUP)),
+        (b"c:application/qsig", ISUP, b"*" * len(ISUP)),
+        (b"Content-Type: application/sdp", SDP, SDP),
+        (b"Content-Type: application/pidf+xml", b"<a/>", b"<a/>"),
+        (b"Content-Type: text/plain\r\nContent-Encoding: gzip", b"\x1f\x8b", b"**"),
+        (b"e: identity\r\nContent-Type: text/plain", b"hello", b"hello"),
+        (b"Content-Type: multipart/mixed", SDP, b"*" * len(SDP)),
+        (b"Content-Length: 3", b"abc", b"abc"),
+        (
+            b'Content-Type: multipart/mixed; boundary="b 1"',
+            b"--b 1\r\nContent-Type: application/sdp\r\n\r\n" + SDP + b"\r\n--b 1\r\n"
+            b"Content-Type: application/isup\r\n\r\n" + ISUP + b"\r\n--b 1--\r\n",
+            b"--b 1\r\nContent-Type: application/sdp\r\n\r\n" + SDP + b"\r\n--b 1\r\n"
+            b"Content-Type: application/isup\r\n\r\n" + b"*" * len(ISUP) + b"**--b 1--\r\n",
+        ),
+        (
+            b"Content-Type: multipart/mixed;boundary=b",
+            b"--b\r\nContent-Type: multipart/mixed;boundary=c\r\n\r\n--c\r\n--b--",
+            b"--b\r\nContent-Type: multipart/mixed;boundary=c\r\n\r\n*****--b--",
+        ),
+    ],
+)
+def test_a_body_that_is_no_text_shows_its_type_and_length_alone(header: bytes, body: bytes, shown: bytes) -> None:
+    head = b"INVITE sip:a@h SIP/2.0\r\n" + header + b"\r\nVia: x\r\n\r\n"
+    assert masked_message(head + body) == head + shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'"' * 32000,
+        b'"' + b"\\" * 32000,
+        b":" + b" 1" * 16000,
+        b":aaaaaaa" * 4000,
+        b"sip:" * 8000,
+        b"sip:" + b"1." * 16000,
+        b'"' + b"1 " * 16000,
+        b":" + b"1" * 32000,
+    ],
+)
 def test_no_message_takes_long(text: bytes) -> None:
     assert len(masked_message(text)) == len(text)  # seconds, where each begin of a URI is looked at to the end
 

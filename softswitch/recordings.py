@@ -7,6 +7,7 @@ nothing and asks nobody: names alone.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from hashlib import sha256
@@ -39,6 +40,12 @@ def folder_of(app_key: str) -> str:
 def day_folder(moment: float, *, ago: int = 0) -> str:
     """The name of the folder of the day of `moment` (UTC epoch seconds), or of one so many days before."""
     return f"{datetime.fromtimestamp(moment, UTC) - timedelta(days=ago):%Y%m%d}"
+
+
+def is_recording_of(day: str) -> Callable[[str], bool]:
+    """Whether a file name is one that `recording_path` gives a call that began in the folder's `day`."""
+    ours = re.compile(rf"{re.escape(day)}\d{{6}}_.+{re.escape(SUFFIX)}", re.ASCII | re.DOTALL).fullmatch
+    return lambda name: ours(name) is not None
 
 
 def day_begun_at(folder: str) -> float | None:

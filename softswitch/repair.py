@@ -50,13 +50,21 @@ def mend_recordings(directory: str, now: float, left: Callable[[], bool] = lambd
 
 def recording_of(directory: str, app_key: str, call_id: str, called_at: float) -> RecordingReport | None:
     """What a crash left of the recording of a call that came at `called_at`; None where there is none. Where
-    a media server of its own still writes it: what it holds by now, without a hash.
+    a media server of its own still writes it: what it holds by now, without a hash. Where the recording went on in
+    another file (`…-2.wav`, its name was taken): what is in the newest, which the CDR would have named too.
     """
     app = folder_of(app_key)
     for folder in _folders(directory, app or "*", called_at + DAY_S):  # it may have been answered the next day
-        for path in folder.glob(f"*_{call_id}{SUFFIX}"):
-            return _report(str(path))
+        found = [*folder.glob(f"*_{call_id}{SUFFIX}"), *folder.glob(f"*_{call_id}-*{SUFFIX}")]
+        if found:
+            return _report(str(max(found, key=_number)))
     return None
+
+
+def _number(path: Path) -> int:
+    """2 of `….-2.wav`, 1 of the first."""
+    number = path.stem.rpartition("_")[2].rpartition("-")[2]
+    return int(number) if "-" in path.stem and number.isdecimal() else 1
 
 
 def _report(path: str) -> RecordingReport:

@@ -2,7 +2,8 @@
 
 Call treatment, "Files": kept for `recording.keep_days`, or as the dialplan says of their app. Called once an hour by
 `app.py`, in a thread. It tells a recording's app by its folder alone (`recordings.py`), looks into no folder in which
-nothing can be due yet, and never touches other files.
+nothing can be due yet, and never touches what a switch with these apps can't have written: files of other names,
+folders of other apps.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from softswitch.recordings import SUFFIX, day_begun_at, folder_of
+from softswitch.recordings import day_begun_at, folder_of, is_recording_of
 
 DAY_S = 86400.0
 
@@ -27,8 +28,8 @@ audit = structlog.get_logger("softswitch.audit")
 class Retention:
     """How many days recordings are kept, 0 for ever: those of the apps in `of_apps`, and those of any other in `apps`.
 
-    What is of no app that is named here (one that was renamed, a file from before apps had folders) is kept as long as
-    what is kept the longest.
+    Files from before apps had folders are kept as long as what is kept the longest. Those of an app that is not named
+    here are left alone: they are another switch's, or were put aside by somebody.
     """
 
     keep_days: int
@@ -55,25 +56,33 @@ def sweep(directory: str, retention: Retention, now: float, left: Callable[[], b
     for folder in _folders(directory):
         if day_begun_at(folder.name) is not None:  # of no app
             deleted += _sweep_day(folder, longest, now, left)
-        for day in _folders(folder.path):
-            deleted += _sweep_day(day, days.get(folder.name, longest), now, left)
+        if folder.name in days:
+            deleted += sum(_sweep_day(day, days[folder.name], now, left) for day in _folders(folder.path))
+        elif any(_may_be_due(day.name, longest, now) for day in _folders(folder.path)):
+            audit.info("recordings_left_alone", path=folder.path)
     return deleted
 
 
+def _may_be_due(day: str, keep_days: int, now: float) -> bool:
+    """Whether the folder of a day may have files that are due: those that began with the day are."""
+    begun_at = day_begun_at(day)
+    return bool(keep_days) and begun_at is not None and begun_at < now - keep_days * DAY_S
+
+
 def _sweep_day(folder: os.DirEntry[str], keep_days: int, now: float, left: Callable[[], bool]) -> int:
-    """A folder is opened only where what began with its day is due; millions of others cost nothing."""
-    begun_at, due = day_begun_at(folder.name), now - keep_days * DAY_S
-    if not keep_days or begun_at is None or begun_at >= due:
+    """A folder is opened only where something may be due; millions of others cost nothing."""
+    if not _may_be_due(folder.name, keep_days, now):
         return 0
+    due, ours = now - keep_days * DAY_S, is_recording_of(folder.name)
     files = itertools.takewhile(lambda file: not left(), _entries(folder.path))
-    deleted = sum(_delete(file, keep_days) for file in files if _is_due(file, due))
+    deleted = sum(_delete(file, keep_days) for file in files if ours(file.name) and _is_due(file, due))
     _remove_empty(folder.path)
     return deleted
 
 
 def _is_due(file: os.DirEntry[str], due: float) -> bool:
     try:
-        return file.name.endswith(SUFFIX) and file.is_file() and file.stat().st_mtime < due
+        return file.is_file() and file.stat().st_mtime < due
     except OSError as error:
         audit.error("recording_not_deleted", path=file.path, error=str(error))
         return False

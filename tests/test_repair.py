@@ -69,6 +69,20 @@ def test_the_recording_of_a_crashed_call_is_found_by_its_app_and_id_mended_and_h
     assert recording_of(str(tmp_path / "none"), app_key, "one", NOW - 60) is None
 
 
+def test_a_recording_that_went_on_under_another_name_is_found_by_that(tmp_path: Path) -> None:
+    """Its first name was taken by what another media server still writes."""
+    first = left_open(tmp_path, TODAY, "one")
+    left_open(tmp_path, TODAY, "one-2", audio=16000)
+    last = left_open(tmp_path, TODAY, "one-10", audio=24000)
+    left_open(tmp_path, TODAY, "other-11")
+    found = recording_of(str(tmp_path), "shop", "one", NOW - 60)
+    assert found is not None and (found.path, found.duration_s) == (str(last), 3.0)
+    for path in (first, last):
+        path.unlink()
+    found = recording_of(str(tmp_path), "shop", "one", NOW - 60)
+    assert found is not None and found.duration_s == 2.0
+
+
 def test_a_recording_that_somebody_still_writes_is_as_long_as_it_is_by_now_and_has_no_hash(tmp_path: Path) -> None:
     path = left_open(tmp_path, YESTERDAY, "one")
     before = path.read_bytes()

@@ -17,7 +17,8 @@ SHOPS = Retention(7, {}, ["shop"])
 
 def recording(folder: Path, name: str, age_days: float, app: str = "shop") -> Path:
     written = NOW - age_days * DAY_S
-    path = Path(recording_path(str(folder), app, "x", written)).with_name(name)
+    path = Path(recording_path(str(folder), app, "x", written))
+    path = path.with_name(path.name.replace("x.wav", name) if name.endswith(".wav") else name)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"RIFF")
     os.utime(path, (written, written))
@@ -25,7 +26,7 @@ def recording(folder: Path, name: str, age_days: float, app: str = "shop") -> Pa
 
 
 def left(folder: Path) -> set[str]:
-    return {path.name for path in folder.rglob("*") if path.is_file()}
+    return {path.name.partition("_")[2] for path in folder.rglob("*") if path.is_file()}
 
 
 def test_old_recordings_go_with_a_line_in_the_audit_log(tmp_path: Path) -> None:
@@ -63,18 +64,42 @@ def test_each_apps_recordings_are_kept_as_long_as_is_said_of_it(tmp_path: Path) 
     }
 
 
-@pytest.mark.parametrize("app", ["", "renamed", "20231101"])
-def test_what_is_of_no_app_that_is_known_is_kept_as_what_is_kept_the_longest(tmp_path: Path, app: str) -> None:
-    """A file from before apps had folders, one of an app that has another name now."""
+def test_a_file_from_before_apps_had_folders_is_kept_as_what_is_kept_the_longest(tmp_path: Path) -> None:
     retention = Retention(7, {"bank": 183, "taxi": 1}, ["shop", "bank", "taxi"])
-    recording(tmp_path, "kept.wav", 182, app)
-    recording(tmp_path, "over.wav", 184, app)
+    recording(tmp_path, "kept.wav", 182, "")
+    recording(tmp_path, "over.wav", 184, "")
     assert sweep(str(tmp_path), Retention(7, {"court": 0}, ["court"]), NOW) == 0
     assert sweep(str(tmp_path), retention, NOW) == 1
     assert left(tmp_path) == {"kept.wav"}
 
 
-def test_where_the_store_names_no_apps_only_those_with_days_of_their_own_lose_recordings_early(tmp_path: Path) -> None:
+@pytest.mark.parametrize("app", ["archive", "another switch's", "20231101"])
+def test_what_is_of_no_app_that_is_known_is_left_alone_with_a_line(tmp_path: Path, app: str) -> None:
+    """Recordings that somebody has put aside are evidence, and those of another switch are for that to keep."""
+    aside = recording(tmp_path, "over.wav", 9, app)
+    with structlog.testing.capture_logs() as lines:
+        assert sweep(str(tmp_path), SHOPS, NOW) == 0
+    folder = str(aside.parent.parent)
+    assert lines == [{"event": "recordings_left_alone", "path": folder, "log_level": "info"}]
+    os.utime(aside, (NOW, NOW))
+    aside.parent.rename(tmp_path / aside.parent.parent.name / "20991231")
+    with structlog.testing.capture_logs() as lines:
+        assert sweep(str(tmp_path), SHOPS, NOW) == 0
+    assert lines == []  # nothing of it would be due
+
+
+def test_what_is_not_named_as_a_recording_of_its_day_is_left_alone(tmp_path: Path) -> None:
+    old = recording(tmp_path, "x.wav", 9)
+    names = ["ring.wav", f"19990101{old.name[8:]}", old.name.replace("_", "-"), f"{old.name}.part"]
+    for name in names:
+        old.with_name(name).write_bytes(b"RIFF")
+        os.utime(old.with_name(name), (0, 0))
+    moved = old.rename(old.with_name(old.name.replace("x.wav", "x-2.wav")))  # its name was taken
+    assert sweep(str(tmp_path), SHOPS, NOW) == 1
+    assert not moved.exists() and {path.name for path in old.parent.iterdir()} == set(names)
+
+
+def test_where_the_store_names_no_apps_only_those_with_days_of_their_own_lose_recordings(tmp_path: Path) -> None:
     for app in ("shop", "taxi", "bank"):
         recording(tmp_path, f"{app}.wav", 8, app)
     assert sweep(str(tmp_path), Retention(7, {"bank": 183, "taxi": 1}, []), NOW) == 1

@@ -38,6 +38,7 @@ TOGETHER_S = 0.1  # records that become complete within this are written togethe
 MOST_TOGETHER = 32  # 3 ms, then calls go on in between
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0  # before the store is offered again what it has refused
 UNSTORED_AT_MOST = 10_000  # records; more than these are given up for the store
+UNWRITTEN_AT_MOST_S = REPORTS_WITHIN_S + 1.0  # a record that is open was of a call that was up so long ago
 CRASHED = Failure(8040, 500, 41, "the switch stopped while the call was up")
 
 log = structlog.get_logger(__name__)
@@ -164,13 +165,18 @@ def _recorded(report: RecordingReport) -> dict[str, Any]:
 
 
 def _ended_by_crash(cdr: Cdr, talked_s: float, switch_lived_until: float) -> dict[str, float]:
-    """Its last sign of life: what was recorded, else the switch's, else the last that the record tells of."""
+    """Its last sign of life: what was recorded, else the switch's, else the last that the record tells of.
+
+    A recording that ends long before the switch did lost its end, or its beginning is another file.
+    """
     known = (cdr.call_in_at, cdr.forward_at, cdr.alerting_at, cdr.answered_in_at, cdr.answered_at)
     last = max(moment for moment in known if moment is not None)
     if cdr.answered_at is None:
         ended = max(last, switch_lived_until)
         return {"ended_at": ended, "failed_at": ended}
-    return {"ended_at": max(last, cdr.answered_at + talked_s if talked_s else switch_lived_until)}
+    if talked_s:
+        last, switch_lived_until = max(last, cdr.answered_at + talked_s), switch_lived_until - UNWRITTEN_AT_MOST_S
+    return {"ended_at": max(last, switch_lived_until)}
 
 
 async def _no_recording(cdr: Cdr) -> RecordingReport | None:

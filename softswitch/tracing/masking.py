@@ -1,8 +1,8 @@
 """Hides in a SIP message who talks to whom: phone numbers, pressed keys, proofs and media keys, each at its own length.
 
-RFC 3261 19.1.2, 22, RFC 3204 (ISUP), RFC 3966 5.1.1, RFC 4568 9, RFC 4567 (MIKEY), RFC 7433 (User-to-User), RFC 8866 5.12 (k=).
-Called by `trace.py`, which keeps no SRTP key at all, and by `api/tracing.py` for all that leaves the switch masked. It
-never changes the length of a message, so Content-Length still holds.
+RFC 3261 19.1.2, 22, RFC 3204 (ISUP), RFC 3966 5.1.1, RFC 4568 9, RFC 4567 (MIKEY), RFC 7433 (User-to-User), RFC 8866
+5.12 (k=). Called by `trace.py`, which keeps no SRTP key at all, and by `api/tracing.py` for all that leaves the switch
+masked. It never changes the length of a message, so Content-Length still holds.
 """
 
 from __future__ import annotations

@@ -56,15 +56,17 @@ def test_what_an_earlier_run_left_open_tells_of_its_recording() -> None:
 def test_a_call_without_a_recording_was_up_as_long_as_the_switch_lived() -> None:
     """A carrier bills what we took for no talk at all."""
 
+    reports = {
+        "recorded": RecordingReport("a.wav", 43.5, 348058, "sha", truncated=True),
+        "on a full disk": RecordingReport("c.wav", 1.0, 8058, "sha", truncated=True),
+        "unreadable": RecordingReport("b.wav", 0.0, 0, "", truncated=True),
+    }
+
     async def recording_of(cdr: Cdr) -> RecordingReport | None:
-        reports = {
-            "recorded": RecordingReport("a.wav", 1.0, 8058, "sha", truncated=True),
-            "unreadable": RecordingReport("b.wav", 0.0, 0, "", truncated=True),
-        }
         return reports.get(cdr.call_id)
 
     async def story() -> None:
-        lost = [Cdr(name, call_in_at=4.0, answered_at=5.0) for name in ("plain", "recorded", "unreadable")]
+        lost = [Cdr(name, call_in_at=4.0, answered_at=5.0) for name in ("plain", *reports)]
         lost += [Cdr("late", call_in_at=60.0, answered_at=61.0), Cdr("ringing", call_in_at=2.0, alerting_at=3.0)]
         async with Running(CdrMemory()) as running:
             await running.writer.recover(lost, recording_of, lambda begun: 50.0 if begun < 60 else 0.0)
@@ -72,7 +74,8 @@ def test_a_call_without_a_recording_was_up_as_long_as_the_switch_lived() -> None
         ended = {cdr.call_id: (cdr.ended_at, cdr.failed_at) for cdr in running.store.closed}
         assert ended == {
             "plain": (50.0, None),
-            "recorded": (6.0, None),
+            "recorded": (48.5, None),
+            "on a full disk": (47.0, None),
             "unreadable": (50.0, None),
             "late": (61.0, None),
             "ringing": (50.0, 50.0),

@@ -10,6 +10,7 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 Result = TypeVar("Result")
@@ -26,8 +27,16 @@ class Disk(Protocol):
 
     def ask(self, line: str, work: Work, told: Told, most: int | None = None) -> None:
         """Do `work` when those asked for before in `line` are done; `told` gets what it returned or raised, or
-        DiskStandsStill where `most` wait there already.
+        DiskStandsStill where `most` of those that may be refused so wait there already.
         """
+
+
+@dataclass(slots=True)
+class _Line:
+    """What waits, and whether it may be refused; how many of those there are."""
+
+    waiting: deque[tuple[Work, Told, bool]] = field(default_factory=deque)
+    refusable: int = 0
 
 
 class DiskThreads:
@@ -35,21 +44,22 @@ class DiskThreads:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._lines: dict[str, deque[tuple[Work, Told]]] = {}
+        self._lines: dict[str, _Line] = {}
 
     def ask(self, line: str, work: Work, told: Told, most: int | None = None) -> None:
         """As Disk says; RuntimeError is told where the system has no more threads. Needs a running loop."""
         loop = asyncio.get_running_loop()
         with self._lock:
-            waiting = self._lines.setdefault(line, deque())
-            crowded = most is not None and len(waiting) >= most
+            there = self._lines.setdefault(line, _Line())
+            crowded = most is not None and there.refusable >= most
             if not crowded:
-                waiting.append((work, told))
-            idle = len(waiting) == 1
+                there.waiting.append((work, told, most is not None))
+                there.refusable += most is not None
+            idle = len(there.waiting) == 1
         if crowded:
-            loop.call_soon(told, DiskStandsStill(f"{len(waiting)} files wait for a disk that stands still"))
+            loop.call_soon(told, DiskStandsStill(f"{there.refusable} files wait for a disk that stands still"))
         elif idle:
-            self._begin(loop, line, waiting)
+            self._begin(loop, line, there)
 
     async def do(self, line: str, work: Callable[[], Result]) -> Result:
         """What `work` returns or raises, done as `ask` says."""
@@ -72,27 +82,28 @@ class DiskThreads:
             for end in late:
                 end.cancel()
 
-    def _begin(self, loop: asyncio.AbstractEventLoop, line: str, waiting: deque[tuple[Work, Told]]) -> None:
-        thread = threading.Thread(target=self._serve, args=(loop, line, waiting), name=f"disk {line}", daemon=True)
+    def _begin(self, loop: asyncio.AbstractEventLoop, line: str, there: _Line) -> None:
+        thread = threading.Thread(target=self._serve, args=(loop, line, there), name=f"disk {line}", daemon=True)
         try:
             thread.start()
         except RuntimeError as error:
             with self._lock:
                 del self._lines[line]
-            loop.call_soon(waiting[0][1], error)
+            loop.call_soon(there.waiting[0][1], error)
 
-    def _serve(self, loop: asyncio.AbstractEventLoop, line: str, waiting: deque[tuple[Work, Told]]) -> None:
+    def _serve(self, loop: asyncio.AbstractEventLoop, line: str, there: _Line) -> None:
         left = True
         while left:
-            work, told = waiting[0]
+            work, told, refusable = there.waiting[0]
             outcome = _outcome(work)
             try:
                 loop.call_soon_threadsafe(told, outcome)
             except RuntimeError:  # the loop is closed: so will be the process
                 return
             with self._lock:
-                waiting.popleft()
-                left = bool(waiting)
+                there.waiting.popleft()
+                there.refusable -= refusable
+                left = bool(there.waiting)
                 if not left:
                     del self._lines[line]
 

@@ -24,7 +24,7 @@ from media.disk import Disk, DiskThreads
 from media.playing import Playing
 from media.ports import PortPool, PortsExhausted, SocketOptions
 from media.recorder import RecordingFile, hash_recording, open_recording
-from media.tables import CommandRefused, Owned, Session, Table
+from media.tables import CommandRefused, Groups, Owned, Session, Table
 from media.workers import Workers
 
 log = logging.getLogger(__name__)
@@ -93,6 +93,8 @@ class Engine:
         self._by_port: dict[tuple[int | None, bool], _Endpoint] = {}  # after a crash all want theirs at once
         self._playing = Playing(self._core, self._disk, self._endpoints)
         self._recordings: Table[_Recording] = Table("recording")
+        self._by_endpoint: Groups[int, _Recording] = Groups()  # of its two
+        self._by_path: Groups[str, _Recording] = Groups()
         self._waiting: dict[tuple[Session, int], list[Callable[[], None]]] = {}  # recordings; for the file of another
         self._recordings_truncated = 0
         self._opening: dict[int, _Recording] = {}  # by handle: their files are not open yet
@@ -187,9 +189,8 @@ class Engine:
         """With its ports and numbering only: who is back says anew what is to be heard, for it may have changed."""
         self._playing.silence(endpoint.session)
         self._core.disconnect(endpoint.handle, endpoint.handle)
-        for recording in self._recordings:
-            if endpoint.handle in (recording.left, recording.right):
-                self._core.close_recording(recording.handle)
+        for recording in self._by_endpoint.of(endpoint.handle):
+            self._core.close_recording(recording.handle)
         self._endpoints.remove(endpoint.handle)
         endpoint.session, endpoint.id, endpoint.resumed = session, name, True
         self._endpoints.add(endpoint)
@@ -262,13 +263,13 @@ class Engine:
         return any(endpoint.resumed for endpoint in endpoints if endpoint)
 
     def _record(self, session: Session, command: protocol.Record, *, lost: bool) -> None:
-        for earlier in self._recordings if command.elapsed_s else ():
-            if earlier.path == command.path:
-                self._core.close_recording(earlier.handle)
-                earlier.after.append(partial(self._go_on, session, command, earlier))
-                self._waiting[session, command.recording] = earlier.after
-                return
-        self._record_now(session, command, lost=lost)
+        earlier = next(iter(self._by_path.of(command.path)), None) if command.elapsed_s else None
+        if earlier is None:
+            self._record_now(session, command, lost=lost)
+            return
+        self._core.close_recording(earlier.handle)
+        earlier.after.append(partial(self._go_on, session, command, earlier))
+        self._waiting[session, command.recording] = earlier.after
 
     def _go_on(self, session: Session, command: protocol.Record, earlier: _Recording) -> None:
         """In the file that the `earlier` one came to."""
@@ -288,6 +289,9 @@ class Engine:
             return
         recording = _Recording(session, command.recording, handle, command.path, left, right)
         self._recordings.add(recording)
+        self._by_path.add(recording.path, recording)
+        for side in (left, right):
+            self._by_endpoint.add(side, recording)
         if lost:
             self._hole(recording, "the media server was started anew")
         self._opening[handle] = recording
@@ -304,7 +308,10 @@ class Engine:
             return
         if outcome.path != recording.path:
             log.warning("%s is there already: recording to %s", recording.path, outcome.path)
+            self._by_path.discard(recording.path, recording)
             recording.path = outcome.path
+            if self._recordings.find(recording.handle):
+                self._by_path.add(recording.path, recording)
             recording.session.deliver(protocol.RecordingMoved(recording.id, outcome.path))
         self._hand_over(recording, outcome)
 
@@ -384,6 +391,9 @@ class Engine:
 
     def _recorded(self, handle: int, samples: int, size: int, truncated: bool) -> None:
         recording = self._recordings.remove(handle)
+        self._by_path.discard(recording.path, recording)
+        for side in (recording.left, recording.right):
+            self._by_endpoint.discard(side, recording)
         truncated = truncated or recording.truncated
         if recording.after:  # the file goes on under another recording
             recording.session.deliver(protocol.Recorded(recording.id, samples / 8000, size, truncated=truncated))

@@ -14,7 +14,7 @@ from media import protocol
 from media.disk import Disk
 from media.prompt_reader import PromptReader
 from media.prompts import PromptError
-from media.tables import CommandRefused, Owned, Session, Table
+from media.tables import CommandRefused, Groups, Owned, Session, Table
 from media.workers import Workers
 
 
@@ -36,23 +36,28 @@ class Playing:
         self._reader = PromptReader(disk)
         self._playbacks: Table[Owned] = Table("playback")
         self._waiting: dict[tuple[Session, int], _Waiting] = {}
+        self._last: dict[tuple[Session, int], _Waiting] = {}  # that waits to play to an endpoint
+        self._waiting_of: Groups[Session, _Waiting] = Groups()
+        self._of_session: Groups[Session, Owned] = Groups()  # what plays, and was not told to end with all the rest
 
     def play(self, session: Session, command: protocol.Play) -> None:
         """Start the files; Played follows, with the error where they can't be played."""
         self._playbacks.check_new(session, command.playback)
         if (session, command.playback) in self._waiting:
             raise CommandRefused(f"playback {command.playback} is in use")
-        for earlier in self._waiting.values():
-            if earlier.session is session:
-                earlier.endpoints = tuple(0 if one in command.endpoints else one for one in earlier.endpoints)
         waiting = self._waiting[session, command.playback] = _Waiting(session, command, command.endpoints)
+        self._waiting_of.add(session, waiting)
+        for name in command.endpoints:
+            if earlier := self._last.get((session, name)):
+                earlier.endpoints = tuple(0 if one == name else one for one in earlier.endpoints)
+            self._last[session, name] = waiting
         self._reader.read(command.files, partial(self._begin, waiting))
 
     def _begin(self, waiting: _Waiting, samples: Sequence[bytes] | PromptError) -> None:
         session, command = waiting.session, waiting.command
         if self._waiting.get((session, command.playback)) is not waiting:
             return  # stopped before it began
-        del self._waiting[session, command.playback]
+        self._waits_no_more(waiting)
         endpoints = tuple(self._endpoints.handle_or_none(session, name) for name in waiting.endpoints)
         try:
             if isinstance(samples, PromptError):
@@ -61,24 +66,36 @@ class Playing:
         except (PromptError, ValueError, OverflowError, RuntimeError) as error:
             session.deliver(protocol.Played(command.playback, error=str(error)))
             return
-        self._playbacks.add(Owned(session, command.playback, handle))
+        playback = Owned(session, command.playback, handle)
+        self._playbacks.add(playback)
+        self._of_session.add(session, playback)
+
+    def _waits_no_more(self, waiting: _Waiting) -> None:
+        session = waiting.session
+        del self._waiting[session, waiting.command.playback]
+        self._waiting_of.discard(session, waiting)
+        for name in waiting.endpoints:
+            if name:  # else another is the last
+                del self._last[session, name]
 
     def stop(self, session: Session, name: int) -> None:
         """End a playback; one that is over already is left alone."""
-        waiting = self._waiting.pop((session, name), None)
+        waiting = self._waiting.get((session, name))
         if waiting is None:
             self._core.stop_play(self._playbacks.handle_or_none(session, name))
         else:
+            self._waits_no_more(waiting)
             session.deliver(protocol.Played(name, (protocol.Report(),) * len(waiting.endpoints)))
 
     def silence(self, session: Session) -> None:
-        """End all that `session` plays."""
-        for playback in self._playbacks:
-            if playback.session is session:
-                self._core.stop_play(playback.handle)
-        self._waiting = {key: waiting for key, waiting in self._waiting.items() if waiting.session is not session}
+        """End all that `session` plays. To be told again costs nothing."""
+        for playback in self._of_session.pop(session):
+            self._core.stop_play(playback.handle)
+        for waiting in self._waiting_of.of(session):
+            self._waits_no_more(waiting)
 
     def played(self, handle: int, reports: tuple[tuple[Any, ...], ...]) -> None:
         """The core says that one is over."""
         playback = self._playbacks.remove(handle)
+        self._of_session.discard(playback.session, playback)
         playback.session.deliver(protocol.Played(playback.id, tuple(protocol.Report(*report) for report in reports)))

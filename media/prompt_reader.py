@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,7 +18,7 @@ from media.prompts import PromptAudio, PromptCache, PromptError
 from media.tones import SCHEME
 
 FRESH_S = 0.1  # a file is not looked at again within this time
-PATIENCE_S = 0.5  # what a look may take
+PATIENCE_S = 0.5  # what a look may take, or for a file never read yet the next look that its directory brings
 
 Told = Callable[[Sequence[bytes] | PromptError], None]
 
@@ -46,6 +47,7 @@ class PromptReader:
         self._cache = PromptCache()
         self._found: dict[str, _Found] = {}
         self._looks: dict[str, _Look] = {}
+        self._brought: Counter[str] = Counter()  # looks that came to an end, by directory
 
     def read(self, paths: Sequence[str], told: Told) -> None:
         """`told` gets the samples of all `paths`, or the first PromptError: at once or later. Needs a running loop."""
@@ -91,10 +93,22 @@ class PromptReader:
         work = partial(_outcome, self._cache, path)
         self._disk.ask(f"prompts {os.path.dirname(path)}", work, partial(self._seen, path, look))
         if path in self._looks:
-            asyncio.get_running_loop().call_later(PATIENCE_S, self._tell, look, True)
+            self._wait(path, look)
+
+    def _wait(self, path: str, look: _Look) -> None:
+        before = self._brought[os.path.dirname(path)]
+        asyncio.get_running_loop().call_later(PATIENCE_S, self._lose_patience, path, look, before)
+
+    def _lose_patience(self, path: str, look: _Look, before: int) -> None:
+        """But for a file that nothing is known of, while those in front of it are read."""
+        if path not in self._found and look.waiting and self._brought[os.path.dirname(path)] != before:
+            self._wait(path, look)
+        else:
+            self._tell(look, True)
 
     def _seen(self, path: str, look: _Look, outcome: PromptAudio | Exception) -> None:
         del self._looks[path]
+        self._brought[os.path.dirname(path)] += 1
         if not isinstance(outcome, PromptAudio | PromptError):  # no thread to be had, no possible path
             outcome = PromptError(f"{path}: {outcome}")
         self._found[path] = _Found(outcome, asyncio.get_running_loop().time() + FRESH_S)

@@ -82,3 +82,32 @@ class Table(Generic[Kind]):
         """Ends cross on the way: what is gone already has handle 0, for which the core does nothing."""
         owned = self._by_name.get((session, name))
         return owned.handle if owned else 0
+
+
+Key = TypeVar("Key")
+Member = TypeVar("Member")
+
+
+class Groups(Generic[Key, Member]):
+    """What belongs to each key, in the order of its coming: found without a look at all the rest."""
+
+    def __init__(self) -> None:
+        self._groups: dict[Key, dict[int, Member]] = {}
+
+    def add(self, key: Key, member: Member) -> None:
+        """From now on it belongs there."""
+        self._groups.setdefault(key, {})[id(member)] = member
+
+    def discard(self, key: Key, member: Member) -> None:
+        """It belongs there no more, if it did."""
+        group = self._groups.get(key, {})
+        if group.pop(id(member), None) is not None and not group:
+            del self._groups[key]
+
+    def of(self, key: Key) -> list[Member]:
+        """All that belong to `key`."""
+        return list(self._groups.get(key, {}).values())
+
+    def pop(self, key: Key) -> list[Member]:
+        """The same, and none belongs there any more."""
+        return list(self._groups.pop(key, {}).values())

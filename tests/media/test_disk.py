@@ -84,6 +84,26 @@ def test_more_than_can_come_to_its_turn_is_refused() -> None:
     asyncio.run(story())
 
 
+def test_what_can_not_be_refused_takes_nobodys_place() -> None:
+    """After a crash all recordings are resumed at once: a new call's is not refused for that."""
+
+    async def story() -> None:
+        threads, gate, outcomes = DiskThreads(), threading.Event(), list[Any]()
+        for number in range(5):
+            threads.ask("line", partial(gate.wait, PATIENCE_S), outcomes.append, most=2 if number > 2 else None)
+        threads.ask("line", int, outcomes.append, most=2)
+        await until_told(outcomes, 1)
+        assert str(outcomes[0]) == "2 files wait for a disk that stands still"
+        gate.set()
+        await until_told(outcomes, 6)
+        assert outcomes[1:] == [True] * 5
+        threads.ask("line", partial(int, "7"), outcomes.append, most=2)
+        await until_told(outcomes, 7)
+        assert outcomes[6] == 7
+
+    asyncio.run(story())
+
+
 def test_what_no_thread_could_be_had_for_is_told_and_its_line_begins_again_with_the_next(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

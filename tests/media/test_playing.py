@@ -90,6 +90,20 @@ def test_of_two_that_wait_the_later_has_the_endpoint_whichever_is_read_first(sta
     asyncio.run(story())
 
 
+def test_who_was_the_last_to_be_played_to_an_endpoint_is_forgotten_when_it_begins_or_never_does(stage: Stage) -> None:
+    async def story() -> None:
+        stage.play(7, 1, 2)
+        stage.play(8, 2)
+        stage.playing.stop(stage.session, 8)
+        stage.play(9, 2, 1)
+        stage.playing.stop(stage.session, 7)
+        stage.disk.go_on()
+        assert stage.told() == [("play", (102, 101))]
+        assert (stage.playing._last, stage.playing._waiting) == ({}, {})
+
+    asyncio.run(story())
+
+
 def test_one_that_waits_has_its_name(stage: Stage) -> None:
     async def story() -> None:
         stage.play(7, 1)

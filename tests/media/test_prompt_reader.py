@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
-from media.disk import DiskThreads
+from media.disk import DiskThreads, Told, Work
 from media.prompt_reader import FRESH_S, PATIENCE_S, PromptReader
 from media.prompts import PromptError
 from tests.media.phone import wait_for_seconds, wav
@@ -73,6 +73,39 @@ def test_of_a_disk_that_stands_still_what_was_read_before_is_played_as_it_was(tm
         disk.go_on()
         reader.read([known, unknown], outcomes.append)
         assert words(outcomes[4:]) == ["changed+unknown"]
+
+    run(story())
+
+
+class SlowDisk:
+    """Does one thing after the other, each in `seconds`."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._free_at = 0.0
+
+    def ask(self, line: str, work: Work, told: Told, most: int | None = None) -> None:
+        """When all before is done."""
+        loop = asyncio.get_running_loop()
+        self._free_at = max(self._free_at, loop.time()) + self.seconds
+        loop.call_at(self._free_at, lambda: told(work()))
+
+
+def test_a_file_never_read_is_waited_for_while_those_in_front_of_it_are_read(tmp_path: Path) -> None:
+    """A switch that has just started is asked for all its prompts at once: the last ones are as good as the first."""
+
+    async def story() -> None:
+        disk, outcomes = SlowDisk(PATIENCE_S / 5), Outcomes()
+        reader = PromptReader(disk)
+        paths = [wav(tmp_path / f"{number}.wav", str(number).encode()) for number in range(30)]
+        for path in paths:
+            reader.read([path], outcomes.append)
+        await asyncio.sleep(6 * PATIENCE_S + 0.01)
+        assert words(outcomes) == [str(number) for number in range(30)]
+        for path in paths:  # what is known is not worth waiting for
+            reader.read([path], outcomes.append)
+        await asyncio.sleep(PATIENCE_S + 0.01)
+        assert sorted(words(outcomes[30:])) == sorted(str(number) for number in range(30))
 
     run(story())
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from media.tables import CommandRefused, Owned, Table
+from media.tables import CommandRefused, Groups, Owned, Table
 from tests.media.scripted_core import Listener
 
 
@@ -29,3 +29,17 @@ def test_a_name_is_free_again_when_what_it_named_is_gone() -> None:
     assert table.find(101) is None
     with pytest.raises(CommandRefused, match="thing 1 does not exist"):
         table.handle(session, 1)
+
+
+def test_what_belongs_to_a_key_is_there_in_the_order_of_its_coming_until_it_goes() -> None:
+    groups: Groups[str, Owned] = Groups()
+    one, other, third = (Owned(Listener(), 1, handle) for handle in (101, 102, 103))
+    for key, owned in (("a", one), ("b", third), ("a", other), ("a", one)):
+        groups.add(key, owned)
+    assert groups.of("a") == [one, other]
+    groups.discard("a", third)
+    groups.discard("c", one)
+    groups.discard("a", one)
+    assert groups.of("a") == [other]
+    groups.discard("a", other)
+    assert (groups.of("a"), groups.pop("a"), groups.pop("b"), groups.of("b")) == ([], [], [third], [])

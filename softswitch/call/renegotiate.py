@@ -56,8 +56,9 @@ class Partner:
         self._renegotiations.tell(self._leg, self._other)
 
     def refresh(self) -> None:
-        """`leg` is due a sign of life: what it was told last, once more."""
-        self._renegotiations.tell(self._other, self._leg)
+        """`leg` is due a sign of life: what it was told last, once more; an offer that is due to it is sign enough."""
+        if not self._renegotiations.asks(self._leg):
+            self._renegotiations.tell(self._other, self._leg)
 
 
 class Renegotiations:
@@ -71,12 +72,16 @@ class Renegotiations:
         """`leg` sent a re-INVITE or UPDATE; it gets its final response now or later."""
         if not request.message.body and request.message.method == "UPDATE":
             leg.answer_without_offer(request)
-        elif any(change.other is leg for change in self._pending):
+        elif self.asks(leg):
             request.respond(491)  # RFC 3261 14.2: an offer of ours to this leg is due, or under way
         else:
             if request.message.method == "INVITE":
                 request.respond(100)  # the other side may take longer than 200 ms (RFC 3261 17.2.1)
             self._put(Renegotiation(leg, other, request))
+
+    def asks(self, leg: Leg) -> bool:
+        """Whether an offer of ours to `leg` is due, or under way."""
+        return any(change.other is leg for change in self._pending)
 
     def tell(self, leg: Leg, other: Leg) -> None:
         """`leg` has answered an offer of ours with another direction than before."""
@@ -127,19 +132,23 @@ async def _pass_offer(leg: Leg, other: Leg, request: InDialogRequest) -> None:
 async def _tell(other: Leg, direction: str) -> int:
     """Offer `direction` to `other` and apply its answer; returns the status, 488 for an answer that is of no use.
 
-    Waits for `other` to acknowledge what it asked for itself, and tries again where both sides asked at once (491).
+    Waits for `other` to acknowledge what it asked for itself, and tries again where both sides asked at once (491), or
+    where a session timer of ours was too short (422) and is longer now (RFC 4028 7.4).
     """
     tries_left = GLARE_TRIES
     while True:
         await other.free_to_reinvite()
-        offered = other.offer_sdp(direction=direction)
+        offered, timer = other.offer_sdp(direction=direction), other.session.timer
+        interval = timer.request_lines
         response = await other.session.request("INVITE", body=offered, content_type="application/sdp")
         if response.status < 300:
             return response.status if _apply(other, offered, response) else 488
         tries_left -= 1
-        if response.status != 491 or not tries_left:
+        longer = response.status == 422 and timer.request_lines != interval
+        if not tries_left or not (longer or response.status == 491):
             return response.status
-        await asyncio.sleep(random.uniform(*(OWNER_WAITS_S if other.name == "callee" else OTHER_WAITS_S)))
+        if not longer:
+            await asyncio.sleep(random.uniform(*(OWNER_WAITS_S if other.name == "callee" else OTHER_WAITS_S)))
 
 
 def _apply(leg: Leg, offered: bytes, response: SipResponse) -> bool:

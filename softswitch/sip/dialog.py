@@ -201,6 +201,7 @@ def known_as(path: Path, tls_name: str) -> Path:
 def hop_of(uri: str, otherwise: Hop) -> Hop:
     """Where a request to `uri` goes: its host (port 0: a name without port), else (a tel URI, nonsense) `otherwise`.
 
+    `maddr` stands for the host (RFC 3261 19.1.1, RFC 3263 4).
     A URI that names no transport is reached as `otherwise` is: what works is not exchanged for a guess.
     """
     target = _read(uri)
@@ -209,8 +210,9 @@ def hop_of(uri: str, otherwise: Hop) -> Hop:
     transport = "tls" if target.scheme == "sips" else (target.params.get("transport") or "").lower()
     if transport not in DEFAULT_PORTS:
         transport = otherwise.transport
-    port = target.port or (DEFAULT_PORTS[transport] if is_address(target.host) else 0)
-    return Hop(transport, target.host, port, otherwise.name)
+    host = (target.params.get("maddr") or target.host).strip("[]")
+    port = target.port or (DEFAULT_PORTS[transport] if is_address(host) else 0)
+    return Hop(transport, host, port, otherwise.name)
 
 
 def is_address(host: str) -> bool:

@@ -331,3 +331,29 @@ def test_a_hold_waits_for_a_refresh_that_began_while_the_callee_rang() -> None:
         assert (await lab.cdr()).failure == 0
 
     play(story, timed())
+
+
+@both_sides
+def test_a_hold_that_meets_422_is_asked_again_with_a_longer_interval(side: str) -> None:
+    """RFC 4028 7.4: also in mid-call somebody on the way may want fewer signs of life; one is enough for both ends."""
+
+    async def story(lab: Lab) -> None:
+        pair = await talk(lab, side, DAY)
+        pair.ask("sendonly")
+        invite = await pair.told.receive_request("INVITE")
+        pair.told.send(pair.told.response(invite, 422, headers=[("Min-SE", "86401")]))
+        await pair.told.receive("ACK")
+        await pair.answered(488)  # more than a day is more than we follow: a refusal like any other
+        pair.ask("sendonly")
+        invite = await pair.told.receive_request("INVITE")
+        pair.told.send(pair.told.response(invite, 422, headers=[("Min-SE", "3600")]))
+        await pair.told.receive("ACK")
+        again = await pair.tell("sendonly")
+        assert (again.headers.get("Min-SE"), again.body) == ("3600", invite.body)
+        await pair.answered()
+        await pair.told.silence(30)
+        await lab.hang_up()
+
+    lab = Lab()
+    lab.user_agent = UserAgent(transport_factory=lab.wire.open, supported=["timer"])
+    play(story, lab)

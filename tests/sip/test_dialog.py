@@ -159,6 +159,10 @@ def test_a_missing_to_tag_is_an_empty_tag() -> None:
         ("sip:b@[2001:db8::1]", "2001:db8::1", 5060),
         ("sip:b@example.com", "example.com", 0),
         ("sip:b@example.com:5070", "example.com", 5070),
+        ("sip:b@example.com;maddr=10.0.0.5", "10.0.0.5", 5060),  # RFC 3261 19.1.1: in the place of the host
+        ("sip:b@10.0.0.9:5070;maddr=[2001:db8::5];lr", "2001:db8::5", 5070),
+        ("sip:b@10.0.0.9;maddr=sbc.example", "sbc.example", 0),
+        ("sip:b@10.0.0.9;maddr", "10.0.0.9", 5060),
         ("tel:+8610", "192.0.2.7", 5080),
         ("nonsense", "192.0.2.7", 5080),
     ],

@@ -125,7 +125,7 @@ Seconds = Annotated[float, Field(gt=0)]
 class Section(BaseModel):
     """What all sections share: unknown keys are errors, values never change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class SipSettings(Section):

@@ -91,6 +91,7 @@ def test_the_environment_wins_over_the_file_key_by_key(monkeypatch: pytest.Monke
         ("[limits]\nmax_calls = 0", "softswitch.toml: limits.max_calls", "greater than or equal to 1, got 0"),
         ("[log]\nlevel = 'loud'", "softswitch.toml: log.level", "'warning' or 'error', got 'loud'"),
         ("[call]\nwarning_s = 'long'", "softswitch.toml: call.warning_s", "valid number"),
+        ("[call]\ndrain_s = inf", "softswitch.toml: call.drain_s", "finite number"),
         ("sip = 5", "softswitch.toml: sip", "got 5"),
         ("[sip", "softswitch.toml", "is not TOML"),
     ],

@@ -198,7 +198,7 @@ def _ended(ended: CallEnded, a: InboundLeg, record: CallRecord) -> Failure:
     failure = ended.failure
     answered = record.get("answered_at") is not None
     if ended.who is a and not answered and failure is NORMAL:
-        failure = given_up(answered, record.collecting, record.get("alerting_at") is not None)
+        failure = given_up(record.collecting, record.get("alerting_at") is not None)
     if answered and isinstance(ended.who, Leg) and ended.who.heard_until is not None:
         ago = asyncio.get_running_loop().time() - ended.who.heard_until
         record.note(ended_at=max(record.wall_clock() - ago, record.get("answered_at")))

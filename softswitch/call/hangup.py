@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from types import TracebackType
 
-from softswitch.errors import FAILURES, NORMAL, Failure, SoftswitchError
+from softswitch.errors import FAILURES, Failure, SoftswitchError
 from softswitch.sip.message import SipRequest, SipResponse
 
 # What goes wrong with a leg by itself.
@@ -183,10 +183,8 @@ def refusal(status: int, *, alerting: bool = False, cause: int = 0) -> tuple[Fai
     return FAILURES[7506], status < 600
 
 
-def given_up(leg_answered: bool, collecting: bool, alerting: bool) -> Failure:
-    """The failure code of a caller who gave up, by how far the call had come."""
-    if leg_answered:
-        return NORMAL
+def given_up(collecting: bool, alerting: bool) -> Failure:
+    """The failure code of a caller who gave up before the callee answered, by how far the call had come."""
     if collecting:
         return FAILURES[7516]
     return FAILURES[7502] if alerting else FAILURES[7501]

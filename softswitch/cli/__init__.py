@@ -37,7 +37,9 @@ class _Root(TyperGroup):
 def _config_first(args: list[str]) -> list[str]:
     """`bind axb … --config file` means `--config file bind axb …`."""
     for index, arg in enumerate(args):
-        if arg == "--config" and index + 1 < len(args):
+        if arg == "--config" and index + 1 == len(args):
+            return [arg]  # what is missing is told, and not that a command has no such option
+        if arg == "--config":
             return [*args[index : index + 2], *args[:index], *args[index + 2 :]]
         if arg.startswith("--config="):
             return [arg, *args[:index], *args[index + 1 :]]

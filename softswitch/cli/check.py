@@ -5,6 +5,7 @@ Called by questions.py. Changes nothing: a store that is not there yet is not ma
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Generic, TypeVar
 
 from media import _native
 from softswitch.config import Config, load_config
-from softswitch.errors import ConfigError, SoftswitchError
+from softswitch.errors import ConfigError, SoftswitchError, StoreError
 from softswitch.parts import check_codecs, check_media_addresses
 from softswitch.prompts import Prompts, load_catalogue
 from softswitch.routing.dialplan import Dialplan, load_dialplans
@@ -148,6 +149,7 @@ def _store(path: str) -> str:
     from softswitch.stores import migrations  # noqa: PLC0415 (Alembic: half a second that other commands need not wait)
 
     if not Path(path).exists():
+        _can_be_made(Path(path))
         return f"{path} is not there yet: made when first used"
     revision = schema_revision(path)
     if revision is None or revision in migrations.known_revisions() - {REVISION}:
@@ -160,6 +162,15 @@ def _store(path: str) -> str:
     finally:
         provisioning.close()
     return f"{path}: {numbers} numbers, {bindings} bindings"
+
+
+def _can_be_made(path: Path) -> None:
+    """Where nothing is yet, the nearest folder above must take it; raises StoreError."""
+    above = next(folder for folder in path.absolute().parents if folder.exists())
+    if not above.is_dir():
+        raise StoreError(f"{path} can't be made: {above} is no directory")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise StoreError(f"{path} can't be made: {above} can't be written by this user")
 
 
 def _recordings(config: Config, dialplan: Dialplan) -> str:

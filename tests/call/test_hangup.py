@@ -240,7 +240,6 @@ def test_a_480_that_says_no_answer_is_told_as_that(cause: int, code: int) -> Non
 
 
 def test_a_caller_who_gives_up() -> None:
-    assert given_up(False, False, False).code == 7501
-    assert given_up(False, False, True).code == 7502
-    assert given_up(False, True, False).code == 7516
-    assert given_up(True, False, True) is NORMAL
+    assert given_up(collecting=False, alerting=False).code == 7501
+    assert given_up(collecting=False, alerting=True).code == 7502
+    assert given_up(collecting=True, alerting=False).code == 7516

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from pathlib import Path
 
@@ -34,6 +35,16 @@ def set_revision(database: Path, revision: str | None) -> None:
 def test_a_store_that_is_not_there_is_not_made(cli: CommandLine) -> None:
     assert found(cli)["store"] == Finding("store", True, "var/softswitch.db is not there yet: made when first used")
     assert not (cli.folder / "var").exists()
+
+
+def test_a_store_that_can_not_be_made_is_an_error(cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    (cli.folder / "var").write_text("a file")
+    store = found(cli)["store"]
+    assert not store.ok
+    assert store.words == f"var/softswitch.db can't be made: {cli.folder}/var is no directory"
+    (cli.folder / "var").unlink()
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root, who runs tests, may write anywhere
+    assert found(cli)["store"].words.endswith(f"{cli.folder} can't be written by this user")
 
 
 def test_a_store_tells_what_is_in_it(cli: CommandLine, database: Path) -> None:

@@ -29,7 +29,7 @@ def test_a_configuration_that_is_missing_is_one_line_and_exit_code_1(cli: Comman
 
 
 def test_a_config_option_without_a_file_is_misuse(cli: CommandLine) -> None:
-    cli.misused("number", "list", "--config")
+    assert "Option '--config' requires an argument" in cli.misused("number", "list", "--config")
 
 
 def test_unknown_commands_and_options_are_misuse(cli: CommandLine) -> None:

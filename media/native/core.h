@@ -174,11 +174,11 @@ struct line {
     uint16_t sequence_offset, in_first, in_highest, in_samples;
     uint32_t in_ssrc, timestamp_offset, in_timestamp, relayed;
     uint32_t mixed_from, mixed_ssrc, mixed_until; /* talk in a mix: where its beginning belongs, its source, its end there */
-    bool mixed_on; /* `mixed_from` is known */
+    bool mixed_on, keyed; /* `mixed_from` is known, and so is the newest key, in the packets it came in: */
+    uint32_t key_ssrc, key_in, key_out; /* its timestamp, and ours */
     uint32_t clock; /* timestamp of the newest audio or key, sent or waiting in `packing`: that of `clock_at` */
     int64_t in_at, sent_at, clock_at;
-    uint64_t packets, octets;
-    uint64_t packets_before; /* under earlier SSRCs */
+    uint64_t packets, octets, packets_before; /* under earlier SSRCs */
 };
 
 /* Samples on their way into packets of another length, in the far end's law. */
@@ -274,8 +274,7 @@ struct listener {
 };
 
 struct playback {
-    uint32_t handle;
-    uint32_t slot, listed;
+    uint32_t handle, slot, listed;
     const struct piece *pieces;
     uint16_t piece_count, piece, once; /* a loop goes on from piece `once` */
     size_t position;                   /* in the present piece */
@@ -397,6 +396,7 @@ void endpoint_voice(struct worker *worker, struct endpoint *endpoint, const stru
 
 /* line.c: sending with one continuous numbering */
 void line_relay(struct worker *worker, struct endpoint *to, const struct rtp *rtp, bool event);
+bool line_has_key(const struct line *line, const struct rtp *rtp);
 void line_rename(struct endpoint *to);
 void line_skip(struct worker *worker, struct endpoint *to, const struct rtp *rtp);
 /* Talk that goes out in a mix, where none waits if it is the `first`. */

@@ -146,12 +146,28 @@ static void line_write_duration(const struct endpoint *to, uint8_t *payload, uin
     write16(payload + 2, (uint16_t)((samples < most ? samples : most) * to->coder.event_scale));
 }
 
+bool line_has_key(const struct line *line, const struct rtp *rtp)
+{
+    return line->keyed && !rtp->marker && line->key_ssrc == rtp->ssrc && line->key_in == rtp->timestamp;
+}
+
+/* A key is known by its timestamp (RFC 4733 2.1), so it keeps that whatever begins or ends meanwhile. */
+static uint32_t line_key_timestamp(struct line *line, const struct rtp *rtp, uint32_t timestamp)
+{
+    if (line_has_key(line, rtp))
+        return line->key_out;
+    line->keyed = true;
+    line->key_ssrc = rtp->ssrc;
+    line->key_in = rtp->timestamp;
+    return line->key_out = timestamp;
+}
+
 static void line_pass_event(struct worker *worker, struct endpoint *to, const struct rtp *rtp, bool marker,
                             uint16_t sequence, uint32_t timestamp)
 {
     if (to->coder.event_scale != 1 && rtp->length >= 4)
         line_write_duration(to, rtp->payload, read16(rtp->payload + 2));
-    line_pass(worker, to, rtp, (uint8_t)to->line.event_out, marker, sequence, timestamp);
+    line_pass(worker, to, rtp, (uint8_t)to->line.event_out, marker, sequence, line_key_timestamp(&to->line, rtp, timestamp));
 }
 
 void line_audio(struct worker *worker, struct endpoint *to, bool marker, uint16_t sequence, uint32_t timestamp,
@@ -182,7 +198,7 @@ static void line_pass_audio(struct worker *worker, struct endpoint *to, const st
     line_pass(worker, to, rtp, to->line.payload_type, marker, sequence, timestamp);
 }
 
-/* A key pressed while a prompt is mixed over the talk: next in sequence, timed as before the prompt. */
+/* A key that goes on behind a prompt, or pressed while one is mixed over the talk: next in sequence, timed as before it. */
 static void line_event_over_mix(struct worker *worker, struct endpoint *to, const struct rtp *rtp)
 {
     struct line *line = &to->line;
@@ -199,7 +215,8 @@ void line_relay(struct worker *worker, struct endpoint *to, const struct rtp *rt
         line_skip(worker, to, rtp);
         return;
     }
-    if (event && line->source == SOURCE_MIX && to->playback != NONE) {
+    bool over_mix = line->source == SOURCE_MIX && to->playback != NONE;
+    if (event && line->source != SOURCE_RELAY && (over_mix || line_has_key(line, rtp))) {
         line_event_over_mix(worker, to, rtp);
         return;
     }

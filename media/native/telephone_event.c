@@ -203,8 +203,10 @@ static bool event_fits(const struct endpoint *from, const struct endpoint *to, c
 
 bool telephone_event_relay(struct worker *worker, const struct endpoint *from, struct endpoint *to, const struct rtp *rtp)
 {
-    bool tone = to->line.event_out < 0;
-    if (!to->line.open || rtp->length < EVENT_LENGTH || to->playback != NONE || (!tone && event_fits(from, to, rtp)))
+    bool tone = to->line.event_out < 0, goes_on = !to->key_out.active && line_has_key(&to->line, rtp);
+    if (!to->line.open || rtp->length < EVENT_LENGTH || to->playback != NONE)
+        return false;
+    if (!tone && (goes_on || event_fits(from, to, rtp)))
         return false;
     if (!tone || rtp->payload[0] < sizeof digits - 1)
         key_relay(worker, from, to, rtp, tone);

@@ -22,7 +22,8 @@ static const uint8_t voices[PHASES] = {0x11, 0x22, 0x33}; /* codes, that tell of
 static uint8_t prompts[PHASES][FRAMES * FRAME_SAMPLES];
 static struct piece pieces[PHASES];
 static uint32_t a, b, given[PHASES], generation;
-static int64_t began, talk_at, swept_at;
+static int64_t began, talk_at, swept_at, play_at;
+static bool plays_mix;
 static uint16_t number;
 static uint32_t talked; /* samples */
 static struct lengths lengths;
@@ -71,9 +72,12 @@ static void talk_when_due(void)
     }
 }
 
+static void play_when_due(void);
+
 static void pass_until(int64_t until)
 {
     for (; worker.now < until; worker.now += TICK_NS) {
+        play_when_due();
         talk_when_due();
         telephone_event_tick(&worker);
         playback_tick(&worker);
@@ -92,7 +96,7 @@ static void begin_talk(uint8_t code)
     talks = true;
 }
 
-static void play(int phase, bool mix)
+static void play_on(int phase, bool mix)
 {
     struct command command = {.type = COMMAND_PLAY, .handle = ++generation << 16 | 1};
     memset(prompts[phase], voices[phase], sizeof prompts[phase]);
@@ -102,22 +106,35 @@ static void play(int phase, bool mix)
     command.play.listeners[0] = b;
     command.play.mix = mix;
     worker_obey(&worker, &command);
+}
+
+static void play_when_due(void)
+{
+    if (!play_at || worker.now < play_at)
+        return;
+    play_at = 0;
+    play_on(1, plays_mix);
+}
+
+static void play(int phase, bool mix)
+{
+    play_on(phase, mix);
     while (worker.playing.count)
         pass_until(worker.now + TICK_NS);
     given[phase] = FRAMES * FRAME_SAMPLES;
 }
 
 /* RFC 4733 2.5.1: a packet every 20 ms, three at the end. */
-static void press(void)
+static void press(uint16_t frames)
 {
     uint32_t at = anna_s_clock(worker.now);
     uint8_t payload[4] = {5, 10, 0, 0};
-    for (uint16_t i = 1; i <= 7; i++) {
-        write16(payload + 2, (uint16_t)(i < 6 ? i * FRAME_SAMPLES : 5 * FRAME_SAMPLES));
-        payload[1] = i < 5 ? 10 : 0x8A;
+    for (uint16_t i = 1; i <= frames + 2; i++) {
+        write16(payload + 2, (uint16_t)((i < frames ? i : frames) * FRAME_SAMPLES));
+        payload[1] = i < frames ? 10 : 0x8A;
         marked = i == 1;
         give(0, 101, number++, at, payload, sizeof payload);
-        pass_until(worker.now + (i < 5 ? FRAME_NS : 0));
+        pass_until(worker.now + (i < frames ? FRAME_NS : 0));
     }
     talk_at = worker.now;
 }
@@ -135,7 +152,7 @@ static void speak(int phase, enum who who)
     if (who == TALK_MIXED || who == TALK_HIDDEN)
         begin_talk(ALAW_SILENCE);
     if (who == KEY)
-        press();
+        press(5);
     else
         play(phase, who == MIXED || who == TALK_MIXED);
     talks = false;
@@ -160,6 +177,14 @@ static bool is_event(uint32_t index)
 static uint32_t samples_of(uint32_t index)
 {
     return is_event(index) ? FRAME_SAMPLES : (uint32_t)(sent[index].length - RTP_HEADER);
+}
+
+static uint32_t find_event(void)
+{
+    uint32_t i = 0;
+    while (i < sent_count && !is_event(i))
+        i++;
+    return i;
 }
 
 static int phase_of(uint32_t index)
@@ -320,9 +345,45 @@ static void test_whoever_speaks_next_at_once_or_after_a_pause_goes_on_in_the_sam
     finish();
 }
 
+/* RFC 4733 2.1: a key is known by its timestamp, so it has one whatever begins or ends meanwhile. */
+static void check_key_across_a_prompt(uint16_t frames, bool mix, bool talks_on, int16_t event_out)
+{
+    static const enum who one_key[] = {TALK, KEY, TALK};
+    whos = one_key;
+    begin((struct lengths){160, 160, event_out});
+    begin_talk(voices[0]);
+    play_at = worker.now + (200 + pause_ms % 30) * MS;
+    plays_mix = mix;
+    pass_until(worker.now + (100 + pause_ms) * MS);
+    talks = talks_on;
+    press(frames);
+    begin_talk(voices[0]);
+    pass_until(worker.now + 400 * MS);
+    talks = false;
+    keep_what_bert_is_sent();
+    uint32_t first = find_event(), marks = 0;
+    HOLDS(!mix || first < sent_count, sent_count - 1); /* below another prompt it is not heard */
+    for (uint32_t i = first; i < sent_count; i++) {
+        HOLDS(!is_event(i) || sent_timestamp(i) == sent_timestamp(first), i);
+        marks += is_event(i) && sent[i].data[1] & 0x80;
+    }
+    HOLDS(mix ? marks == 1 : marks <= 1, first);
+    end();
+}
+
+static void test_a_key_pressed_across_either_end_of_a_prompt_is_one_key(void)
+{
+    start();
+    for (int kind = 0; kind < 16; kind++)
+        for (pause_ms = 0; pause_ms < 300; pause_ms += 10)
+            check_key_across_a_prompt(kind & 8 ? 20 : 5, kind & 1, kind & 2, kind & 4 ? 96 : 101);
+    finish();
+}
+
 int main(void)
 {
     test_whoever_speaks_next_at_once_or_after_a_pause_goes_on_in_the_same_line();
+    test_a_key_pressed_across_either_end_of_a_prompt_is_one_key();
     puts("ok");
     return 0;
 }

@@ -56,7 +56,6 @@ class ServerDriver:
         self.nat = nat
         self.endpoints: dict[int, ServerEndpoint] = {}
         self._lost_endpoints: set[ServerEndpoint] = set()
-        self._lost_at = 0.0  # the server, by the loop's clock
         self.playbacks: dict[int, ServerPlayback] = {}
         self.recordings: dict[int, ServerRecording] = {}
         self.connections: dict[int, protocol.Connect] = {}  # by either of the two endpoints
@@ -253,7 +252,7 @@ class ServerDriver:
         if not self.up:
             return
         self.up = False
-        self._lost_at = asyncio.get_running_loop().time()
+        now = asyncio.get_running_loop().time()
         self._writer = None
         self._welcomed.clear()
         if not self._closing:
@@ -264,6 +263,7 @@ class ServerDriver:
         for playback in list(self.playbacks.values()):
             playback.server_gone()
         for endpoint in list(self.endpoints.values()):
+            endpoint.fall_away(now)
             endpoint.server_gone()
         for recording in list(self.recordings.values()):
             recording.server_gone()
@@ -316,8 +316,7 @@ class ServerDriver:
         """A server that is back can't have it."""
         log.error("endpoint_lost", reason=reason, call_id=endpoint.call_id)
         self._lost_endpoints = {one for one in self._lost_endpoints if one.name in self.endpoints} | {endpoint}
-        endpoint.lose(self._lost_at)
-        self._part(endpoint.call_id, self._lost_at)
+        self._part(endpoint.call_id, endpoint.lose())
 
     def _part(self, call_id: str, since: float) -> None:
         """A side of the call is gone: nobody else in it is heard any more."""
@@ -336,7 +335,7 @@ class ServerDriver:
         if opening and not opening.done():
             opening.set_result(event)
         elif event.endpoint in self.endpoints:
-            self.endpoints[event.endpoint].lost = False
+            self.endpoints[event.endpoint].come_back()
 
     def _on_failed(self, event: protocol.EndpointFailed) -> None:
         opening = self._opening.get(event.endpoint)

@@ -58,6 +58,7 @@ class ServerEndpoint:
         self.configuration: protocol.ConfigureEndpoint | None = None
         self.closed = False
         self.lost = False
+        self._away_since: float | None = None  # by the loop's clock: no server has its ports
         self._ipv6 = ipv6
         self._driver = driver
 
@@ -102,11 +103,22 @@ class ServerEndpoint:
         if self.lost or not self._driver.up:
             self.server_gone()
 
-    def lose(self, since: float) -> None:
-        """A restarted server could not have the ports: nothing is heard since the loop time `since`."""
+    def fall_away(self, now: float) -> None:
+        """The server went, perhaps a restarted one before it had the ports."""
+        if self._away_since is None:
+            self._away_since = now
+
+    def come_back(self) -> None:
+        """A restarted server has the ports."""
+        self.lost, self._away_since = False, None
+
+    def lose(self) -> float:
+        """A restarted server could not have the ports: since when nothing is heard, by the loop's clock."""
         self.lost = True
+        since = asyncio.get_running_loop().time() if self._away_since is None else self._away_since
         self.tell_silence(True, since)
         self.server_gone()
+        return since
 
     def server_gone(self) -> None:
         """Nobody is left to answer a close."""

@@ -89,6 +89,28 @@ def test_who_comes_to_a_call_that_has_lost_a_side_is_silent_from_the_first(tmp_p
     run(story)
 
 
+def test_a_side_that_not_even_the_second_server_has_was_heard_until_the_first_crash(tmp_path: Path) -> None:
+    """The one between them crashed before it had opened anything; the CDR tells of no talk that was none."""
+
+    async def story() -> None:
+        async with scripted(tmp_path) as (server, driver):
+            side = await server.opened(driver, 20000, "call")
+            server.drop()
+            await server.heard(protocol.Hello)
+            await server.heard(protocol.OpenEndpoint)
+            back_at = asyncio.get_running_loop().time()
+            await wait_for_seconds(0.01)
+            await lose(server, driver, 20000)
+            assert side.silent
+            assert side.silent_since <= back_at
+            await lose(server, driver)  # and this server can have it
+            heard_from = asyncio.get_running_loop().time()
+            await lose(server, driver, 20000)
+            assert side.silent_since >= heard_from
+
+    run(story)
+
+
 def test_a_side_that_the_server_gave_up_parts_the_other_from_the_call_too(tmp_path: Path) -> None:
     async def story() -> None:
         async with scripted(tmp_path) as (server, driver):

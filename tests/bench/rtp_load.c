@@ -4,7 +4,10 @@
  * with one line "LOCAL_PORT TARGET_PORT PAYLOAD_TYPE [CODEC [SUITE KEY]]" a phone on stdin: CODEC of codec.h or "-" for
  * G.711, KEY in hexadecimal digits. Phones send on a grid of 1 ms steps, each in its own step, as phones do, whatever comes
  * back. The time of sending of G.711 stands in the signs of 64 samples, which no conversion of laws changes; where a call
- * has anything else it is found by the sequence numbers, which a relay may only shift. Prints one line of JSON.
+ * has anything else it is found by the sequence numbers, which a relay may only shift. A packet has come when the kernel
+ * has it for the phone (SO_TIMESTAMPNS): how long this program takes to fetch it is no latency of the relay's. Lost is
+ * what has not come though nothing else came for three seconds. Prints one line of JSON; `behind_ms`: how late it was with
+ * its own steps.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -27,7 +30,8 @@
 #define STEPS 20
 #define STEP_NS 1000000LL
 #define SECOND_NS 1000000000LL
-#define BUCKETS 20000 /* of 10 microseconds */
+#define BUCKETS 1000000 /* of 10 microseconds */
+#define PATIENCE_NS (3 * SECOND_NS) /* without a packet, at the end */
 #define G711_PACKET 172
 #define FRAME 160
 #define SPEECH 50 /* frames of sound that a codec says over and over */
@@ -56,13 +60,19 @@ struct phone {
 static struct phone phones[MAX_PHONES];
 static int phone_count, epoll_fd;
 static uint64_t sent, received, send_errors;
-static uint64_t latency[BUCKETS];
+static uint64_t latency[BUCKETS], behind[BUCKETS];
 
-static int64_t now_ns(void)
+static int64_t clock_ns(clockid_t clock)
 {
     struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
+    clock_gettime(clock, &time);
     return time.tv_sec * SECOND_NS + time.tv_nsec;
+}
+
+static void count_in(uint64_t *buckets, int64_t ns)
+{
+    int64_t bucket = ns / 10000;
+    buckets[bucket < 0 ? 0 : bucket >= BUCKETS ? BUCKETS - 1 : bucket]++;
 }
 
 static struct sockaddr_in loopback(int port)
@@ -152,6 +162,7 @@ static void add_phone(int local, int target, int payload_type)
         perror("bind");
         exit(1);
     }
+    setsockopt(phone->fd, SOL_SOCKET, SO_TIMESTAMPNS, &(int){1}, sizeof(int));
     phone->target = loopback(target);
     phone->payload_type = (uint8_t)payload_type;
     phone->ssrc = 0x10000u + (uint32_t)phone_count;
@@ -189,7 +200,7 @@ static size_t write_payload(const struct phone *phone, uint8_t *payload, int64_t
 static void send_packet(struct phone *phone)
 {
     uint8_t packet[12 + MAX_PAYLOAD + SRTP_ROOM];
-    int64_t at = phone->sent_at[phone->sequence % REMEMBERED] = now_ns();
+    int64_t at = phone->sent_at[phone->sequence % REMEMBERED] = clock_ns(CLOCK_REALTIME);
     size_t length = 12 + write_payload(phone, packet + 12, at);
     packet[0] = 0x80;
     packet[1] = phone->payload_type;
@@ -220,31 +231,69 @@ static int64_t sent_at(struct phone *phone, const struct phone *partner, const u
     return partner->sent_at[(uint16_t)(sequence - phone->first) % REMEMBERED];
 }
 
+/* When the kernel had it; where that is not told, now. */
+static int64_t come_at(struct msghdr *message)
+{
+    struct timespec time;
+    struct cmsghdr *part = CMSG_FIRSTHDR(message);
+    if (!part || part->cmsg_type != SCM_TIMESTAMPNS)
+        return clock_ns(CLOCK_REALTIME);
+    memcpy(&time, CMSG_DATA(part), sizeof time);
+    return time.tv_sec * SECOND_NS + time.tv_nsec;
+}
+
+static void receive_one(uint32_t index)
+{
+    uint8_t packet[2048];
+    char control[CMSG_SPACE(sizeof(struct timespec))];
+    struct iovec place = {packet, sizeof packet};
+    struct msghdr message = {
+        .msg_iov = &place, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+    ssize_t length = recvmsg(phones[index].fd, &message, 0);
+    int64_t at = sent_at(&phones[index], &phones[index ^ 1], packet, length);
+    if (at < 0)
+        return;
+    count_in(latency, come_at(&message) - at);
+    received++;
+}
+
 static void receive_all(void)
 {
     struct epoll_event events[512];
     int count;
     do {
         count = epoll_wait(epoll_fd, events, 512, 0);
-        for (int i = 0; i < count; i++) {
-            uint8_t packet[2048];
-            uint32_t index = events[i].data.u32;
-            ssize_t length = recv(phones[index].fd, packet, sizeof packet, 0);
-            int64_t at = sent_at(&phones[index], &phones[index ^ 1], packet, length);
-            if (at < 0)
-                continue;
-            int64_t bucket = (now_ns() - at) / 10000;
-            latency[bucket < 0 ? 0 : bucket >= BUCKETS ? BUCKETS - 1 : bucket]++;
-            received++;
-        }
+        for (int i = 0; i < count; i++)
+            receive_one(events[i].data.u32);
     } while (count == 512);
 }
 
-static double percentile(double part)
+static void sleep_until(int64_t until)
 {
-    uint64_t wanted = (uint64_t)((double)received * part), seen = 0;
+    struct timespec time = {.tv_sec = until / SECOND_NS, .tv_nsec = until % SECOND_NS};
+    clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &time, NULL);
+}
+
+/* What is still on its way when the last packet has been sent is not lost. */
+static void receive_rest(void)
+{
+    uint64_t before = received;
+    int64_t until = clock_ns(CLOCK_MONOTONIC) + PATIENCE_NS;
+    for (int64_t now; received < sent && (now = clock_ns(CLOCK_MONOTONIC)) < until; sleep_until(now + STEP_NS)) {
+        receive_all();
+        if (received > before)
+            until = now + PATIENCE_NS;
+        before = received;
+    }
+}
+
+static double percentile(const uint64_t *buckets, double part)
+{
+    uint64_t all = 0, seen = 0;
     for (int i = 0; i < BUCKETS; i++)
-        if ((seen += latency[i]) > wanted)
+        all += buckets[i];
+    for (int i = 0; i < BUCKETS; i++)
+        if ((seen += buckets[i]) > (uint64_t)((double)all * part))
             return i / 100.0;
     return BUCKETS / 100.0;
 }
@@ -265,19 +314,18 @@ int main(int argc, char **argv)
         add_phone(local, target, payload_type);
         equip_phone(given - 3, codec, suite, key);
     }
-    int64_t start = now_ns();
+    int64_t start = clock_ns(CLOCK_MONOTONIC);
     int64_t steps = (int64_t)(seconds * 1000);
-    for (int64_t step = 0; step < steps + 200; step++) {
-        if (step < steps)
-            for (int i = (int)(step % STEPS); i < phone_count; i += STEPS)
-                send_packet(&phones[i]);
+    for (int64_t step = 0; step < steps; step++) {
+        count_in(behind, clock_ns(CLOCK_MONOTONIC) - start - step * STEP_NS);
+        for (int i = (int)(step % STEPS); i < phone_count; i += STEPS)
+            send_packet(&phones[i]);
         receive_all();
-        int64_t until = start + (step + 1) * STEP_NS;
-        struct timespec time = {.tv_sec = until / SECOND_NS, .tv_nsec = until % SECOND_NS};
-        clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &time, NULL);
+        sleep_until(start + (step + 1) * STEP_NS);
     }
-    printf("{\"sent\": %lu, \"received\": %lu, \"send_errors\": %lu, \"p50_ms\": %.2f, \"p99_ms\": %.2f, \"p999_ms\": %.2f}\n",
-           (unsigned long)sent, (unsigned long)received, (unsigned long)send_errors, percentile(0.5), percentile(0.99),
-           percentile(0.999));
+    receive_rest();
+    printf("{\"sent\": %lu, \"received\": %lu, \"send_errors\": %lu, ", sent, received, send_errors);
+    printf("\"p50_ms\": %.2f, \"p99_ms\": %.2f, \"p999_ms\": %.2f, \"behind_ms\": %.2f}\n", percentile(latency, 0.5),
+           percentile(latency, 0.99), percentile(latency, 0.999), percentile(behind, 0.99));
     return 0;
 }

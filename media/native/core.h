@@ -353,7 +353,7 @@ struct worker {
     int wake_fd, event_fd;
     _Atomic bool asleep;
     _Atomic int64_t ticked_at; /* for others to see that it lives */
-    bool stopping, told;
+    bool stopping, told, hurried; /* hurried: ticks are half as long */
     uint32_t capacity;
     int64_t stop_by, now, silence_ns, packet_ns, next_tick, next_sweep, next_totals, next_recordings;
     struct endpoint *endpoints;

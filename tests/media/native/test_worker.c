@@ -57,6 +57,23 @@ static void test_a_late_tick_does_not_put_off_the_next(void)
     end();
 }
 
+/* A second wake-up is little for many packets, and much for few. */
+static void test_where_many_packets_come_each_waits_half_as_long(void)
+{
+    begin();
+    open_endpoint(0, PCMA, 101);
+    static const struct { uint32_t come; int64_t next_ns; } ticks[] = {
+        {39, MOST_NS}, {0, MOST_NS}, {40, MOST_NS}, {20, MOST_NS / 2}, {20, MOST_NS / 2}, {19, MOST_NS / 2}, {39, MOST_NS},
+        {200, MOST_NS}, {0, MOST_NS / 2}, {0, MOST_NS}};
+    for (size_t i = 0; i < sizeof ticks / sizeof *ticks; i++) {
+        worker.next_tick -= SECOND_NS; /* it is late, so that the next is told by the clock */
+        arriving = ticks[i].come;
+        worker_tick(&worker);
+        CHECK(worker.next_tick - worker.now == ticks[i].next_ns);
+    }
+    end();
+}
+
 /* Nothing to do: no processor time at all, until a command comes. */
 static void test_without_calls_it_sleeps_until_it_is_woken(void)
 {
@@ -142,6 +159,7 @@ int main(void)
 {
     test_a_packet_waits_no_longer_than_two_milliseconds_for_its_tick();
     test_a_late_tick_does_not_put_off_the_next();
+    test_where_many_packets_come_each_waits_half_as_long();
     test_without_calls_it_sleeps_until_it_is_woken();
     test_the_totals_are_told_before_it_sleeps_for_long();
     test_what_happened_in_a_tick_is_told_once_behind_it();

@@ -1,10 +1,10 @@
 """Our media server beside rtpengine under the same RTP load, in one run: CPU a relayed packet, loss, latency.
 
 `python -m tests.bench.bench_media [--calls 100 500 1000] [--seconds 10] [--only NAME] [--codecs]`. All run on loopback,
-in turn: plain, recorded and converting (PCMA on one side, PCMU on the other); with `--codecs` in place of these plain,
-G.722 and Opus that pass or become PCMA, and SRTP, all ours. CPU is the process's own user and system time
-(/proc/<pid>/stat) while the load runs; latency is from one phone to the other's socket, "no relay" tells what it is
-without any. "load late" is how late the load generator was with its own steps (p99): then it sends in bursts.
+in turn: plain (by one thread, by one a processor), recorded and converting (PCMA and PCMU); with `--codecs` in place
+of these plain, G.722 and Opus that pass or become PCMA, and SRTP, all ours. CPU is the process's own user and system
+time (/proc/<pid>/stat) while the load runs; latency is from one phone to the other's socket, "no relay" tells what it
+is without any. "load late" is how late the load generator was with its own steps (p99): then it sends in bursts.
 rtpengine in user space records by writing the packets as they come (`--recording-method=pcap`); it mixes nothing.
 """
 
@@ -41,6 +41,7 @@ BENCH = "media"
 NO_RELAY, OURS, RECORDING, CONVERTING = "no relay", "softswitch", "softswitch recording", "softswitch converting"
 AGAIN = "softswitch once more"
 EPOLL, ONE_PROCESSOR = "softswitch by epoll", "softswitch on one processor"
+ALL_PROCESSORS = "softswitch, a thread a processor"
 THEIRS, THEIR_RECORDING, THEIR_CONVERTING = "rtpengine", "rtpengine recording", "rtpengine converting"
 RATIO_AT, LEAST_RATIO, LONGEST_P99_MS = 500, 5.0, 3.0
 MOST_FOR_RECORDING = 1.35
@@ -87,11 +88,21 @@ def compile_load(folder: str) -> str:
 
 @contextlib.asynccontextmanager
 async def our_server(
-    calls: int, folder: str, *, io: str = "auto", record: bool = False, ways: Ways = (PLAIN, PLAIN), alone: bool = False
+    calls: int,
+    folder: str,
+    *,
+    io: str = "auto",
+    record: bool = False,
+    ways: Ways = (PLAIN, PLAIN),
+    alone: bool = False,
+    workers: int = 1,
 ) -> AsyncIterator[Rig]:
-    """`calls` connected pairs of endpoints; `ways`: how the two phones of each speak; `alone`: one processor."""
+    """`calls` connected pairs of endpoints; `ways`: how the two phones of each speak; `alone`: one processor;
+    `workers`: threads (0: one a processor).
+    """
     path = f"{folder}/media-{io}.sock"
-    arguments = ("--socket", path, "--ports", f"{SERVER_FROM}-{SERVER_FROM + 4 * calls + 99}", "--io", io)
+    ports = f"{SERVER_FROM}-{SERVER_FROM + 4 * calls + 99}"
+    arguments = ("--socket", path, "--ports", ports, "--io", io, "--workers", str(workers))
     process = await asyncio.create_subprocess_exec(sys.executable, "-m", "media", *arguments)
     driver = ServerDriver(path)
     try:
@@ -240,6 +251,7 @@ def rigs(calls: int, folder: str) -> dict[str, Callable[[], AbstractAsyncContext
         NO_RELAY: lambda: no_relay(calls),
         EPOLL: lambda: our_server(calls, folder, io="epoll"),
         OURS: lambda: our_server(calls, folder),
+        ALL_PROCESSORS: lambda: our_server(calls, folder, workers=0),
         RECORDING: lambda: our_server(calls, folder, record=True),
         CONVERTING: lambda: our_server(calls, folder, ways=(PLAIN, Way("PCMU"))),
     }
@@ -278,11 +290,11 @@ async def run(plan: Sequence[int], seconds: float, only: str | None = None, *, c
 def tell(results: Sequence[Result], seconds: float) -> None:
     """Print the table."""
     print(f"50 packets/s each way for {seconds:g} s; ms from one phone to the other")
-    print(f"{'calls':>5}  {'relay':<28}{'packets':>10}{'lost':>7}{'CPU s':>8}{'µs/packet':>11}", end="")
+    print(f"{'calls':>5}  {'relay':<33}{'packets':>10}{'lost':>7}{'CPU s':>8}{'µs/packet':>11}", end="")
     print(f"{'p50 ms':>9}{'p99 ms':>9}{'p99.9':>9}{'load late':>11}")
     for one in results:
         print(
-            f"{one.calls:>5}  {one.name:<28}{one.packets:>10}{one.lost:>7}{one.cpu_s:>8.2f}{one.cost_us:>11.2f}", end=""
+            f"{one.calls:>5}  {one.name:<33}{one.packets:>10}{one.lost:>7}{one.cpu_s:>8.2f}{one.cost_us:>11.2f}", end=""
         )
         print(f"{one.p50_ms:>9.2f}{one.p99_ms:>9.2f}{one.p999_ms:>9.2f}{one.behind_ms:>11.2f}")
 

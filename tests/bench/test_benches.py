@@ -60,7 +60,13 @@ def test_the_media_server_is_measured_in_all_ways(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(bench_media, "SERVER_FROM", first + 100)
     monkeypatch.setattr(bench_media, "ON_ONE_PROCESSOR", 2)
     results = asyncio.run(bench_media.run([2], 0.2, "softswitch"))
-    ways = (bench_media.EPOLL, bench_media.OURS, bench_media.RECORDING, bench_media.CONVERTING)
+    ways = (
+        bench_media.EPOLL,
+        bench_media.OURS,
+        bench_media.ALL_PROCESSORS,
+        bench_media.RECORDING,
+        bench_media.CONVERTING,
+    )
     assert [one.name for one in results] == [*ways, bench_media.ONE_PROCESSOR]
     assert all(0 < one.packets <= 40 for one in results)
 

@@ -256,6 +256,7 @@ class Switch:
         self._spawn(self.cdrs.run())
         left_open = await self.filing.begin(await self.cdrs.left_open())
         self._spawn(self.filing.run())
+        self._spawn(self._live())  # the first sign comes before the first call
         self.user_agent.accept_source = self._accept_source
         self.user_agent.authenticate = self._proof = Proof(
             lambda hop: self.trunk(self.whereabouts.trunk_of(hop)),
@@ -272,7 +273,6 @@ class Switch:
         self._b2bua = B2bua(self._services())  # wants to know the addresses; no INVITE is read before we wait again
         self._measure()
         self._spawn(self._sweep(left_open))
-        self._spawn(self._live())
         self._spawn(self._trace())
         self.upkeep.follow(self.dialplan.trunks, self._own_host())
         await self._serve_operations()

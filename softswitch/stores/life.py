@@ -26,6 +26,8 @@ class SignsOfLife:
     def last_sign(self, begun_at: float) -> float:
         """When a call that began at `begun_at` was up last; 0 where the clock was set since, or nothing is known.
 
+        Nor is it of a call that is older than the run that gave the signs: an earlier crash cut it.
+
         UTC epoch seconds by the clock that it began by, as all its times are.
         """
         since, last = self._earlier
@@ -34,8 +36,7 @@ class SignsOfLife:
     def note(self, wall: float, steady: float) -> None:
         """Alive at `wall` (UTC epoch seconds), `steady` by a clock that nobody sets. May wait for the disk."""
         if self._ahead is None or abs(wall - steady - self._ahead) > STEP_S:
-            # The first sign: nobody knows how long the clock was right before, but no call is older than the switch.
-            self._since = 0.0 if self._ahead is None else wall
+            self._since = wall
         self._ahead = wall - steady
         with contextlib.suppress(OSError):
             file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o640)

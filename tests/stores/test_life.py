@@ -19,9 +19,18 @@ def test_the_last_sign_of_the_run_before_is_told(tmp_path: Path) -> None:
         first.note(NOW + second, 50.0 + second)
     assert first.last_sign(NOW) == 0.0  # its own are not asked for
     second_run = SignsOfLife(path)
-    assert second_run.last_sign(NOW - 3600) == NOW + 2
+    assert second_run.last_sign(NOW) == NOW + 2
     second_run.note(NOW + 9, 1.0)
-    assert second_run.last_sign(NOW - 3600) == NOW + 2
+    assert second_run.last_sign(NOW) == NOW + 2
+
+
+def test_a_call_that_an_earlier_crash_has_cut_was_not_up_in_a_later_run(tmp_path: Path) -> None:
+    """That one crashed too, before the call's record was closed."""
+    path = str(tmp_path / "s.db")
+    SignsOfLife(path).note(NOW, 50.0)
+    SignsOfLife(path).note(NOW + 3600, 1.0)
+    third = SignsOfLife(path)
+    assert (third.last_sign(NOW), third.last_sign(NOW + 3600)) == (0.0, NOW + 3600)
 
 
 @pytest.mark.parametrize("step", [3600.0, -3600.0])
@@ -43,7 +52,7 @@ def test_the_clock_may_drift_as_far_as_it_will(tmp_path: Path) -> None:
     signs = SignsOfLife(str(tmp_path / "s.db"))
     for second in range(100):
         signs.note(NOW + 1.1 * second, 50.0 + second)
-    assert SignsOfLife(str(tmp_path / "s.db")).last_sign(NOW - 9) == NOW + 108.9
+    assert SignsOfLife(str(tmp_path / "s.db")).last_sign(NOW) == NOW + 108.9
 
 
 @pytest.mark.parametrize("left", ["", "0", "17 soon", "\xff\xff", "1 2 3"])

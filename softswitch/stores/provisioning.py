@@ -18,7 +18,6 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from msgspec import structs
 from sqlalchemy import (
     URL,
-    ColumnElement,
     Connection,
     Engine,
     LargeBinary,
@@ -40,15 +39,26 @@ from sqlalchemy.exc import SQLAlchemyError
 from softswitch.errors import BindingConflict, StoreError
 from softswitch.interfaces import App, Binding, Cdr, Mode, PrivateNumber, TemporaryCallee
 from softswitch.stores import rules
+from softswitch.stores.rows import (
+    alive,
+    all_equal,
+    binding_of,
+    bindings_query,
+    cdr_or_words,
+    insert_binding,
+    number_of,
+    numbers_query,
+    private_number,
+    remove,
+)
 from softswitch.stores.rules import BindingOptions
 from softswitch.stores.schema import apps, binding_parties, bindings, cdrs, numbers, temporary_callees
-from softswitch.stores.sqlite import decode_cdr, ensure_schema
+from softswitch.stores.sqlite import ensure_schema
 
 AX_LIMIT = 5  # X that one A may own (3.1)
 DEFAULT_PAGE_SIZE = 50
+NAMED = 3  # bindings in the words of a refusal
 BUSY_TIMEOUT_S = 10.0
-
-_DELETE_AT_ONCE = 1000
 
 # What an unbind or a look-up answers where there is nothing (2.2, 3.2, 4.2).
 _GONE = {Mode.AXB: "1012001", Mode.AX: "1011004", Mode.AXE: "1016001"}
@@ -120,15 +130,20 @@ class Provisioning:
     def add_number(self, x: str, app: App, *, area_code: str = "", city: str = "") -> PrivateNumber:
         """Put X into the pool of `app`, making the app where it is new. Again with the same app: updates the city.
 
-        1010040 where the app exists with another mode or digit count, 1012010 where X is another app's.
+        1010040 where the app exists with another mode or digit count, 1012010 where X is another app's, or somebody's
+        real number: calls to that would come back to us.
         """
         rules.check_number("x", x)
         rules.check_app(app)
         with self._transaction() as connection:
             app = _ensure_app(connection, app)
-            known = _private_number(connection, x)
+            known = private_number(connection, x)
             if known is not None and known.app.key != app.key:
                 raise BindingConflict("1012010", f"{x} belongs to app {known.app.key}")
+            if known is None:
+                real = and_(or_(bindings.c.a == x, bindings.c.b == x), alive(self._clock()))
+                found = connection.execute(select(bindings.c.id).where(real).limit(NAMED)).scalars()
+                rules.check_unbound(x, found.all())
             connection.execute(delete(numbers).where(numbers.c.x == x))
             connection.execute(insert(numbers).values(x=x, app_key=app.key, area_code=area_code, city=city))
         return PrivateNumber(x, app, area_code, city)
@@ -137,9 +152,9 @@ class Provisioning:
         self, *, app_key: str | None = None, page: int = 1, page_size: int = DEFAULT_PAGE_SIZE
     ) -> Page[PrivateNumber]:
         """The pool, by number."""
-        condition = _all((numbers.c.app_key, app_key))
-        query = _numbers_query().where(condition).order_by(numbers.c.x)
-        return self._page(query, select(func.count()).select_from(numbers).where(condition), _number, page, page_size)
+        condition = all_equal((numbers.c.app_key, app_key))
+        query = numbers_query().where(condition).order_by(numbers.c.x)
+        return self._page(query, select(func.count()).select_from(numbers).where(condition), number_of, page, page_size)
 
     # Bindings
 
@@ -154,7 +169,7 @@ class Provisioning:
         with self._transaction() as connection:
             app = _owned(connection, x, app_key, Mode.AXB, a, b)
             in_the_way = and_(binding_parties.c.x == x, binding_parties.c.party.in_((a, b)))
-            query = _bindings_query().join(binding_parties, binding_parties.c.seq == bindings.c.seq).where(in_the_way)
+            query = bindings_query().join(binding_parties, binding_parties.c.seq == bindings.c.seq).where(in_the_way)
             if self._living(connection, query):
                 raise BindingConflict("1012010", f"The relation number has been bound: {x} holds {a} or {b}")
             return self._bind(connection, app, options, mode=Mode.AXB, x=x, a=a, b=b)
@@ -165,12 +180,12 @@ class Provisioning:
         with self._transaction() as connection:
             app = _owned(connection, x, app_key, Mode.AX, a)
             of_x = and_(bindings.c.x == x, bindings.c.mode == Mode.AX)
-            for other in self._living(connection, _bindings_query().where(of_x)):
+            for other in self._living(connection, bindings_query().where(of_x)):
                 if other.a == a:
                     raise BindingConflict("1016002", f"The record already exists: {x} is bound to {a}")
                 raise BindingConflict("1011005", f"Resources have been allocated: {x} is bound to another number")
             of_a = and_(bindings.c.a == a, bindings.c.mode == Mode.AX)
-            if len(self._living(connection, _bindings_query().where(of_a))) >= AX_LIMIT:
+            if len(self._living(connection, bindings_query().where(of_a))) >= AX_LIMIT:
                 raise BindingConflict("1011003", f"Exceeded the upper limit of resources: {a} has {AX_LIMIT} X")
             return self._bind(connection, app, options, mode=Mode.AX, x=x, a=a)
 
@@ -190,7 +205,7 @@ class Provisioning:
             extension = self._free_extension(connection, app, x) if extension is None else extension
             rules.check_extension(app, extension)
             taken = and_(bindings.c.x == x, bindings.c.extension == extension)
-            if self._living(connection, _bindings_query().where(taken)):
+            if self._living(connection, bindings_query().where(taken)):
                 raise BindingConflict("1020167", f"No idle extend Number: {extension} of {x} is taken")
             return self._bind(connection, app, options, mode=Mode.AXE, x=x, a=a, extension=extension)
 
@@ -211,8 +226,8 @@ class Provisioning:
         if binding_id is not None:
             x = extension = None
         with self._transaction() as connection:
-            query = _bindings_query().where(
-                _all(
+            query = bindings_query().where(
+                all_equal(
                     (bindings.c.id, binding_id),
                     (bindings.c.x, x),
                     (bindings.c.extension, extension),
@@ -220,10 +235,10 @@ class Provisioning:
                 )
             )
             removed = self._living(connection, query)
-            _remove(connection, removed)
+            remove(connection, removed)
             if not removed:
                 raise _nothing_bound(connection, binding_id, x, extension)
-        return [_binding(row) for row in removed]
+        return [binding_of(row) for row in removed]
 
     def bindings(
         self,
@@ -242,7 +257,7 @@ class Provisioning:
         """Living bindings in the order they were made; `party` is A or B. Pages count from 1."""
         columns = bindings.c
         condition = and_(
-            _all(
+            all_equal(
                 (columns.id, binding_id),
                 (columns.app_key, app_key),
                 (columns.mode, mode),
@@ -251,11 +266,12 @@ class Provisioning:
                 (columns.b, b),
                 (columns.extension, extension),
             ),
-            _alive(self._clock()),
+            alive(self._clock()),
             *([] if party is None else [or_(columns.a == party, columns.b == party)]),
         )
-        query = _bindings_query().where(condition).order_by(columns.seq)
-        return self._page(query, select(func.count()).select_from(bindings).where(condition), _binding, page, page_size)
+        query = bindings_query().where(condition).order_by(columns.seq)
+        counted = select(func.count()).select_from(bindings).where(condition)
+        return self._page(query, counted, binding_of, page, page_size)
 
     def set_callee(
         self,
@@ -276,7 +292,7 @@ class Provisioning:
             raise rules.invalid("binding id or x is needed")
         key = (bindings.c.id, binding_id) if binding_id is not None else (bindings.c.x, x)
         with self._transaction() as connection:
-            query = _bindings_query().where(_all(key, (bindings.c.mode, Mode.AX), (bindings.c.app_key, app_key)))
+            query = bindings_query().where(all_equal(key, (bindings.c.mode, Mode.AX), (bindings.c.app_key, app_key)))
             found = self._living(connection, query)
             if not found:
                 raise BindingConflict(_GONE[Mode.AX], f"no AX binding {binding_id or x}")
@@ -307,7 +323,7 @@ class Provisioning:
     ) -> CdrPage:
         """CDRs, newest first. `since` and `until` are UTC epoch seconds of the call's begin; `finished=None`: all."""
         columns = cdrs.c
-        condition = _all(
+        condition = all_equal(
             (columns.call_id, call_id),
             (columns.x, x),
             (columns.caller, caller),
@@ -321,12 +337,11 @@ class Provisioning:
             condition = and_(condition, columns.started_at >= since)
         if until is not None:
             condition = and_(condition, columns.started_at < until)
-        record = cast(columns.record, LargeBinary).label(
-            "record"
-        )  # sqlite3 gives up all rows for one whose text is no UTF-8
+        # sqlite3 gives up all rows for one whose text is no UTF-8.
+        record = cast(columns.record, LargeBinary).label("record")
         query = select(columns.call_id, record).where(condition).order_by(columns.started_at.desc(), columns.call_id)
         counted = select(func.count()).select_from(cdrs).where(condition)
-        found = self._page(query, counted, lambda row: _readable(row.call_id, row.record), page, page_size)
+        found = self._page(query, counted, lambda row: cdr_or_words(row.call_id, row.record), page, page_size)
         readable = [cdr for cdr in found.items if isinstance(cdr, Cdr)]
         return CdrPage(readable, found.total, [words for words in found.items if isinstance(words, str)])
 
@@ -355,12 +370,12 @@ class Provisioning:
         """The bindings that `query` finds. Expired ones are removed instead: they are never in anyone's way."""
         now = self._clock()
         rows = connection.execute(query).all()
-        _remove(connection, [row for row in rows if row.expires_at is not None and row.expires_at <= now])
+        remove(connection, [row for row in rows if row.expires_at is not None and row.expires_at <= now])
         return [row for row in rows if row.expires_at is None or row.expires_at > now]
 
     def _free_extension(self, connection: Connection, app: App, x: str) -> str:
         """A random one, so that an extension just given up is not the next to be given out."""
-        query = select(bindings.c.extension).where(bindings.c.x == x, _alive(self._clock()))
+        query = select(bindings.c.extension).where(bindings.c.x == x, alive(self._clock()))
         taken = {int(row.extension) for row in connection.execute(query)}
         free = [number for number in rules.all_extensions(app) if number not in taken]
         if not free:
@@ -400,14 +415,6 @@ class Provisioning:
         return binding
 
 
-def insert_binding(connection: Connection, binding: Binding) -> None:
-    """Write one binding as it is, no rule checked but the unique indexes (also for tests and benches)."""
-    inserted = connection.execute(insert(bindings).values(structs.asdict(binding))).inserted_primary_key
-    assert inserted is not None
-    for party in (binding.a, binding.b) if binding.mode is Mode.AXB else ():
-        connection.execute(insert(binding_parties).values(x=binding.x, party=party, seq=inserted.seq))
-
-
 @contextmanager
 def _store_errors() -> Iterator[None]:
     try:
@@ -432,67 +439,16 @@ def _ensure_app(connection: Connection, app: App) -> App:
 
 def _owned(connection: Connection, x: str, app_key: str | None, mode: Mode, *parties: str) -> App:
     _all_real(connection, *parties)
-    return rules.check_ownership(_private_number(connection, x), x, app_key, mode).app
+    return rules.check_ownership(private_number(connection, x), x, app_key, mode).app
 
 
 def _all_real(connection: Connection, *parties: str) -> None:
     rules.check_real(connection.execute(select(numbers.c.x).where(numbers.c.x.in_(parties))).scalar())
 
 
-def _private_number(connection: Connection, x: str) -> PrivateNumber | None:
-    row = connection.execute(_numbers_query().where(numbers.c.x == x)).one_or_none()
-    return None if row is None else _number(row)
-
-
-def _numbers_query() -> Select[Any]:
-    return select(numbers.c.x, numbers.c.area_code, numbers.c.city, apps).join(apps, apps.c.key == numbers.c.app_key)
-
-
-def _readable(call_id: str, record: bytes) -> Cdr | str:
-    try:
-        return decode_cdr(record)
-    except StoreError as error:
-        return f"call {call_id}: {error}"
-
-
-def _bindings_query() -> Select[Any]:
-    return select(bindings)
-
-
-def _all(*pairs: tuple[ColumnElement[Any], object]) -> ColumnElement[bool]:
-    """Every column equals its value; pairs without a value ask nothing."""
-    return and_(True, *(column == value for column, value in pairs if value is not None))
-
-
-def _alive(now: float) -> ColumnElement[bool]:
-    return or_(bindings.c.expires_at.is_(None), bindings.c.expires_at > now)
-
-
-def _remove(connection: Connection, rows: Sequence[Row[Any]]) -> None:
-    """In bulk: an X may carry 5000 pairs, and calls wait for the write lock."""
-    for start in range(0, len(rows), _DELETE_AT_ONCE):
-        ids = [row.id for row in rows[start : start + _DELETE_AT_ONCE]]
-        seqs = [row.seq for row in rows[start : start + _DELETE_AT_ONCE]]
-        connection.execute(delete(temporary_callees).where(temporary_callees.c.binding_id.in_(ids)))
-        connection.execute(delete(binding_parties).where(binding_parties.c.seq.in_(seqs)))
-        connection.execute(delete(bindings).where(bindings.c.seq.in_(seqs)))
-
-
 def _nothing_bound(connection: Connection, binding_id: str | None, x: str | None, e: str | None) -> BindingConflict:
     if x is None:
         return BindingConflict("1016001", f"no binding {binding_id!r}")
-    number = _private_number(connection, x)
+    number = private_number(connection, x)
     code = "1016001" if number is None else _GONE[number.app.mode]
     return BindingConflict(code, f"no binding {x}" if e is None else f"no binding {x}, extension {e!r}")
-
-
-def _number(row: Row[Any]) -> PrivateNumber:
-    return PrivateNumber(
-        row.x, App(row.key, Mode(row.mode), row.extension_digits, row.recording), row.area_code, row.city
-    )
-
-
-def _binding(row: Row[Any]) -> Binding:
-    values = dict(row._mapping)
-    del values["seq"]
-    return Binding(**(values | {"mode": Mode(row.mode)}))

@@ -7,6 +7,7 @@ which needs the store, is not decided here.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from softswitch.errors import BindingConflict
@@ -61,6 +62,12 @@ def check_real(private: str | None) -> None:
     """Raise 1010002 where a party is a privacy number: what calls it would come back to us."""
     if private is not None:
         raise invalid(f"{private} is a privacy number of the pool, not a real number")
+
+
+def check_unbound(x: str, bindings: Sequence[str]) -> None:
+    """Raise 1012010 where a number that is to be private is real in `bindings` (their ids)."""
+    if bindings:
+        raise BindingConflict("1012010", f"{x} is A or B of binding {', '.join(bindings)}: unbind that first")
 
 
 def check_ownership(number: PrivateNumber | None, x: str, app_key: str | None, mode: Mode) -> PrivateNumber:

@@ -16,10 +16,10 @@ from softswitch.errors import BindingConflict, StoreError
 from softswitch.interfaces import App, Cdr, Mode, PrivateNumber
 from softswitch.stores.provisioning import (
     Provisioning,
-    insert_binding,
     open_provisioning,
     sqlite_engine,
 )
+from softswitch.stores.rows import insert_binding
 from softswitch.stores.rules import BindingOptions
 from softswitch.stores.sqlite import open_sqlite
 from tests.stores.contract import NOW, A, B, C, run
@@ -83,6 +83,21 @@ def test_a_privacy_number_is_nobodys_real_number(store: Provisioning) -> None:
     assert refused("1010002", lambda: store.bind_axe(XE, A, None, BindingOptions(callback_number=XB2))) == words
     store.bind_ax(XS[0], A)
     assert refused("1010002", lambda: store.set_callee(XB2, x=XS[0])) == words
+
+
+def test_somebodys_real_number_becomes_no_privacy_number_until_it_is_unbound(store: Provisioning, clock: Clock) -> None:
+    first = store.bind_axb(XB, A, B)
+    second = store.bind_ax(XS[0], A)
+    assert refused("1012010", lambda: store.add_number(A, AXB_APP)) == (
+        f"{A} is A or B of binding {first.id}, {second.id}: unbind that first"
+    )
+    refused("1012010", lambda: store.add_number(B, AXB_APP))
+    store.unbind(binding_id=first.id)
+    store.add_number(B, AXB_APP)
+    store.bind_axb(XB2, D, C, BindingOptions(duration_s=60))
+    clock.now += 60
+    store.add_number(D, AXB_APP)
+    store.add_number(D, AXB_APP, city="深圳")
 
 
 def test_numbers_are_listed_by_app_and_page(store: Provisioning) -> None:

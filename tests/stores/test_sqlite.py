@@ -15,7 +15,8 @@ from softswitch.errors import StoreError
 from softswitch.interfaces import App, Binding, Cdr, FilePlace, LegReport, Mode, PrivateNumber, TemporaryCallee
 from softswitch.stores import sqlite
 from softswitch.stores.alone import StoreLock
-from softswitch.stores.provisioning import insert_binding, sqlite_engine
+from softswitch.stores.provisioning import sqlite_engine
+from softswitch.stores.rows import insert_binding
 from softswitch.stores.schema import REVISION, apps, numbers, temporary_callees
 from softswitch.stores.sqlite import (
     CALL_PATH_SQL,

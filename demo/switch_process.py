@@ -28,6 +28,7 @@ POLL_S = 0.05
 HTTP_S = 30.0  # a machine may be busy; who answers does not wait
 LONGEST_SOCKET_PATH = 100
 PORTS = range(6200, 10000)  # SIPp looks for its media's from 6000 on, and ends where one of the pair is taken
+RTP_PORTS = range(10000, 30000, 1000)
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 # The child asks the kernel to end it with its parent, then becomes the switch: a killed demo leaves nothing running.
@@ -54,13 +55,19 @@ def free_port(kind: socket.SocketKind = socket.SOCK_DGRAM, host: str = LOOPBACK)
     by a passer-by until then.
     """
     for port in itertools.islice(_PORTS, len(PORTS)):
-        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind) as probe:
-            try:
-                probe.bind((host, port))
-            except OSError:
-                continue
+        if is_free(port, kind, host):
             return port
     raise OSError(f"no free port in {PORTS.start}-{PORTS.stop - 1} on {host}")
+
+
+def is_free(port: int, kind: socket.SocketKind = socket.SOCK_DGRAM, host: str = LOOPBACK) -> bool:
+    """Whether nobody uses this port of `host` at this moment."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind) as probe:
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+        return True
 
 
 def toml(settings: Settings) -> str:
@@ -72,10 +79,13 @@ def toml(settings: Settings) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def _some_rtp_ports() -> str:
-    """One of twenty ranges, so that switches side by side seldom look for ports in the same one."""
-    first = 10000 + 1000 * random.randrange(20)
-    return f"{first}-{first + 999}"
+def some_rtp_ports() -> str:
+    """One of twenty ranges, so that switches side by side seldom look for ports in the same one; none that another
+    program has taken as a whole, as far as some of its ports tell."""
+    for first in random.sample(RTP_PORTS, len(RTP_PORTS)):
+        if all(is_free(port) for port in range(first, first + RTP_PORTS.step, RTP_PORTS.step // 20)):
+            break
+    return f"{first}-{first + RTP_PORTS.step - 1}"
 
 
 def wait_until(look: Callable[[], T | None], timeout_s: float) -> T | None:
@@ -113,7 +123,7 @@ class SwitchProcess:
         """The configuration of a switch that keeps to its folder and to loopback."""
         tables: dict[str, dict[str, object]] = {
             "sip": {"listen": [f"{LOOPBACK}:{self.sip_port}"]},
-            "media": {"socket": str(self._socket_file()), "ports": _some_rtp_ports()},
+            "media": {"socket": str(self._socket_file()), "ports": some_rtp_ports()},
             "store": {"url": f"sqlite:///{self.folder.resolve() / 'softswitch.db'}"},
             "dialplan": {"directory": str(self.dialplan_file.parent)},
             "prompts": {"directory": str(self.prompts), "language": "zh-CN"},

@@ -23,6 +23,7 @@ from typing import Self
 import numpy as np
 
 from demo.recognise import RATE, Samples
+from demo.switch_process import is_free
 
 ETHERNET_HEADER = 14
 IP_PROTOCOL = 0x0800
@@ -168,18 +169,9 @@ def free_ports(count: int) -> range:
     """A run of UDP ports below the ephemeral ones that are all free at this moment."""
     for _ in range(200):
         first = random.randrange(30000, 32700 - count, 2)
-        if all(_is_free(port) for port in range(first, first + count)):
+        if all(is_free(port) for port in range(first, first + count)):
             return range(first, first + count)
     raise OSError(f"no {count} free UDP ports in a row")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
 
 
 def streams(packets: Sequence[Packet]) -> list[RtpStream]:

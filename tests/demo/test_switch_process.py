@@ -9,7 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from demo.switch_process import LONGEST_SOCKET_PATH, PORTS, SwitchFailed, SwitchProcess, free_port, toml, wait_until
+from demo.switch_process import (
+    LONGEST_SOCKET_PATH,
+    PORTS,
+    SwitchFailed,
+    SwitchProcess,
+    free_port,
+    some_rtp_ports,
+    toml,
+    wait_until,
+)
 from softswitch.config import load_config
 
 
@@ -75,6 +84,15 @@ def test_a_port_that_is_taken_is_passed_over(monkeypatch: pytest.MonkeyPatch) ->
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
         other.bind(("127.0.0.1", taken))
         assert free_port() == free
+
+
+def test_rtp_ports_are_none_of_those_that_a_program_has_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("demo.switch_process.RTP_PORTS", range(10000, 12000, 1000))
+    for taken, others in ((range(10000, 11000), "11000-11999"), (range(11000, 12000), "10000-10999")):
+        monkeypatch.setattr("demo.switch_process.is_free", lambda port, taken=taken: port not in taken)
+        assert {some_rtp_ports() for _ in range(10)} == {others}
+    monkeypatch.setattr("demo.switch_process.is_free", lambda port: False)
+    assert some_rtp_ports() in {"10000-10999", "11000-11999"}  # a pair may be left
 
 
 def test_waiting_ends_with_the_first_true_answer_or_with_the_last_one() -> None:

@@ -7,6 +7,7 @@ rotated meanwhile; what is no whole line of ours tells nothing. Never writes.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Container
 from contextlib import suppress
 from datetime import datetime
@@ -42,8 +43,10 @@ TIMES = [name for name in _FIELDS if name.endswith("_at") or name in ("announcem
 
 
 def place_of(path: Path, file: str | Path, size: int | None = None) -> FilePlace:
-    """The first `size` bytes (or all) of `file`, which goes by the name `path`; raises OSError."""
+    """The first `size` bytes (or all) of `file`, which goes by the name `path`; nothing of a pipe. Raises OSError."""
     status = os.stat(file)
+    if not stat.S_ISREG(status.st_mode):
+        return FilePlace(str(path.absolute()))
     size = status.st_size if size is None else size
     ending = ""
     with suppress(PermissionError), open(file, "rb") as readable:  # it may be written but not read
@@ -59,7 +62,7 @@ def filed_since(place: FilePlace, wanted: Container[str]) -> Filed | None:
     if file is None:
         return None
     _look_through(file, place.size, filed, wanted)
-    if file != path and path.exists():
+    if file != path and path.is_file():
         _look_through(path, 0, filed, wanted)
     return filed
 

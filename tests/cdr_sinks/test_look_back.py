@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import msgspec
@@ -49,6 +50,29 @@ def test_lines_behind_a_place_are_found_under_the_name_that_the_file_has_by_now(
     sink.write(replace(ANSWERED, call_id="new"))
     wanted = {name: replace(ANSWERED, call_id=name) for name in ("behind", "new")}
     assert filed_since(place, {"odd", "new", "behind"}) == Filed({"behind", "odd", "new"}, wanted)
+    sink.close()
+
+
+def test_nothing_is_read_again_from_a_pipe(tmp_path: Path) -> None:
+    """Whose lines somebody else waits for."""
+    path = tmp_path / "cdr.pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    sink = JsonLines(str(path))
+    sink.write(ANSWERED)
+    place = sink.place()
+    assert place == FilePlace(str(path)) and sink.filed_since(place, ()) is None
+    sink.to_be_synced()()
+    assert os.read(reader, 9) == b'{"directi'
+    sink.close()
+    os.close(reader)
+    other = tmp_path / "cdr.jsonl"
+    sink = JsonLines(str(other))
+    sink.write(ANSWERED)
+    place = sink.place()
+    other.rename(tmp_path / "cdr.jsonl.1")
+    path.rename(other)  # nobody reads it: to open it would take for ever
+    assert filed_since(place, ()) == Filed(set(), {})
     sink.close()
 
 

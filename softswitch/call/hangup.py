@@ -20,7 +20,7 @@ NO_SRTP = {
     "caller": Failure(7505, 488, 88, "the caller's trunk requires SRTP, which the media server lacks"),
     "callee": Failure(7506, 502, 88, "the callee's trunk requires SRTP, which the media server lacks"),
 }
-OTHER_PROTECTION = Failure(7505, 488, 88, "SRTP that the caller's trunk may not use, or lacks")
+OTHER_PROTECTION = Failure(7505, 488, 88, "RTP profile or SRTP that the caller's trunk may not use, or lacks")
 UNPROTECTED_ANSWER = Failure(7506, 502, 88, "the callee's answer takes none of the SRTP keys that were offered")
 NO_COMMON_CODEC = Failure(7505, 488, 88, "no audio codec in common with the caller")
 LATE_ANSWER_USELESS = {

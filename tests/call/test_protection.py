@@ -91,6 +91,7 @@ def test_a_plain_offer_is_answered_plain_where_srtp_is_allowed() -> None:
         ("required", sdp("10.0.0.9")),
         ("required", srtp().replace(b"|2^31", b" KDR=1")),
         ("allowed", srtp(suite="AES_CM_128_HMAC_SHA1_32")),  # not among the suites of the trunk
+        ("off", sdp("10.0.0.9").replace(b"RTP/AVP", b"RTP/AVPF")),  # RFC 4585 8: a profile that nobody has
     ],
 )
 def test_an_offer_that_does_not_fit_the_trunk_gets_488_and_nobody_is_rung(setting: str, body: bytes) -> None:
@@ -98,7 +99,7 @@ def test_an_offer_that_does_not_fit_the_trunk_gets_488_and_nobody_is_rung(settin
         lab.set_trunk("in", srtp=setting)
         lab.dial(body=body)
         refused = await lab.refused(488)
-        assert "SRTP that the caller's trunk may not use, or lacks" in (refused.headers.get("Reason") or "")
+        assert "RTP profile or SRTP that the caller's trunk may not use, or lacks" in (refused.headers.get("Reason") or "")
         assert lab.callee.pending() == [] and (await lab.cdr()).failure == 7505
 
     play(story)

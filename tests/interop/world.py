@@ -141,6 +141,16 @@ class Network:
         return self.at("6.2")
 
     @property
+    def debtor(self) -> str:
+        """A trunk's address that owes a password and never shows it."""
+        return self.at("6.3")
+
+    @property
+    def stranger(self) -> str:
+        """Somebody who is no trunk."""
+        return self.at("9.1")
+
+    @property
     def parties(self) -> tuple[str, str, str]:
         """Everybody who sends requests to proxies."""
         return self.caller, self.switch, self.callee
@@ -157,7 +167,7 @@ class Network:
         account = 'username = "us"\npassword = "secret"\n'
         # The last is where baresip connects from.
         phones = [f"{self.at('3.0')}/24", f"{self.at('5.0')}/24", "127.0.0.1"]
-        old, srtp = self.old_member, self.srtp("caller")
+        old, debtor, srtp = self.old_member, self.debtor, self.srtp("caller")
         keys = 'srtp = "required"\nsrtp_suites = ["AES_CM_128_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_32"]\n'
         proof = 'auth = "digest"\nauth_username = "member"\nauth_password = "secret"\n'
         trunks = {
@@ -174,6 +184,7 @@ class Network:
             "callee": f'host = "{self.callee}"\n',
             "members": f'host = "{self.member}"\nsources = ["{self.member}"]\n{proof}',
             "old-members": f'host = "{old}"\nsources = ["{old}"]\n{proof}auth_algorithms = ["MD5"]\n',
+            "debtors": f'host = "{debtor}"\nsources = ["{debtor}"]\n{proof}',
             "srtp-phones": f'host = "{srtp}"\nsources = ["{srtp}"]\n{keys}',
             "phone-srtp": f'host = "{self.srtp("callee")}"\nnumber_form = "national"\n{keys}',
             "baresip-srtp": f'host = "{self.srtp_baresip}"\nnumber_form = "national"\nsrtp = "required"\n',

@@ -99,7 +99,8 @@ def test_an_offer_that_does_not_fit_the_trunk_gets_488_and_nobody_is_rung(settin
         lab.set_trunk("in", srtp=setting)
         lab.dial(body=body)
         refused = await lab.refused(488)
-        assert "RTP profile or SRTP that the caller's trunk may not use, or lacks" in (refused.headers.get("Reason") or "")
+        words = "RTP profile or SRTP that the caller's trunk may not use, or lacks"
+        assert words in (refused.headers.get("Reason") or "")
         assert lab.callee.pending() == [] and (await lab.cdr()).failure == 7505
 
     play(story)

@@ -24,7 +24,7 @@ DEADLINE_S = 120.0  # it gives up by itself, some seconds after its one request
 def test_a_scan_learns_nothing_and_a_call_beside_it_goes_on(
     rig: Rig, phones: tuple[Phone, Phone], tmp_path: Path, place: str, why: str, method: str
 ) -> None:
-    """Who is unknown and shows itself as a scanner is banned; a trunk that owes a password is not, nor is it answered."""
+    """A scanner that nobody knows is banned; a trunk that owes a password is not, nor is it answered."""
     source, before = getattr(rig.network, place), turned_away(rig)
     call = Call(rig, LINES["udp"], *phones)
     call.connect()

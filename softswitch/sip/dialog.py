@@ -6,14 +6,18 @@ knows no transaction.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 from softswitch.errors import SipParseError
 from softswitch.sip.addresses import DEFAULT_PORTS, Hop, Path
 from softswitch.sip.compose import closed
+from softswitch.sip.grammar import HOST, unbracket
 from softswitch.sip.headers import parse_name_addr
 from softswitch.sip.message import SipRequest, SipResponse
 from softswitch.sip.uri import SipUri, parse_uri
+
+_HOST = re.compile(HOST)
 
 Route = Callable[[Hop, Path], Path | None]  # None: a host name of which nothing is known yet
 
@@ -201,7 +205,7 @@ def known_as(path: Path, tls_name: str) -> Path:
 def hop_of(uri: str, otherwise: Hop) -> Hop:
     """Where a request to `uri` goes: its host (port 0: a name without port), else (a tel URI, nonsense) `otherwise`.
 
-    `maddr` stands for the host (RFC 3261 19.1.1, RFC 3263 4).
+    `maddr` stands for the host (RFC 3261 19.1.1, RFC 3263 4); one that is no host stands for nothing.
     A URI that names no transport is reached as `otherwise` is: what works is not exchanged for a guess.
     """
     target = _read(uri)
@@ -210,7 +214,8 @@ def hop_of(uri: str, otherwise: Hop) -> Hop:
     transport = "tls" if target.scheme == "sips" else (target.params.get("transport") or "").lower()
     if transport not in DEFAULT_PORTS:
         transport = otherwise.transport
-    host = (target.params.get("maddr") or target.host).strip("[]")
+    maddr = target.params.get("maddr") or ""
+    host = unbracket(maddr) if _HOST.fullmatch(maddr) else target.host
     port = target.port or (DEFAULT_PORTS[transport] if is_address(host) else 0)
     return Hop(transport, host, port, otherwise.name)
 

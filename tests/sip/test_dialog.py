@@ -163,6 +163,10 @@ def test_a_missing_to_tag_is_an_empty_tag() -> None:
         ("sip:b@10.0.0.9:5070;maddr=[2001:db8::5];lr", "2001:db8::5", 5070),
         ("sip:b@10.0.0.9;maddr=sbc.example", "sbc.example", 0),
         ("sip:b@10.0.0.9;maddr", "10.0.0.9", 5060),
+        ("sip:b@10.0.0.9;maddr=10.0.0.5:5070", "10.0.0.9", 5060),  # no host, as the next ones (25.1)
+        ("sip:b@10.0.0.9;maddr=a:b.example", "10.0.0.9", 5060),
+        ("sip:b@10.0.0.9;maddr=[]", "10.0.0.9", 5060),
+        ("sip:b@10.0.0.9;maddr=fe80::1%25eth0", "10.0.0.9", 5060),
         ("tel:+8610", "192.0.2.7", 5080),
         ("nonsense", "192.0.2.7", 5080),
     ],

@@ -208,7 +208,7 @@ struct coder {
 };
 
 /* The newest RFC 4733 event that a far end sent, and the one before. `kept`: it began before there was anybody to pass it
- * on to. `tone_kept`: so did the one that is heard in the audio.
+ * on to. `tone_kept`: so did the one that is heard in the audio. `hidden`: it began where nothing was passed on.
  */
 enum press { PRESS_BEGINS, PRESS_GOES_ON, PRESS_STRAYS };
 
@@ -216,7 +216,7 @@ struct key_in {
     uint32_t timestamp, before, ssrc;
     uint16_t sequence;
     uint8_t code;
-    bool seen, kept, tone_kept;
+    bool seen, kept, tone_kept, hidden;
     enum press newest; /* what the packet that came last was */
     int64_t heard_at;
 };

@@ -62,6 +62,15 @@ static bool keys_are_kept(const struct endpoint *endpoint)
     return endpoint->peer == NONE || !endpoint->digits;
 }
 
+/* Below a prompt and on hold the peer is sent nothing of them. */
+static bool keys_are_hidden(const struct worker *worker, const struct endpoint *endpoint)
+{
+    if (endpoint->peer == NONE)
+        return false;
+    const struct endpoint *to = &worker->endpoints[endpoint->peer];
+    return !to->line.open || (to->playback != NONE && !worker->playbacks[to->playback].mix);
+}
+
 void telephone_event_receive(struct worker *worker, struct endpoint *endpoint, const struct rtp *rtp)
 {
     struct key_in *key = &endpoint->key_in;
@@ -77,6 +86,7 @@ void telephone_event_receive(struct worker *worker, struct endpoint *endpoint, c
     *key = (struct key_in){.timestamp = rtp->timestamp, .before = before, .ssrc = rtp->ssrc, .sequence = rtp->sequence,
                            .code = rtp->payload[0], .seen = true, .newest = PRESS_BEGINS, .heard_at = worker->now};
     key->kept = keys_are_kept(endpoint);
+    key->hidden = keys_are_hidden(worker, endpoint);
     if (key->code < sizeof digits - 1)
         tell_digit(worker, endpoint, digits[key->code]);
 }
@@ -99,19 +109,25 @@ bool telephone_event_sounds(const struct worker *worker, const struct endpoint *
 
 /* Made anew */
 
-static void key_begin(struct worker *worker, struct endpoint *to, const struct rtp *rtp, uint32_t longest, bool tone)
+/* What was hidden of it does not go out any more, for its time is that of what was heard instead. */
+static void key_begin(struct worker *worker, const struct endpoint *from, struct endpoint *to, const struct rtp *rtp, bool tone)
 {
     struct key_out *key = &to->key_out;
+    struct rtp begins = *rtp;
+    uint32_t told = read16(rtp->payload + 2);
     if (!key->active)
         slots_add(&worker->keys, to->slot, &key->listed);
     *key = (struct key_out){.active = true, .tone = tone, .listed = key->listed, .code = rtp->payload[0]};
     key->in_ssrc = rtp->ssrc;
     key->in_timestamp = rtp->timestamp;
-    key->longest = longest;
+    key->longest = LONGEST_EVENT / from->coder.event_scale_in;
     key->ends = END_PACKETS;
     key->next_at = worker->now;
+    if (from->key_in.hidden && told > FRAME_SAMPLES)
+        key->segment = told - FRAME_SAMPLES;
+    begins.timestamp += key->segment;
     if (!tone)
-        key->timestamp = line_event_begins(worker, to, rtp);
+        key->timestamp = line_event_begins(worker, to, &begins);
 }
 
 void telephone_event_end(struct worker *worker, struct endpoint *to)
@@ -189,7 +205,7 @@ static void key_relay(struct worker *worker, const struct endpoint *from, struct
         if (press != PRESS_BEGINS && key_over(key, rtp))
             return;
         event_finish(worker, to);
-        key_begin(worker, to, rtp, LONGEST_EVENT / from->coder.event_scale_in, tone);
+        key_begin(worker, from, to, rtp, tone);
     }
     key_update(worker, key, rtp);
 }
@@ -206,7 +222,7 @@ bool telephone_event_relay(struct worker *worker, const struct endpoint *from, s
     bool tone = to->line.event_out < 0, goes_on = !to->key_out.active && line_has_key(&to->line, rtp);
     if (!to->line.open || rtp->length < EVENT_LENGTH || to->playback != NONE)
         return false;
-    if (!tone && (goes_on || event_fits(from, to, rtp)))
+    if (!tone && (goes_on || (!from->key_in.hidden && event_fits(from, to, rtp))))
         return false;
     if (!tone || rtp->payload[0] < sizeof digits - 1)
         key_relay(worker, from, to, rtp, tone);
@@ -230,7 +246,7 @@ static void tone_send(struct worker *worker, struct endpoint *to)
 {
     struct key_out *key = &to->key_out;
     uint8_t frame[FRAME_SAMPLES];
-    if (key->ended && key->sent >= LEAST_TONE && key->sent >= key->duration) {
+    if (key->ended && key->sent >= LEAST_TONE && key->sent >= key->duration - key->segment) {
         telephone_event_end(worker, to);
         return;
     }

@@ -148,7 +148,7 @@ def _tones(dialplan: Dialplan, prompts: Prompts, language: str) -> Finding:
 def _store(path: str) -> str:
     from softswitch.stores import migrations  # noqa: PLC0415 (Alembic: half a second that other commands need not wait)
 
-    if not Path(path).exists():
+    if not _is_there(Path(path)):
         _can_be_made(Path(path))
         return f"{path} is not there yet: made when first used"
     revision = schema_revision(path)
@@ -162,6 +162,14 @@ def _store(path: str) -> str:
     finally:
         provisioning.close()
     return f"{path}: {numbers} numbers, {bindings} bindings"
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is one; raises StoreError where this user may not even look."""
+    try:
+        return path.exists()
+    except OSError as error:
+        raise StoreError(f"{path} can't be looked for by this user: {error.strerror}") from error
 
 
 def _can_be_made(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from pathlib import Path
@@ -45,6 +46,21 @@ def test_a_store_that_can_not_be_made_is_an_error(cli: CommandLine, monkeypatch:
     (cli.folder / "var").unlink()
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # root, who runs tests, may write anywhere
     assert found(cli)["store"].words.endswith(f"{cli.folder} can't be written by this user")
+
+
+def test_a_store_that_can_not_be_looked_for_is_an_error(cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root, who runs tests, may look everywhere."""
+    exists = Path.exists
+
+    def closed(path: Path) -> bool:
+        if path.name == "softswitch.db":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return exists(path)
+
+    monkeypatch.setattr(Path, "exists", closed)
+    assert found(cli)["store"] == Finding(
+        "store", False, "var/softswitch.db can't be looked for by this user: Permission denied"
+    )
 
 
 def test_a_store_tells_what_is_in_it(cli: CommandLine, database: Path) -> None:

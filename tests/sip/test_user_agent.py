@@ -203,6 +203,16 @@ def test_strangers_are_turned_away_and_banned_before_the_core_sees_them() -> Non
     assert UserAgent().room_for(Hop("tcp", PHONE[0], 1)) == 1.0
 
 
+def test_a_uri_with_the_host_and_port_that_we_tell_is_ours() -> None:
+    """So a Contact of ours is known again in a registrar's list (RFC 3261 10.2.4)."""
+
+    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
+        assert switch.agent.is_at(*SWITCH)
+        assert not switch.agent.is_at(*PHONE)
+
+    play(story)
+
+
 def test_a_late_loop_is_measured_and_refuses_new_calls() -> None:
     async def story() -> None:
         wire, overload = Wire(), Overload()

@@ -17,8 +17,9 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-# RFC 3261 25.1, and the underscore that DNS has too: the last label of a name begins with a letter.
-_NAME = re.compile(r"(?:[A-Za-z0-9_](?:[\w-]*\w)?\.)*[A-Za-z_](?:[\w-]*\w)?\.?", re.ASCII)
+# RFC 3261 25.1, and the underscore that DNS has too: the last of several labels begins with a letter, else an address
+# with a slip in it would be a name. One label alone (of a hosts file) may be "3cx", as RFC 1123 2.1 has it.
+_NAME = re.compile(r"(?:\w(?:[\w-]*\w)?\.)*[A-Za-z_](?:[\w-]*\w)?\.?|(?=[0-9-]*[A-Za-z_])\w(?:[\w-]*\w)?", re.ASCII)
 
 RECORD = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 

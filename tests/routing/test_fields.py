@@ -25,7 +25,7 @@ def test_anything_else_is_no_network_and_the_error_shows_the_form(value: object)
 
 @pytest.mark.parametrize(
     "host",
-    ["sip.example", "sip-1.example.", "_sip.b_c.example", "h", "192.0.2.1", "2001:db8::1", "3com.example", "x5"],
+    ["sip.example", "sip-1.example.", "_sip.b_c.example", "h", "192.0.2.1", "2001:db8::1", "3com.example", "x5", "3cx"],
 )
 def test_hosts_are_addresses_or_names(host: str) -> None:
     for kind in (fields.Host, fields.MaybeHost, fields.Place):
@@ -40,6 +40,9 @@ def test_hosts_are_addresses_or_names(host: str) -> None:
         "[2001:db8::1]",
         "300.1.1.1",
         "1.2.3",
+        "123",
+        "192.0.2.1O",
+        "3cx-",
         "a..b",
         "-a.example",
         "a-.b",

@@ -70,7 +70,7 @@ class LocalAddresses:
         A host name may turn out to be of either family, IPv4 first.
         """
         found = self._first.get(_kind(hop.transport, hop.host))
-        named = ":" not in hop.host and not hop.host[-1:].isdigit()
+        named = ":" not in hop.host and not hop.host.rpartition(".")[2].isdigit()
         return self._first.get((hop.transport, True)) if found is None and named else found
 
     def has(self, host: str, port: int | None) -> bool:

@@ -64,6 +64,12 @@ def test_an_ipv6_address_that_ends_in_a_letter_is_no_host_name() -> None:
     assert [local.listener_for(Hop("udp", host, 5060)) for host in ("2001:db8::a", "a.example")] == [None, 0]
 
 
+def test_a_host_name_that_ends_in_a_digit_is_no_ipv4_address() -> None:
+    """RFC 3261 25.1: the last label of a name may end in one."""
+    local = LocalAddresses([Listener("2001:db8::1", 5060)])
+    assert [local.listener_for(Hop("udp", host, 5060)) for host in ("pbx1", "a.b2", "192.0.2.1")] == [0, 0, None]
+
+
 def test_a_dialog_stays_with_its_listener_where_that_fits() -> None:
     hop = Hop("udp", "192.0.2.1", 5060)
     assert LOCAL.path_to(hop, Path(hop, 4, 7, large_by_tcp=True)) == Path(hop, 4, 0, large_by_tcp=True)

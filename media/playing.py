@@ -47,7 +47,7 @@ class Playing:
             raise CommandRefused(f"playback {command.playback} is in use")
         waiting = self._waiting[session, command.playback] = _Waiting(session, command, command.endpoints)
         self._waiting_of.add(session, waiting)
-        for name in command.endpoints:
+        for name in set(command.endpoints):  # one may be named twice
             if earlier := self._last.get((session, name)):
                 earlier.endpoints = tuple(0 if one == name else one for one in earlier.endpoints)
             self._last[session, name] = waiting
@@ -74,7 +74,7 @@ class Playing:
         session = waiting.session
         del self._waiting[session, waiting.command.playback]
         self._waiting_of.discard(session, waiting)
-        for name in waiting.endpoints:
+        for name in set(waiting.endpoints):
             if name:  # else another is the last
                 del self._last[session, name]
 

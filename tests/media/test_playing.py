@@ -90,6 +90,18 @@ def test_of_two_that_wait_the_later_has_the_endpoint_whichever_is_read_first(sta
     asyncio.run(story())
 
 
+def test_an_endpoint_that_is_named_twice_hears_the_prompt(stage: Stage) -> None:
+    async def story() -> None:
+        stage.play(7, 1, 1)
+        stage.play(8, 2, 2)
+        stage.playing.stop(stage.session, 8)
+        stage.disk.go_on()
+        assert stage.told() == [("play", (101, 101))]
+        assert (stage.playing._last, stage.playing._waiting) == ({}, {})
+
+    asyncio.run(story())
+
+
 def test_who_was_the_last_to_be_played_to_an_endpoint_is_forgotten_when_it_begins_or_never_does(stage: Stage) -> None:
     async def story() -> None:
         stage.play(7, 1, 2)

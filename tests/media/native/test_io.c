@@ -239,6 +239,97 @@ static void test_nothing_is_read_of_a_port_that_is_paused(const char *kind)
     close(wake_fd);
 }
 
+/* A storm that is over when the sweep begins: what the kernel was to cancel, and has not yet, is read again all the same. */
+static void test_a_port_that_is_paused_for_no_time_is_read_again(const char *kind)
+{
+    int wake_fd = eventfd(0, EFD_NONBLOCK);
+    struct io *io = io_create(1, wake_fd, kind);
+    if (!io)
+        return;
+    open_all(io, 1);
+    for (int again = 0; again < 3; again++) {
+        forget_heard();
+        check_heard(io, 1);
+        io_pause(io, 0, true);
+        io_pause(io, 0, false);
+    }
+    close_all(io, 1);
+    io_destroy(io);
+    close(wake_fd);
+}
+
+/* Its packet has come, and nobody has looked at it: whoever has the slot next is somebody else. */
+static void test_what_came_for_a_port_that_is_closed_is_not_heard_by_the_next(const char *kind)
+{
+    int wake_fd = eventfd(0, EFD_NONBLOCK);
+    struct io *io = io_create(1, wake_fd, kind);
+    if (!io)
+        return;
+    open_all(io, 1);
+    for (int again = 0; again < 5; again++) {
+        forget_heard();
+        check_heard(io, 1);
+        send_to(&addresses[0], 3);
+        io_wait(io, clock_ns() + TICK_NS);
+        io_close(io, 0);
+        open_all(io, 1);
+        forget_heard();
+        listen_for(io);
+        CHECK(heard_count == 0);
+    }
+    check_heard(io, 1);
+    close_all(io, 1);
+    io_destroy(io);
+    close(wake_fd);
+}
+
+/* Each time, and by one wake-up once: the alarm ends a sleep that would last for ever. */
+static void test_who_sleeps_is_woken_again_and_again(const char *kind)
+{
+    int wake_fd = eventfd(0, EFD_NONBLOCK);
+    struct io *io = io_create(1, wake_fd, kind);
+    if (!io)
+        return;
+    alarm(60);
+    for (int again = 0; again < 5; again++) {
+        eventfd_t left;
+        eventfd_write(wake_fd, 1);
+        io_wait(io, -1);
+        io_receive(io, NULL);
+        CHECK(eventfd_read(wake_fd, &left) < 0 && errno == EAGAIN);
+    }
+    alarm(0);
+    io_destroy(io);
+    close(wake_fd);
+}
+
+/* What arrives waits for its tick, for a wake-up costs as much as a packet; and where nothing is taken it sleeps too. */
+static void test_it_sleeps_no_shorter_than_until_its_tick(const char *kind)
+{
+    int wake_fd = eventfd(0, EFD_NONBLOCK);
+    struct io *io = io_create(1, wake_fd, kind);
+    if (!io)
+        return;
+    open_all(io, 1);
+    forget_heard();
+    check_heard(io, 1);
+    forget_heard();
+    send_to(&addresses[0], 3);
+    eventfd_write(wake_fd, 1);
+    int64_t until = clock_ns() + 10 * TICK_NS;
+    io_wait(io, until);
+    CHECK(clock_ns() >= until);
+    wait_heard(io, 1);
+    int64_t began = clock_ns();
+    failing = true;
+    io_wait(io, began + TICK_NS);
+    failing = false;
+    CHECK(clock_ns() >= began + TICK_NS);
+    close_all(io, 1);
+    io_destroy(io);
+    close(wake_fd);
+}
+
 /* A part of a packet is none: endpoint_receive() would be given other bytes than were sent. */
 static void test_packets_too_long_for_us_are_dropped_whole(const char *kind)
 {
@@ -289,6 +380,10 @@ int main(void)
     for (int i = 0; i < 2; i++) {
         test_nothing_is_read_of_a_port_that_is_paused(kinds[i]);
         test_packets_too_long_for_us_are_dropped_whole(kinds[i]);
+        test_a_port_that_is_paused_for_no_time_is_read_again(kinds[i]);
+        test_what_came_for_a_port_that_is_closed_is_not_heard_by_the_next(kinds[i]);
+        test_who_sleeps_is_woken_again_and_again(kinds[i]);
+        test_it_sleeps_no_shorter_than_until_its_tick(kinds[i]);
     }
     struct rlimit limit;
     getrlimit(RLIMIT_NOFILE, &limit);

@@ -48,6 +48,7 @@ ALONE = {  # they include what they test, or fake nothing
     "test_ring": (),
     "test_io": tuple(str(NATIVE / name) for name in ("io.c", "io_epoll.c", "io_uring.c")),
     "test_dtmf": (str(NATIVE / "g711.c"),),
+    "test_timeline": (str(NATIVE / "timeline.c"),),
     "test_threads": WHOLE,
     "test_allocation": WHOLE,
     "test_packet_path": WHOLE,

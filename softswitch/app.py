@@ -14,7 +14,8 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 import msgspec
 import structlog
@@ -65,6 +66,9 @@ SWEEP_EVERY_S = 3600.0
 EXPIRE_EVERY_S = 15.0  # traces
 SIGN_EVERY_S = 1.0
 SETTLE_S = 1.0  # what is done to files when the switch stops: a disk that stands still is not waited for
+MARKED_WITHIN_S = 5.0  # how far the CDR file has all; what is not marked the next start looks up
+
+T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
@@ -432,7 +436,9 @@ class Switch:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self.filing.mark()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(MARKED_WITHIN_S):
+                await self.filing.mark()
         await self._disk.settle(SETTLE_S)
         if self.sink is not None:
             self.sink.close()
@@ -445,12 +451,21 @@ class Switch:
 
     async def _live(self) -> None:
         while True:
-            await self._disk.do("signs", lambda: self._signs.note(time.time(), time.monotonic()))
+            with contextlib.suppress(RuntimeError):  # no thread is to be had: the next sign may be given
+                await self._disk.do("signs", lambda: self._signs.note(time.time(), time.monotonic()))
             await asyncio.sleep(SIGN_EVERY_S)
 
     async def _recording_of(self, cdr: Cdr) -> RecordingReport | None:
         place = self.config.recording.directory, cdr.app_key
-        return await self._disk.do("recordings", lambda: recording_of(*place, cdr.call_id, cdr.call_in_at))
+        return await self._with_recordings(lambda: recording_of(*place, cdr.call_id, cdr.call_in_at), None)
+
+    async def _with_recordings(self, work: Callable[[], T], otherwise: T) -> T:
+        """What `work` returns; `otherwise` where their file system fails or no thread is to be had."""
+        try:
+            return await self._disk.do("recordings", work)
+        except (OSError, RuntimeError) as error:
+            log.error("recordings_out_of_reach", error=str(error))
+            return otherwise
 
     async def _sweep(self, left_open: Sequence[Cdr]) -> None:
         """What a crash left behind first, each recording by its call before the rest; then what is too old."""
@@ -459,10 +474,10 @@ class Switch:
         await self.cdrs.recover(left_open, self._recording_of, lambda begun: min(self._signs.last_sign(begun), now))
         if left_open:
             log.warning("cdrs_recovered", count=len(left_open))
-        mended = await self._disk.do("recordings", lambda: mend_recordings(directory, time.time(), left))
+        mended = await self._with_recordings(lambda: mend_recordings(directory, time.time(), left), 0)
         self.metrics.mended.inc(mended)
         while True:
-            await self._disk.do("recordings", lambda: sweep(directory, self._retention(), time.time(), left))
+            await self._with_recordings(lambda: sweep(directory, self._retention(), time.time(), left), 0)
             await asyncio.sleep(SWEEP_EVERY_S)
 
     def _retention(self) -> Retention:

@@ -15,6 +15,7 @@ from functools import partial
 
 import structlog
 
+from media.disk import DiskThreads
 from softswitch.call.cdr import CdrWriter
 from softswitch.errors import StoreError
 from softswitch.interfaces import Cdr, CdrFile, Filed, FiledStore, FilePlace
@@ -22,6 +23,7 @@ from softswitch.interfaces import Cdr, CdrFile, Filed, FiledStore, FilePlace
 MARK_EVERY_S, LONGEST_PAUSE_S = 5.0, 300.0  # the longer, the longer the file has refused what is missing
 AT_ONCE = 100  # records filed late before calls get the loop
 NAMED = 20  # calls in one line of the log
+LINE = "cdr file"  # of the disk's threads
 
 log = structlog.get_logger(__name__)
 
@@ -31,6 +33,7 @@ class Filing:
 
     def __init__(self, store: FiledStore, file: CdrFile | None, writer: CdrWriter) -> None:
         self._store, self._file, self._writer = store, file, writer
+        self._disk = DiskThreads()  # which the end of the process does not wait for
         self._begun = False
         self._behind = True  # lines may be missing
         self._refused = 0  # lines that the file had refused when none was missing
@@ -44,12 +47,14 @@ class Filing:
         line says.
         """
         filed: dict[str, Cdr] = {}
-        self._begun = True
         with self._told():
             filed = await self._catch_up(self._store.last_ordinal, {cdr.call_id for cdr in left_open})
             self._behind = False
             self._writer.store_filed(list(filed.values()))
-            await self._mark()
+        self._begun = True  # not where a stop cuts this short: then the lines of `left_open` are still to be found
+        if not self._behind:
+            with self._told():
+                await self._mark()
         return [cdr for cdr in left_open if cdr.call_id not in filed]
 
     async def run(self) -> None:
@@ -69,8 +74,9 @@ class Filing:
     def _told(self) -> Iterator[None]:
         try:
             yield
-        except StoreError as error:
-            log.error("cdr_file_behind", error=str(error))
+        except Exception as error:  # also that no thread is to be had: the next mark may be better off
+            trouble = {} if isinstance(error, StoreError) else {"exc_info": error}
+            log.error("cdr_file_behind", error=str(error), **trouble)
 
     async def _mark(self) -> None:
         if not self._begun or not self._writer.settled:  # after a crash the lines of what the store refuses are needed
@@ -82,7 +88,7 @@ class Filing:
             self._behind, self._refused = False, refused
         if (ordinal, place.file) != self._marked:
             if self._file is not None:
-                await asyncio.to_thread(self._file.to_be_synced())
+                await self._disk.do(LINE, self._file.to_be_synced())
             self._store.mark_filed(ordinal, place)
             self._marked = ordinal, place.file
 
@@ -95,12 +101,12 @@ class Filing:
         if self._file is None or marked is None or marked[1].path != self._file.place().path:
             return {}
         after, place = marked
-        filed = await asyncio.to_thread(self._file.filed_since, place, wanted)
+        filed = await self._disk.do(LINE, partial(self._file.filed_since, place, wanted))
         known = Filed(set(), {}) if filed is None else filed
         late: list[str] = []
         for begin in range(after, upto, AT_ONCE):
             missing = partial(self._store.finished_since, begin, min(begin + AT_ONCE, upto), without=known.calls)
-            for cdr in await asyncio.to_thread(missing):
+            for cdr in await self._disk.do(LINE, missing):
                 if filed is not None:
                     self._file.write(cdr)
                 late.append(cdr.call_id)

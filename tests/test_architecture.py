@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "softswitch.metrics": set(),
     "softswitch.logs": set(),
     "softswitch.retention": set(),
-    "softswitch.filing": {"softswitch.call"},
+    "softswitch.filing": {"softswitch.call", "media"},
     "softswitch.reloading": {"media"},
     "softswitch.repair": {"media"},
     "softswitch.config": set(),

@@ -6,8 +6,9 @@ import asyncio
 import errno
 import json
 import os
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 from msgspec.structs import replace
 from structlog.testing import capture_logs
 
-from softswitch import filing
+from softswitch import app, filing
 from softswitch.app import Switch
 from softswitch.call.cdr import CdrWriter
 from softswitch.cdr_sinks.jsonl import JsonLines
@@ -325,6 +326,87 @@ def test_a_switch_that_failed_to_start_marks_nothing(machine: Machine) -> None:
     run(story())
 
 
+def test_a_stop_before_all_lines_were_looked_through_leaves_them_to_the_next_start(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a call with a line, open in a store that had refused it, would get another as that of a crash."""
+
+    async def story() -> None:
+        async with machine.switch() as first:
+            await first.store.open_attempt(cdr("one"))
+            assert first.sink is not None
+            first.sink.write(cdr("one"))
+        store, sink = open_sqlite(str(machine.database)), JsonLines(str(machine.path))
+        second = Run(store, sink)
+        with disk_stands_still(sink, monkeypatch, "filed_since") as reading:
+            starting = asyncio.create_task(second.filing.begin(await second.writer.left_open()))
+            await reading.wait()
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
+        await asyncio.wait_for(second.filing.mark(), 20)
+        store.close()
+        sink.close()
+        async with machine.switch() as third:
+            assert third.left_open == []
+
+    run(story())
+
+
+@contextmanager
+def disk_stands_still(sink: JsonLines, monkeypatch: pytest.MonkeyPatch, what: str) -> Iterator[asyncio.Event]:
+    """Set when a thread stands there."""
+    loop, stands, goes_on = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+
+    def stand(*_: object) -> None:
+        loop.call_soon_threadsafe(stands.set)
+        goes_on.wait()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sink, what, stand if what == "filed_since" else lambda: stand)
+        try:
+            yield stands
+        finally:
+            goes_on.set()
+
+
+def test_a_process_ends_while_the_disk_of_the_file_stands_still(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Threads of asyncio's own would be waited for."""
+
+    async def story() -> None:
+        async with machine.switch() as switch:
+            assert switch.sink is not None
+            await switch.close("one")
+            with disk_stands_still(switch.sink, monkeypatch, "to_be_synced") as syncing:
+                marking = asyncio.create_task(switch.filing.mark())
+                await syncing.wait()
+                standing = [one for one in threading.enumerate() if one is not threading.main_thread()]
+                assert standing and all(one.daemon for one in standing)
+                marking.cancel()
+                await asyncio.gather(marking, return_exceptions=True)
+
+    run(story())
+
+
+def test_a_mark_that_gets_no_thread_is_made_later(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_thread(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def story() -> None:
+        async with machine.switch() as switch:
+            await switch.close("one")
+            with capture_logs() as logs, monkeypatch.context() as patched:
+                patched.setattr(threading.Thread, "start", no_thread)
+                await switch.filing.mark()
+            assert [(line["event"], line["error"]) for line in logs] == [("cdr_file_behind", "can't start new thread")]
+            await switch.filing.mark()
+            marked = switch.store.filed()
+            assert marked is not None and marked[0] == 1
+
+    run(story())
+
+
 @pytest.mark.real_time
 def test_a_whole_switch_files_what_an_earlier_run_has_not_and_marks_at_its_end(tmp_path: Path) -> None:
     async def earlier(machine: Machine) -> None:
@@ -348,3 +430,22 @@ def test_a_whole_switch_files_what_an_earlier_run_has_not_and_marks_at_its_end(t
     marked = store.filed()
     assert marked is not None and (marked[0], marked[1].size) == (2, switch_file.stat().st_size)
     store.close()
+
+
+@pytest.mark.real_time
+def test_a_whole_switch_stops_while_the_disk_of_the_file_stands_still(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goes_on = threading.Event()
+
+    async def story(switch: Switch, phone: Phone) -> None:
+        phone.call(switch.sip_addresses[0])
+        assert await phone.outcome == 200
+        assert phone.session is not None and switch.sink is not None
+        phone.session.hang_up()
+        await switch.registry.wait_empty()
+        monkeypatch.setattr(app, "MARKED_WITHIN_S", 0.1)
+        monkeypatch.setattr(switch.sink, "to_be_synced", lambda: goes_on.wait)
+
+    assert [line["ulFailReason"] for line in run_switch(tmp_path, story)] == [0]
+    goes_on.set()

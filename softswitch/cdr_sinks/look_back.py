@@ -1,14 +1,14 @@
 """Reads back what the CDR file says: which calls have a line behind some place, and the record that a line tells.
 
 Called by `jsonl.py`, after a crash. Reads one file from a place on, and the one that has its name by now where it was
-rotated meanwhile; what is no whole line of ours tells nothing. Never writes.
+rotated meanwhile, with those between; what is no whole line of ours tells nothing. Never writes.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Container
+from collections.abc import Container, Iterator
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -62,18 +62,32 @@ def filed_since(place: FilePlace, wanted: Container[str]) -> Filed | None:
     if file is None:
         return None
     _look_through(file, place.size, filed, wanted)
-    if file != path and path.is_file():
-        _look_through(path, 0, filed, wanted)
+    if file != path:
+        for later in _later(path, file):
+            _look_through(later, 0, filed, wanted)
     return filed
 
 
+def _later(path: Path, file: Path) -> list[Path]:
+    """The files that came behind `file`: it, and they, were rotated, which lets a name begin as it did."""
+    since = file.stat().st_mtime
+    others = (one for one in _beside(path) if one.name.startswith(path.stem) and one.is_file())
+    return [one for one in others if not one.samefile(file) and (one == path or one.stat().st_mtime >= since)]
+
+
+def _beside(path: Path) -> Iterator[Path]:
+    """What is in its folder, also in that which a link names."""
+    for folder in {path.parent, path.resolve().parent}:
+        yield from folder.iterdir()
+
+
 def _found(place: FilePlace) -> Path | None:
-    """The file under the name that it has by now."""
-    path = Path(place.path)
-    for one in (path, *path.parent.iterdir()):
+    """The file under the name that it has by now. A file system may have another device number after a reboot."""
+    path, inode = Path(place.path), place.file.rpartition(":")[2]
+    for one in (path, *_beside(path)):
         try:
             status = one.stat()
-            ours = f"{status.st_dev}:{status.st_ino}" == place.file and status.st_size >= place.size
+            ours = str(status.st_ino) == inode and status.st_size >= place.size
             if ours and place_of(path, one, place.size).ending == place.ending:
                 return one
         except OSError:  # gone meanwhile, or a link to nowhere

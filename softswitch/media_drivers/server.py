@@ -15,6 +15,7 @@ from typing import Any, cast
 import structlog
 
 from media import protocol
+from media.disk import DiskThreads
 from softswitch.errors import MediaError
 from softswitch.interfaces import MediaEndpoint
 from softswitch.media_drivers.server_objects import ServerEndpoint, ServerPlayback, ServerRecording
@@ -58,6 +59,7 @@ class ServerDriver:
         self._lost_endpoints: set[ServerEndpoint] = set()
         self.playbacks: dict[int, ServerPlayback] = {}
         self.recordings: dict[int, ServerRecording] = {}
+        self.disk = DiskThreads()
         self.connections: dict[int, protocol.Connect] = {}  # by either of the two endpoints
         self._socket = socket
         self._advertised = {False: advertised, True: advertised6}

@@ -16,6 +16,7 @@ import msgspec
 import structlog
 
 from media import protocol
+from media.disk import DiskThreads
 from media.recorder import WAV_HEADER_BYTES, hash_recording, mend_recording
 from softswitch.errors import MediaError
 from softswitch.interfaces import EndpointStatistics, PlayReport, RecordingReport, RtpRemote
@@ -34,6 +35,7 @@ class Driver(Protocol):
     endpoints: dict[int, ServerEndpoint]
     playbacks: dict[int, ServerPlayback]
     recordings: dict[int, ServerRecording]
+    disk: DiskThreads
 
     def send(self, command: protocol.Command) -> None:
         """Write a command."""
@@ -256,8 +258,9 @@ class ServerRecording:
 
     async def _read_remains(self) -> None:
         try:
-            report = await asyncio.to_thread(_read_remains, self.command.path, 2 if self.command.stereo else 1)
-        except OSError as error:
+            channels = 2 if self.command.stereo else 1
+            report = await self._driver.disk.do("remains", lambda: _read_remains(self.command.path, channels))
+        except (OSError, RuntimeError) as error:  # no file, or no thread that could read it
             report = self._failure(str(error))
         _resolve(self.finished, report)
 

@@ -16,7 +16,7 @@ _IN_USER = re.compile(_D + rb"(?:(?:[-.()*_!~']|%2[0-9a-e]|%5f|%7e)*" + _D + rb"
 # Where numbers are written for people: a tel URI, a display name in quotes, one without (a header may be folded there,
 # RFC 3261 7.3.1). Elsewhere it is an address, or a list of formats.
 _WRITTEN = (
-    rb'\btel:\+?\(?\d[\d().\-*_ ]{5,}\d|("(?:[^"\\\r\n]|\\.){7,512}"|'
+    rb'\btel:\+?\(?\d[\d().\-*_ ]{5,}\d|((?<!\\)"(?:[^"\\\r\n]|\\.){7,512}"|'
     rb'[:,](?:[^<>"@:;,\r\n]|\r?\n[ \t]){7,256}(?=<))'
 )
 _IN_NAME = re.compile(rb"(?<![\d.])(?!\d+\.\d+\.\d+\.\d+(?![\d.]))" + _D + rb"(?:[().\-*_/ ]{0,3}" + _D + rb"){6,}")
@@ -33,7 +33,7 @@ _KEYS = re.compile(rb"[0-9A-D*#]", re.IGNORECASE)
 _PROOF = re.compile(
     rb'(\bresponse[ \t]*=[ \t]*"?|\bauthorization[ \t]*:[ \t]*(?:basic|bearer)[ \t]+)([^"\s|,]+)', re.IGNORECASE
 )
-_KEY = re.compile(rb"(\binline:[ \t]*|\bkey-mgmt:\S+[ \t]+|\nk=\w+:)([^\s|;]+)", re.IGNORECASE)
+_KEY = re.compile(rb"(\binline:[ \t]*|\bkey-mgmt:[ \t]?[^\s:]+[ \t]+|\nk=\w+:)([^\s|;]+)", re.IGNORECASE)
 STARRED, SHOWN = 4, 4  # digits of a number that are hidden, and shown behind these; of a local number one less is shown
 LOCAL = 7  # digits that a number has at least
 

@@ -53,6 +53,45 @@ def test_lines_behind_a_place_are_found_under_the_name_that_the_file_has_by_now(
     sink.close()
 
 
+def test_lines_are_found_in_every_file_where_rotation_came_twice(tmp_path: Path) -> None:
+    """A store that refuses a record for days has nothing marked; what stands in the middle must not come again."""
+    path = tmp_path / "cdr.jsonl"
+    sink = JsonLines(str(path))
+    place = sink.place()
+    for call, moved in (("first", "cdr.jsonl.2"), ("second", "cdr.jsonl.1"), ("third", "cdr.jsonl")):
+        sink.write(replace(ANSWERED, call_id=call))
+        path.rename(tmp_path / moved)
+    earlier = tmp_path / "cdr.jsonl.3"
+    earlier.write_text('{"call_id":"earlier"}\n')
+    os.utime(earlier, (1, 1))
+    assert filed_since(place, ()) == Filed({"first", "second", "third"}, {})
+    sink.close()
+
+
+def test_a_file_is_known_when_its_file_system_has_another_device_number(tmp_path: Path) -> None:
+    """As btrfs, NFS or the second of two NVMe disks may after a reboot."""
+    sink = JsonLines(str(tmp_path / "cdr.jsonl"))
+    sink.write(ANSWERED)
+    place = sink.place()
+    sink.write(replace(ANSWERED, call_id="behind"))
+    other = replace(place, file=f"9999:{place.file.rpartition(':')[2]}")
+    assert filed_since(other, ()) == Filed({"behind"}, {})
+    sink.close()
+
+
+def test_a_file_that_a_link_names_is_found_where_rotation_has_moved_it(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    path, data = tmp_path / "cdr.jsonl", tmp_path / "data" / "cdr.jsonl"
+    path.symlink_to(data)
+    sink = JsonLines(str(path))
+    place = sink.place()
+    sink.write(replace(ANSWERED, call_id="behind"))
+    data.rename(f"{data}.1")
+    sink.write(replace(ANSWERED, call_id="new"))
+    assert filed_since(place, ()) == Filed({"behind", "new"}, {})
+    sink.close()
+
+
 def test_nothing_is_read_again_from_a_pipe(tmp_path: Path) -> None:
     """Whose lines somebody else waits for."""
     path = tmp_path / "cdr.pipe"

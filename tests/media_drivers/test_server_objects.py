@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
@@ -13,6 +15,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from media import protocol
+from media.disk import DiskThreads
 from media.recorder import wav_header
 from softswitch.errors import MediaError
 from softswitch.interfaces import EndpointStatistics, RecordingReport, RtpRemote
@@ -33,6 +36,7 @@ class ScriptedDriver:
         self.endpoints: dict[int, ServerEndpoint] = {}
         self.playbacks: dict[int, ServerPlayback] = {}
         self.recordings: dict[int, ServerRecording] = {}
+        self.disk = DiskThreads()
         self.sent: list[protocol.Command] = []
         self.forgotten: list[int] = []
 
@@ -187,6 +191,25 @@ async def _a_recording_resumes_with_its_voices_and_its_place(folder: Path) -> No
 
 def test_a_recording_resumes_with_its_voices_and_its_place(tmp_path: Path) -> None:
     asyncio.run(_a_recording_resumes_with_its_voices_and_its_place(tmp_path))
+
+
+def test_a_process_ends_while_what_a_recording_holds_is_read_from_a_disk_that_stands_still(tmp_path: Path) -> None:
+    """Threads of asyncio's own would be waited for."""
+    pipe = tmp_path / "call.wav"
+    os.mkfifo(pipe)  # stands still like a server of files that is away
+
+    async def story() -> None:
+        driver = ScriptedDriver()
+        driver.up = False
+        recording = driver.recordings[1] = ServerRecording(driver, protocol.Record(1, str(pipe), 5, 6))
+        before = set(threading.enumerate())
+        recording.close()
+        await asyncio.sleep(0)  # the task that has it read begins
+        reading = set(threading.enumerate()) - before
+        os.close(os.open(pipe, os.O_RDWR | os.O_NONBLOCK))
+        assert [one.daemon for one in reading] == [True]
+
+    asyncio.run(story())
 
 
 def test_a_recording_that_failed_names_no_file_and_says_why() -> None:

@@ -51,6 +51,7 @@ from softswitch.tracing.masking import masked_message, without_keys
         (b"a=crypto:1 AES INLINE:WVN+/19=;inline:abc WSH=9", b"a=crypto:1 AES INLINE:********;inline:*** WSH=9"),
         (b"a=crypto:1 AES inline: WVN+/19=", b"a=crypto:1 AES inline: ********"),  # wrong, and a key all the same
         (b"a=key-mgmt:mikey AQAFgM0=", b"a=key-mgmt:mikey ********"),  # RFC 4567
+        (b"a=key-mgmt: mikey AQAFgM0=", b"a=key-mgmt: mikey ********"),
         (b"t=0 0\r\nk=base64:WVN+/19=", b"t=0 0\r\nk=base64:********"),  # RFC 8866 5.12
         (b"v=0\nk=clear:secret\n", b"v=0\nk=clear:******\n"),
         (b"tel:+86(138)0000.1234", b"tel:+86(138)****.1234"),  # RFC 3966 5.1.1: visual separators
@@ -120,6 +121,8 @@ def test_a_body_that_is_no_text_shows_its_type_and_length_alone(header: bytes, b
         b"sip:" + b"1." * 16000,
         b'"' + b"1 " * 16000,
         b":" + b"1" * 32000,
+        b"key-mgmt:" * 7000,
+        b'\\"' * 32000,
     ],
 )
 def test_no_message_takes_long(text: bytes) -> None:

@@ -92,14 +92,17 @@ class RtpStream:
         return samples[: max(places) + len(self.voice[-1].payload)]
 
     def breaks(self) -> list[str]:
-        """Where it is not one continuous line: SSRC, sequence number or timestamp that jump. Empty: all is well."""
+        """Where it is not one continuous line: SSRC, sequence number or timestamp that jump. Empty: all is well.
+
+        In silence the timestamp goes on with the time (RFC 3550 5.1).
+        """
         told = []
         for earlier, later in zip(self.packets, self.packets[1:], strict=False):
             if later.ssrc != earlier.ssrc:
                 told.append(f"SSRC changes at sequence number {later.sequence_number}")
             elif (later.sequence_number - earlier.sequence_number) & 0xFFFF != 1:
                 told.append(f"sequence number {earlier.sequence_number} is followed by {later.sequence_number}")
-            elif (later.timestamp - earlier.timestamp) & 0xFFFFFFFF > RATE:
+            elif (later.timestamp - earlier.timestamp) & 0xFFFFFFFF > RATE * (1 + later.at - earlier.at):
                 told.append(f"timestamp {earlier.timestamp} is followed by {later.timestamp}")
         return told
 

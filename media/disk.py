@@ -81,6 +81,7 @@ class DiskThreads:
             _, late = await asyncio.wait(ends, timeout=seconds)
             for end in late:
                 end.cancel()
+        await asyncio.sleep(0)  # what was done before is told by now, also of a line that is no more
 
     def _begin(self, loop: asyncio.AbstractEventLoop, line: str, there: _Line) -> None:
         thread = threading.Thread(target=self._serve, args=(loop, line, there), name=f"disk {line}", daemon=True)

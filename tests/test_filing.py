@@ -381,7 +381,7 @@ def test_a_process_ends_while_the_disk_of_the_file_stands_still(
             with disk_stands_still(switch.sink, monkeypatch, "to_be_synced") as syncing:
                 marking = asyncio.create_task(switch.filing.mark())
                 await syncing.wait()
-                standing = [one for one in threading.enumerate() if one is not threading.main_thread()]
+                standing = [one for one in threading.enumerate() if one.name == f"disk {filing.LINE}"]
                 assert standing and all(one.daemon for one in standing)
                 marking.cancel()
                 await asyncio.gather(marking, return_exceptions=True)

@@ -6,6 +6,7 @@ import socket
 import struct
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +80,11 @@ def test_a_stream_sounds_as_it_was_sent_with_silence_where_a_packet_is_missing()
 def test_an_unbroken_stream_has_no_breaks_also_where_its_sequence_number_wraps() -> None:
     stream = streams(arriving(*(rtp(number) for number in range(10))))[0]
     assert stream.breaks() == []
+
+
+def test_silence_of_which_the_timestamp_tells_is_no_break() -> None:
+    before, behind = arriving(rtp(0), rtp(1, timestamp=1000 + 3 * RATE))
+    assert streams([before, replace(behind, at=before.at + 3)])[0].breaks() == []
 
 
 @pytest.mark.parametrize(

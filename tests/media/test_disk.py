@@ -147,6 +147,19 @@ def test_who_waits_for_work_has_what_it_returned_or_raised() -> None:
     asyncio.run(story())
 
 
+def test_what_was_done_is_told_before_all_is_settled() -> None:
+    async def story() -> None:
+        threads, outcomes = DiskThreads(), list[Any]()
+        threads.ask("moves", partial(int, 7), outcomes.append)
+        for thread in threading.enumerate():
+            if thread.name == "disk moves":
+                thread.join()  # its line is over, and the loop has not come to its outcome yet
+        await threads.settle(PATIENCE_S)
+        assert outcomes == [7]
+
+    asyncio.run(story())
+
+
 def test_what_moves_is_waited_for_and_what_stands_still_is_not() -> None:
     async def story() -> None:
         threads, gate, outcomes = DiskThreads(), threading.Event(), list[Any]()

@@ -1,9 +1,8 @@
 """Processors that never halt while a bench measures. Used by the benches that tell CPU seconds.
 
 In a virtual machine who wakes a halted processor pays for it: its interrupt leaves the machine and comes back, tens of
-microseconds that Linux books on the program that sent the packet. A quiet machine then shows a call at 100/s at twice
-what the same instructions cost it at 500/s, and on a busy machine. So one program of the class SCHED_IDLE turns on each
-processor: anything else goes before it at once.
+microseconds that Linux books on the program that sent the packet. So one program of the class SCHED_IDLE turns on each
+processor: anything else goes before it at once. That is not all that makes calls dearer at a low rate: see bench_calls.
 """
 
 from __future__ import annotations

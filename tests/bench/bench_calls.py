@@ -3,7 +3,8 @@
 `python -m tests.bench.bench_calls [--quick]`. SIPp calls SIPp through the switch, all on one machine: INVITE with SDP,
 100, 180, 200 (20 ms later), ACK, 100 ms of talk, BYE. CPU a call is measured at one rate for all, and again at the rate
 that each can sustain: the last clean step of a rising stair. A step is dirty when it was dirty twice, since others may
-use the machine too. No processor halts meanwhile (`awake`), which made calls at 100/s look twice as dear as at 500/s.
+use the machine too. No processor halts meanwhile (`awake`). Calls at 100/s still cost up to twice what they cost
+at 500/s with, by callgrind, the same instructions.
 """
 
 from __future__ import annotations

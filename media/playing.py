@@ -45,6 +45,10 @@ class Playing:
         self._playbacks.check_new(session, command.playback)
         if (session, command.playback) in self._waiting:
             raise CommandRefused(f"playback {command.playback} is in use")
+        if len(command.endpoints) > protocol.MOST_LISTENERS:  # before anything is kept or looked for
+            error = f"{len(command.endpoints)} listeners, expected 1 to {protocol.MOST_LISTENERS}"
+            session.deliver(protocol.Played(command.playback, error=error))
+            return
         waiting = self._waiting[session, command.playback] = _Waiting(session, command, command.endpoints)
         self._waiting_of.add(session, waiting)
         for name in set(command.endpoints):  # one may be named twice

@@ -15,6 +15,7 @@ import msgspec
 
 VERSION = 2
 MAX_FRAME = 1 << 20
+MOST_LISTENERS = 4
 LONGEST_RECORDING_S = 268_000.0  # 74 h, for which a WAV file in stereo has room
 _LENGTH = struct.Struct(">I")
 
@@ -300,7 +301,9 @@ class Totals(Message, frozen=True):
 
     Dropped packets by reason: from strangers; no RTP, or a payload type that was not agreed on (unusable); more than an
     endpoint takes (excess); by SRTP not authentic (forged), or not for the first time (replayed). `storms`: times that
-    a flooded port was not read for a moment. `ports_exhausted`: endpoints that got no port; `ports_free`: pairs of now.
+    a flooded port was not read for a moment. `packets_late`: audio that came while a worker stood still, too old to be
+    passed on (a recording has it; not among the dropped). `ports_exhausted`: endpoints that got no port; `ports_free`:
+    pairs of now.
     """
 
     packets_in: int = 0
@@ -319,6 +322,7 @@ class Totals(Message, frozen=True):
     storms: int = 0
     packets_forged: int = 0
     packets_replayed: int = 0
+    packets_late: int = 0
     recordings_truncated: int = 0
     ports_exhausted: int = 0
     ports_free: int = 0

@@ -123,7 +123,7 @@ struct play_report {
 };
 
 struct totals {
-    uint64_t packets_in, packets_out, bytes_recorded, events, events_lost;
+    uint64_t packets_in, packets_out, packets_late, bytes_recorded, events, events_lost;
     struct drops drops;
     uint64_t storms; /* times that a port was not read for a while */
     int64_t lost;
@@ -175,7 +175,7 @@ struct line {
     uint32_t in_ssrc, timestamp_offset, in_timestamp, relayed;
     uint32_t mixed_from, mixed_ssrc, mixed_until; /* talk in a mix: where its beginning belongs, its source, its end there */
     bool mixed_on, keyed; /* `mixed_from` is known, and so is the newest key, in the packets it came in: */
-    uint32_t key_ssrc, key_in, key_out; /* its timestamp, and ours */
+    uint32_t key_ssrc, key_in, key_out, key_hidden; /* its timestamp, and ours; samples of it that do not go out */
     uint32_t clock; /* timestamp of the newest audio or key, sent or waiting in `packing`: that of `clock_at` */
     int64_t in_at, sent_at, clock_at;
     uint64_t packets, octets, packets_before; /* under earlier SSRCs */
@@ -235,8 +235,7 @@ struct key_out {
 };
 
 struct endpoint {
-    uint32_t handle; /* 0: free */
-    uint32_t slot, listed; /* place in worker.open */
+    uint32_t handle, slot, listed; /* handle 0: free; listed: place in worker.open */
     uint32_t peer, playback, recording; /* slots, or NONE */
     uint8_t side; /* in the recording: 0 left, 1 right */
     bool configured, receiving, nat, digits, silent;
@@ -303,9 +302,7 @@ struct timeline {
 };
 
 struct recording {
-    uint32_t handle;
-    uint32_t slot, listed;
-    uint32_t endpoints[2];
+    uint32_t handle, slot, listed, endpoints[2];
     int fd;     /* -1: none */
     bool has_come; /* the file, or that there is none */
     bool stereo, voices, truncated, opened, closing;
@@ -336,15 +333,13 @@ struct writer {
     pthread_t thread;
     struct ring requests, events;
     int wake_fd, event_fd, done_fd;
-    uint32_t woken_at; /* ring tail at the last wake-up */
-    uint32_t kept;     /* requests that wait for their files */
+    uint32_t woken_at, kept; /* ring tail at the last wake-up; requests that wait for their files */
     struct written_file *files;
 };
 
 /* Dense list of the slots in use, so that ticks visit only those. */
 struct slots {
-    uint32_t *slot;
-    uint32_t count;
+    uint32_t *slot, count;
 };
 
 struct worker {
@@ -355,7 +350,8 @@ struct worker {
     _Atomic int64_t ticked_at; /* for others to see that it lives */
     bool stopping, told, hurried; /* hurried: ticks are half as long */
     uint32_t capacity;
-    int64_t stop_by, now, silence_ns, packet_ns, next_tick, next_sweep, next_totals, next_recordings;
+    int64_t stop_by, now, received_at, silence_ns, packet_ns, next_tick, next_sweep, next_totals, next_recordings;
+    int64_t stood_from, timely_by, woke_at, caught_up_at; /* of the last time that it stood still, see worker_set_clock() */
     struct endpoint *endpoints;
     struct playback *playbacks;
     struct recording *recordings;
@@ -424,6 +420,9 @@ uint32_t line_event_begins(struct worker *worker, struct endpoint *to, const str
 /* `payload`: code, end bit and volume; `duration` in samples. */
 void line_event(struct worker *worker, struct endpoint *to, const uint8_t *payload, uint32_t duration, uint32_t timestamp,
                 bool marker);
+/* The event goes on in the packets it comes in, without `hidden` samples of its beginning; one that begins unheard shows now. */
+void line_keep_key(struct line *line, uint32_t ssrc, uint32_t in_timestamp, uint32_t timestamp, uint32_t hidden);
+void line_event_shows(struct worker *worker, struct endpoint *to, const struct rtp *rtp, uint32_t hidden);
 
 /* transcoding.c */
 /* NULL: this build has no more of them, or not this one. */
@@ -490,6 +489,7 @@ void recording_tick(struct worker *worker);
 
 /* timeline.c */
 int64_t timeline_place(struct timeline *line, const struct rtp *rtp, int64_t arrival);
+int64_t timeline_due(const struct timeline *line, const struct rtp *rtp, int64_t arrival);
 uint32_t timeline_lost(struct timeline *line, const struct rtp *rtp);
 
 /* writer.c */

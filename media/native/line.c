@@ -9,6 +9,8 @@
 #define FORGIVEN_TIMESTAMP 16000 /* samples between timestamp and clock */
 #define EARLY_PACKETS 1000
 #define UNHEARD_NS (300 * SECOND_NS) /* then numbers may have gone round: 65536 packets of 10 ms are 11 minutes */
+#define LATE_NS (SECOND_NS / 5)
+#define STOOD_LONG_NS SECOND_NS /* shorter ones a jitter buffer bridges, with all that was said */
 #define BESIDE_VOICE 800 /* samples that a key may begin behind voice that goes on besides it */
 
 /* Timestamp behind what has been sent or waits to be. */
@@ -92,6 +94,20 @@ static bool line_jumped(const struct line *line, const struct rtp *rtp, bool eve
     return now - line->in_at > UNHEARD_NS || error > FORGIVEN_TIMESTAMP || error < -FORGIVEN_TIMESTAMP;
 }
 
+/* This thread stood still for long, and what came meanwhile is as much behind the talk. A jitter buffer that took it would
+ * stay behind for the rest of the call. It keeps its number, so that the far end tells of the loss.
+ */
+static bool line_too_late(const struct worker *worker, const struct line *line, const struct rtp *rtp)
+{
+    if (worker->now >= worker->caught_up_at || worker->woke_at - worker->stood_from < STOOD_LONG_NS)
+        return false;
+    if (line->source != SOURCE_RELAY || line->in_ssrc != rtp->ssrc || line->in_at < worker->stood_from - SECOND_NS
+        || line->in_at >= worker->timely_by)
+        return false;
+    int64_t passed = worker->now - line->in_at, late = passed - (int32_t)(rtp->timestamp - line->in_timestamp) * SAMPLE_NS;
+    return late > LATE_NS && late < passed;
+}
+
 /* A key's timestamp is that of its beginning in all its packets, and says of the later ones nothing about the time. */
 static void line_move(struct line *line, uint32_t timestamp, int64_t now)
 {
@@ -151,23 +167,27 @@ bool line_has_key(const struct line *line, const struct rtp *rtp)
     return line->keyed && !rtp->marker && line->key_ssrc == rtp->ssrc && line->key_in == rtp->timestamp;
 }
 
-/* A key is known by its timestamp (RFC 4733 2.1), so it keeps that whatever begins or ends meanwhile. */
-static uint32_t line_key_timestamp(struct line *line, const struct rtp *rtp, uint32_t timestamp)
+void line_keep_key(struct line *line, uint32_t ssrc, uint32_t in_timestamp, uint32_t timestamp, uint32_t hidden)
 {
-    if (line_has_key(line, rtp))
-        return line->key_out;
     line->keyed = true;
-    line->key_ssrc = rtp->ssrc;
-    line->key_in = rtp->timestamp;
-    return line->key_out = timestamp;
+    line->key_ssrc = ssrc;
+    line->key_in = in_timestamp;
+    line->key_out = timestamp;
+    line->key_hidden = hidden;
 }
 
+/* A key is known by its timestamp (RFC 4733 2.1), so it keeps that whatever begins or ends meanwhile. */
 static void line_pass_event(struct worker *worker, struct endpoint *to, const struct rtp *rtp, bool marker,
                             uint16_t sequence, uint32_t timestamp)
 {
-    if (to->coder.event_scale != 1 && rtp->length >= 4)
-        line_write_duration(to, rtp->payload, read16(rtp->payload + 2));
-    line_pass(worker, to, rtp, (uint8_t)to->line.event_out, marker, sequence, line_key_timestamp(&to->line, rtp, timestamp));
+    struct line *line = &to->line;
+    if (!line_has_key(line, rtp))
+        line_keep_key(line, rtp->ssrc, rtp->timestamp, timestamp, 0);
+    if ((to->coder.event_scale != 1 || line->key_hidden) && rtp->length >= 4) {
+        uint32_t told = read16(rtp->payload + 2);
+        line_write_duration(to, rtp->payload, told > line->key_hidden ? told - line->key_hidden : 0);
+    }
+    line_pass(worker, to, rtp, (uint8_t)line->event_out, marker, sequence, line->key_out);
 }
 
 void line_audio(struct worker *worker, struct endpoint *to, bool marker, uint16_t sequence, uint32_t timestamp,
@@ -218,6 +238,10 @@ void line_relay(struct worker *worker, struct endpoint *to, const struct rtp *rt
     bool over_mix = line->source == SOURCE_MIX && to->playback != NONE;
     if (event && line->source != SOURCE_RELAY && (over_mix || line_has_key(line, rtp))) {
         line_event_over_mix(worker, to, rtp);
+        return;
+    }
+    if (!event && line_too_late(worker, line, rtp)) {
+        worker->totals.packets_late++;
         return;
     }
     bool marker = rtp->marker;
@@ -349,4 +373,12 @@ void line_event(struct worker *worker, struct endpoint *to, const uint8_t *paylo
     line->relayed = 0;
     line_move(line, timestamp, worker->now);
     line_send(worker, to, packet, 4);
+}
+
+void line_event_shows(struct worker *worker, struct endpoint *to, const struct rtp *rtp, uint32_t hidden)
+{
+    struct line *line = &to->line;
+    line_keep_key(line, rtp->ssrc, rtp->timestamp, line->timestamp, hidden);
+    line_skip(worker, to, rtp);
+    line_event(worker, to, rtp->payload, read16(rtp->payload + 2) - hidden, line->timestamp, true);
 }

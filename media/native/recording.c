@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define LOST_AT_MOST 50    /* packets: more are no loss but an interruption */
+#define READ_ON_NS (SECOND_NS / 5) /* behind a stall, before what did not come is given up */
 #define SLIPPED_AT_MOST 16 /* samples without loss: the sliding of a time line, not a pause */
 
 static struct recording *recording_of(struct worker *worker, uint32_t handle)
@@ -227,12 +228,18 @@ static void recording_end_gap(struct recording *recording, enum layer layer, con
     layer_write(recording, layer, position, codes, count, NULL);
 }
 
+static void recording_make_room(struct worker *worker, struct recording *recording, int64_t until);
+
 void recording_voice(struct worker *worker, struct endpoint *from, const struct rtp *rtp)
 {
     struct recording *recording = &worker->recordings[from->recording];
     struct timeline *line = &recording->timelines[from->side];
     enum layer layer = from->side ? VOICE_RIGHT : VOICE_LEFT;
-    int64_t position = timeline_place(line, rtp, recording_position(recording, worker->now));
+    int64_t arrival = recording_position(recording, worker->now);
+    if (worker->now < worker->caught_up_at)
+        arrival = timeline_due(line, rtp, arrival);
+    int64_t position = timeline_place(line, rtp, arrival);
+    recording_make_room(worker, recording, position + (int64_t)rtp->length);
     uint32_t lost = timeline_lost(line, rtp);
     if (recording->voices) {
         uint8_t end[CONCEALMENT_END];
@@ -372,6 +379,23 @@ static void recording_finish(struct worker *worker, struct recording *recording)
     recording->handle = 0;
 }
 
+/* Of what came while this thread stood still there may be more than the window has. */
+static void recording_make_room(struct worker *worker, struct recording *recording, int64_t until)
+{
+    while (worker->now < worker->caught_up_at && until > recording->flushed + RECORD_WINDOW)
+        recording_flush(worker, recording, RECORD_CHUNK);
+}
+
+/* Behind a stall, while there may be talk from before its end to be read. A prompt leaves none. */
+static bool recording_reads_on(const struct worker *worker, const struct recording *recording)
+{
+    if (!worker->woke_at || worker->now - worker->woke_at >= READ_ON_NS)
+        return false;
+    const struct timeline *lines = recording->timelines;
+    int64_t until = lines[0].until > lines[1].until ? lines[0].until : lines[1].until;
+    return until > recording_position(recording, worker->stood_from) - RECORD_DELAY;
+}
+
 /* Every 20 ms is often enough for chunks of 500 ms. */
 void recording_tick(struct worker *worker)
 {
@@ -382,7 +406,8 @@ void recording_tick(struct worker *worker)
         struct recording *recording = &worker->recordings[worker->recording.slot[i]];
         recording_open(worker, recording);
         int64_t position = recording_position(recording, worker->now);
-        while (!recording->closing && position - recording->flushed >= RECORD_CHUNK + RECORD_DELAY)
+        bool flushing = !recording->closing && !recording_reads_on(worker, recording);
+        while (flushing && position - recording->flushed >= RECORD_CHUNK + RECORD_DELAY)
             recording_flush(worker, recording, RECORD_CHUNK);
         if (recording->closing)
             recording_finish(worker, recording);

@@ -110,11 +110,16 @@ bool telephone_event_sounds(const struct worker *worker, const struct endpoint *
 /* Made anew */
 
 /* What was hidden of it does not go out any more, for its time is that of what was heard instead. */
+static uint32_t key_hidden(const struct endpoint *from, const struct rtp *rtp)
+{
+    uint32_t told = read16(rtp->payload + 2);
+    return from->key_in.hidden && told > FRAME_SAMPLES ? told - FRAME_SAMPLES : 0;
+}
+
 static void key_begin(struct worker *worker, const struct endpoint *from, struct endpoint *to, const struct rtp *rtp, bool tone)
 {
     struct key_out *key = &to->key_out;
     struct rtp begins = *rtp;
-    uint32_t told = read16(rtp->payload + 2);
     if (!key->active)
         slots_add(&worker->keys, to->slot, &key->listed);
     *key = (struct key_out){.active = true, .tone = tone, .listed = key->listed, .code = rtp->payload[0]};
@@ -123,8 +128,7 @@ static void key_begin(struct worker *worker, const struct endpoint *from, struct
     key->longest = LONGEST_EVENT / from->coder.event_scale_in;
     key->ends = END_PACKETS;
     key->next_at = worker->now;
-    if (from->key_in.hidden && told > FRAME_SAMPLES)
-        key->segment = told - FRAME_SAMPLES;
+    key->segment = key_hidden(from, rtp);
     begins.timestamp += key->segment;
     if (!tone)
         key->timestamp = line_event_begins(worker, to, &begins);
@@ -194,6 +198,12 @@ static bool key_over(const struct key_out *key, const struct rtp *rtp)
     return key->heard_at && key->in_ssrc == rtp->ssrc && age <= 0 && age > -DIGIT_MEMORY;
 }
 
+/* It was over when it would have been heard. */
+static bool key_missed(const struct endpoint *from, const struct rtp *rtp)
+{
+    return from->key_in.hidden && rtp->payload[1] & END_BIT;
+}
+
 static void key_relay(struct worker *worker, const struct endpoint *from, struct endpoint *to, const struct rtp *rtp,
                       bool tone)
 {
@@ -202,7 +212,7 @@ static void key_relay(struct worker *worker, const struct endpoint *from, struct
     if (press == PRESS_STRAYS)
         return;
     if (!key_continues(key, rtp)) {
-        if (press != PRESS_BEGINS && key_over(key, rtp))
+        if (press != PRESS_BEGINS && (key_over(key, rtp) || key_missed(from, rtp)))
             return;
         event_finish(worker, to);
         key_begin(worker, from, to, rtp, tone);
@@ -217,11 +227,41 @@ static bool event_fits(const struct endpoint *from, const struct endpoint *to, c
            && to->coder.event_scale == from->coder.event_scale_in;
 }
 
+/* A prompt or hold ends it. Below a mixed prompt a key that is held goes on, in the packets it comes in. */
+static void key_leave(struct worker *worker, struct endpoint *to)
+{
+    const struct key_out *key = &to->key_out;
+    if (key->tone || key->ended || to->playback == NONE || !worker->playbacks[to->playback].mix) {
+        event_finish(worker, to);
+        return;
+    }
+    uint32_t hidden = key->segment > key->before ? key->segment - key->before : 0;
+    line_keep_key(&to->line, key->in_ssrc, key->in_timestamp, key->timestamp, hidden);
+    telephone_event_end(worker, to);
+}
+
+/* False: it passes in the packet it came in, as keys do below a mixed prompt. One that began unheard begins anew. */
+static bool key_over_mix(struct worker *worker, const struct endpoint *from, struct endpoint *to, const struct rtp *rtp)
+{
+    bool mix = worker->playbacks[to->playback].mix;
+    if (!mix || to->line.event_out < 0 || !from->key_in.hidden || line_has_key(&to->line, rtp))
+        return false;
+    if (from->key_in.newest == PRESS_STRAYS || key_missed(from, rtp))
+        line_skip(worker, to, rtp);
+    else
+        line_event_shows(worker, to, rtp, key_hidden(from, rtp));
+    return true;
+}
+
 bool telephone_event_relay(struct worker *worker, const struct endpoint *from, struct endpoint *to, const struct rtp *rtp)
 {
     bool tone = to->line.event_out < 0, goes_on = !to->key_out.active && line_has_key(&to->line, rtp);
-    if (!to->line.open || rtp->length < EVENT_LENGTH || to->playback != NONE)
+    if (!to->line.open || rtp->length < EVENT_LENGTH)
         return false;
+    if (to->playback != NONE && to->key_out.active)
+        key_leave(worker, to);
+    if (to->playback != NONE)
+        return key_over_mix(worker, from, to, rtp);
     if (!tone && (goes_on || (!from->key_in.hidden && event_fits(from, to, rtp))))
         return false;
     if (!tone || rtp->payload[0] < sizeof digits - 1)
@@ -259,7 +299,7 @@ static void key_tick(struct worker *worker, struct endpoint *to)
 {
     struct key_out *key = &to->key_out;
     if (!to->line.open || to->playback != NONE) {
-        event_finish(worker, to);
+        key_leave(worker, to);
         return;
     }
     if (worker->now - key->heard_at > VANISHED_NS)

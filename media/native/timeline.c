@@ -7,6 +7,7 @@
 
 #define LATE_SAMPLES 1600  /* 200 ms */
 #define LATE_PACKETS 10    /* so many in a row are no jitter but a new time line */
+#define WAITED_SAMPLES 48000 /* 6 s */
 #define SPAN_SAMPLES 40000 /* 5 s: how often the least delay is looked at */
 #define SPAN_PACKETS 80    /* fewer tell nothing: the span goes on */
 #define EARLY_SAMPLES 80   /* 10 ms */
@@ -51,6 +52,14 @@ static void timeline_slide(struct timeline *line, int64_t arrival)
     line->slip -= step;
     if (!line->slip)
         timeline_span(line, arrival);
+}
+
+/* When it came, of one that waited for us since its place, as all did meanwhile: as if at its place. */
+int64_t timeline_due(const struct timeline *line, const struct rtp *rtp, int64_t arrival)
+{
+    int64_t place = line->position + (int32_t)(rtp->timestamp - line->timestamp);
+    bool waited = line->set && line->ssrc == rtp->ssrc && place < arrival && arrival - place < WAITED_SAMPLES;
+    return waited ? place : arrival;
 }
 
 int64_t timeline_place(struct timeline *line, const struct rtp *rtp, int64_t arrival)

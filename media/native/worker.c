@@ -11,6 +11,8 @@
 #define EVENTS 65536
 #define ENDS 49152 /* of them for what is told once of each: 32768 endpoints, 8192 playbacks, 8192 recordings */
 #define SWEEP_NS (SECOND_NS / 10)
+#define STOOD_NS (SECOND_NS / 5) /* without a tick */
+#define MOST_BEHIND_NS (5 * SECOND_NS) /* what the buffers of sockets hold */
 #define BUSY_PACKETS 40 /* in 2 ms: ticks come twice as often */
 
 int64_t clock_ns(void)
@@ -183,7 +185,8 @@ static void worker_sleep(struct worker *worker)
     atomic_store(&worker->asleep, true);
     if (!ring_peek(&worker->commands))
         io_wait(worker->io, -1);
-    atomic_store(&worker->ticked_at, clock_ns());
+    worker->now = clock_ns();
+    atomic_store(&worker->ticked_at, worker->now);
     atomic_store(&worker->asleep, false);
 }
 
@@ -205,13 +208,32 @@ static void worker_receive(struct worker *worker)
 {
     uint64_t before = worker->totals.packets_in;
     io_receive(worker->io, worker);
+    worker->received_at = clock_ns();
     worker->hurried = worker->totals.packets_in - before >= (worker->hurried ? BUSY_PACKETS / 2 : BUSY_PACKETS);
+}
+
+/* What lies in the sockets then came at any time since; they are read within as long again, at most: a tick that takes long
+ * over it (much to decode) is part of the same stall. What such a one has read may have come later than it says.
+ */
+static void worker_set_clock(struct worker *worker, int64_t now)
+{
+    int64_t stood = now - worker->now;
+    if (stood > STOOD_NS) {
+        int64_t caught_up_at = now + (stood < MOST_BEHIND_NS ? stood : MOST_BEHIND_NS);
+        if (worker->now >= worker->caught_up_at)
+            worker->stood_from = worker->now;
+        worker->timely_by = worker->received_at - worker->now > FRAME_NS ? worker->now : now;
+        worker->woke_at = now;
+        if (caught_up_at > worker->caught_up_at)
+            worker->caught_up_at = caught_up_at;
+    }
+    worker->now = now;
 }
 
 static void worker_tick(struct worker *worker)
 {
     int64_t tick = worker->hurried ? TICK_NS / 2 : TICK_NS;
-    worker->now = clock_ns();
+    worker_set_clock(worker, clock_ns());
     atomic_store_explicit(&worker->ticked_at, worker->now, memory_order_relaxed);
     if (worker->next_tick <= worker->now) /* else it was woken early */
         worker->next_tick += tick;

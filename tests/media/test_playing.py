@@ -69,6 +69,17 @@ def test_a_directory_that_hangs_holds_up_no_call_and_no_other_prompt(tmp_path: P
     run(story)
 
 
+def test_more_listeners_than_can_be_are_refused_before_any_file_is_read(stage: Stage) -> None:
+    async def story() -> None:
+        stage.play(7, *range(1, 100_001))
+        assert stage.session.events == [protocol.Played(7, error="100000 listeners, expected 1 to 4")]
+        stage.play(7, 1, 2, 1, 2)  # as many as can be, and its name is free
+        stage.disk.go_on()
+        assert stage.told() == [("play", (101, 102, 101, 102))]
+
+    asyncio.run(story())
+
+
 def test_a_playback_that_is_stopped_before_its_file_is_read_never_begins(stage: Stage) -> None:
     async def story() -> None:
         stage.play(7, 1, 2)

@@ -1,6 +1,6 @@
 /* What the tests of keys share: a phone that talks and presses, and what of it the other side is sent.
  *
- * Included by test_telephone_event.c, behind steps.h.
+ * Included by test_telephone_event.c and test_hidden_keys.c, behind steps.h.
  */
 #ifndef KEYS_H
 #define KEYS_H

@@ -373,70 +373,6 @@ static void test_a_closed_side_takes_its_key_along(void)
     finish();
 }
 
-/* On hold, or where a prompt of 100 ms begins to be heard. */
-static void hide(bool hold, int event_out)
-{
-    static uint8_t samples[800];
-    static const struct piece piece = {samples, sizeof samples};
-    struct command play = {.type = COMMAND_PLAY, .handle = 1 << 16, .play = {&piece, 1, 0, {b}, 1, false, false}};
-    struct command configure = {.type = COMMAND_CONFIGURE, .handle = b, .remote = remote_at(phone(1), PCMA, event_out)};
-    configure.remote.sending = false;
-    worker_obey(&worker, hold ? &configure : &play);
-}
-
-static void unhide(bool hold, int event_out)
-{
-    struct command configure = {.type = COMMAND_CONFIGURE, .handle = b, .remote = remote_at(phone(1), PCMA, event_out)};
-    if (hold)
-        worker_obey(&worker, &configure);
-}
-
-/* RFC 4733 2.5.1.1: its first packet has the marker, and the time when it begins, not that of the prompt's audio. */
-static void check_key_that_began_hidden(bool hold, int event_out, bool talks)
-{
-    call(event_out, FRAME_SAMPLES);
-    talk(5, 0x55);
-    uint32_t began = timestamp;
-    hide(hold, event_out);
-    for (uint16_t part = 1; part <= 20; part++) {
-        if (part == 8)
-            unhide(hold, event_out);
-        if (talks && part >= 8) {
-            timestamp = began + (part - 1u) * FRAME_SAMPLES;
-            talk(1, 0x2A);
-            worker.now -= FRAME_NS;
-        }
-        timestamp = began;
-        event_packet(5, (uint16_t)((part < 18 ? part : 18) * FRAME_SAMPLES), part > 17);
-        pass_time(20);
-    }
-    timestamp = began + 23 * FRAME_SAMPLES;
-    pass_time(60);
-    CHECK(worker.keys.count == 0); /* it is no longer than it is held */
-    uint32_t before = sent_count, first = find((uint8_t)event_out, 0), marks = 0;
-    talk(2, 0x2A);
-    uint32_t later = sent_timestamp(before) - sent_timestamp(4);
-    CHECK(later >= 23 * FRAME_SAMPLES && later <= 25 * FRAME_SAMPLES);
-    for (uint32_t i = first; i < before && event_out >= 0; i++) {
-        if (sent_type(i) != event_out)
-            continue;
-        CHECK(sent_timestamp(i) == sent_timestamp(first) && sent_duration(i) <= 12 * FRAME_SAMPLES);
-        marks += sent_marker(i);
-    }
-    CHECK(event_out < 0 ? !strcmp(heard(), "5") : marks == 1 && sent_marker(first) && sent_duration(first) == FRAME_SAMPLES);
-    for (uint32_t i = 0; i < first && event_out >= 0; i++)
-        CHECK((int32_t)(sent_timestamp(first) - sent_timestamp(i)) >= 0);
-    check_one_line();
-    finish();
-}
-
-static void test_a_key_that_began_below_a_prompt_or_on_hold_begins_for_the_other_side_where_that_ends(void)
-{
-    static const int events[] = {101, 96, -1};
-    for (int kind = 0; kind < 12; kind++)
-        check_key_that_began_hidden(kind & 1, events[kind / 4], kind & 2);
-}
-
 int main(void)
 {
     test_an_event_that_fits_is_passed_on_bit_by_bit();
@@ -456,7 +392,6 @@ int main(void)
     test_tones_are_digits_only_where_no_events_were_agreed();
     test_a_prompt_ends_the_keys_that_are_on_their_way();
     test_a_closed_side_takes_its_key_along();
-    test_a_key_that_began_below_a_prompt_or_on_hold_begins_for_the_other_side_where_that_ends();
     puts("ok");
     return 0;
 }

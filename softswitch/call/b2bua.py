@@ -18,7 +18,7 @@ import structlog
 
 from softswitch.call.bridge import bridge, find_announcement
 from softswitch.call.cdr import CallRecord, steady
-from softswitch.call.dial import dial
+from softswitch.call.dial import GONE_UNHEARD, dial
 from softswitch.call.extension import collect_extension
 from softswitch.call.hangup import CallEnded, given_up, hangup_scope, with_cause
 from softswitch.call.identity import called_text, calling_text
@@ -45,8 +45,6 @@ from softswitch.routing.trunk import Trunk
 from softswitch.sdp.offer_answer import PacketTimes
 from softswitch.sip.user_agent import ServerSession
 
-BUSY, CONGESTION = "busy", "congestion"  # made by media/tones.py
-LAST_NORMAL_CAUSE = 31  # Q.850: the classes above are those of networks without resources, services or sense
 TONE_GRACE_S = 3.0  # a tone may take this much longer than its length before the call ends without it
 SERVICE_FAULT = "service_fault"
 
@@ -118,7 +116,7 @@ class B2bua:
         hosts = frozenset().union(*(services.foreign(name, source) for name in names))
         a.session.guard = LeakGuard([route.callee], hosts, services.metrics.leak)
         log.info("call_routed", call_id=record.call_id, mode=route.mode, x=route.x, callee=route.callee)
-        return find_announcement(route.treatment, services)
+        return find_announcement(route.treatment, services.prompt)
 
     async def _callee_answered(self, b: OutboundLeg, route: Route, record: CallRecord) -> None:
         services = self._services
@@ -196,9 +194,12 @@ async def accounted(a: InboundLeg, record: CallRecord, services: CallServices) -
 def _ended(ended: CallEnded, a: InboundLeg, record: CallRecord) -> Failure:
     """A party hung up, or the supervision ended the talk."""
     failure = ended.failure
-    answered = record.get("answered_at") is not None
-    if ended.who is a and not answered and failure is NORMAL:
-        failure = given_up(record.collecting, record.get("alerting_at") is not None)
+    answered = _both_answered(record)
+    if not answered and failure is NORMAL:
+        alerted = record.get("alerting_at") is not None
+        failure = given_up(record.collecting, alerted) if ended.who is a else GONE_UNHEARD
+    elif not answered and failure.status < 300:  # the talk's own clock, while our 200 waited for a PRACK
+        failure = replace(failure, status=480)
     if answered and isinstance(ended.who, Leg) and ended.who.heard_until is not None:
         ago = asyncio.get_running_loop().time() - ended.who.heard_until
         record.note(ended_at=max(record.wall_clock() - ago, record.get("answered_at")))
@@ -208,10 +209,21 @@ def _ended(ended: CallEnded, a: InboundLeg, record: CallRecord) -> Failure:
     return with_cause(failure, ended.who.cause) if isinstance(ended.who, Leg) else failure
 
 
+def _both_answered(record: CallRecord) -> bool:
+    """Whether they talked: no call is answered whose caller was told something else than 200.
+
+    It may give up, or its callee hang up, while our 200 waits for a PRACK or the store.
+    """
+    if record.a is not None and not record.a.answered:
+        record.known.pop("answered_at", None)
+    return record.get("answered_at") is not None
+
+
 async def refuse(a: InboundLeg, rejected: CallRejected, record: CallRecord, services: CallServices) -> None:
     """The caller hears the rejection's tone, as early media or on the answered leg; the final status comes after it."""
     _closed_by_us(record, rejected.failure)
-    prompt = services.prompt(rejected.tone or _progress_tone(a, rejected.failure), rejected.language)
+    progress_tone = rejected.failure.progress_tone if a.answered else None  # else the final status tells it
+    prompt = services.prompt(rejected.tone or progress_tone, rejected.language)
     if prompt is None or a.ended is not None:
         return
     with suppress(CallEnded, MediaError, CallRejected, TimeoutError):
@@ -221,15 +233,8 @@ async def refuse(a: InboundLeg, rejected: CallRejected, record: CallRecord, serv
                 await services.media.play([a.endpoint], [prompt.path]).finished
 
 
-def _progress_tone(a: InboundLeg, failure: Failure) -> str | None:
-    """A caller who was answered gets no status any more: a tone tells whether the callee or a network is in the way."""
-    if not a.answered:
-        return None
-    return BUSY if failure.cause <= LAST_NORMAL_CAUSE else CONGESTION
-
-
 def _closed_by_us(record: CallRecord, failure: Failure) -> None:
-    if record.get("answered_at") is None:
+    if not _both_answered(record):
         record.failed(failure)
     record.ended("switch", failure)
 

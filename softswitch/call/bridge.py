@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+from collections.abc import Callable
 
 import structlog
 
@@ -43,12 +44,11 @@ async def bridge(
 ) -> None:
     """Answer the caller and run the talk between `a` and `b`; never returns, ends with CallEnded."""
     talk = Talk(a, b, treatment, announcement, record, services)
-    limits = [limit for limit in (treatment.max_duration_s, services.settings.max_duration_s) if limit > 0]
     supervision = Supervision(
         a,
         b,
         answered_at=b.answered_at,
-        max_duration_s=min(limits, default=0),
+        max_duration_s=treatment.max_duration_s,
         warning_s=services.settings.warning_s,
         warn=talk.warn,
     )
@@ -177,9 +177,12 @@ class Talk(Ending):
             self.warn()
 
 
-def find_announcement(treatment: Treatment, services: CallServices) -> Prompt | None:
-    """The announcement; no call is placed whose mandated one is missing or not approved: raises CallRejected (7107)."""
-    prompt = services.prompt(treatment.announcement, treatment.language)
+def find_announcement(treatment: Treatment, find: Callable[[str | None, str], Prompt | None]) -> Prompt | None:
+    """The announcement; no call is placed whose mandated one is missing or not approved: raises CallRejected (7107).
+
+    `find` knows prompts by name and language. Also asked by `softswitch explain`.
+    """
+    prompt = find(treatment.announcement, treatment.language)
     named = treatment.announcement is not None
     if (named or treatment.announcement_mandatory) and (prompt is None or not prompt.approved):
         raise CallRejected(FAILURES[7107])

@@ -38,6 +38,7 @@ TOGETHER_S = 0.1  # records that become complete within this are written togethe
 MOST_TOGETHER = 32  # 3 ms, then calls go on in between
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0  # before the store is offered again what it has refused
 UNSTORED_AT_MOST = 10_000  # records; more than these are given up for the store
+UNFILED_AT_MOST = 100_000  # calls whose lines are known to be missing; of more it is found out in the file
 UNWRITTEN_AT_MOST_S = REPORTS_WITHIN_S + 1.0  # a record that is open was of a call that was up so long ago
 CRASHED = Failure(8040, 500, 41, "the switch stopped while the call was up")
 
@@ -249,6 +250,7 @@ class CdrWriter:
         self._complete: list[CallRecord | Cdr] = []
         self._some = asyncio.Event()  # set while there are any
         self.refused = Counter({"sink": 0, "store": 0})  # records that they did not take
+        self.unfiled: set[str] = set()  # calls that a sink has refused; whoever files them late takes them out
         self._unstored: deque[Cdr] = deque()
         self._refused = asyncio.Event()
         self._writing = self._given_up = False
@@ -393,6 +395,8 @@ class CdrWriter:
                 sink.write(cdr)
             except Exception as error:
                 self.refused["sink"] += 1
+                if len(self.unfiled) < UNFILED_AT_MOST:
+                    self.unfiled.add(cdr.call_id)
                 log.error("cdr_not_written", call_id=cdr.call_id, error=str(error), cdr=structs.asdict(cdr))
 
     def _keep(self, cdr: Cdr) -> None:

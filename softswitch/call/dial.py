@@ -190,7 +190,8 @@ def _invite(
         call_id=record.call_id,
     )
     assert isinstance(a.session.guard, LeakGuard)
-    a.session.guard.protect(services.foreign(hop.host, source) | services.foreign(target.host, source))
+    there = {hop.host, target.host, target.uri_host or target.host}
+    a.session.guard.protect(frozenset().union(*(services.foreign(host, source) for host in there)))
     offered = b.offer_sdp()
     session = services.user_agent.invite(
         hop._replace(name=target.tls_name or hop.name),

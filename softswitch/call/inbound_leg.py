@@ -45,6 +45,7 @@ class InboundLeg(Leg):
         self._early = b""  # our description that opened the path before the answer
         self._early_offer = b""  # ours, in a provisional response, where the INVITE had none
         self._early_answer: asyncio.Future[None] | None = None  # done when the PRACK for it is here
+        self._next_prack: asyncio.Future[None] | None = None  # what our 200 waits for
         session.listener = self
 
     @property
@@ -148,10 +149,12 @@ class InboundLeg(Leg):
 
     def on_prack(self, request: InDialogRequest) -> None:
         """The answer to our offer; where it brings none the offer goes out again in the 200."""
-        if not self._session.awaits_answer or self._early_answer is None:
+        owed, self._session.awaits_answer = self._session.awaits_answer, False
+        if not owed or self._early_answer is None or self._early_answer.done():
             super().on_prack(request)
+            if self._next_prack is not None and not self._next_prack.done():
+                self._next_prack.set_result(None)
             return
-        self._session.awaits_answer = False
         negotiated = read_answer(self._early_offer, request.message.body)
         if negotiated is not None:
             self.apply(negotiated)
@@ -166,6 +169,8 @@ class InboundLeg(Leg):
         await self.open_media()
         if self._early_answer is not None:
             await self._early_answer
+        while self._session.awaits_prack:  # until then the caller may still give up, and is not answered (RFC 3262 3)
+            await self._prack()
         self.answered, self.sip_status = True, 200
         if self._offer is not None:
             self._session.accept(body=self._sdp if self._early else self._answer_offer(codec))
@@ -178,6 +183,13 @@ class InboundLeg(Leg):
         self._late_answer = asyncio.get_running_loop().create_future()
         self._session.accept(body=offered)
         await self._late_answer
+
+    async def _prack(self) -> None:
+        """Return when a PRACK has come."""
+        self._session.awaits_answer = True  # or the session would keep one without a body to itself
+        self._next_prack = asyncio.get_running_loop().create_future()
+        await self._next_prack
+        self._next_prack = None
 
     def _answer_offer(self, codec: str | None) -> bytes:
         assert self._offer is not None

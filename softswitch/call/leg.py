@@ -32,6 +32,7 @@ from softswitch.sdp.offer_answer import (
     read_answer,
 )
 from softswitch.sip.core import ALLOWED
+from softswitch.sip.endpoint import PendingResponse
 from softswitch.sip.message import SipRequest, SipResponse
 from softswitch.sip.session import InDialogRequest
 from softswitch.sip.user_agent import ClientSession, ServerSession
@@ -66,7 +67,7 @@ class Leg(Ending):
     liked = ""  # how Opus should be sent to the other leg, where it may pass (RFC 7587 6.1)
     _known = NOTHING  # the formats of its last offer
     protection = NONE  # as its trunk wants it: SRTP, with our keys, or plain RTP
-    _refreshing = False  # by a re-INVITE of ours, of which the other leg knows nothing
+    _refresh: PendingResponse | None = None  # by a re-INVITE of ours, of which the other leg knows nothing
     _free: asyncio.Event | None = None  # made, and waited for, by `free_to_reinvite`
 
     def __init__(self, call_id: str, media: MediaDriver, codecs: Sequence[str]) -> None:
@@ -265,7 +266,11 @@ class Leg(Ending):
         return offer
 
     def settle(self, request: InDialogRequest, offer: Offer, direction: str) -> None:
-        """Answer `offer` with `direction` at the most, keeping the codec where it was offered again."""
+        """Answer `offer` with `direction` at the most, keeping the codec where it was offered again.
+
+        Who offers anew has done with what we offered before: an answer to that, in an ACK that is late, counts no more.
+        """
+        self._pending_offer = None
         body = self.answer_sdp(offer, direction=direction, codec=self.negotiated.codec if self.negotiated else None)
         request.respond(200, body=body, content_type="application/sdp")
 
@@ -282,19 +287,21 @@ class Leg(Ending):
         if self.session.invite_under_way:
             return
         offered = self.offer_sdp()
-        pending, self._refreshing = self.session.request("INVITE", body=offered), True
-        pending.add_done_callback(lambda done: self._refreshed(offered, done.result()))
+        pending = self._refresh = self.session.request("INVITE", body=offered)
+        pending.add_done_callback(lambda done: self._refreshed(offered, done))
 
-    def _refreshed(self, offered: bytes, response: SipResponse) -> None:
-        self._refreshing = False
-        self._set_free()
+    def _refreshed(self, offered: bytes, done: PendingResponse) -> None:
+        response = done.result()
+        if done is self._refresh:  # else it has met 422 and been repeated already
+            self._refresh = None
+            self._set_free()
         negotiated = read_answer(offered, response.body) if response.status < 300 else None
         if negotiated is not None and not self._hung_up:
             self.apply(negotiated)
 
     async def free_to_reinvite(self) -> None:
         """Return when every 2xx of ours has its ACK and our INVITE its answer: before that none may be sent (14.1)."""
-        while self.session.unacknowledged or self._refreshing:
+        while self.session.unacknowledged or self._refresh is not None:
             self._free = asyncio.Event()
             await self._free.wait()
 

@@ -12,9 +12,10 @@ from softswitch.call.hangup import q850_cause
 from softswitch.call.inbox import Inbox
 from softswitch.call.leg import Leg
 from softswitch.interfaces import MediaDriver
-from softswitch.sdp.offer_answer import CODECS, Negotiated, read_answer
+from softswitch.sdp.offer_answer import CODECS, Negotiated, Offer, read_answer
 from softswitch.sip.client_session import FORKS
 from softswitch.sip.message import SipResponse
+from softswitch.sip.session import InDialogRequest
 from softswitch.sip.user_agent import ClientSession
 
 MOST_WAITING = 32  # provisional responses that the story has not come to
@@ -24,6 +25,7 @@ class OutboundLeg(Leg):
     """A callee's dialog: we are the UAC. Responses queue up in `responses` until the answer."""
 
     name = "callee"
+    _updated: str | None = None  # tag of the fork whose own offer we have answered before the talk
 
     def __init__(self, call_id: str, media: MediaDriver, codecs: Sequence[str] = CODECS) -> None:
         super().__init__(call_id, media, codecs)
@@ -44,7 +46,12 @@ class OutboundLeg(Leg):
         return self._session
 
     def read_answer(self, response: SipResponse) -> bool:
-        """Apply the answer in a provisional or final response; False where it has none or a useless one."""
+        """Apply the answer in a provisional or final response; False where it has none or a useless one.
+
+        Whose own offer has followed its answer can only repeat that: it changes nothing any more (RFC 3261 13.2.1).
+        """
+        if self._updated is not None and self._updated == (response.to.tag or ""):
+            return self.recall_answer(response)
         negotiated = read_answer(self.offered, response.body)
         if negotiated is None:
             return False
@@ -60,6 +67,13 @@ class OutboundLeg(Leg):
             return False
         self.apply(negotiated)
         return True
+
+    def settle(self, request: InDialogRequest, offer: Offer, direction: str) -> None:
+        """As any leg's; before the talk it is what the fork has settled on, whatever it answers to our INVITE."""
+        super().settle(request, offer, direction)
+        if self.partner is None and self.negotiated is not None:
+            self._updated = request.message.from_.tag or ""
+            self._answers[self._updated] = self.negotiated
 
     def on_provisional(self, response: SipResponse) -> None:
         """1xx; in a flood only the first are heard."""

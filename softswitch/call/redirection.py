@@ -32,7 +32,10 @@ def redirected(target: Target, response: SipResponse) -> list[Target]:
 
 
 def _read(target: Target, text: str) -> tuple[float, Target] | None:
-    """One Contact as its place in the order and the target there; None where we don't go."""
+    """One Contact as its place in the order and the target there; None where we don't go.
+
+    A `maddr` is the place to go, in the stead of the host (19.1.1), which the Request-URI keeps: both must be allowed.
+    """
     try:
         contact = parse_name_addr(text)
         uri = parse_uri(contact.uri)
@@ -40,11 +43,13 @@ def _read(target: Target, text: str) -> tuple[float, Target] | None:
         return None
     transport = "tls" if uri.scheme == "sips" else (uri.params.get("transport") or target.transport).lower()
     spoken = transport == target.transport or (transport in DEFAULT_PORTS and target.transport != "tls")
-    if not spoken or not _same_number(uri, target) or not allows(target.redirect_hosts, uri.host):
+    hosts = {uri.host, uri.place}
+    if not spoken or not _same_number(uri, target) or not all(allows(target.redirect_hosts, host) for host in hosts):
         return None
-    port = uri.port or (DEFAULT_PORTS.get(transport, 5060) if is_numeric(uri.host) else 0)
+    port = uri.port or (DEFAULT_PORTS.get(transport, 5060) if is_numeric(uri.place) else 0)
+    named = uri.host if len(hosts) > 1 else ""
     return -_preference(contact), replace(
-        target, host=uri.host, port=port, transport=transport, uri_host="", tls_name=""
+        target, host=uri.place, port=port, transport=transport, uri_host=named, tls_name=named
     )
 
 

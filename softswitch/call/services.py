@@ -32,7 +32,6 @@ class CallSettings:
     inter_digit_s: float = 4.0
     extension_tries: int = 3
     warning_s: float = 60.0
-    max_duration_s: float = 0.0  # for calls whose binding sets none; 0: no limit
     recording_directory: str = "var/recordings"
     language: str = "zh-CN"
     stereo: bool = False

@@ -19,11 +19,11 @@ from softswitch.sip.client_session import ClientSession
 from softswitch.sip.compose import header_lines
 from softswitch.sip.content import DESCRIBING, TAKEN, readable
 from softswitch.sip.deadlines import Deadlines
-from softswitch.sip.dialog import is_address
 from softswitch.sip.digest import Account
 from softswitch.sip.digest_client import KnownNonces
 from softswitch.sip.endpoint import Listening, PendingResponse
 from softswitch.sip.labels import folded, folded_status
+from softswitch.sip.locating import is_numeric
 from softswitch.sip.message import SipRequest, SipResponse, UnacceptableRequest, parse_message, validate
 from softswitch.sip.server_session import ServerSession
 from softswitch.sip.session import Guard, Pairs, Session
@@ -243,7 +243,7 @@ class SipCore:
 
         Where the name leads to the place that the dialog came from it stays there (RFC 3263 4: "stateful" elements do).
         """
-        if is_address(hop.host):
+        if is_numeric(hop.host):
             return self.local.path_to(hop, near)
         paths = self.paths_to(hop, near)
         if near.hop[:3] in [path.hop[:3] for path in paths]:
@@ -315,9 +315,14 @@ class SipCore:
     # Responses
 
     def _receive_response(self, response: SipResponse) -> None:
-        """To the transaction of its branch and method (17.1.3); a stray response is dropped (18.1.2)."""
+        """To the transaction of its branch and method (17.1.3); a stray response is dropped (18.1.2).
+
+        So is one with another Via below ours, for we forward nothing: it is misrouted or damaged (8.1.3.3).
+        """
         transaction = self.transactions.get((response.via.branch, response.cseq.method))
         if transaction is None or transaction.machine not in (INVITE_CLIENT, CLIENT):
+            return
+        if len(response.headers.all("Via")) > 1:
             return
         if transaction.state in ANSWERED and response.status >= 200:
             self.retransmissions["in", folded(transaction.method), folded_status(response.status)] += 1

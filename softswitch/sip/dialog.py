@@ -6,25 +6,22 @@ knows no transaction.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 
 from softswitch.errors import SipParseError
 from softswitch.sip.addresses import DEFAULT_PORTS, Hop, Path
 from softswitch.sip.compose import closed
-from softswitch.sip.grammar import HOST, unbracket
 from softswitch.sip.headers import parse_name_addr
+from softswitch.sip.locating import is_numeric
 from softswitch.sip.message import SipRequest, SipResponse
 from softswitch.sip.uri import SipUri, parse_uri
-
-_HOST = re.compile(HOST)
 
 Route = Callable[[Hop, Path], Path | None]  # None: a host name of which nothing is known yet
 
 
 def by_same_listener(hop: Hop, near: Path) -> Path | None:
     """The way to `hop` for a dialog whose messages went by `near`, where there is nothing to choose and no DNS."""
-    return near._replace(hop=hop, connection=0) if is_address(hop.host) else None
+    return near._replace(hop=hop, connection=0) if is_numeric(hop.host) else None
 
 
 class Dialog:
@@ -179,7 +176,7 @@ class Dialog:
         """The path to the next hop; by the connection that the dialog came by where that leads to the same peer."""
         origin, self._next_hop = self._origin, ""
         hop = hop_of(uri, origin.hop)
-        self.named = None if is_address(hop.host) else hop
+        self.named = None if is_numeric(hop.host) else hop
         if hop == origin.hop:
             return origin
         path = self._route(hop, origin)
@@ -214,15 +211,9 @@ def hop_of(uri: str, otherwise: Hop) -> Hop:
     transport = "tls" if target.scheme == "sips" else (target.params.get("transport") or "").lower()
     if transport not in DEFAULT_PORTS:
         transport = otherwise.transport
-    maddr = target.params.get("maddr") or ""
-    host = unbracket(maddr) if _HOST.fullmatch(maddr) else target.host
-    port = target.port or (DEFAULT_PORTS[transport] if is_address(host) else 0)
+    host = target.place
+    port = target.port or (DEFAULT_PORTS[transport] if is_numeric(host) else 0)
     return Hop(transport, host, port, otherwise.name)
-
-
-def is_address(host: str) -> bool:
-    """Whether `host` is an IPv4 or IPv6 literal and needs no resolver."""
-    return ":" in host or (host.count(".") == 3 and host.replace(".", "").isdigit())
 
 
 def _is_loose(uri: str) -> bool:

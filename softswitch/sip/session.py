@@ -52,7 +52,7 @@ class LeakRefused(SoftswitchError):
 
 
 class Session:
-    """One INVITE usage of a dialog. Public methods act at once: their bytes are on the wire when they return."""
+    """One INVITE usage of a dialog. Public methods act at once: their bytes leave within this turn of the loop."""
 
     __slots__ = (
         "_bye_sent",
@@ -343,7 +343,10 @@ class Session:
             if not self.ended:  # else a BYE has crossed it, and the clock must stay at rest
                 self.timer.agreed(response)
         elif response.status == 422 and not self.ended and self.timer.refused(response):
-            self._refresh()
+            if response.cseq.method == "UPDATE":
+                self._refresh()
+            else:  # whoever made its offer knows what still is to be said; an UPDATE beside that would say nothing
+                self.core.emit(self, "on_refresh_due", None)
         elif response.status in (405, 501) and response.cseq.method == "UPDATE":
             self.takes_update = False  # its Allow promised too much: the next attempt is a re-INVITE
 

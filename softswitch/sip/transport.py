@@ -29,6 +29,9 @@ LARGEST_DATAGRAM = 65535
 DATAGRAMS_PER_WAKE = 4096
 SO_RCVBUFFORCE = 33  # of Linux; the socket module does not name it
 RECEIVE_BUFFER = 4 * 1024 * 1024  # a burst of calls must not be lost while the loop is busy
+# What one turn of the loop sends goes out together, at the latest when it is so much: who is woken by the first message
+# reads the others too. On one machine each wake-up is booked on the sender (an interrupt to another processor).
+SENT_AT_ONCE = 32
 
 
 class Receive(Protocol):
@@ -48,7 +51,7 @@ class Transport(Protocol):
     on_lost: Callable[[Datagram], None]
 
     def send(self, datagram: Datagram) -> None:
-        """Send one message by its path; raises OSError where the system refuses it at once."""
+        """Send one message by its path, within this turn of the loop; raises OSError where it never can be sent."""
 
     def close(self) -> None:
         """Stop receiving and release the addresses."""
@@ -86,7 +89,7 @@ async def open_transport(
 
 
 class SocketTransport:
-    """UDP sockets read without blocking, many datagrams at a wake; streams apart."""
+    """UDP sockets, read many datagrams at a wake and written to a turn's worth at once; streams apart."""
 
     def __init__(
         self,
@@ -98,6 +101,7 @@ class SocketTransport:
         self.streams = streams(receive, self._lost)
         self._receive = receive
         self._sockets: dict[int, socket.socket] = {}  # by listener
+        self._outgoing: list[Datagram] = []  # by UDP, in this turn of the loop
         self._loop = asyncio.get_running_loop()
 
     def listen(self, listener: Listener) -> None:
@@ -123,20 +127,36 @@ class SocketTransport:
         return address[0], address[1]
 
     def send(self, datagram: Datagram) -> None:
-        """Send a message. A full UDP buffer loses it, as any queue on the way may (retransmission repairs it)."""
-        data, (hop, listener, _, _), _ = datagram
+        """Send a message; what the system refuses is told by `on_lost`.
+
+        A full UDP buffer loses it, as any queue on the way may (retransmission repairs it).
+        """
+        hop, listener = datagram.path.hop, datagram.path.listener
         if hop.transport != "udp":
             self.streams.send(datagram)
             return
-        try:
-            self._sockets[listener].sendto(data, (hop.host, hop.port))
-        except BlockingIOError:
-            log.warning("UDP send buffer of listener %d is full, datagram lost", listener)
-        except KeyError:
-            raise OSError(f"listener {listener} is not UDP") from None
+        if listener not in self._sockets:
+            raise OSError(f"listener {listener} is not UDP")
+        if not self._outgoing:
+            self._loop.call_soon(self._send_all)
+        self._outgoing.append(datagram)
+        if len(self._outgoing) >= SENT_AT_ONCE:
+            self._send_all()
+
+    def _send_all(self) -> None:
+        outgoing, self._outgoing = self._outgoing, []
+        for datagram in outgoing:
+            data, (hop, listener, _, _), _ = datagram
+            try:
+                self._sockets[listener].sendto(data, (hop.host, hop.port))
+            except BlockingIOError:
+                log.warning("UDP send buffer of listener %d is full, datagram lost", listener)
+            except OSError:
+                self._loop.call_soon(self._lost, datagram)
 
     def close(self) -> None:
-        """Stop receiving and close the sockets."""
+        """Stop receiving, send what still is to go, and close the sockets."""
+        self._send_all()
         for sock in self._sockets.values():
             self._loop.remove_reader(sock)
             sock.close()

@@ -35,6 +35,7 @@ _SIP = re.compile(
     rf"(?:({_TEXT}++)(?::({_TEXT}*+))?@)?({HOST})(?::([0-9]+))?((?:;[^;?@\x00-\x20\x7f-\U0010ffff<>\"]*+)*+)"
     r"(?:\?([^?@\x00-\x20\x7f-\U0010ffff<>\"]*+))?"
 )
+_HOST = re.compile(HOST)
 _TEL = re.compile(r"([0-9A-Fa-f*#+().\-]+)((?:;[^;\x00-\x20\x7f-\U0010ffff<>\"]*+)*+)")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*+:(?=.)")
 
@@ -53,6 +54,12 @@ class SipUri(Struct, frozen=True):
     port: int | None = None
     params: Mapping[str, str | None] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def place(self) -> str:
+        """The host that a request to it is sent to: `maddr` in the place of `host` (19.1.1), where that is a host."""
+        maddr = self.params.get("maddr") or ""
+        return unbracket(maddr) if _HOST.fullmatch(maddr) else self.host
 
     def __str__(self) -> str:
         if self.scheme == "tel":

@@ -95,6 +95,8 @@ class UserAgent:
     drops it in silence. `authenticate` is then asked about each INVITE outside a dialog: see `core.Authenticate`.
     `addresses_of` tells what is known of a host name that a dialog is to go on at (see `core.AddressesOf`),
     `address_failed` hears of one that did not answer there.
+    `waited` tells for how many seconds so far the loop's thread has stood still for its calls' sake (a store on a slow
+    disk): that is no rest of a switch that has nothing to do, but takes from what it can carry as work does.
     `advertised_host` stands in Via and Contact of listeners that advertise nothing of their own.
     """
 
@@ -119,6 +121,7 @@ class UserAgent:
         self.authenticate: Authenticate = lambda request, source, now: None
         self.addresses_of: AddressesOf = unknown
         self.address_failed: AddressFailed = unheard
+        self.waited: Callable[[], float] = float
         self._product, self._supported, self._advertised_host = product, supported, advertised_host
         self._timing, self._transport_factory, self._drain_s = timing, transport_factory, drain_s
         self._tokens = tokens or _words().__next__
@@ -169,7 +172,7 @@ class UserAgent:
         self._core.on_options, self._core.doubt = on_options, self.entrance
         self._core.addresses_of, self._core.address_failed = self.addresses_of, self.address_failed
         if self.entrance.overload is not None:
-            self._measure_lag(self.entrance.overload, loop.time(), thread_time(), _rests())
+            self._measure_lag(self.entrance.overload, loop.time(), self._worked_s(), _rests())
         return list(addresses)
 
     async def stop(self) -> None:
@@ -328,13 +331,17 @@ class UserAgent:
         return self.accept_source(source)
 
     def _measure_lag(self, overload: Overload, due: float, worked_s: float, rests: int) -> None:
-        """Ring again and again, and see how late; `worked_s`: processor time that this thread had used by then."""
+        """Ring again and again, and see how late; `worked_s`, `rests`: how it stood the time before."""
         assert self._loop is not None
-        now, worked, rested = self._loop.time(), thread_time(), _rests()
+        now, worked, rested = self._loop.time(), self._worked_s(), _rests()
         overload.note_lag(now - due, now, worked - worked_s, rested=rested > rests)
         self._lag_timer = self._loop.call_later(
             LAG_EVERY_S, self._measure_lag, overload, now + LAG_EVERY_S, worked, rested
         )
+
+    def _worked_s(self) -> float:
+        """Time that calls have taken from this thread so far: of the processor, and waiting."""
+        return thread_time() + self.waited()
 
     def _told(self, listener: Listener, host: str, port: int) -> Listener:
         """The listener as it was bound, with what peers are told."""

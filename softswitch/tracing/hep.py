@@ -97,7 +97,7 @@ class HepExport:
                 transport, _ = await loop.create_datagram_endpoint(
                     lambda: _Socket(self.counts), remote_addr=self._collector
                 )
-            except OSError as error:
+            except (OSError, UnicodeError) as error:  # the latter of a name that IDNA does not know
                 log.warning("no way to the HEP collector %s:%d: %s", *self._collector, error)
                 await asyncio.sleep(OPEN_AGAIN_S)
             else:

@@ -365,6 +365,19 @@ def test_a_sink_that_fails_hurts_neither_the_store_nor_the_other_sinks_nor_the_n
     run(story())
 
 
+def test_calls_that_a_sink_has_refused_are_known_as_far_as_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("softswitch.call.cdr.UNFILED_AT_MOST", 2)
+
+    async def story() -> None:
+        async with Running(CdrMemory(), CdrMemory(fail=True)) as running:
+            running.close("one", "two", "three")
+            await running.writer.drain()
+        assert running.writer.unfiled == {"one", "two"}
+        assert running.writer.refused["sink"] == 3
+
+    run(story())
+
+
 def test_a_record_that_cannot_be_made_is_logged_and_holds_up_nothing() -> None:
     async def story() -> None:
         store, broken = CdrMemory(), record("one")

@@ -404,3 +404,65 @@ def test_a_caller_on_hold_while_keying_is_answered_alone_and_the_callee_is_told_
         await lab.hang_up()
 
     play(story)
+
+
+QUESTION = ("enter_extension",)
+
+
+@pytest.mark.parametrize("away_s", [0.0, 3.0])
+def test_a_question_in_which_media_dies_is_asked_once_more_when_media_is_back(away_s: float) -> None:
+    async def story(lab: Lab) -> None:
+        endpoint = await asked(lab)
+        lab.media.die()
+        await asyncio.sleep(away_s)
+        lab.media.revive()
+        await asyncio.sleep(1.9)
+        assert played(lab) == [QUESTION, QUESTION]
+        endpoint.press("1234")
+        assert (await connected(lab)).uri.startswith(f"sip:{A}@")
+
+    play(story)
+
+
+def test_a_question_in_which_media_dies_twice_is_asked_again_with_the_next_try() -> None:
+    async def story(lab: Lab) -> None:
+        endpoint = await asked(lab)
+        for _ in range(2):
+            lab.media.die()
+            await asyncio.sleep(0.5)
+            lab.media.revive()
+            await asyncio.sleep(0.5)
+        await asyncio.sleep(5)
+        assert played(lab) == [QUESTION, QUESTION]
+        await asyncio.sleep(5)
+        assert played(lab) == [QUESTION, QUESTION, QUESTION]
+        endpoint.press("1234")
+        await connected(lab)
+
+    play(story)
+
+
+def test_media_that_dies_after_the_first_digit_or_the_hang_up_asks_nothing_more() -> None:
+    async def story(lab: Lab) -> None:
+        endpoint = await asked(lab)
+        endpoint.press("1")
+        lab.media.die()
+        lab.media.revive()
+        await asyncio.sleep(1)
+        lab.caller.send(lab.caller.request("BYE"))
+        await lab.caller.receive(200)
+        await asyncio.sleep(30)
+        assert played(lab) == [QUESTION]
+
+    play(story)
+
+
+def test_a_question_that_cannot_be_played_is_asked_once_a_try() -> None:
+    async def story(lab: Lab) -> None:
+        del lab.media._durations["enter_extension.wav"]
+        endpoint = await asked(lab)
+        assert played(lab) == [QUESTION]
+        endpoint.press("1234")
+        await connected(lab)
+
+    play(story)

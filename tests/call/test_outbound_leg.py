@@ -8,6 +8,7 @@ import pytest
 
 from softswitch.call.outbound_leg import MOST_WAITING, OutboundLeg
 from softswitch.sip.message import SipRequest, SipResponse, parse_message
+from softswitch.sip.user_agent import UserAgent
 from tests.support.calls import Lab, play, sdp
 
 
@@ -146,5 +147,52 @@ def test_an_ack_of_which_nothing_can_be_read_is_one() -> None:
         await asyncio.sleep(40)  # 64*T1 are over
         await lab.hang_up()
         assert (await lab.cdr()).failure == 0
+
+    play(story)
+
+
+@pytest.mark.parametrize("body", [b"", sdp("10.0.0.21", 41000)])
+def test_an_update_of_the_callee_before_its_answer_outlasts_what_its_200_repeats(body: bytes) -> None:
+    """RFC 3261 13.2.1, RFC 3311 5.1: so a network goes from its own tune to the callee's phone."""
+
+    async def story(lab: Lab) -> None:
+        lab.dial()
+        invite = await lab.callee.receive_request("INVITE")
+        reliably = [("Require", "100rel"), ("RSeq", "5")]
+        lab.callee.send(lab.callee.response(invite, 183, headers=reliably, body=sdp("10.0.0.21", 41000)))
+        lab.callee.send(lab.callee.response(await lab.callee.receive_request("PRACK"), 200))
+        lab.callee.send(lab.callee.request("UPDATE", body=sdp("10.0.0.21", 45000, version=2)))
+        await lab.callee.receive(200)
+        lab.callee.send(lab.callee.response(invite, 180, body=body))
+        await lab.pick_up(invite, body=body)
+        await lab.caller_answered()
+        await asyncio.sleep(2)
+        remote = lab.endpoints()[1].remote
+        assert remote is not None and remote.port == 45000
+        await lab.hang_up()
+        assert (await lab.cdr()).failure == 0
+
+    lab = Lab()
+    lab.user_agent = UserAgent(transport_factory=lab.wire.open, supported=["100rel"])
+    play(story, lab)
+
+
+def test_an_update_of_one_fork_says_nothing_of_another_that_answers() -> None:
+    async def story(lab: Lab) -> None:
+        lab.dial()
+        invite = await lab.callee.receive_request("INVITE")
+        lab.callee.send(lab.callee.response(invite, 183, body=sdp("10.0.0.21", 41000)))
+        await lab.caller.receive(183, ignoring=(100,))
+        lab.callee.send(lab.callee.request("UPDATE", body=sdp("10.0.0.21", 45000, version=2)))
+        await lab.callee.receive(200)
+        lab.callee.send(lab.callee.response(invite, 200, tag="other", body=sdp("10.0.0.21", 46000)))
+        await lab.callee.receive("ACK")
+        await lab.caller_answered()
+        remote = lab.endpoints()[1].remote
+        assert remote is not None and remote.port == 46000
+        await asyncio.sleep(2)
+        lab.caller.send(lab.caller.request("BYE"))
+        await lab.caller.receive(200)
+        lab.callee.send(lab.callee.response(await lab.callee.receive_request("BYE"), 200, tag="other"))
 
     play(story)

@@ -132,6 +132,65 @@ def test_a_call_that_is_cancelled_while_its_prack_is_awaited_ends_on_both_sides(
         await lab.caller.receive(200)
         await lab.refused(487)
         await lab.answer_bye(lab.callee)
-        assert (await lab.cdr()).ended_by == "caller"
+        cdr = await lab.cdr()
+        assert (cdr.failure, cdr.ended_by, cdr.a.sip_status) == (7502, "caller", 487)
+        assert (cdr.answered_at, cdr.answered_in_at, cdr.announcement) == (None, None, "")
+        assert lab.verbs("play", "record") == []
+
+    play(story, lab())
+
+
+def test_a_callee_that_hangs_up_while_a_prack_is_awaited_was_not_heard() -> None:
+    async def story(lab: Lab) -> None:
+        invite, _ = await early_media(lab, caller=SUPPORTED)
+        await lab.pick_up(invite)
+        lab.callee.send(lab.callee.request("BYE"))
+        await lab.callee.receive(200)
+        await lab.refused(480)
+        cdr = await lab.cdr()
+        assert (cdr.failure, cdr.ended_by, cdr.answered_at) == (7506, "callee", None)
+
+    play(story, lab())
+
+
+def test_a_call_whose_time_is_up_while_a_prack_is_awaited_is_refused_in_its_record_as_on_the_wire() -> None:
+    async def story(lab: Lab) -> None:
+        invite, _ = await early_media(lab, caller=SUPPORTED)
+        await lab.pick_up(invite)
+        await lab.refused(480)
+        await lab.answer_bye(lab.callee)
+        cdr = await lab.cdr()
+        assert (cdr.failure, cdr.sip_status, cdr.a.sip_status, cdr.answered_at) == (8010, 480, 480, None)
+
+    made = lab()
+    made.max_duration_s = 10
+    play(story, made)
+
+
+def test_a_stop_of_the_switch_while_a_prack_is_awaited_leaves_no_answered_call() -> None:
+    async def story(lab: Lab) -> None:
+        invite, _ = await early_media(lab, caller=SUPPORTED)
+        await lab.pick_up(invite)
+        stopping = asyncio.create_task(lab.user_agent.stop())
+        await lab.refused(503)
+        await lab.answer_bye(lab.callee)
+        await stopping
+        cdr = await lab.cdr()
+        assert (cdr.ended_by, cdr.answered_at, cdr.a.sip_status) == ("switch", None, 503)
+
+    play(story, lab())
+
+
+def test_an_offer_in_the_prack_that_the_answer_waits_for_moves_the_callers_media_too() -> None:
+    async def story(lab: Lab) -> None:
+        invite, progress = await early_media(lab, caller=SUPPORTED)
+        await lab.pick_up(invite)
+        ok = await prack(lab.caller, progress, body=sdp("10.0.0.9", 45000, version=2))
+        assert (await lab.caller_answered()).body == ok.body
+        remote = lab.endpoints()[0].remote
+        assert remote is not None and remote.port == 45000
+        await asyncio.sleep(2)
+        await lab.hang_up()
+        assert (await lab.cdr()).failure == 0
 
     play(story, lab())

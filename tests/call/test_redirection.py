@@ -70,6 +70,17 @@ def test_the_transport_is_the_trunks_unless_the_contact_says_so_and_tls_is_never
     assert places("<sip:10.0.0.30;transport=sctp>") == []
 
 
+def test_a_maddr_is_where_to_go_and_the_host_is_still_whom_the_request_is_for() -> None:
+    """RFC 3261 19.1.1. A proxy that we may be sent to serves no host that we may not."""
+    response = SipResponse(302, "Moved", Headers([("Contact", "<sip:sbc.carrier.example:5070;maddr=10.0.0.30>")]))
+    (there,) = redirected(target(), response)
+    assert (there.host, there.port, there.uri_host, there.tls_name) == (
+        ("10.0.0.30", 5070, "sbc.carrier.example", "sbc.carrier.example")
+    )
+    assert places("<sip:10.0.0.31;maddr=sbc.carrier.example>") == [("sbc.carrier.example", 0, "udp")]
+    assert places("<sip:10.0.0.31;maddr=192.0.2.1>", "<sip:192.0.2.1;maddr=10.0.0.31>") == []
+
+
 def test_what_can_not_be_read_is_passed_over() -> None:
     assert places("<mailto:a@10.0.0.30>", "nonsense", "*", "<tel:+8613900000002>") == []
 

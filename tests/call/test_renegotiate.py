@@ -181,6 +181,28 @@ def test_a_late_ack_of_the_first_200_is_not_taken_as_the_answer_to_an_offer_made
     play(story)
 
 
+@both_sides
+def test_a_late_answer_to_our_offer_is_not_taken_once_the_other_side_has_made_its_own(side: str) -> None:
+    """The ACK with the answer got lost, and the phone moved before our 200 came again and brought another."""
+
+    async def story(lab: Lab) -> None:
+        await lab.establish()
+        pair = Pair(lab, side)
+        phone = pair.asks
+        phone.send(phone.request("INVITE"))  # without an offer: asks for ours
+        first = await phone.receive_response(200, ignoring=(100,))
+        phone.send(phone.request("INVITE", body=sdp(phone.address[0], 45678, version=9)))
+        second = await phone.receive_response(200, ignoring=(100,))
+        phone.send(phone.ack(second))
+        phone.send(phone.ack(first, body=sdp(phone.address[0], 42000, direction="sendonly", version=8)))
+        await asyncio.sleep(1)
+        assert pair.mine.remote is not None and pair.mine.remote.port == 45678
+        assert pair.told.pending() == []  # nor is a hold passed on that is over
+        await lab.hang_up()
+
+    play(story)
+
+
 def test_nobody_is_asked_before_it_has_acknowledged_our_200() -> None:
     """RFC 3261 14.1: the caller's phone still rings, so to say."""
 

@@ -357,3 +357,57 @@ def test_a_hold_that_meets_422_is_asked_again_with_a_longer_interval(side: str) 
     lab = Lab()
     lab.user_agent = UserAgent(transport_factory=lab.wire.open, supported=["timer"])
     play(story, lab)
+
+
+@both_sides
+def test_a_hold_that_meets_422_is_repeated_alone_where_update_is_taken_too(side: str) -> None:
+    """The repeated re-INVITE is sign of life enough: an UPDATE beside it says nothing and may be taken for glare."""
+
+    async def story(lab: Lab) -> None:
+        pair = await talk(lab, side, [*DAY, TAKES_UPDATE])
+        pair = Pair(lab, "callee" if side == "caller" else "caller")
+        pair.ask("sendonly")
+        invite = await pair.told.receive_request("INVITE")
+        pair.told.send(pair.told.response(invite, 422, headers=[("Min-SE", "3600")]))
+        await pair.told.receive("ACK")
+        await pair.tell("sendonly")
+        await pair.answered()
+        await pair.told.silence(30)
+        await lab.hang_up()
+
+    lab = Lab()
+    lab.user_agent = UserAgent(transport_factory=lab.wire.open, supported=["timer"])
+    play(story, lab)
+
+
+def test_a_refresh_before_the_talk_that_is_repeated_after_422_holds_up_what_the_callee_wishes_then() -> None:
+    """RFC 3261 14.1: no re-INVITE while another one is under way; the callee's hold waits for the answer to ours."""
+
+    async def story(lab: Lab) -> None:
+        for phone in (lab.caller, lab.callee):
+            phone.patience = 1000
+        lab.dial(X_AXE, by=STRANGER, headers=ours("caller", 90))
+        await lab.caller_answered()
+        await asyncio.sleep(1)
+        lab.media.endpoints[0].press("1234")
+        ringing = await lab.ring()
+        first = await lab.caller.receive_request("INVITE")
+        lab.caller.send(lab.caller.response(first, 422, headers=[("Min-SE", "100")]))
+        await lab.caller.receive("ACK")
+        again = await lab.caller.receive_request("INVITE")
+        await lab.pick_up(ringing)
+        await asyncio.sleep(0.1)
+        pair = Pair(lab, "callee")
+        pair.ask("sendonly")
+        await asyncio.sleep(0.1)
+        refreshed(lab.caller, again)
+        await lab.caller.receive("ACK")
+        await pair.tell("sendonly")
+        await pair.answered()
+        await asyncio.sleep(2)
+        await lab.hang_up()
+        assert (await lab.cdr()).failure == 0
+
+    lab = Lab()
+    lab.user_agent = UserAgent(transport_factory=lab.wire.open, supported=["timer"])
+    play(story, lab)

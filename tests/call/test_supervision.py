@@ -6,8 +6,7 @@ import asyncio
 
 import pytest
 
-from softswitch.call.services import CallSettings
-from tests.support.calls import PROMPT_LENGTHS, STRANGER, SWITCH, X_AXE, Lab, play, sdp
+from tests.support.calls import PROMPT_LENGTHS, STRANGER, X_AXE, Lab, play, sdp
 from tests.support.peer import Peer
 
 
@@ -126,7 +125,7 @@ def test_the_switch_has_a_maximum_for_bindings_without_one() -> None:
         await lab.establish()
         assert await time_is_up(lab) == pytest.approx(40.0, abs=0.1)
 
-    play(story, settings=CallSettings(identity_host=SWITCH[0], max_duration_s=40))
+    play(story, max_duration_s=40)
 
 
 def test_both_silent_ends_the_call() -> None:
@@ -273,4 +272,4 @@ def test_the_switch_caps_every_call_and_warns_before(binding: int, switch: int, 
         (warning,) = [command for command in lab.media.commands if command.mix]
         assert warning.at - answered == pytest.approx(seconds - 60, abs=0.1)
 
-    play(story, settings=CallSettings(identity_host=SWITCH[0], max_duration_s=switch))
+    play(story, max_duration_s=switch)

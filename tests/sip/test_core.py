@@ -318,6 +318,20 @@ def test_a_response_matches_by_branch_and_method() -> None:
     assert bench.core.counts["in", "INVITE", 180] == 2
 
 
+@pytest.mark.parametrize("below", ["Via: SIP/2.0/UDP 10.0.0.7;branch=z9hG4bK7", "v: SIP/2.0/TCP a, SIP/2.0/UDP b"])
+def test_a_response_with_another_via_below_ours_is_dropped(below: str) -> None:
+    """8.1.3.3: we forward nothing, so it was made for somebody else, or damaged."""
+    bench = Bench()
+    bench.core.invite(PEER, request_uri="sip:1@10.0.0.9", from_="<sip:a@x>", to="<sip:1@x>")
+    (sent,) = bench.core.datagrams_to_send()
+    lines = sent.data.decode().split("\r\n")[1:-2]
+    assert bench.receive("\r\n".join(["SIP/2.0 180 Ringing", lines[0], below, *lines[1:], "", ""])) == []
+    assert bench.receive("\r\n".join(["SIP/2.0 180 Ringing", f"{lines[0]},{below[5:]}", *lines[1:], "", ""])) == []
+    assert bench.core.next_event() is None
+    bench.receive("\r\n".join(["SIP/2.0 180 Ringing", *lines, "", ""]))
+    assert bench.core.next_event() is not None
+
+
 def test_a_response_can_not_reach_a_server_transaction() -> None:
     bench = Bench()
     bench.call()

@@ -6,7 +6,7 @@ import pytest
 
 from softswitch.errors import SipParseError
 from softswitch.sip.addresses import Hop, Path
-from softswitch.sip.dialog import Dialog, hop_of, is_address
+from softswitch.sip.dialog import Dialog, hop_of
 from softswitch.sip.message import Headers, SipRequest, SipResponse, parse_message
 
 SOURCE = Path(Hop("udp", "192.0.2.7", 5080), 1)
@@ -228,8 +228,11 @@ def test_requests_too_long_for_udp_may_be_allowed_tcp() -> None:
     assert dialog.path == Path(Hop("udp", "10.0.0.8", 5060), 1, large_by_tcp=True)
 
 
-def test_addresses_are_told_from_names() -> None:
-    assert is_address("127.0.0.1")
-    assert is_address("::1")
-    assert not is_address("1.2.3")
-    assert not is_address("a.b.c.d")
+@pytest.mark.parametrize(
+    ("contact", "named"),
+    [("10.0.0.8", False), ("[2001:db8::8]", False), ("1.2.3", True), ("a.b.c.d", True), ("999.999.999.999", True)],
+)
+def test_a_contact_that_is_no_address_is_a_name(contact: str, named: bool) -> None:
+    """RFC 3986 3.2.2: digits and dots that are no IPv4 address are a registered name."""
+    dialog = Dialog.as_uas(invite(("Contact", f"<sip:a@{contact}>")), "b", SOURCE)
+    assert (dialog.named is not None) is named

@@ -131,25 +131,122 @@ def test_an_address_in_use_is_an_oserror_and_frees_what_was_bound() -> None:
     asyncio.run(story())
 
 
-def test_what_the_system_refuses_to_send_is_an_oserror() -> None:
+class Wire:
+    """In the place of a socket: keeps what is sent, and refuses what is too long or all that comes."""
+
+    def __init__(self, *, full: bool = False) -> None:
+        self.sent: list[bytes] = []
+        self.full = full
+
+    def sendto(self, data: bytes, address: tuple[str, int]) -> int:
+        if self.full:
+            raise BlockingIOError
+        if len(data) > 1000:
+            raise OSError("too long")
+        self.sent.append(data)
+        return len(data)
+
+    def fileno(self) -> int:
+        return 1 << 20  # of no file
+
+    def close(self) -> None:
+        """No socket."""
+
+
+def over(wire: Wire) -> SocketTransport:
+    transport = SocketTransport(Inbox().receive)
+    transport._sockets[0] = wire  # type: ignore[assignment]
+    return transport
+
+
+NOWHERE = Hop("udp", "127.0.0.1", 9)
+
+
+def test_what_a_turn_of_the_loop_sends_goes_out_together_and_in_order() -> None:
     async def story() -> None:
-        transport = await open_transport(LOOPBACK, Inbox().receive)
-        with pytest.raises(OSError, match="too long"):
-            send(transport, b"x" * 70000, Hop("udp", "127.0.0.1", 9))
+        wire = Wire()
+        transport = over(wire)
+        for data in (b"1", b"2", b"3"):
+            send(transport, data, NOWHERE)
+        assert wire.sent == []
+        await asyncio.sleep(0)
+        assert wire.sent == [b"1", b"2", b"3"]
+
+    asyncio.run(story())
+
+
+def test_a_turn_that_sends_much_sends_some_before_it_ends() -> None:
+    async def story() -> None:
+        wire = Wire()
+        transport = over(wire)
+        messages = [str(number).encode() for number in range(2 * sip_transport.SENT_AT_ONCE + 1)]
+        for data in messages:
+            send(transport, data, NOWHERE)
+        assert wire.sent == messages[:-1]
+        await asyncio.sleep(0)
+        assert wire.sent == messages
+
+    asyncio.run(story())
+
+
+def test_what_still_is_to_go_when_the_transport_closes_goes() -> None:
+    async def story() -> None:
+        wire = Wire()
+        transport = over(wire)
+        send(transport, b"200 to the last BYE", NOWHERE)
         transport.close()
+        assert wire.sent == [b"200 to the last BYE"]
+
+    asyncio.run(story())
+
+
+def test_what_the_system_refuses_to_send_is_told_as_lost_and_loses_nothing_else() -> None:
+    async def story() -> None:
+        wire = Wire()
+        transport, lost = over(wire), list[bytes]()
+        transport.on_lost = lambda datagram: lost.append(datagram.data)
+        for data in (b"1", b"x" * 1001, b"2"):
+            send(transport, data, NOWHERE)
+        transport._send_all()
+        assert (wire.sent, lost) == ([b"1", b"2"], [])  # never told from within what sends
+        await asyncio.sleep(0)
+        assert lost == [b"x" * 1001]
+
+    asyncio.run(story())
+
+
+def test_a_call_to_where_the_system_does_not_send_ends_with_503() -> None:
+    async def story() -> None:
+        async def nobody(session: ServerSession) -> None:
+            raise AssertionError
+
+        caller = UserAgent()
+        await caller.start(LOOPBACK, nobody)
+        session = caller.invite(
+            Hop("udp", "127.0.0.1", 9),
+            request_uri="sip:1@x",
+            from_="<sip:a@x>",
+            to="<sip:1@x>",
+            body=b"x" * 70000,  # no datagram is that long
+        )
+        await Recorder(session).until("refused 503", 60)
+        await caller.stop()
+
+    asyncio.run(story())
+
+
+def test_a_listener_of_another_transport_sends_no_datagram() -> None:
+    async def story() -> None:
+        with pytest.raises(OSError, match="listener 1 is not UDP"):
+            send(over(Wire()), b"x", NOWHERE, listener=1)
 
     asyncio.run(story())
 
 
 def test_a_full_send_buffer_loses_the_datagram_like_any_queue(caplog: pytest.LogCaptureFixture) -> None:
-    class Full:
-        def sendto(self, data: bytes, address: tuple[str, int]) -> int:
-            raise BlockingIOError
-
     async def story() -> None:
-        transport = SocketTransport(Inbox().receive)
-        transport._sockets[0] = Full()  # type: ignore[assignment]
-        send(transport, b"x", Hop("udp", "127.0.0.1", 9))
+        send(over(Wire(full=True)), b"x", NOWHERE)
+        await asyncio.sleep(0)
 
     asyncio.run(story())
     assert "datagram lost" in caplog.text

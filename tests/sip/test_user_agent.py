@@ -252,6 +252,21 @@ def test_a_loop_that_stood_still_without_work_refuses_nobody() -> None:
     run(story())
 
 
+def test_a_loop_that_stands_still_for_its_calls_own_sake_is_late_as_by_work() -> None:
+    """A store on a slow disk: it gives the processor away of itself each time, and yet it does not rest."""
+
+    async def story() -> None:
+        overload, loop = Overload(), asyncio.get_running_loop()
+        agent = on_wire(Wire(), overload=overload)
+        await agent.start([SWITCH], nobody)
+        agent.waited = lambda: 0.9
+        agent._measure_lag(overload, loop.time() - 1.0, thread_time(), -1)
+        assert [overload.reason(0, 0, loop.time()) for _ in range(20)] == ["", *["lag"] * 19]
+        await agent.stop()
+
+    run(story())
+
+
 def test_a_call_task_that_raises_is_logged_and_its_caller_gets_500(caplog: pytest.LogCaptureFixture) -> None:
     async def story() -> None:
         wire = Wire()

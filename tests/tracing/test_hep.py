@@ -111,18 +111,20 @@ def test_a_collector_that_is_gone_is_counted() -> None:
     asyncio.run(story())
 
 
+@pytest.mark.parametrize("error", [OSError("no such name"), UnicodeError("label empty or too long")])
 def test_a_collector_without_an_address_is_asked_for_again(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception
 ) -> None:
+    """Nor does a name that can't be one (`homer..example`) end the task, and with it the switch's health."""
     monkeypatch.setattr(hep, "OPEN_AGAIN_S", 0.001)
 
     async def story() -> None:
         loop = asyncio.get_running_loop()
-        opened, tries = loop.create_datagram_endpoint, iter([OSError("no such name")])
+        opened, tries = loop.create_datagram_endpoint, iter([error])
 
         async def open_one(*arguments: Any, **more: Any) -> Any:
-            for error in tries:
-                raise error
+            for failure in tries:
+                raise failure
             return await opened(*arguments, **more)
 
         monkeypatch.setattr(loop, "create_datagram_endpoint", open_one)
@@ -134,4 +136,4 @@ def test_a_collector_without_an_address_is_asked_for_again(
         await asyncio.gather(running, return_exceptions=True)
 
     asyncio.run(story())
-    assert "no way to the HEP collector 127.0.0.1:9: no such name" in caplog.text
+    assert f"no way to the HEP collector 127.0.0.1:9: {error}" in caplog.text

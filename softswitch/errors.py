@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+BUSY, CONGESTION = "busy", "congestion"  # made by media/tones.py
+LAST_NORMAL_CAUSE = 31  # Q.850: the classes above are those of networks without resources, services or sense
+
 
 class SoftswitchError(Exception):
     """Root of everything this product raises on purpose."""
@@ -53,6 +56,11 @@ class Failure:
     status: int
     cause: int
     words: str
+
+    @property
+    def progress_tone(self) -> str:
+        """What a caller hears who was answered and gets no status any more: is it the callee, or a network?"""
+        return BUSY if self.cause <= LAST_NORMAL_CAUSE else CONGESTION
 
 
 def _table(*rows: tuple[int, int, int, str]) -> dict[int, Failure]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from functools import partial
 
 import structlog
@@ -31,8 +31,12 @@ log = structlog.get_logger(__name__)
 class Filing:
     """Between a store and a CDR file; without a file it notes that none of what is finished is missing there."""
 
-    def __init__(self, store: FiledStore, file: CdrFile | None, writer: CdrWriter) -> None:
+    def __init__(
+        self, store: FiledStore, file: CdrFile | None, writer: CdrWriter, crashed: Callable[[list[Cdr]], object]
+    ) -> None:
+        """`crashed` is told of calls left open that have no line, where that came out only after `begin`."""
         self._store, self._file, self._writer = store, file, writer
+        self._crashed, self._unsure = crashed, list[Cdr]()  # left open, whether with a line or not
         self._disk = DiskThreads()  # which the end of the process does not wait for
         self._begun = False
         self._behind = True  # lines may be missing
@@ -44,18 +48,17 @@ class Filing:
         """Before the first call: file what an earlier run has not; returns those `left_open` that have no line.
 
         A record has its line and is open in the store where that refused it up to the end: it is closed with what the
-        line says.
+        line says. As long as the file can't be read nobody knows: they stay open until then.
         """
-        filed: dict[str, Cdr] = {}
+        crashed: list[Cdr] = []
+        self._unsure = list(left_open)
         with self._told():
-            filed = await self._catch_up(self._store.last_ordinal, {cdr.call_id for cdr in left_open})
-            self._behind = False
-            self._writer.store_filed(list(filed.values()))
+            crashed = await self._look_through(self._store.last_ordinal)
         self._begun = True  # not where a stop cuts this short: then the lines of `left_open` are still to be found
         if not self._behind:
             with self._told():
                 await self._mark()
-        return [cdr for cdr in left_open if cdr.call_id not in filed]
+        return crashed
 
     async def run(self) -> None:
         """Mark every few seconds how far all is filed, until cancelled."""
@@ -84,18 +87,28 @@ class Filing:
         ordinal, refused = self._store.last_ordinal, self._writer.refused["sink"]
         place = FilePlace() if self._file is None else self._file.place()
         if self._behind or refused != self._refused:
-            await self._catch_up(ordinal, set())
-            self._behind, self._refused = False, refused
-        if (ordinal, place.file) != self._marked:
+            if crashed := await self._look_through(ordinal):
+                self._crashed(crashed)
+            self._refused = refused
+        if (ordinal, place.file) != self._marked and self._writer.settled:
             if self._file is not None:
                 await self._disk.do(LINE, self._file.to_be_synced())
             self._store.mark_filed(ordinal, place)
             self._marked = ordinal, place.file
 
+    async def _look_through(self, upto: int) -> list[Cdr]:
+        """File what is missing of the records up to `upto`; returns what was left open and has no line."""
+        filed = await self._catch_up(upto, {cdr.call_id for cdr in self._unsure})
+        crashed = [cdr for cdr in self._unsure if cdr.call_id not in filed]
+        self._behind, self._unsure = False, []
+        self._writer.store_filed(list(filed.values()))
+        return crashed
+
     async def _catch_up(self, upto: int, wanted: Container[str]) -> dict[str, Cdr]:
         """File what is missing of the records up to `upto`; returns those `wanted` that have a line. Raises StoreError.
 
-        Whether what went with a file that is gone lacks lines nobody knows; and none shall have two.
+        Whether what went with a file that is gone lacks lines nobody knows, but for those that this run could not
+        write; and none shall have two.
         """
         marked = self._store.filed()
         if self._file is None or marked is None or marked[1].path != self._file.place().path:
@@ -104,13 +117,17 @@ class Filing:
         filed = await self._disk.do(LINE, partial(self._file.filed_since, place, wanted))
         known = Filed(set(), {}) if filed is None else filed
         late: list[str] = []
+        unknown: list[str] = []
         for begin in range(after, upto, AT_ONCE):
             missing = partial(self._store.finished_since, begin, min(begin + AT_ONCE, upto), without=known.calls)
             for cdr in await self._disk.do(LINE, missing):
-                if filed is not None:
-                    self._file.write(cdr)
+                if filed is None and cdr.call_id not in self._writer.unfiled:
+                    unknown.append(cdr.call_id)
+                    continue
+                self._file.write(cdr)
+                self._writer.unfiled.discard(cdr.call_id)
                 late.append(cdr.call_id)
-        if late:
-            event = "cdrs_perhaps_not_filed" if filed is None else "cdrs_filed_late"
-            log.warning(event, count=len(late), calls=late[:NAMED])
+        for event, calls in (("cdrs_filed_late", late), ("cdrs_perhaps_not_filed", unknown)):
+            if calls:
+                log.warning(event, count=len(calls), calls=calls[:NAMED])
         return known.wanted

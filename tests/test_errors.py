@@ -37,6 +37,11 @@ def test_every_failure_has_words_and_its_own_code() -> None:
     assert all(failure.words and failure.code == code for code, failure in FAILURES.items())
 
 
+def test_a_tone_tells_whether_the_callee_or_a_network_is_in_the_way() -> None:
+    tones = {code: FAILURES[code].progress_tone for code in (8102, 8014, 7107, 8040, 7508)}
+    assert tones == {8102: "busy", 8014: "busy", 7107: "busy", 8040: "congestion", 7508: "busy"}
+
+
 def test_errors_tell_what_and_where() -> None:
     assert str(ConfigError("a.toml: trunk.port", "expected a number")) == "a.toml: trunk.port: expected a number"
     assert str(CallRejected(FAILURES[8014], tone="no_binding")) == "8014 no binding for this caller"

@@ -3,75 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import json
-import os
 import threading
-from collections.abc import AsyncIterator, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
 from structlog.testing import capture_logs
 
 from softswitch import app, filing
 from softswitch.app import Switch
-from softswitch.call.cdr import CdrWriter
 from softswitch.cdr_sinks.jsonl import JsonLines
 from softswitch.errors import StoreError
 from softswitch.filing import Filing
-from softswitch.interfaces import Cdr
-from softswitch.stores.sqlite import SqliteStore, open_sqlite
-from tests.cdr_sinks.test_fee_info import ANSWERED
+from softswitch.stores.sqlite import open_sqlite
+from tests.support.filing import Machine, Run, cdr
 from tests.test_app import Phone
 from tests.test_app import run as run_switch
-
-
-class Machine:
-    """What outlives a crash of the switch: the store's database and the CDR file."""
-
-    def __init__(self, folder: Path) -> None:
-        self.database, self.path = folder / "switch.db", folder / "cdr.jsonl"
-
-    @asynccontextmanager
-    async def switch(self, *, file: bool = True) -> AsyncIterator[Run]:
-        """One run of the switch up to a crash (`kill -9`): what is not written by then never is."""
-        store = open_sqlite(str(self.database))
-        sink = JsonLines(str(self.path)) if file else None
-        run = Run(store, sink)
-        run.left_open = await run.filing.begin(await run.writer.left_open())
-        try:
-            yield run
-        finally:
-            store.close()
-            if sink is not None:
-                sink.close()
-
-    def filed(self, *files: Path) -> list[str]:
-        lines = [line for file in files or (self.path,) for line in file.read_text().splitlines()]
-        return [json.loads(line)["call_id"] for line in lines if line.endswith("}")]
-
-
-class Run:
-    def __init__(self, store: SqliteStore, sink: JsonLines | None) -> None:
-        self.store, self.sink = store, sink
-        self.writer = CdrWriter(store, [] if sink is None else [sink])
-        self.filing = Filing(store, sink, self.writer)
-        self.left_open: list[Cdr] = []
-
-    async def close(self, *calls: str) -> None:
-        """The writer's way."""
-        await self.writer._write([cdr(call) for call in calls])
-
-    async def close_in_the_store_alone(self, *calls: str) -> None:
-        """A crash comes before the lines."""
-        await self.store.close_attempts([cdr(call) for call in calls])
-
-
-def cdr(call_id: str) -> Cdr:
-    return replace(ANSWERED, call_id=call_id)
 
 
 @pytest.fixture
@@ -198,32 +148,6 @@ def test_what_was_finished_without_a_file_or_before_it_was_another_is_not_filed(
     run(story())
 
 
-def test_what_a_full_disk_has_kept_from_the_file_is_filed_when_there_is_room(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write = os.write
-
-    def full(file: int, line: bytes) -> int:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    async def story() -> None:
-        async with machine.switch() as switch:
-            with capture_logs() as logs:
-                monkeypatch.setattr(os, "write", full)
-                await switch.close("one", "two", "three")
-                await switch.filing.mark()
-                monkeypatch.setattr(os, "write", write)
-                await switch.close("four")
-                await switch.filing.mark()
-                await switch.filing.mark()
-            assert machine.filed() == ["four", "one", "two", "three"]
-        told = [line["event"] for line in logs]
-        assert told == [*["cdr_not_written"] * 3, "cdr_file_behind", "cdrs_filed_late"]
-        assert switch.store.last_ordinal == 4
-
-    run(story())
-
-
 def test_a_record_that_the_store_refused_to_the_end_is_closed_with_what_its_line_says(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -251,30 +175,6 @@ def test_a_record_that_the_store_refused_to_the_end_is_closed_with_what_its_line
         async with machine.switch() as third:
             assert [left.call_id for left in third.left_open] == ["cut"]
             assert machine.filed() == ["one", "two"]
-
-    run(story())
-
-
-def test_a_file_that_can_not_be_read_is_told_and_looked_through_when_it_can(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def broken(*_: object) -> None:
-        raise OSError(errno.EIO, os.strerror(errno.EIO))
-
-    async def story() -> None:
-        async with machine.switch() as first:
-            await first.close_in_the_store_alone("one")
-        with capture_logs() as logs, monkeypatch.context() as patched:
-            patched.setattr("softswitch.cdr_sinks.jsonl.filed_since", broken)
-            async with machine.switch() as second:
-                await second.close("two")
-                await second.filing.mark()
-                patched.undo()
-                await second.filing.mark()
-                assert machine.filed() == ["two", "one"]
-        told = [(line["event"], line.get("error")) for line in logs]
-        behind = ("cdr_file_behind", f"{machine.path}: Input/output error")
-        assert told == [behind, behind, ("cdrs_filed_late", None)]
 
     run(story())
 
@@ -320,7 +220,7 @@ def test_a_switch_that_failed_to_start_marks_nothing(machine: Machine) -> None:
         async with machine.switch() as first:
             await first.close_in_the_store_alone("one")
             mark = first.store.filed()
-            await Filing(first.store, first.sink, first.writer).mark()
+            await Filing(first.store, first.sink, first.writer, print).mark()
             assert first.store.filed() == mark
 
     run(story())

@@ -7,9 +7,10 @@ for the disk but where its methods say so.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Iterator
 from contextlib import suppress
 from functools import partial
 from operator import attrgetter
@@ -40,6 +41,9 @@ _IN_FEE_INFO = {
     "user_data",
     "host",
 }
+# A pipe that nobody reads, or too slowly, is an error at once: it must hold up no call.
+FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+UNREAD = "a pipe that nobody reads"
 _OWN = [field.name for field in fields(Cdr) if field.name not in _IN_FEE_INFO]
 _own = attrgetter(*_OWN)
 
@@ -86,13 +90,11 @@ class JsonLines:
             raise self._error(error) from error
 
     def to_be_synced(self) -> Callable[[], None]:
-        """What has the disk take all that was written by now, where log rotation has moved a file that one too."""
-        try:
-            files = self._moved if self._file is None else [*self._moved, os.dup(self._file)]
-        except OSError as error:
-            raise self._error(error) from error
-        self._moved = []
-        return partial(_sync, files)
+        """What has the disk take all that was written by now, where log rotation has moved a file that one too.
+
+        What is never called (no thread is to be had) leaves that to the next.
+        """
+        return partial(_sync, self._file, self._moved)
 
     def filed_since(self, place: FilePlace, wanted: Container[str]) -> Filed | None:
         """What stands behind `place`, None where that file is gone; raises StoreError."""
@@ -103,9 +105,11 @@ class JsonLines:
 
     def close(self) -> None:
         """Release the file; idempotent."""
-        for file in self._moved if self._file is None else (*self._moved, self._file):
+        if self._file is not None:
+            self._moved.append(self._file)
+            self._file = None
+        for file in _taken(self._moved):
             os.close(file)
-        self._moved, self._file = [], None
 
     def _rotated(self) -> bool:
         try:
@@ -119,7 +123,7 @@ class JsonLines:
             self._moved.append(self._file)
             self._file = None
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        self._file = os.open(self._path, FLAGS, 0o640)
         status = os.fstat(self._file)
         self._identity = (status.st_dev, status.st_ino)
         self._torn = stat.S_ISREG(status.st_mode) and self._ends_within_a_line(status.st_size)
@@ -134,18 +138,29 @@ class JsonLines:
             return False
 
     def _error(self, error: OSError) -> StoreError:
-        return StoreError(f"{self._path}: {error.strerror}")
+        return StoreError(f"{self._path}: {UNREAD if error.errno == errno.ENXIO else error.strerror}")
 
 
-def _sync(files: Sequence[int]) -> None:
-    """Have the disk take what was written, and close the files.
+def _sync(open_still: int | None, moved: list[int]) -> None:
+    """Have the disk take what was written, and close the files that were moved away.
 
-    What it does not take (a pipe, a disk that fails) it would not take at a second try either.
+    What it does not take (a pipe, a disk that fails) it would not take at a second try either. Where `open_still` was
+    closed meanwhile its number may be another file's, which a sync does no harm.
     """
-    for file in files:
+    for file in _taken(moved):
         with suppress(OSError):
             os.fsync(file)
         os.close(file)
+    if open_still is not None:
+        with suppress(OSError):
+            os.fsync(open_still)
+
+
+def _taken(files: list[int]) -> Iterator[int]:
+    """Each once, whoever else takes some at the same time: none is closed twice."""
+    with suppress(IndexError):
+        while True:
+            yield files.pop(0)
 
 
 def record(cdr: Cdr) -> dict[str, Any]:

@@ -56,15 +56,20 @@ def place_of(path: Path, file: str | Path, size: int | None = None) -> FilePlace
 
 
 def filed_since(place: FilePlace, wanted: Container[str]) -> Filed | None:
-    """What stands behind `place`; None where that file is not in its folder any more. Raises OSError."""
+    """What stands behind `place`; None where that file is not in its folder any more, or may be written but not read.
+    Raises OSError.
+    """
     filed, path = Filed(set(), {}), Path(place.path)
-    file = _found(place)
-    if file is None:
+    try:
+        file = _found(place)
+        if file is None:
+            return None
+        _look_through(file, place.size, filed, wanted)
+        if file != path:
+            for later in _later(path, file):
+                _look_through(later, 0, filed, wanted)
+    except PermissionError:
         return None
-    _look_through(file, place.size, filed, wanted)
-    if file != path:
-        for later in _later(path, file):
-            _look_through(later, 0, filed, wanted)
     return filed
 
 

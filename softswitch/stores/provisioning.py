@@ -28,10 +28,12 @@ from sqlalchemy import (
     create_engine,
     delete,
     event,
+    false,
     func,
     insert,
     or_,
     select,
+    true,
     update,
 )
 from sqlalchemy.exc import SQLAlchemyError
@@ -200,6 +202,7 @@ class Provisioning:
     ) -> Binding:
         """Bind A to extension E of X (4.1), a random free one where none is named. 1020167: E, or every E, is taken."""
         rules.check_number("a", a)
+        rules.check_another(a, options.callback_number if options else None)
         with self._transaction() as connection:
             app = _owned(connection, x, app_key, Mode.AXE, a, (options.callback_number if options else None) or a)
             extension = self._free_extension(connection, app, x) if extension is None else extension
@@ -297,6 +300,7 @@ class Provisioning:
             if not found:
                 raise BindingConflict(_GONE[Mode.AX], f"no AX binding {binding_id or x}")
             _all_real(connection, callee)
+            rules.check_another(found[0].a, callee)
             record = TemporaryCallee(found[0].id, callee, self._clock() + duration_s, user_data)
             table = temporary_callees
             connection.execute(delete(table).where(table.c.binding_id == record.binding_id))
@@ -331,16 +335,20 @@ class Provisioning:
             (columns.mode, mode),
             (columns.app, app_key),
             (columns.failure, failure),
-            (columns.finished, finished),
         )
         if since is not None:
             condition = and_(condition, columns.started_at >= since)
         if until is not None:
             condition = and_(condition, columns.started_at < until)
+        counted = select(func.count()).select_from(cdrs).where(condition)
+        if finished is not None:
+            # There are few that are not, and an index of them: to count the others by themselves would read all rows.
+            others = counted.where(columns.finished == (false() if finished else true()))  # as the index has it
+            counted = select(counted.scalar_subquery() - others.scalar_subquery())
+            condition = and_(condition, columns.finished.is_(finished))
         # sqlite3 gives up all rows for one whose text is no UTF-8.
         record = cast(columns.record, LargeBinary).label("record")
         query = select(columns.call_id, record).where(condition).order_by(columns.started_at.desc(), columns.call_id)
-        counted = select(func.count()).select_from(cdrs).where(condition)
         found = self._page(query, counted, lambda row: cdr_or_words(row.call_id, row.record), page, page_size)
         readable = [cdr for cdr in found.items if isinstance(cdr, Cdr)]
         return CdrPage(readable, found.total, [words for words in found.items if isinstance(words, str)])

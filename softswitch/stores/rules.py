@@ -86,7 +86,7 @@ def check_options(app: App, options: BindingOptions) -> None:
     _check_range("duration_s", options.duration_s, MAX_LIFETIME_S)
     _check_range("max_duration_s", options.max_duration_s, MAX_DURATION_S)
     _check_range("callback_lifetime_s", options.callback_lifetime_s, MAX_LIFETIME_S)
-    _check_user_data(options.user_data)
+    check_user_data(options.user_data)
     for name in ("last_minute_tone", "announcement", "caller_ringback", "callee_ringback", "callback_tone"):
         tone = getattr(options, name)
         if tone is not None and not _TONE.fullmatch(tone):
@@ -117,13 +117,27 @@ def check_callee(callee: str, duration_s: int, user_data: str) -> None:
     check_number("callee", callee)
     if not 1 <= duration_s <= MAX_CALLEE_LIFETIME_S:
         raise invalid(f"duration_s {duration_s} is not within 1 to {MAX_CALLEE_LIFETIME_S}")
-    _check_user_data(user_data)
+    check_user_data(user_data)
+
+
+def check_another(a: str, other: str | None) -> None:
+    """Raise 1010002 where A would call itself."""
+    if a == other:
+        raise invalid(f"{a} is A itself: it would call itself")
+
+
+def check_user_data(text: str) -> None:
+    """The customer's reference: raise 1010002 where it is too long, or has what separates the fields of a record."""
+    if len(text) > _TEXT_LIMIT or set("^{}") & set(text):
+        raise invalid(f"user_data has more than {_TEXT_LIMIT} characters or one of ^ {{ }}")
 
 
 def check_app(app: App) -> None:
-    """A key, and 1 to 4 digits of extension."""
-    if not 1 <= len(app.key) <= 128 or not 1 <= app.extension_digits <= 4:
+    """A key without space around it, and 1 to 4 digits of extension."""
+    if not 1 <= len(app.key.strip()) <= 128 or not 1 <= app.extension_digits <= 4:
         raise invalid(f"app {app.key!r} needs a key of 1 to 128 characters and 1 to 4 extension digits")
+    if app.key != app.key.strip():
+        raise invalid(f"app {app.key!r} has space around its key")
 
 
 def another_kind(app: App) -> BindingConflict:
@@ -135,8 +149,3 @@ def another_kind(app: App) -> BindingConflict:
 def _check_range(name: str, value: int, greatest: int) -> None:
     if not 0 <= value <= greatest:
         raise invalid(f"{name} {value} is not within 0 to {greatest}")
-
-
-def _check_user_data(text: str) -> None:
-    if len(text) > _TEXT_LIMIT or set("^{}") & set(text):
-        raise invalid(f"user_data has more than {_TEXT_LIMIT} characters or one of ^ {{ }}")

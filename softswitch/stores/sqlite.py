@@ -10,6 +10,7 @@ operation.
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Callable, Container, Sequence
 from contextlib import closing, nullcontext
@@ -26,7 +27,8 @@ from softswitch.stores.alone import StoreLock
 from softswitch.stores.checkpoint import LAST_RESORT_PAGES, Checkpointer
 from softswitch.stores.schema import REVISION
 
-# A writer that holds the lock longer than this fails the operation rather than the clocks of all calls.
+# A writer that holds the lock longer than this fails the operation rather than the clocks of all calls, and those
+# behind it at once.
 BUSY_TIMEOUT_MS = 1000
 
 Observe = Callable[[str, float], None]
@@ -114,14 +116,27 @@ def ensure_schema(path: str, *, alone: bool = False) -> None:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror}") from error
-    shared = not alone and revision in migrations.known_revisions()
+    earlier = revision in migrations.known_revisions()  # else it is made, or refused
+    shared, told = earlier and not alone, earlier and alone  # a command's output is its own
+    if told:
+        log.warning("store_migrates", path=path, found=revision, wanted=REVISION)
     with closing(StoreLock(path)) if shared else nullcontext():
         migrations.upgrade(URL.create("sqlite", database=path))
+    if told:
+        log.info("store_migrated", path=path)
+
+
+def is_there(path: str) -> bool:
+    """Whether there is such a file; raises StoreError where this user may not even look."""
+    try:
+        return Path(path).exists()
+    except OSError as error:
+        raise StoreError(f"{path} can't be looked for by this user: {error.strerror}") from error
 
 
 def schema_revision(path: str) -> str | None:
     """The schema revision of an existing file, None where it has none; raises StoreError for what is no database."""
-    if not Path(path).exists():
+    if not is_there(path):
         return None
     try:
         connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_MS / 1000)
@@ -153,9 +168,10 @@ class SqliteStore:
     def __init__(self, path: str, *, observe: Observe | None = None, cache_mb: int = CACHE_MB) -> None:
         self._path = path
         self._observe = observe
-        self._refuses = False
+        self._refuses = self._replaced = False
         try:
             self._connection = _connect(path, cache_mb)
+            self._identity = _identity(path)
             newest = self._execute("last_ordinal", ())
         except sqlite3.Error as error:
             raise StoreError(f"{path}: {error}") from error
@@ -168,14 +184,24 @@ class SqliteStore:
         self._connection.close()
 
     def healthy(self) -> bool:
-        """Whether the file answers, and took what was written last: on a full disk it may be read and no more."""
-        if self._refuses:
+        """Whether the file answers, has its name still, and took what was written last: on a full disk it may be read
+        and no more.
+        """
+        if self._has_lost_its_name() or self._refuses:
             return False
         try:
             self._connection.execute("SELECT version_num FROM alembic_version").fetchone()
         except sqlite3.Error:
             return False
         return True
+
+    def _has_lost_its_name(self) -> bool:
+        """Removed, or replaced by another file: what is written to it is gone when the switch stops. Told once."""
+        lost = _identity(self._path) != self._identity
+        if lost and not self._replaced:
+            log.error("store_file_replaced", path=self._path, until="the switch is started again")
+        self._replaced = lost
+        return lost
 
     # interfaces.BindingStore
 
@@ -286,14 +312,22 @@ class SqliteStore:
         started = perf_counter()
         try:
             done = work(*arguments)
-            self._refuses = self._refuses and operation not in WRITES
+            if self._refuses and operation in WRITES:
+                self._refusing(False)
             return done
         except sqlite3.Error as error:
-            self._refuses = self._refuses or operation in WRITES
+            if not self._refuses and operation in WRITES:
+                self._refusing(True)
             raise StoreError(f"{operation}: {error}") from error
         finally:
             if self._observe is not None:
                 self._observe(operation, perf_counter() - started)
+
+    def _refusing(self, refuses: bool) -> None:
+        """Who has waited for another writer in vain does not wait again with every call: all would stand still."""
+        self._refuses = refuses
+        with contextlib.suppress(sqlite3.Error):
+            self._connection.execute(f"PRAGMA busy_timeout = {0 if refuses else BUSY_TIMEOUT_MS}")
 
 
 def decode_cdr(record: str | bytes) -> Cdr:
@@ -321,6 +355,14 @@ def _connect(path: str, cache_mb: int) -> sqlite3.Connection:
         f"PRAGMA cache_size = {-1024 * cache_mb}; PRAGMA wal_autocheckpoint = {LAST_RESORT_PAGES};"
     )
     return connection
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _binding(row: tuple[Any, ...] | None) -> Binding | None:

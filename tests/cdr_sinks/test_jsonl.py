@@ -5,7 +5,10 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -163,11 +166,9 @@ def test_a_process_without_a_file_descriptor_left_is_a_store_error(
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
     with monkeypatch.context() as patched:
-        patched.setattr(os, "dup", refuse)
         patched.setattr(os, "stat", refuse)
-        for ask in (sink.to_be_synced, sink.place):
-            with pytest.raises(StoreError, match=r"calls\.jsonl: Too many open files"):
-                ask()
+        with pytest.raises(StoreError, match=r"calls\.jsonl: Too many open files"):
+            sink.place()
 
 
 def test_a_closed_sink_opens_again_for_a_late_cdr(sink: JsonLines, path: Path) -> None:
@@ -175,3 +176,91 @@ def test_a_closed_sink_opens_again_for_a_late_cdr(sink: JsonLines, path: Path) -
     sink.close()
     sink.write(ANSWERED)
     assert lines(path) == ["c-1"]
+
+
+def open_below(folder: Path) -> int:
+    """Descriptors of this process on files there, whatever else it opens and closes meanwhile."""
+    count = 0
+    for one in os.listdir("/proc/self/fd"):
+        with suppress(OSError):
+            count += os.readlink(f"/proc/self/fd/{one}").startswith(str(folder))
+    return count
+
+
+def test_what_is_never_synced_for_want_of_a_thread_costs_no_descriptor_and_is_synced_at_the_next_try(
+    sink: JsonLines, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda file: synced.append(os.fstat(file).st_ino))
+    sink.write(ANSWERED)
+    inodes = [path.stat().st_ino]
+    path.rename(path.with_suffix(".1"))
+    sink.write(ANSWERED)
+    inodes.append(path.stat().st_ino)
+    assert open_below(path.parent) == 2
+    for _ in range(10):
+        sink.to_be_synced()
+    assert open_below(path.parent) == 2
+    sink.to_be_synced()()
+    assert (synced, open_below(path.parent)) == (inodes, 1)
+
+
+def within_reason(work: Callable[[], None]) -> None:
+    """Fails where `work` waits for somebody who never comes."""
+    done: Future[None] = Future()
+
+    def tell() -> None:
+        try:
+            work()
+            done.set_result(None)
+        except BaseException as error:
+            done.set_exception(error)
+
+    threading.Thread(target=tell, daemon=True).start()
+    done.result(20)
+
+
+def test_a_pipe_that_nobody_reads_holds_up_no_start(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+
+    def start() -> None:
+        with pytest.raises(StoreError, match="pipe: a pipe that nobody reads"):
+            JsonLines(str(tmp_path / "pipe"))
+
+    within_reason(start)
+
+
+def test_a_pipe_that_nobody_reads_in_the_place_of_the_file_holds_up_no_call(sink: JsonLines, path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+    def write() -> None:
+        with pytest.raises(StoreError, match="a pipe that nobody reads"):
+            sink.write(ANSWERED)
+
+    within_reason(write)
+    path.unlink()
+    sink.write(ANSWERED)
+    assert lines(path) == ["c-1"]
+
+
+def write_many(sink: JsonLines) -> None:
+    for _ in range(1000):
+        sink.write(ANSWERED)
+
+
+def test_a_pipe_that_is_read_too_slowly_holds_up_no_call(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+
+    def write() -> None:
+        sink = JsonLines(str(path))
+        with pytest.raises(StoreError, match="temporarily unavailable"):
+            write_many(sink)
+        assert os.read(reader, 1 << 20).endswith(b"}\n")  # whole lines
+        sink.write(ANSWERED)
+        sink.close()
+
+    within_reason(write)
+    os.close(reader)

@@ -127,3 +127,17 @@ def test_a_file_that_is_gone_or_begun_anew_is_not_taken_for_what_it_was(tmp_path
     with pytest.raises(StoreError, match=r"gone: No such file or directory"):
         JsonLines(str(tmp_path / "gone")).filed_since(FilePlace(str(tmp_path / "no" / "gone"), "0:0", 0), ())
     sink.close()
+
+
+def test_a_file_that_may_be_written_but_not_read_tells_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor will it ever: whoever waited for that would wait for ever."""
+
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    sink = JsonLines(str(tmp_path / "cdr.jsonl"))
+    place = sink.place()
+    sink.write(ANSWERED)
+    monkeypatch.setattr(Path, "open", refuse)
+    assert filed_since(place, ()) is None
+    sink.close()

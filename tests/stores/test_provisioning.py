@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import random
 import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec import structs
+from sqlalchemy import event
 
 from softswitch.errors import BindingConflict, StoreError
 from softswitch.interfaces import App, Cdr, Mode, PrivateNumber
@@ -366,6 +369,13 @@ def test_bindings_are_filtered_and_paged_in_the_order_they_were_made(store: Prov
     refused("1010002", lambda: store.bindings(page=0))
 
 
+def test_nobody_calls_itself(store: Provisioning) -> None:
+    words = f"Invalid request. {A} is A itself: it would call itself"
+    store.bind_ax(XS[0], A)
+    assert refused("1010002", lambda: store.set_callee(A, x=XS[0])) == words
+    assert refused("1010002", lambda: store.bind_axe(XE, A, None, BindingOptions(callback_number=A))) == words
+
+
 # Temporary callee, 3.5
 
 
@@ -438,6 +448,20 @@ def test_cdrs_are_found_newest_first(store: Provisioning, tmp_path: Path) -> Non
     assert store.cdrs(call_id="4", app_key="shop", mode=Mode.AXB, x=XB).items == [records[4]]
     assert store.cdrs(finished=False).items == [open_call]
     assert store.cdrs(finished=None).total == 7
+
+
+@pytest.mark.parametrize("of", [{}, {"x": XB}, {"since": NOW, "until": NOW + 9}], ids=["all", "of an X", "of a time"])
+def test_cdrs_are_counted_without_reading_any(store: Provisioning, tmp_path: Path, of: dict[str, Any]) -> None:
+    asked: list[tuple[str, Any]] = []
+    event.listen(
+        store._engine, "before_cursor_execute", lambda connection, cursor, sql, values, *_: asked.append((sql, values))
+    )
+    store.cdrs(**of)
+    (count,) = [(sql, values) for sql, values in asked if "count(*)" in sql]
+    with contextlib.closing(sqlite3.connect(tmp_path / "switch.db")) as connection:
+        plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {count[0]}", count[1])]
+    looks = [step for step in plan if " cdrs" in step]
+    assert looks and all("COVERING INDEX" in step or "ix_cdrs_unfinished" in step for step in looks), plan
 
 
 # Faults

@@ -53,3 +53,10 @@ def test_a_tone_is_a_plain_file_name() -> None:
     rules.check_options(APP, rules.BindingOptions(announcement="Shop-1_a@b.wav"))
     with pytest.raises(BindingConflict, match="announcement"):
         rules.check_options(APP, rules.BindingOptions(announcement="a/b.wav"))
+
+
+@pytest.mark.parametrize("key", ["", " ", "\t", " shop", "shop ", "s" * 129])
+def test_the_key_of_an_app_is_something_without_space_around_it(key: str) -> None:
+    rules.check_app(App("flower shop", Mode.AX))
+    with pytest.raises(BindingConflict, match="app "):
+        rules.check_app(App(key, Mode.AX))

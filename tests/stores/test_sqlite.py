@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -217,6 +220,69 @@ def test_a_writer_elsewhere_delays_no_look_up_and_fails_a_write_only_after_the_t
     store.close()
 
 
+@pytest.mark.parametrize("fate", ["removed", "replaced"])
+def test_a_file_that_is_taken_from_below_the_switch_is_told_once_and_is_not_well(path: Path, fate: str) -> None:
+    """Whatever is written to it is lost with the process, and no write fails."""
+    store = open_sqlite(str(path))
+    assert store.healthy()
+    path.rename(path.with_suffix(".away"))
+    if fate == "replaced":
+        sqlite3.connect(path).close()
+        path.touch()
+    with capture_logs() as logs:
+        assert not store.healthy()
+        assert not store.healthy()
+    assert [(line["event"], line["path"]) for line in logs] == [("store_file_replaced", str(path))]
+    path.with_suffix(".away").replace(path)
+    assert store.healthy()
+    store.close()
+
+
+def test_a_switch_tells_that_it_migrates_its_store_for_that_takes_a_while(path: Path) -> None:
+    open_sqlite(str(path)).close()
+    downgraded(path)
+    with capture_logs() as logs:
+        ensure_schema(str(path), alone=True)
+        ensure_schema(str(path), alone=True)
+    told = [(line["event"], line.get("found"), line.get("wanted")) for line in logs]
+    assert told == [("store_migrates", "0001", REVISION), ("store_migrated", None, None)]
+    downgraded(path)
+    with capture_logs() as logs:
+        ensure_schema(str(path))
+    assert logs == []  # what a command prints is its own
+
+
+def downgraded(path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.executescript(
+            "DROP INDEX ix_cdrs_ordinal; ALTER TABLE cdrs DROP COLUMN ordinal; DROP TABLE cdr_file;"
+            "UPDATE alembic_version SET version_num = '0001'"
+        )
+
+
+def test_behind_a_write_that_waited_in_vain_for_another_writer_none_waits_until_one_is_taken(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else each call of a busy switch held up all others for a second, as long as the other writer goes on."""
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_MS", 1000)
+    seconds: list[float] = []
+    store = open_sqlite(str(path), observe=lambda operation, took: seconds.append(took))
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    for _ in range(21):
+        with pytest.raises(StoreError, match="database is locked"):
+            run(store.open_attempt(CDR))
+    assert seconds[0] >= 0.9
+    assert sum(seconds[1:]) < 10  # twenty, if each waited
+    assert not store.healthy()
+    other.execute("COMMIT")
+    run(store.close_attempts([CDR]))
+    assert store.healthy()
+    assert store._connection.execute("PRAGMA busy_timeout").fetchone() == (1000,)
+    other.close()
+    store.close()
+
+
 def test_the_file_is_in_wal_mode_so_that_readers_never_wait(path: Path, store: SqliteStore) -> None:
     connection = sqlite3.connect(path)
     assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
@@ -249,13 +315,17 @@ def test_a_failing_operation_is_a_store_error_with_its_name(store: SqliteStore) 
         run(store.ax_binding(X, NOW))
 
 
-def test_a_schema_newer_than_the_code_is_refused(path: Path, store: SqliteStore) -> None:
+@pytest.mark.parametrize("alone", [False, True], ids=["of a command", "of the switch"])
+def test_a_schema_newer_than_the_code_is_refused_and_nothing_says_that_it_migrates(
+    path: Path, store: SqliteStore, alone: bool
+) -> None:
     store.close()
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     connection.close()
-    with pytest.raises(StoreError, match=rf"schema 9999, newer than the {REVISION}"):
-        open_sqlite(str(path))
+    with capture_logs() as logs, pytest.raises(StoreError, match=rf"schema 9999, newer than the {REVISION}"):
+        open_sqlite(str(path), alone=alone)
+    assert logs == []
 
 
 def test_the_command_line_migrates_no_store_that_an_older_switch_works_with(
@@ -344,3 +414,16 @@ def test_pages_of_the_file_take_no_more_memory_than_is_set(path: Path) -> None:
     store = open_sqlite(str(path), cache_mb=2)
     assert store._connection.execute("PRAGMA cache_size").fetchone() == (-2048,)  # KB
     store.close()
+
+
+def test_a_file_that_this_user_may_not_look_for_is_an_error_of_the_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root, who runs tests, may look everywhere."""
+
+    def closed(path: Path) -> bool:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(Path, "exists", closed)
+    with pytest.raises(StoreError, match="can't be looked for by this user: Permission denied"):
+        schema_revision(str(tmp_path / "softswitch.db"))

@@ -206,8 +206,16 @@ class CountingMetrics:
 class Lab:
     """The switch, its parts and its peers. Change `binding` options before the first call."""
 
-    def __init__(self, *, dialplan: str = "", wire: Wire | None = None, settings: CallSettings | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        dialplan: str = "",
+        wire: Wire | None = None,
+        settings: CallSettings | None = None,
+        max_duration_s: int = 0,
+    ) -> None:
         self.wire = wire or Wire()
+        self.max_duration_s = max_duration_s  # of every call
         self.media = NullDriver(
             durations={f"{name}.wav": length for name, length in PROMPT_LENGTHS.items()}, address="10.0.0.1"
         )
@@ -251,7 +259,7 @@ class Lab:
         self.user_agent.accept_source = lambda hop: bool(self.trunk_of(hop)) or None
         self.services = CallServices(
             user_agent=self.user_agent,
-            router=self.router or Resolver(self.store, lambda: self.dialplan, self.now, random.Random(1)),
+            router=self.router or self._resolver(),
             store=self.store,
             media=self.media,
             prompts=self.prompts,
@@ -270,6 +278,10 @@ class Lab:
         )
         b2bua = B2bua(self.services)
         await self.user_agent.start([SWITCH], b2bua.handle)
+
+    def _resolver(self) -> Resolver:
+        chance, longest_s = random.Random(1), self.max_duration_s
+        return Resolver(self.store, lambda: self.dialplan, self.now, chance, max_duration_s=longest_s)
 
     async def stop(self) -> None:
         """Bring everything down; nothing may be left over."""

@@ -1,7 +1,8 @@
 """The command line: provisioning, questions to the switch, checks, and `serve`.
 
-Called by `softswitch` (__main__.py). Commands stand in provisioning.py, questions.py, peers.py and trace.py, what they
-print in output.py. Expected errors are one line on standard error and exit code 1, wrong usage is exit code 2.
+Called by `softswitch` (__main__.py). Commands stand in provisioning.py, questions.py, explain.py, peers.py and
+trace.py, what they print in output.py. Expected errors are one line on standard error and exit code 1, wrong usage is
+exit code 2, 141 is that nobody read all that was printed (`softswitch cdr | head -1`).
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ import typer
 from typer.core import TyperGroup
 
 from softswitch import __version__
-from softswitch.cli import output, peers, provisioning, questions, trace
+from softswitch.cli import explain, output, peers, provisioning, questions, trace
 from softswitch.cli.session import Session
+from softswitch.cli.standard_output import open_closed_streams, standard_output
 from softswitch.errors import SoftswitchError
 
 
@@ -54,7 +56,7 @@ app.command()(provisioning.bindings)
 app.add_typer(provisioning.callee_app, name="callee")
 app.command()(questions.calls)
 app.command()(questions.cdr)
-app.command()(questions.explain)
+app.command()(explain.explain)
 app.command()(questions.check)
 app.command()(peers.trunks)
 app.command()(peers.bans)
@@ -70,7 +72,7 @@ def root(
     """Privacy-number calls over SIP: AXB, AX and AXE.
 
     \b
-    softswitch check                                   is everything in place?
+    softswitch check          # is everything in place?
     softswitch number add 17000000001 --app shop --mode AXB
     softswitch bind axb 17000000001 13800000001 13800000002 --duration 3600
     softswitch explain --from 13800000001 --to 17000000001
@@ -86,7 +88,12 @@ def root(
 
 @app.command()
 def serve(ctx: typer.Context) -> None:
-    """Run the switch until SIGTERM; SIGHUP reads dialplans, prompts and certificates again."""
+    """Run the switch until SIGTERM; SIGHUP reads dialplans, prompts and certificates again.
+
+    \b
+    softswitch serve
+    softswitch serve --config /etc/softswitch/softswitch.toml
+    """
     from softswitch.serving import run  # noqa: PLC0415 (all of the switch, which no other command needs)
 
     session: Session = ctx.obj
@@ -95,4 +102,6 @@ def serve(ctx: typer.Context) -> None:
 
 def main() -> None:
     """Run the command of `sys.argv`; exits."""
-    app(prog_name="softswitch")
+    open_closed_streams()
+    with standard_output():
+        app(prog_name="softswitch")

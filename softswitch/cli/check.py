@@ -20,18 +20,19 @@ from softswitch.routing.dialplan import Dialplan, load_dialplans
 from softswitch.sdp.formats import G711
 from softswitch.stores.provisioning import Provisioning, sqlite_engine
 from softswitch.stores.schema import REVISION
-from softswitch.stores.sqlite import app_keys, schema_revision
+from softswitch.stores.sqlite import app_keys, is_there, schema_revision
 
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was found of one part."""
+    """What was found of one part; a `warning` keeps no switch from its work, but can hardly be meant."""
 
     part: str
     ok: bool
     words: str
+    warning: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ def findings(config_file: str | None) -> Iterator[Finding]:
     dialplan = _look("dialplans", lambda: load_dialplans(directory), _dialplan)
     yield dialplan.finding
     if dialplan.loaded is not None:
+        yield from (Finding("dialplans", True, words, warning=True) for words in dialplan.loaded.without_effect)
         yield from _codecs(dialplan.loaded, config.loaded)
         yield from _srtp(dialplan.loaded, config.loaded)
     prompts = _look(
@@ -115,7 +117,8 @@ def _srtp(dialplan: Dialplan, config: Config) -> Iterator[Finding]:
         yield Finding("srtp", all(trunk.srtp == "allowed" for trunk in lacking), words)
     clear = [trunk.name for trunk in trunks if trunk.keys_in_clear]
     if clear:
-        yield Finding("srtp", True, f"keys go in clear with the signalling of {', '.join(clear)}: transport is not tls")
+        words = f"keys go in clear with the signalling of {', '.join(clear)}: transport is not tls"
+        yield Finding("srtp", True, words, warning=True)
     elif trunks and not lacking:
         yield Finding("srtp", True, f"for {', '.join(trunk.name for trunk in trunks)}")
 
@@ -148,7 +151,7 @@ def _tones(dialplan: Dialplan, prompts: Prompts, language: str) -> Finding:
 def _store(path: str) -> str:
     from softswitch.stores import migrations  # noqa: PLC0415 (Alembic: half a second that other commands need not wait)
 
-    if not _is_there(Path(path)):
+    if not is_there(path):
         _can_be_made(Path(path))
         return f"{path} is not there yet: made when first used"
     revision = schema_revision(path)
@@ -162,14 +165,6 @@ def _store(path: str) -> str:
     finally:
         provisioning.close()
     return f"{path}: {numbers} numbers, {bindings} bindings"
-
-
-def _is_there(path: Path) -> bool:
-    """Whether there is one; raises StoreError where this user may not even look."""
-    try:
-        return path.exists()
-    except OSError as error:
-        raise StoreError(f"{path} can't be looked for by this user: {error.strerror}") from error
 
 
 def _can_be_made(path: Path) -> None:

@@ -81,7 +81,7 @@ CALLS: Columns = {
 
 FINDINGS: Columns = {
     "part": lambda finding: finding.part,
-    "": lambda finding: "ok" if finding.ok else "ERROR",
+    "": lambda finding: "ERROR" if not finding.ok else "WARNING" if finding.warning else "ok",
     "what was found": lambda finding: finding.words,
 }
 

@@ -34,7 +34,11 @@ BANS: output.Columns = {
 
 
 def trunks(ctx: typer.Context, as_json: Json = False) -> None:
-    """List the trunks of the running switch: health, registration, calls."""
+    """List the trunks of the running switch: health, registration, calls.
+
+    \b
+    softswitch trunks
+    """
     session: Session = ctx.obj
     found = ask_switch(session.config, "/trunks")
     output.print_list(found, TRUNKS, as_json, footer=f"{len(found)} trunks")

@@ -11,9 +11,16 @@ import typer
 
 from softswitch.cli import output
 from softswitch.cli.session import AppKey, Json, ModeFilter, PageNumber, PageSize, Session, XFilter
+from softswitch.errors import BindingConflict
 from softswitch.interfaces import App, Mode
 from softswitch.stores.provisioning import DEFAULT_PAGE_SIZE
-from softswitch.stores.rules import BindingOptions
+from softswitch.stores.rules import (
+    MAX_CALLEE_LIFETIME_S,
+    MAX_DURATION_S,
+    MAX_LIFETIME_S,
+    BindingOptions,
+    check_user_data,
+)
 
 number_app = typer.Typer(no_args_is_help=True, help="The pool of X: the privacy numbers that callers dial.")
 bind_app = typer.Typer(no_args_is_help=True, help="Bind real numbers to an X; the next call sees it.")
@@ -21,15 +28,32 @@ callee_app = typer.Typer(no_args_is_help=True, help="AX: whom the next call of A
 
 X = Annotated[str, typer.Argument(metavar="X", help="The privacy number.")]
 A = Annotated[str, typer.Argument(metavar="A", help="Real number of the protected user.")]
-Duration = Annotated[int, typer.Option(help="Seconds the binding lives; 0: until it is unbound.")]
-Direction = Annotated[int, typer.Option(help="0 both; AXB: 1 A to B, 2 B to A; AX: 1 only A calls, 2 only others.")]
-MaxDuration = Annotated[int, typer.Option(help="Seconds of talk after which the call ends; 0: no limit.")]
+Duration = Annotated[
+    int, typer.Option(min=0, max=MAX_LIFETIME_S, help="Seconds the binding lives; 0: until it is unbound.")
+]
+Direction = Annotated[
+    int, typer.Option(min=0, max=2, help="0 both; AXB: 1 A to B, 2 B to A; AX: 1 only A calls, 2 only others.")
+]
+MaxDuration = Annotated[
+    int, typer.Option(min=0, max=MAX_DURATION_S, help="Seconds of talk after which the call ends; 0: no limit.")
+]
 LastMinute = Annotated[str | None, typer.Option(help="Prompt played a minute before that end.")]
 Record = Annotated[bool, typer.Option("--record", help="Record every call of the binding.")]
 Announcement = Annotated[str | None, typer.Option(help="Prompt played to both sides after answer.")]
 CallerRingback = Annotated[str | None, typer.Option(help="Prompt A hears instead of ringing when A calls X.")]
 CalleeRingback = Annotated[str | None, typer.Option(help="Prompt the other side hears instead of ringing.")]
-UserData = Annotated[str, typer.Option(help="Your own reference; comes back in the CDR.")]
+
+
+def _user_data(text: str) -> str:
+    """The words of the rule, under the option's name."""
+    try:
+        check_user_data(text)
+    except BindingConflict:
+        raise typer.BadParameter("expected at most 256 characters, none of them ^ { }") from None
+    return text
+
+
+UserData = Annotated[str, typer.Option(callback=_user_data, help="Your own reference; comes back in the CDR.")]
 
 
 @number_app.command("add")
@@ -48,12 +72,13 @@ def number_add(
 
     \b
     softswitch number add 17000000001 17000000002 --app shop --mode AXB --area 0755 --city 深圳
+    softswitch number add 17000000021 --app taxi --mode AX
     softswitch number add 17000000031 --app parcels --mode AXE --digits 3
     """
     session: Session = ctx.obj
     owner = App(app_key, mode, digits, recording)
     every = [session.whole_number(x) for x in numbers]  # all are read before the first is added
-    with session.provisioning() as store:
+    with session.provisioning(make=True) as store:
         added = [store.add_number(x, owner, area_code=area, city=city) for x in every]
     output.print_list(added, output.NUMBERS, as_json)
 
@@ -66,7 +91,11 @@ def number_list(
     limit: PageSize = DEFAULT_PAGE_SIZE,
     as_json: Json = False,
 ) -> None:
-    """List the pool."""
+    """List the pool.
+
+    \b
+    softswitch number list --app shop
+    """
     with ctx.obj.provisioning() as store:
         found = store.list_numbers(app_key=app_key, page=page, page_size=limit)
     output.print_page(found, output.NUMBERS, as_json, page, limit)
@@ -106,8 +135,9 @@ def bind_axb(
         callee_ringback=session.tone(callee_ringback),
         user_data=user_data,
     )
+    numbers = session.number(x), session.whole_number(a), session.whole_number(b)
     with session.provisioning() as store:
-        binding = store.bind_axb(session.number(x), session.whole_number(a), session.whole_number(b), options)
+        binding = store.bind_axb(*numbers, options)
     output.print_one(binding, output.BINDINGS, as_json)
 
 
@@ -146,8 +176,9 @@ def bind_ax(
         turned_on=not off,
         user_data=user_data,
     )
+    numbers = session.number(x), session.whole_number(a)
     with session.provisioning() as store:
-        binding = store.bind_ax(session.number(x), session.whole_number(a), options)
+        binding = store.bind_ax(*numbers, options)
     output.print_one(binding, output.BINDINGS, as_json)
 
 
@@ -163,7 +194,9 @@ def bind_axe(
     announcement: Announcement = None,
     callback_tone: Annotated[str | None, typer.Option(help="Prompt A hears on X where nobody called before.")] = None,
     callback_number: Annotated[str | None, typer.Option(help="Whom A reaches on X where nobody called before.")] = None,
-    callback_lifetime: Annotated[int, typer.Option(help="Seconds A may call back; 0: for ever.")] = 0,
+    callback_lifetime: Annotated[
+        int, typer.Option(min=0, max=MAX_LIFETIME_S, help="Seconds A may call back; 0: for ever.")
+    ] = 0,
     user_data: UserData = "",
     as_json: Json = False,
 ) -> None:
@@ -173,6 +206,8 @@ def bind_axe(
     softswitch bind axe 17000000031 13800000001 --extension 123
     """
     session: Session = ctx.obj
+    if callback_tone is not None and callback_number is not None:
+        raise typer.BadParameter("give --callback-tone or --callback-number")
     options = BindingOptions(
         duration_s=duration,
         max_duration_s=max_duration,
@@ -183,8 +218,9 @@ def bind_axe(
         callback_lifetime_s=callback_lifetime,
         user_data=user_data,
     )
+    numbers = session.number(x), session.whole_number(a)
     with session.provisioning() as store:
-        binding = store.bind_axe(session.number(x), session.whole_number(a), extension, options)
+        binding = store.bind_axe(*numbers, extension, options)
     output.print_one(binding, output.BINDINGS, as_json)
 
 
@@ -198,7 +234,7 @@ def unbind(
     """Remove bindings; calls that are up go on.
 
     \b
-    softswitch unbind 5b6f0c1e-…
+    softswitch unbind 5b6f0c1e-7f43-4a8e-9d0b-2f6f1c3f8a11
     softswitch unbind --x 17000000031 --extension 123
     """
     session: Session = ctx.obj
@@ -206,8 +242,9 @@ def unbind(
         raise typer.BadParameter("give either the id of a binding or --x")
     if extension is not None and x is None:
         raise typer.BadParameter("--extension is one of an X: give --x with it, not the id of a binding")
+    x = session.optional_number(x)
     with session.provisioning() as store:
-        removed = store.unbind(binding_id=binding_id, x=session.optional_number(x), extension=extension)
+        removed = store.unbind(binding_id=binding_id, x=x, extension=extension)
     output.print_list(removed, output.BINDINGS, as_json, footer=f"{len(removed)} removed")
 
 
@@ -222,12 +259,18 @@ def bindings(
     limit: PageSize = DEFAULT_PAGE_SIZE,
     as_json: Json = False,
 ) -> None:
-    """List the bindings that live, in the order they were made."""
+    """List the bindings that live, in the order they were made.
+
+    \b
+    softswitch bindings --x 17000000001
+    softswitch bindings --number 13800000001 --json
+    """
     session: Session = ctx.obj
+    x, number = session.optional_number(x), session.optional_number(number)
     with session.provisioning() as store:
         found = store.bindings(
-            x=session.optional_number(x),
-            party=session.optional_number(number),
+            x=x,
+            party=number,
             app_key=app_key,
             mode=mode,
             extension=extension,
@@ -242,7 +285,7 @@ def callee_set(
     ctx: typer.Context,
     x: X,
     callee: Annotated[str, typer.Argument(metavar="CALLEE", help="Whom A reaches by calling X next.")],
-    duration: Annotated[int, typer.Option(help="Seconds it holds.")] = 60,
+    duration: Annotated[int, typer.Option(min=1, max=MAX_CALLEE_LIFETIME_S, help="Seconds it holds.")] = 60,
     user_data: UserData = "",
     as_json: Json = False,
 ) -> None:
@@ -252,8 +295,7 @@ def callee_set(
     softswitch callee set 17000000021 13800000002 --duration 120
     """
     session: Session = ctx.obj
+    x, callee = session.number(x), session.whole_number(callee)
     with session.provisioning() as store:
-        record = store.set_callee(
-            session.whole_number(callee), x=session.number(x), duration_s=duration, user_data=user_data
-        )
+        record = store.set_callee(callee, x=x, duration_s=duration, user_data=user_data)
     output.print_one(record, output.CALLEES, as_json)

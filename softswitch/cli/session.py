@@ -8,17 +8,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from media.tones import NAMES
 from softswitch.config import Config, load_config
+from softswitch.errors import StoreError
 from softswitch.interfaces import Mode
 from softswitch.prompts import Prompts, load_catalogue
 from softswitch.routing.dialplan import Dialplan, load_dialplans
 from softswitch.routing.numbers import UNKNOWN, classify, normalise
 from softswitch.stores.provisioning import Provisioning, open_provisioning
+from softswitch.stores.sqlite import is_there
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 MOST_DIGITS = 9
@@ -59,10 +62,21 @@ class Session:
         self._prompts = self._prompts or load_catalogue(settings.directory, settings.language, settings.tones)
         return self._prompts
 
+    @property
+    def store_path(self) -> str:
+        """The file of the store; raises StoreError where there is none, as in a directory that is not the switch's."""
+        path = self.config.store.path
+        if not is_there(path):
+            raise StoreError(
+                f"there is no store at {Path(path).absolute()} yet (store.url): `softswitch number add` makes it; "
+                "--config FILE, or SOFTSWITCH_CONFIG, names the configuration of another"
+            )
+        return path
+
     @contextmanager
-    def provisioning(self) -> Iterator[Provisioning]:
-        """The store; raises StoreError."""
-        store = open_provisioning(self.config.store.path)
+    def provisioning(self, *, make: bool = False) -> Iterator[Provisioning]:
+        """The store, made where it is not there yet and `make` says so; raises StoreError."""
+        store = open_provisioning(self.config.store.path if make else self.store_path)
         try:
             yield store
         finally:

@@ -50,8 +50,8 @@ def trace(
 
     \b
     softswitch trace --on --number 13800000001 --for 30m
-    softswitch trace                                   which calls were traced?
-    softswitch trace 5d41402abc4b2a76b9719d91          the ladder of one
+    softswitch trace                               # which calls were traced?
+    softswitch trace 5d41402abc4b2a76b9719d91      # the ladder of one
     softswitch trace 5d41402abc4b2a76b9719d91 --pcapng call.pcapng --unmask
     """
     session: Session = ctx.obj

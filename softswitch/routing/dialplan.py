@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
@@ -57,11 +57,21 @@ class RouteEntry:
     from_trunks: frozenset[str] = frozenset()
     treatment: Name | None = None
 
+    @property
+    def takes_every_callee(self) -> bool:
+        """Whether it names no numbers at all."""
+        return not (self.numbers or self.prefixes or self.classes)
+
+    def hides(self, later: RouteEntry) -> bool:
+        """Whether no call that could take `later` gets past this one."""
+        same_trunks = not self.from_trunks or (bool(later.from_trunks) and later.from_trunks <= self.from_trunks)
+        return self.takes_every_callee and same_trunks
+
     def matches(self, callee: str, callee_class: str, trunk: str | None) -> bool:
         """Whether a call to `callee` that came in by `trunk` takes this route."""
         if self.from_trunks and trunk not in self.from_trunks:
             return False
-        if not (self.numbers or self.prefixes or self.classes):
+        if self.takes_every_callee:
             return True
         return callee in self.numbers or callee_class in self.classes or callee.startswith(self.prefixes)
 
@@ -139,6 +149,7 @@ class Dialplan:
     treatments: Mapping[tuple[Mode, str | None], TreatmentRule] = field(default_factory=dict)
     sources: tuple[Source, ...] = ()
     recording_keep_days: Mapping[str, int] = field(default_factory=dict)  # of apps that have their own
+    without_effect: tuple[str, ...] = ()  # what is said in vain, each with file and key, for `softswitch check`
 
     def route_for(self, callee: str, callee_class: str, trunk: str | None = None) -> RouteEntry | None:
         """The first route, in the order of the files, that matches."""
@@ -238,6 +249,7 @@ class _Reading:
                 for name, (_, rule) in self.apps.items()
                 if rule.recording_keep_days is not None
             },
+            without_effect=tuple(f"{place}: {words}" for place, words in self._without_effect()),
         )
 
     def check_references(self) -> None:
@@ -274,6 +286,23 @@ class _Reading:
                     self.problems.append(
                         (f"{place}.sources", f"expected a network of its own: trunk '{owner}' has {source.network} too")
                     )
+
+    def _without_effect(self) -> Iterator[tuple[str, str]]:
+        """What is right by itself and changes nothing, which nobody can have meant."""
+        entries = list(self.routes.values())
+        for index, (place, entry) in enumerate(entries):
+            before = next((earlier.name for _, earlier in entries[:index] if earlier.hides(entry)), None)
+            if before is not None:
+                yield place, f"no call gets there, route '{before}' before it takes them all"
+        named = {"default", *Mode, *(entry.treatment for _, entry in entries)}
+        for name, (place, _) in self.treatments.items():
+            if name not in named:
+                yield place, "no route names this treatment"
+        for place, trunk in self.trunks.values():
+            for key in ("codecs", "srtp_suites", "auth_algorithms"):
+                listed = getattr(trunk, key)
+                for name in sorted({name for name in listed if listed.count(name) > 1}):
+                    yield f"{place}.{key}", f"'{name}' stands there more than once"
 
     def _one(self, place: str, value: object, record: type[_T], into: dict[str, tuple[str, _T]]) -> None:
         key = place.rpartition(" ")[2]

@@ -32,8 +32,8 @@ from softswitch.routing.trunks import TrunkHealth, as_meant, select_targets
 class Resolver:
     """Implements `interfaces.Router`.
 
-    `dialplan` is asked at every call, so that a reload takes effect at once; `clock` gives UTC seconds. With `explain`
-    decisions carry their `steps`.
+    `dialplan` is asked at every call, so that a reload takes effect at once; `clock` gives UTC seconds;
+    `max_duration_s` caps every call, 0 none. With `explain` decisions carry their `steps`.
     """
 
     def __init__(
@@ -44,6 +44,7 @@ class Resolver:
         rng: random.Random,
         *,
         health: TrunkHealth | None = None,
+        max_duration_s: int = 0,
         explain: bool = False,
     ) -> None:
         self._store = store
@@ -51,6 +52,7 @@ class Resolver:
         self._clock = clock
         self._rng = rng
         self._health = health
+        self._max_duration_s = max_duration_s
         self._explain = explain
 
     async def resolve(
@@ -82,7 +84,8 @@ class Resolver:
         reached = await self._ask_mode(attempt)
         if not isinstance(reached, Reached):
             return structs.replace(reached, language=str(dialplan.treatment_for(number.app.mode).language))
-        return _Placement(attempt, reached, dialplan, trunk, self._rng, self._health).decide()
+        placement = _Placement(attempt, reached, dialplan, trunk, self._rng, self._health, self._max_duration_s)
+        return placement.decide()
 
     async def _find_x(
         self, beside: Dialled, dialled: str, dialplan: Dialplan, trace: Trace
@@ -118,6 +121,7 @@ class _Placement(Struct, frozen=True):
     trunk: str | None
     rng: random.Random
     health: TrunkHealth | None
+    max_duration_s: int
 
     def decide(self) -> Route | Rejection:
         trace, callee = self.attempt.trace, self.reached.callee
@@ -142,13 +146,13 @@ class _Placement(Struct, frozen=True):
     def _treatment(self, entry: RouteEntry) -> Treatment:
         attempt, binding = self.attempt, self.reached.binding
         rule = self.dialplan.treatment_for(attempt.app.mode, entry.treatment)
-        duration = min(filter(None, (binding.max_duration_s, rule.max_duration_s)), default=0)
+        limits = binding.max_duration_s, rule.max_duration_s, self.max_duration_s
         return Treatment(
             announcement=binding.announcement or rule.announcement or None,
             announcement_mandatory=bool(rule.announcement_mandatory),
             ringback=self.reached.ringback,
             connecting=rule.connecting or None if attempt.app.mode is Mode.AXE else None,
-            max_duration_s=duration,
+            max_duration_s=min(filter(None, limits), default=0),
             last_minute=_last_minute(binding, rule),
             record=attempt.app.recording and (binding.record or bool(rule.record)),
             stereo=bool(rule.stereo),

@@ -221,3 +221,15 @@ def test_codecs_of_trunks_must_be_built_in(
     monkeypatch.setattr("media._native.CODECS", built)
     set_trunk(cli, f"codecs = {codecs}", server)
     assert found(cli).get("codecs") == told
+
+
+def test_what_a_dialplan_says_in_vain_is_a_warning(cli: CommandLine) -> None:
+    set_trunk(cli, 'codecs = ["PCMA", "PCMU", "PCMA"]', "")
+    (cli.folder / "plans" / "99.toml").write_text("[treatment.shop]\nrecord = true\n")
+    words = [finding.words for finding in findings(str(cli.config)) if finding.warning]
+    assert words == [
+        "99.toml: treatment.shop: no route names this treatment",
+        "95.toml: trunk[carrier].codecs: 'PCMA' stands there more than once",
+    ]
+    table = cli.run("check").stdout
+    assert "dialplans      WARNING  99.toml: treatment.shop: no route names this treatment" in table

@@ -1,4 +1,4 @@
-"""Commands that only ask: calls, CDRs, the explanation of a decision, the check."""
+"""Commands that only ask: calls, CDRs, the check."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from softswitch.stores.sqlite import open_sqlite
 from tests.cli.conftest import CommandLine
 from tests.stores.contract import run
 
-X, A, B = "17000000001", "13800000001", "13800000002"
+X, A = "17000000001", "13800000001"
 NOW = 1_700_000_000.0
 CALL = {
     "call_id": "c-1",
@@ -144,27 +144,6 @@ def test_a_moment_of_no_known_form_is_misuse(cli: CommandLine) -> None:
 def test_an_age_beyond_all_dates_is_misuse(cli: CommandLine) -> None:
     for age in ("99999999999999d", f"{'9' * 5000}s"):
         assert "is neither like 30m" in cli.misused("cdr", "--since", age)
-
-
-def test_a_question_about_a_trunk_that_is_not_there_is_misuse(cli: CommandLine) -> None:
-    told = cli.misused("explain", "--from", A, "--to", X, "--trunk", "nowhere")
-    assert "there is no trunk 'nowhere'; there are lab" in told
-
-
-def test_a_decision_is_explained_without_a_call(cli: CommandLine) -> None:
-    cli.ok("number", "add", X, "--app", "shop", "--mode", "AXB")
-    cli.ok("bind", "axb", X, A, B)
-    assert "=> Call +8613800000002 from +8617000000001" in cli.ok("explain", "--from", A, "--to", X)
-    assert cli.json("explain", "--from", A, "--to", X)["route"]["callee"] == "+8613800000002"
-    refusal = cli.json("explain", "--from", "13800000009", "--to", X)
-    assert (refusal["decision"], refusal["failure"]["code"], refusal["failure"]["status"]) == ("rejection", 8014, 404)
-
-
-def test_the_keyed_extension_is_part_of_the_question(cli: CommandLine) -> None:
-    cli.ok("number", "add", X, "--app", "parcels", "--mode", "AXE", "--digits", "1")
-    cli.ok("bind", "axe", X, A, "--extension", "7")
-    assert cli.json("explain", "--from", B, "--to", X)["decision"] == "need_extension"
-    assert cli.json("explain", "--from", B, "--to", X, "--digits", "7")["route"]["callee"] == "+8613800000001"
 
 
 def test_a_switch_in_order_passes_the_check(cli: CommandLine) -> None:

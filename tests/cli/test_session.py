@@ -33,9 +33,31 @@ def test_numbers_are_read_in_every_form_of_the_dialplan(cli: CommandLine) -> Non
 
 
 def test_the_store_is_closed_after_its_block(cli: CommandLine) -> None:
-    with Session(None).provisioning() as store:
+    with Session(None).provisioning(make=True) as store:
         assert store.list_numbers() == ([], 0)
     assert (cli.folder / "var" / "softswitch.db").exists()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("number", "list"),
+        ("bindings",),
+        ("cdr",),
+        ("explain", "--from", "13800000001", "--to", "17000000001"),
+        ("bind", "ax", "17000000001", "13800000001"),
+        ("unbind", "5b6f0c1e"),
+        ("callee", "set", "17000000001", "13800000002"),
+    ],
+    ids=" ".join,
+)
+def test_in_a_directory_without_a_store_none_is_made_and_where_it_was_sought_is_told(
+    cli: CommandLine, command: tuple[str, ...]
+) -> None:
+    told = cli.fails(*command)
+    assert f"there is no store at {cli.folder}/var/softswitch.db yet (store.url)" in told
+    assert "--config FILE" in told
+    assert not (cli.folder / "var").exists()
 
 
 def test_durations_are_a_number_and_a_unit() -> None:

@@ -88,10 +88,12 @@ class Switchboard:
     store: MemoryStore
     dialplan: Dialplan = field(default_factory=plan)
     explain: bool = False
+    max_duration_s: int = 0
 
     def ask(self, dialled: str, caller: str, **more: Any) -> Decision:
         """The decision about one call."""
-        resolver = Resolver(self.store, lambda: self.dialplan, lambda: NOW, random.Random(1), explain=self.explain)
+        rules: dict[str, Any] = {"explain": self.explain, "max_duration_s": self.max_duration_s}
+        resolver = Resolver(self.store, lambda: self.dialplan, lambda: NOW, random.Random(1), **rules)
         return asyncio.run(resolver.resolve(dialled, caller, **more))
 
     def route(self, dialled: str, caller: str, **more: Any) -> Route:

@@ -324,3 +324,49 @@ def test_no_error_shows_a_password(wrong: str) -> None:
 def test_keys_of_a_trunk_that_need_each_other(keys: str, key: str) -> None:
     (error,) = errors(f"{TRUNK}{keys}\n")
     assert error.startswith(f"90.toml: trunk[lab].{key}: expected")
+
+
+def vain(text: str) -> tuple[str, ...]:
+    """What 90.toml says in vain, beside LAB with its route for every callee."""
+    return plan(LAB + text).without_effect
+
+
+ROUTE = '[[route]]\nname = "late"\ntargets = ["lab"]\n'
+HIDDEN = ("90.toml: route[late]: no call gets there, route 'everything' before it takes them all",)
+
+
+@pytest.mark.parametrize("keys", ["", 'prefixes = ["+86755"]', 'from_trunks = ["lab"]'])
+def test_a_route_behind_one_that_takes_every_callee_is_said_in_vain(keys: str) -> None:
+    assert vain(ROUTE + keys) == HIDDEN
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "reached"),
+    [
+        ("", 'prefixes = ["+86755"]', False),
+        ('from_trunks = ["lab"]', "", True),
+        ('from_trunks = ["lab"]', 'from_trunks = ["other"]', True),
+        ('from_trunks = ["lab", "other"]', 'from_trunks = ["other"]', False),
+        (
+            'prefixes = ["+86755"]',
+            'prefixes = ["+86755"]',
+            True,
+        ),  # alike is not looked for: prefixes may overlap in any way
+    ],
+)
+def test_a_route_is_hidden_by_one_for_all_callees_of_its_trunks(first: str, second: str, reached: bool) -> None:
+    trunks = TRUNK + TRUNK.replace("lab", "other").replace("2.1", "2.2")
+    text = f"{trunks}{ROUTE.replace('late', 'first')}{first}\n{ROUTE}{second}\n"
+    assert (plan(text).without_effect == ()) is reached
+
+
+def test_a_treatment_that_no_route_names_is_said_in_vain() -> None:
+    assert vain("[treatment.AXB]\nrecord = true\n[treatment.default]\nrecord = true\n") == ()
+    assert vain("[treatment.vip]\nrecord = true\n") == ("90.toml: treatment.vip: no route names this treatment",)
+    named = LAB.replace('targets = ["lab"]', 'targets = ["lab"]\ntreatment = "vip"')
+    assert plan(named + "[treatment.vip]\nrecord = true\n").without_effect == ()
+
+
+def test_what_a_list_of_a_trunk_has_twice_is_said_in_vain() -> None:
+    doubled = LAB.replace("port = 5090", 'port = 5090\ncodecs = ["PCMA", "PCMU", "PCMA"]')
+    assert plan(doubled).without_effect == ("90.toml: trunk[lab].codecs: 'PCMA' stands there more than once",)

@@ -49,6 +49,21 @@ def test_a_question_tells_what_is_played_and_collected() -> None:
     assert explain(board.ask(X, C)) == ["=> Answer, play 'enter_extension' and collect 4 digits."]
 
 
+def test_a_caller_who_was_asked_is_answered_and_gets_no_status_any_more() -> None:
+    board = Switchboard(store(Mode.AXE, axe()))
+    asked = board.asked_for_extension(X, C)
+    question, again, end = explain(board.ask(X, C, digits="9999"), asked, tries=3)
+    assert question == "=> Answer, play 'enter_extension' and collect 4 digits."
+    assert again == "=> After that play 'invalid_extension' and ask again, 3 times in all."
+    assert end.endswith("the caller hears 'invalid_extension', then BYE, Q.850 1.")
+    assert explain(board.ask(X, C, digits=""), asked, tries=2)[1:] == [
+        "=> After that ask again, 2 times in all.",
+        "=> Hang up: 8033 no extension keyed; the caller hears 'busy', then BYE, Q.850 1.",
+    ]
+    assert len(explain(board.ask(X, C, digits="9999"), asked)) == 2
+    assert explain(board.ask(X, C, digits="1234"), asked)[1].startswith(f"=> Call {A} from {X}")
+
+
 def test_what_there_is_not_and_what_holds_is_told_in_words() -> None:
     steps = " ".join(explain(AXB.ask(X, A)))
     assert "Announcement none (mandatory: no), ringback none, recording no, at most 0 s (0: no limit)." in steps

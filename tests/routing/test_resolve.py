@@ -296,6 +296,14 @@ def test_the_shorter_of_binding_and_cap_limits_the_call(asked: int, cap: int, li
     assert found.max_duration_s == limit
 
 
+@pytest.mark.parametrize(("asked", "of_switch", "limit"), [(0, 90, 90), (600, 90, 90), (60, 90, 60)])
+def test_the_limit_of_the_switch_is_every_calls_and_told(asked: int, of_switch: int, limit: int) -> None:
+    board = Switchboard(store(Mode.AXB, axb(max_duration_s=asked)), explain=True, max_duration_s=of_switch)
+    route = board.route(X, A)
+    assert route.treatment.max_duration_s == limit
+    assert f"at most {limit} s" in route.steps[-1]
+
+
 def test_the_last_minute_tone_of_the_binding_comes_first() -> None:
     silent = '[treatment.default]\nlast_minute = ""\n'
     assert treatment(axb(max_duration_s=90, last_minute_tone="soon")).last_minute == "soon"

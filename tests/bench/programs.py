@@ -40,3 +40,11 @@ def floor_us() -> float:
     with TemporaryDirectory() as folder:
         program = compiled(folder, "udp_floor")
         return min(float(subprocess.run([program], capture_output=True, check=True).stdout) for _ in range(3))
+
+
+def line_ns() -> tuple[float, float, float]:
+    """Nanoseconds to read a line of memory again: at once, after 2 ms, and after 10 ms (others had the caches)."""
+    with TemporaryDirectory() as folder:
+        printed = subprocess.run([compiled(folder, "cache_memory")], capture_output=True, check=True).stdout
+        at_once, soon, late = map(float, printed.split())
+        return at_once, soon, late

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -24,9 +24,10 @@ import uvicorn
 from media.disk import DiskThreads
 from softswitch import parts
 from softswitch.api.bans import ban_router
-from softswitch.api.operations import operations_app
+from softswitch.api.operations import OperationsServer, operations_app
 from softswitch.api.tracing import trace_router
 from softswitch.api.trunks import TrunkReport, trunk_router
+from softswitch.background import Background
 from softswitch.call.admission import Admission, Limit
 from softswitch.call.b2bua import B2bua
 from softswitch.call.cdr import CdrWriter
@@ -40,6 +41,7 @@ from softswitch.interconnect.proof import Proof
 from softswitch.interconnect.upkeep import Upkeep, account_of
 from softswitch.interconnect.whereabouts import Whereabouts
 from softswitch.interfaces import Cdr, CdrSink, Prompt, RecordingReport
+from softswitch.logs import lines_lost
 from softswitch.media_drivers.server import ServerDriver
 from softswitch.metrics import Metrics
 from softswitch.prompts import Prompts, load_catalogue
@@ -73,14 +75,6 @@ T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 
-class _Operations(uvicorn.Server):
-    """The HTTP server, without signal handling of its own."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
 class Switch:
     """One running switch, alone with its store from the first. Making and starting it raise ConfigError, StoreError or
     MediaError with the place and the reason.
@@ -91,6 +85,8 @@ class Switch:
         self.dialplan: Dialplan = self._load_dialplan()
         self.prompts = self._load_prompts()
         self.metrics = Metrics()
+        self._background = Background()
+        self._spawn = self._background.spawn
         self.registry = CallRegistry()
         self.admission = Admission(time.monotonic, int(config.limits.retry_after_s))
         self.connections: Counter[str] = Counter()  # what happened to TCP and TLS connections
@@ -98,26 +94,26 @@ class Switch:
         self.overload = Overload(parts.overload_limits(config), lambda: len(self.registry))
         transports = parts.transports(config.sip, self.tls, self.connections, self._welcome, self._room_for)
         self.user_agent = parts.user_agent(config.sip, transports, self.overload)
+        self.user_agent.waited = lambda: self.metrics.store_s
         self.listeners = [Listener(one.host, one.port, one.transport, *one[3:]) for one in config.sip.listeners]
         self.locator = parts.locator(config.sip)
         self.whereabouts = Whereabouts(lambda: self.dialplan, self.locator.known)
         self.user_agent.addresses_of, self.user_agent.address_failed = self.locator.known, self.locator.failed
         if config.sip.tls_clients != "none":  # else nobody is asked for one
             self.tls.admits = self.whereabouts.admits
-        self.upkeep = Upkeep(self.user_agent, random.random, self.locator)
+        self.upkeep = Upkeep(self.user_agent, random.random, self.locator, self._spawn)
         self.media_process, self.media = parts.media_parts(config)
         self.sip_addresses: list[tuple[str, int]] = []
         self.trace, self.hep = self._tracing(), parts.hep_export(config)
-        self._tasks: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
         self._disk, self._leaves_files = DiskThreads(), threading.Event()
         self._reloading = Reloading(self._disk, self._read_files, self._take_files, self._refuse_files)
-        self._http: _Operations | None = None
+        self._http: OperationsServer | None = None
         sinks = self._sinks()
         self._alone, self.store = self._open_store()  # last: nothing that fails behind it leaves the lock behind
         self.cdrs = CdrWriter(self.store, sinks)
         self._signs = SignsOfLife(config.store.path)
-        self.filing = Filing(self.store, self.sink, self.cdrs)
+        self.filing = Filing(self.store, self.sink, self.cdrs, lambda left: self._spawn("crash", self._close(left)))
 
     def _open_store(self) -> tuple[StoreLock, SqliteStore]:
         """Alone first: opening may migrate the file, which must not happen below a switch that works with it."""
@@ -208,7 +204,7 @@ class Switch:
         """Begin what is to be traced from the start, and forget what is over."""
         if self.hep is not None:
             self.trace.on_message = self.hep.offer
-            self._spawn(self.hep.run())
+            self._spawn("hep", self.hep.run())
         if self.config.trace.enabled:
             self.trace.want(Wanted(ratio=self.config.trace.ratio))
         while True:
@@ -216,8 +212,10 @@ class Switch:
             self.trace.expire()
 
     def _services(self) -> CallServices:
-        config = self.config
-        resolver = Resolver(self.store, lambda: self.dialplan, time.time, random.Random(), health=self.upkeep.states)
+        config, states, longest_s = self.config, self.upkeep.states, self.config.call.max_duration_s
+        resolver = Resolver(
+            self.store, lambda: self.dialplan, time.time, random.Random(), health=states, max_duration_s=longest_s
+        )
         hosts = {host for host, _ in self.sip_addresses} | {one.advertised_host for one in self.listeners}
         hosts |= {config.sip.advertised, config.media.bind, config.media.advertised}
         hosts |= {config.media.bind6, config.media.advertised6}
@@ -257,10 +255,10 @@ class Switch:
             await self.media.start()
         parts.check_codecs(self.dialplan, self.media.codecs)
         self._tell_of_srtp()
-        self._spawn(self.cdrs.run())
+        self._spawn("cdrs", self.cdrs.run())
         left_open = await self.filing.begin(await self.cdrs.left_open())
-        self._spawn(self.filing.run())
-        self._spawn(self._live())  # the first sign comes before the first call
+        self._spawn("cdr file", self.filing.run())
+        self._spawn("signs of life", self._live())  # the first sign comes before the first call
         self.user_agent.accept_source = self._accept_source
         self.user_agent.authenticate = self._proof = Proof(
             lambda hop: self.trunk(self.whereabouts.trunk_of(hop)),
@@ -276,8 +274,8 @@ class Switch:
             raise ConfigError("sip.listen", f"cannot listen on {', '.join(self.config.sip.listen)}: {error}") from error
         self._b2bua = B2bua(self._services())  # wants to know the addresses; no INVITE is read before we wait again
         self._measure()
-        self._spawn(self._sweep(left_open))
-        self._spawn(self._trace())
+        self._spawn("recordings", self._sweep(left_open))
+        self._spawn("traces", self._trace())
         self.upkeep.follow(self.dialplan.trunks, self._own_host())
         await self._serve_operations()
         bound = zip(self.listeners, self.sip_addresses, strict=True)
@@ -308,6 +306,7 @@ class Switch:
         metrics.gauge("sip_banned_sources", "Sources that get no answer", lambda: len(self.user_agent.bans()))
         metrics.gauge("trace_bytes", "Memory that traces take", lambda: self.trace.size)
         metrics.gauge("event_loop_lag_seconds", "How late the event loop is", lambda: self.overload.lag_s)
+        metrics.gauge("log_lines_lost", "Log lines that could not be written", lines_lost)
         media = self.media
         if isinstance(media, ServerDriver):
             metrics.media(lambda: msgspec.structs.asdict(media.totals), lambda: media.ways)
@@ -341,7 +340,7 @@ class Switch:
         app.include_router(ban_router(agent.bans, agent.shut_out, agent.lift_ban))
         app.include_router(trunk_router(self._trunk_reports))
         app.include_router(trace_router(self.trace, None if self.hep is None else self.hep.counts))
-        self._http = _Operations(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off"))
+        self._http = OperationsServer(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off"))
         self._http_task = asyncio.create_task(self._http.serve(sockets=[sock]))
         while not self._http.started and not self._http_task.done():
             await asyncio.wait([self._http_task], timeout=0.01)
@@ -367,6 +366,7 @@ class Switch:
             "sip": bool(self.sip_addresses),
             "media": self.media.up,
             "store": self.store.healthy(),
+            "tasks": self._background.whole,
             "accepting": not self.admission.draining,
         }
 
@@ -403,7 +403,7 @@ class Switch:
         elif not self._stopping.is_set():
             self.admission.draining = True
             log.info("draining", calls=len(self.registry), seconds=self.config.call.drain_s)
-            self._spawn(self._drain())
+            self._spawn("drain", self._drain())
 
     async def _drain(self) -> None:
         with contextlib.suppress(TimeoutError):
@@ -433,9 +433,7 @@ class Switch:
             await self.media.close()
         if self.media_process is not None:
             await self.media_process.stop()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._background.stop()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(MARKED_WITHIN_S):
                 await self.filing.mark()
@@ -446,11 +444,9 @@ class Switch:
         self._alone.close()
         log.info("stopped")
 
-    def _spawn(self, coroutine: object) -> None:
-        self._tasks.append(asyncio.create_task(coroutine))  # type: ignore[arg-type]
-
     async def _live(self) -> None:
         while True:
+            self.store.healthy()  # it tells of itself
             with contextlib.suppress(RuntimeError):  # no thread is to be had: the next sign may be given
                 await self._disk.do("signs", lambda: self._signs.note(time.time(), time.monotonic()))
             await asyncio.sleep(SIGN_EVERY_S)
@@ -470,15 +466,18 @@ class Switch:
     async def _sweep(self, left_open: Sequence[Cdr]) -> None:
         """What a crash left behind first, each recording by its call before the rest; then what is too old."""
         directory, left = self.config.recording.directory, self._leaves_files.is_set
-        now = time.time()
-        await self.cdrs.recover(left_open, self._recording_of, lambda begun: min(self._signs.last_sign(begun), now))
-        if left_open:
-            log.warning("cdrs_recovered", count=len(left_open))
+        await self._close(left_open)
         mended = await self._with_recordings(lambda: mend_recordings(directory, time.time(), left), 0)
         self.metrics.mended.inc(mended)
         while True:
             await self._with_recordings(lambda: sweep(directory, self._retention(), time.time(), left), 0)
             await asyncio.sleep(SWEEP_EVERY_S)
+
+    async def _close(self, left_open: Sequence[Cdr]) -> None:
+        now = time.time()
+        await self.cdrs.recover(left_open, self._recording_of, lambda begun: min(self._signs.last_sign(begun), now))
+        if left_open:
+            log.warning("cdrs_recovered", count=len(left_open))
 
     def _retention(self) -> Retention:
         """How long recordings are kept by now; waits for the store, not for the event loop's thread."""

@@ -1,6 +1,7 @@
 """Structured logs: one line a call event, JSON or for the console, phone numbers masked unless asked otherwise.
 
-Set up once by `app.py` and the command line. Lines go to standard error; the wire is only logged at DEBUG.
+Set up once by `serving.py` and the command line. Lines go to standard error; the wire is only logged at DEBUG. A line
+that can't be written (a full disk, a pipe whose reader is gone) is lost and counted: no call and no task ends by it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ import logging
 import re
 import sys
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import IO, Any, BinaryIO, TextIO, cast
 
 import msgspec
 import structlog
@@ -98,6 +100,35 @@ class _Foreign(logging.Handler):
             self.handleError(record)
 
 
+class _Lossy:
+    """A stream whose failures end nobody who writes a line: on a full disk, behind a closed pipe, closed itself."""
+
+    lost = 0  # lines of this process
+
+    def __init__(self, stream: IO[Any]) -> None:
+        self._stream = stream
+
+    def write(self, line: Any) -> int:
+        """Told as done in any case."""
+        self._tried(lambda: self._stream.write(line))
+        return len(line)
+
+    def flush(self) -> None:
+        """What can't be written now stays in the stream's buffer, as long as that has room."""
+        self._tried(self._stream.flush)
+
+    def _tried(self, write: Callable[[], object]) -> None:
+        try:
+            write()
+        except (OSError, ValueError):
+            _Lossy.lost += 1
+
+
+def lines_lost() -> int:
+    """Log lines that could not be written, so far; one may count twice."""
+    return _Lossy.lost
+
+
 def configure_logging(level: str = "info", style: str = "json", mask_numbers: bool = True) -> None:
     """Send log lines of `level` and above to standard error as `json` or `console` lines."""
     processors: list[Any] = [_complete]
@@ -108,9 +139,9 @@ def configure_logging(level: str = "info", style: str = "json", mask_numbers: bo
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        logger_factory=structlog.BytesLoggerFactory(sys.stderr.buffer)
+        logger_factory=structlog.BytesLoggerFactory(cast(BinaryIO, _Lossy(sys.stderr.buffer)))
         if as_json
-        else structlog.PrintLoggerFactory(sys.stderr),
+        else structlog.PrintLoggerFactory(cast(TextIO, _Lossy(sys.stderr))),
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(level=max(LEVELS[level], logging.INFO), handlers=[_Foreign(mask_numbers)])

@@ -26,6 +26,7 @@ STORE_BUCKETS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0
 MOS_BUCKETS = (1.5, 2, 2.5, 3, 3.5, 3.8, 4, 4.2, 4.3, 4.4)
 LOSS_BUCKETS = (0, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
 DELAY_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 1)
+STOOD_STILL_S = 0.05  # a statement that takes longer met a pause: of the disk, of the machine
 TALK_BUCKETS = (1, 5, 15, 30, 60, 120, 300, 600, 1800, 3600)
 
 
@@ -56,6 +57,7 @@ class Metrics:
     """Every metric of one switch, in a registry of its own."""
 
     def __init__(self) -> None:
+        self.store_s = 0.0  # that calls have waited for the store
         self.registry = CollectorRegistry()
         r = self.registry
         calls = Counter(
@@ -139,7 +141,8 @@ class Metrics:
     # Read on demand
 
     def store_latency(self, operation: str, seconds: float) -> None:
-        """One statement of the call path."""
+        """One statement of the call path; of one that stood still only so much counts in `store_s`."""
+        self.store_s += min(seconds, STOOD_STILL_S)
         spread = self._store.get(operation)
         if spread is None:
             spread = self._store[operation] = Spread(STORE_BUCKETS)

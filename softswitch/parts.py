@@ -165,7 +165,6 @@ def call_settings(config: Config, identity_host: str) -> CallSettings:
         inter_digit_s=config.extension.inter_digit_s,
         extension_tries=config.extension.tries,
         warning_s=config.call.warning_s,
-        max_duration_s=config.call.max_duration_s,
         recording_directory=config.recording.directory,
         language=config.prompts.language,
         stereo=config.recording.stereo,

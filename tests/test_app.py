@@ -200,6 +200,7 @@ def test_a_call_through_the_whole_switch_leaves_its_cdr(tmp_path: Path) -> None:
         phone.session.hang_up()
         await switch.registry.wait_empty()
         await switch.cdrs.drain()
+        assert switch.user_agent.waited() > 0
 
     (cdr,) = run(tmp_path, story)
     assert (cdr["ulFailReason"], cdr["bindNum"], cdr["ended_by"]) == (0, X, "caller")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -146,3 +148,36 @@ def test_the_console_gets_words_and_colours_only_on_a_terminal(capfd: pytest.Cap
     told = capfd.readouterr().err
     assert "call_ended" in told
     assert "\x1b" not in told
+
+
+@pytest.mark.parametrize("style", ["json", "console"])
+def test_a_line_that_a_full_disk_does_not_take_ends_nobody_and_is_counted(style: str) -> None:
+    program = f"""
+import logging, structlog
+from softswitch.logs import configure_logging, lines_lost
+configure_logging("info", "{style}")
+for _ in range(3000):
+    structlog.get_logger().error("cdr_not_written", record="r" * 100)
+logging.getLogger("softswitch.sip").warning("session ended")
+print(lines_lost() > 0)
+"""
+    with open("/dev/full", "wb") as full:
+        ran = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=full, check=False)
+    assert ran.stdout == b"True\n"
+
+
+def test_a_log_whose_reader_is_gone_ends_nobody() -> None:
+    program = """
+import structlog, sys
+from softswitch.logs import configure_logging, lines_lost
+configure_logging()
+sys.stdin.read()
+structlog.get_logger().error("cdr_not_written")
+print(lines_lost() > 0)
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stderr
+        process.stderr.close()
+        assert process.communicate()[0] == b"True\n"

@@ -6,7 +6,7 @@ import pytest
 from prometheus_client import generate_latest
 
 from softswitch.interfaces import EndpointStatistics
-from softswitch.metrics import MediaWays, Metrics
+from softswitch.metrics import STOOD_STILL_S, MediaWays, Metrics
 
 
 def shown(metrics: Metrics) -> dict[str, float]:
@@ -40,6 +40,13 @@ def test_delays_leaks_recordings_and_store_latency() -> None:
     assert values["softswitch_recording_bytes_total"] == 8000
     assert values["softswitch_recordings_total"] == 1
     assert values['softswitch_store_seconds_bucket{le="5e-05",operation="axb_binding"}'] == 1
+
+
+def test_what_calls_waited_for_the_store_is_told_without_its_pauses() -> None:
+    metrics = Metrics()
+    for seconds in (0.01, 0.02, 3.0):
+        metrics.store_latency("open_attempt", seconds)
+    assert metrics.store_s == pytest.approx(0.03 + STOOD_STILL_S)
 
 
 def test_gauges_sip_and_media_are_read_when_asked_for() -> None:

@@ -5,10 +5,12 @@ Built and served by `app.py`. Reads; never changes anything.
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import uvicorn
 from fastapi import FastAPI, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -16,6 +18,15 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from softswitch.call.cdr import CallRecord
 from softswitch.call.registry import CallRegistry
 from softswitch.logs import masked
+
+
+class OperationsServer(uvicorn.Server):
+    """The HTTP server, without signal handling of its own."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave them to the switch."""
+        yield
 
 
 def operations_app(

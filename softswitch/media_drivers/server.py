@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, cast
@@ -18,12 +19,14 @@ from media import protocol
 from media.disk import DiskThreads
 from softswitch.errors import MediaError
 from softswitch.interfaces import MediaEndpoint
+from softswitch.media_drivers.grouped import Grouped
 from softswitch.media_drivers.server_objects import ServerEndpoint, ServerPlayback, ServerRecording
+from softswitch.media_drivers.slices import Slices
 from softswitch.media_drivers.watch import Watch
 
 FIRST_BACK_OFF_S = 0.05
 LONGEST_BACK_OFF_S = 2.0
-READ_SIZE = 65536
+READ_SIZE = 2048  # some tens of events: each may end a call
 
 log = structlog.get_logger(__name__)
 
@@ -55,10 +58,9 @@ class ServerDriver:
         self.codecs: tuple[str, ...] = ()
         self.totals = protocol.Totals()
         self.nat = nat
-        self.endpoints: dict[int, ServerEndpoint] = {}
-        self._lost_endpoints: set[ServerEndpoint] = set()
-        self.playbacks: dict[int, ServerPlayback] = {}
-        self.recordings: dict[int, ServerRecording] = {}
+        self.endpoints: Grouped[ServerEndpoint] = Grouped(lambda one: (one.call_id,))
+        self.playbacks: Grouped[ServerPlayback] = Grouped(lambda one: one.command.endpoints)
+        self.recordings: Grouped[ServerRecording] = Grouped(lambda one: (one.command.left, one.command.right))
         self.disk = DiskThreads()
         self.connections: dict[int, protocol.Connect] = {}  # by either of the two endpoints
         self._socket = socket
@@ -72,6 +74,7 @@ class ServerDriver:
         self._task: asyncio.Task[None] | None = None
         self._welcomed = asyncio.Event()
         self._closing = False
+        self._slices = Slices()  # of what all are told, or the server of all; later commands come behind it
         self.silence_s = 60.0
         self._silence_timer: asyncio.TimerHandle | None = None
         self._dispatch: dict[type[protocol.Message], Callable[[Any], None]] = {
@@ -114,6 +117,7 @@ class ServerDriver:
             self._task = None
         if self._silence_timer:
             self._silence_timer.cancel()
+        self._slices.clear()
         for endpoint in list(self.endpoints.values()):
             endpoint.close()
         for recording in list(self.recordings.values()):
@@ -196,6 +200,12 @@ class ServerDriver:
 
         Never raises, for clean-up calls it: a transport of uvloop that has closed would, before we hear of it.
         """
+        if self._slices.waiting:
+            self._slices.put([functools.partial(self._write, command)])
+        else:
+            self._write(command)
+
+    def _write(self, command: protocol.Command) -> None:
         if self.up and self._writer and not self._writer.is_closing():
             self._writer.write(protocol.encode(command))
 
@@ -230,6 +240,7 @@ class ServerDriver:
             while data := await reader.read(READ_SIZE):
                 for body in frames.feed(data):
                     self._hear(protocol.decode_event(body))
+                await asyncio.sleep(0)  # where much has come, a read does not wait
         finally:
             self._watch.end()
 
@@ -256,6 +267,7 @@ class ServerDriver:
         self.up = False
         now = asyncio.get_running_loop().time()
         self._writer = None
+        self._slices.clear()
         self._welcomed.clear()
         if not self._closing:
             log.warning("media_server_lost", socket=self._socket, endpoints=len(self.endpoints))
@@ -267,13 +279,14 @@ class ServerDriver:
         for endpoint in list(self.endpoints.values()):
             endpoint.fall_away(now)
             endpoint.server_gone()
+        for playback in list(self.playbacks.values()):
+            playback.stop_unheard()
         for recording in list(self.recordings.values()):
             recording.server_gone()
         self._silence_timer = asyncio.get_running_loop().call_later(self.silence_s, self._tell_all_silent)
 
     def _tell_all_silent(self) -> None:
-        for endpoint in list(self.endpoints.values()):
-            endpoint.tell_silence(True)
+        self._slices.put(functools.partial(endpoint.tell_silence, True) for endpoint in list(self.endpoints.values()))
 
     def _on_welcome(self, welcome: protocol.Welcome) -> None:
         self.up = True
@@ -289,24 +302,34 @@ class ServerDriver:
         self._reopen_all()
 
     def _reopen_all(self) -> None:
+        """Tell the server of all that lives: a long list, behind which the commands of now have to wait."""
         lacking = {name: lack for name, endpoint in self.endpoints.items() if (lack := self._lacks(endpoint))}
-        for endpoint in (endpoint for name, endpoint in self.endpoints.items() if name not in lacking):
-            self.send(endpoint.reopening())
-            if endpoint.configuration:
-                self.send(endpoint.configuration)
-            if endpoint.silent:  # a new server begins to wait anew
-                endpoint.tell_silence(False)
         for name in lacking:
             self.forget_connections(name)
-        for name, connection in self.connections.items():
-            if name == connection.a:
-                self.send(connection)
-        for playback in self.playbacks.values():
-            self.send(playback.command)
-        for recording in self.recordings.values():
-            self.send(recording.resumption())
-        for name, lack in lacking.items():
-            self._lose(self.endpoints[name], f"the server that is back has no {lack}")
+        connections = [one for name, one in self.connections.items() if name == one.a]
+        commands: list[protocol.Command] = [*connections, *(playback.command for playback in self.playbacks.values())]
+        self._slices.clear()
+        self._slices.put(
+            [
+                *(functools.partial(self._reopen, one) for name, one in self.endpoints.items() if name not in lacking),
+                *(functools.partial(self._write, command) for command in commands),
+                *(functools.partial(self._resume, recording) for recording in self.recordings.values()),
+                *(functools.partial(self._lose_lacking, self.endpoints[name], lack) for name, lack in lacking.items()),
+            ]
+        )
+
+    def _reopen(self, endpoint: ServerEndpoint) -> None:
+        self._write(endpoint.reopening())
+        if endpoint.configuration:
+            self._write(endpoint.configuration)
+        if endpoint.silent:  # a new server begins to wait anew
+            endpoint.tell_silence(False)
+
+    def _resume(self, recording: ServerRecording) -> None:
+        self._write(recording.resumption())
+
+    def _lose_lacking(self, endpoint: ServerEndpoint, lack: str) -> None:
+        self._lose(endpoint, f"the server that is back has no {lack}")
 
     def _lacks(self, endpoint: ServerEndpoint) -> str:
         """What the endpoint needs and the server has not. In clear goes nothing that was to be protected."""
@@ -317,18 +340,17 @@ class ServerDriver:
     def _lose(self, endpoint: ServerEndpoint, reason: str) -> None:
         """A server that is back can't have it."""
         log.error("endpoint_lost", reason=reason, call_id=endpoint.call_id)
-        self._lost_endpoints = {one for one in self._lost_endpoints if one.name in self.endpoints} | {endpoint}
         self._part(endpoint.call_id, endpoint.lose())
 
     def _part(self, call_id: str, since: float) -> None:
         """A side of the call is gone: nobody else in it is heard any more."""
-        for other in list(self.endpoints.values()):
-            if other.call_id == call_id and not other.lost:
+        for other in self.endpoints.of(call_id):
+            if not other.lost:
                 other.tell_silence(True, since)
 
     def _is_parted(self, call_id: str) -> bool:
         """Whether a side of the call was lost: who comes to it later is not heard either."""
-        return any(one.lost and one.name in self.endpoints and one.call_id == call_id for one in self._lost_endpoints)
+        return any(one.lost for one in self.endpoints.of(call_id))
 
     # Events
 

@@ -20,6 +20,7 @@ from media.disk import DiskThreads
 from media.recorder import WAV_HEADER_BYTES, hash_recording, mend_recording
 from softswitch.errors import MediaError
 from softswitch.interfaces import EndpointStatistics, PlayReport, RecordingReport, RtpRemote
+from softswitch.media_drivers.grouped import Grouped
 
 Result = TypeVar("Result")
 
@@ -32,9 +33,9 @@ class Driver(Protocol):
     up: bool
     nat: bool
     silence_s: float
-    endpoints: dict[int, ServerEndpoint]
-    playbacks: dict[int, ServerPlayback]
-    recordings: dict[int, ServerRecording]
+    endpoints: Grouped[ServerEndpoint]
+    playbacks: Grouped[ServerPlayback]
+    recordings: Grouped[ServerRecording]
     disk: DiskThreads
 
     def send(self, command: protocol.Command) -> None:
@@ -99,9 +100,8 @@ class ServerEndpoint:
         self._driver.forget_connections(self.name)
         if not self.lost:
             self._driver.send(protocol.CloseEndpoint(self.name))
-        for recording in list(self._driver.recordings.values()):
-            if self.name in (recording.command.left, recording.command.right):
-                recording.close()
+        for recording in self._driver.recordings.of(self.name):
+            recording.close()
         if self.lost or not self._driver.up:
             self.server_gone()
 
@@ -127,9 +127,8 @@ class ServerEndpoint:
         if self.closed:
             self._driver.endpoints.pop(self.name, None)
             _resolve(self.statistics, EndpointStatistics())
-            for playback in list(self._driver.playbacks.values()):
-                if self._driver.endpoints.keys().isdisjoint(playback.command.endpoints):
-                    playback.stop()
+            for playback in self._driver.playbacks.of(self.name):
+                playback.stop_unheard()
 
     def report(self, event: protocol.EndpointClosed) -> None:
         """The server's final figures."""
@@ -184,6 +183,11 @@ class ServerPlayback:
         self._driver.send(protocol.StopPlay(self.command.playback))
         if not self._driver.up:
             self.server_gone()
+
+    def stop_unheard(self) -> None:
+        """Stop where none of its endpoints is left."""
+        if not any(name in self._driver.endpoints for name in self.command.endpoints):
+            self.stop()
 
     def server_gone(self) -> None:
         """A loop goes on when the server is back; whatever else was playing is over, incomplete."""

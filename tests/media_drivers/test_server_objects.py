@@ -19,6 +19,7 @@ from media.disk import DiskThreads
 from media.recorder import wav_header
 from softswitch.errors import MediaError
 from softswitch.interfaces import EndpointStatistics, RecordingReport, RtpRemote
+from softswitch.media_drivers.grouped import Grouped
 from softswitch.media_drivers.server import ServerDriver
 from softswitch.media_drivers.server_objects import ServerEndpoint, ServerPlayback, ServerRecording
 from tests.media_drivers.scripted_server import scripted
@@ -33,9 +34,9 @@ class ScriptedDriver:
         self.up = True
         self.nat = True
         self.silence_s = 60.0
-        self.endpoints: dict[int, ServerEndpoint] = {}
-        self.playbacks: dict[int, ServerPlayback] = {}
-        self.recordings: dict[int, ServerRecording] = {}
+        self.endpoints: Grouped[ServerEndpoint] = Grouped(lambda one: (one.call_id,))
+        self.playbacks: Grouped[ServerPlayback] = Grouped(lambda one: one.command.endpoints)
+        self.recordings: Grouped[ServerRecording] = Grouped(lambda one: (one.command.left, one.command.right))
         self.disk = DiskThreads()
         self.sent: list[protocol.Command] = []
         self.forgotten: list[int] = []

@@ -37,8 +37,8 @@ def test_a_server_that_is_back_without_what_an_endpoint_speaks_has_lost_it_and_t
     async def story() -> None:
         async with scripted(tmp_path) as (server, driver):
             server.welcome = msgspec.structs.replace(server.welcome, codecs=("G722",))
-            speaks, other, stranger = [await server.opened(driver, port) for port in (20000, 20002, 20004)]
-            other.call_id = speaks.call_id  # type: ignore[attr-defined]
+            speaks, other = [await server.opened(driver, port, "call 20000") for port in (20000, 20002)]
+            stranger = await server.opened(driver, 20004)
             told: list[str] = []
             for name, endpoint in (("speaks", speaks), ("other", other), ("stranger", stranger)):
                 endpoint.on_silence = lambda silent, name=name: told.append(f"{name} {silent}")

@@ -143,7 +143,8 @@ def _hearing_at(
     found: list[Match | None] = []
     for at_s, piece in parts:
         first = max(0, int((begin_s + at_s - drift_s) * RATE))
-        match = find(heard[first : int((begin_s + at_s + drift_s) * RATE) + len(piece)], piece, sure=sure)
+        last = max(0, int((begin_s + at_s + drift_s) * RATE) + len(piece))  # 0: before all that was heard
+        match = find(heard[first:last], piece, sure=sure)
         found.append(Match(match.score, match.at_s + first / RATE - at_s) if match else None)
     good = [match for match in found if match]
     if not good:

@@ -136,6 +136,14 @@ def test_a_prompt_whose_beginning_was_cut_off_is_told_from_a_whole_one() -> None
     assert 0.5 < hearing.share < 1.0
 
 
+def test_a_beginning_that_was_cut_off_is_not_found_where_the_next_one_begins() -> None:
+    prompt = voice(21, 2.0)
+    hearing = listen_for(np.concatenate([prompt[RATE:], silence(1), prompt[: RATE // 2]]), prompt)
+    assert hearing is not None
+    assert hearing.share == 0.5
+    assert not hearing.first_piece
+
+
 def test_a_prompt_that_was_stopped_half_way_is_told_from_a_whole_one() -> None:
     prompt = voice(22, 4.0)
     hearing = listen_for(np.concatenate([silence(1), prompt[: 2 * RATE], silence(4)]), prompt)

@@ -59,6 +59,23 @@ def test_another_who_looks(heard):
     assert heard == 2
 
 @pytest.mark.real_time
+def test_unlucky_unseen():
+    BEGUN.append("unseen")
+    assert BEGUN.count("unseen") == 2, "no answer while all went on"
+
+@pytest.mark.real_time
+def test_unlucky_unseen_and_seen():
+    BEGUN.append("both")
+    if BEGUN.count("both") == 2:
+        stall()
+    assert BEGUN.count("both") == 3, "wrong twice"
+
+@pytest.mark.real_time
+def test_wrong_unseen():
+    BEGUN.append("wrong unseen")
+    assert BEGUN.count("wrong unseen") == 3, "wrong twice while all went on"
+
+@pytest.mark.real_time
 def test_wrong_before_it_began(request):
     request.node.stash[STOOD_STILL] = False
     stall()
@@ -84,7 +101,7 @@ def test_of_virtual_time():
 """
 
 
-def test_what_stood_still_is_told_again_and_what_is_wrong_stays_wrong(tmp_path: Path) -> None:
+def test_what_failed_once_is_told_again_and_what_is_wrong_stays_wrong(tmp_path: Path) -> None:
     stories = tmp_path / "test_stories.py"
     stories.write_text(STORIES)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "tests.conftest"]
@@ -93,11 +110,21 @@ def test_what_stood_still_is_told_again_and_what_is_wrong_stays_wrong(tmp_path: 
     finished = subprocess.run([*command, *options], capture_output=True, text=True, env=environment, check=False)
     told = finished.stdout
     failed = [line.split()[1].rpartition(":")[2] for line in told.splitlines() if line.startswith("FAILED")]
-    assert failed == ["test_wrong_before_it_began", "test_wrong", "test_leak", "test_of_virtual_time"], told
-    again = [line for line in told.splitlines() if line.startswith("told again")]
-    names = [line.partition("::")[2].partition(":")[0] for line in again]
-    unlucky = ["test_unlucky", "test_unlucky_before_it_began", "test_another_who_looks"]
-    assert names == [*unlucky, "test_wrong", "test_wrong"]
+    wrong = ["test_wrong_unseen", "test_wrong_before_it_began", "test_wrong"]
+    assert failed == [*wrong, "test_leak", "test_of_virtual_time"], told
+    again = [line.partition(": ") for line in told.splitlines() if line.startswith("told again, ")]
+    named = [(why.removeprefix("told again, "), rest.partition("::")[2].partition(":")[0]) for why, _, rest in again]
+    seen, unseen = "for the machine stood still", "though no stall was seen"
+    assert named == [
+        *((seen, name) for name in ("test_unlucky", "test_unlucky_before_it_began", "test_another_who_looks")),
+        (unseen, "test_unlucky_unseen"),
+        (unseen, "test_unlucky_unseen_and_seen"),
+        (seen, "test_unlucky_unseen_and_seen"),
+        (unseen, "test_wrong_unseen"),
+        (unseen, "test_wrong_before_it_began"),
+        (seen, "test_wrong"),
+        (seen, "test_wrong"),
+    ]
     assert finished.stderr == ""  # what the unlucky one left open is nobody's fault
 
 

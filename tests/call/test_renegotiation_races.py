@@ -52,13 +52,113 @@ def test_both_sides_hold_at_once() -> None:
         await lab.establish()
         one, two = Pair(lab, "caller"), Pair(lab, "callee")
         one.ask("sendonly")
+        invite = await one.told.receive_request("INVITE")
         two.ask("sendonly")
         await two.answered(491)
-        await one.tell("sendonly")
+        one.told.send(one.told.response(invite, 200, body=one.body(one.told, "recvonly")))
+        await one.told.receive("ACK")
         await one.answered()
         two.ask("inactive")
         await two.tell("inactive")
         await two.answered()
+        await lab.hang_up()
+        assert (await lab.cdr()).failure == 0
+
+    play(story)
+
+
+@both_sides
+@pytest.mark.parametrize("method", ["INVITE", "UPDATE"])
+def test_who_asks_while_we_wait_after_its_491_is_served_and_then_asked_again(side: str, method: str) -> None:
+    """RFC 3261 14.1: our INVITE is not in progress while it waits for its time, and its own retry comes first."""
+
+    async def story(lab: Lab) -> None:
+        await lab.establish()
+        pair = Pair(lab, side)
+        pair.ask("sendonly")
+        await pair.tell("sendonly", 491)
+        pair.told.send(pair.told.request(method, body=pair.body(pair.told, "sendonly")))
+        answer = await pair.told.receive_response(200, ignoring=(100,))
+        assert b"a=recvonly\r\n" in answer.body
+        if method == "INVITE":
+            pair.told.send(pair.told.ack(answer))
+        await pair.tell("sendonly")
+        await pair.answered()
+        told = await pair.asks.receive_request("INVITE")  # what the other side wants since
+        assert b"a=sendonly\r\n" in told.body
+        pair.asks.send(pair.asks.response(told, 200, body=pair.body(pair.asks, "inactive")))
+        await pair.asks.receive("ACK")
+        await pair.told.silence(40)
+        await lab.hang_up()
+        assert (await lab.cdr()).failure == 0
+
+    play(story)
+
+
+@both_sides
+def test_what_changes_nothing_is_answered_while_ours_waits_and_nobody_is_told(side: str) -> None:
+    async def story(lab: Lab) -> None:
+        await lab.establish()
+        pair = Pair(lab, side)
+        pair.ask("sendonly")
+        await pair.tell("sendonly", 491)
+        pair.told.send(pair.told.request("UPDATE", body=pair.body(pair.told)))
+        await pair.told.receive_response(200)
+        pair.told.send(pair.told.request("UPDATE", body=b"v=nonsense"))
+        await pair.told.receive_response(400)
+        await pair.tell("sendonly")
+        await pair.answered()
+        await pair.asks.silence(40)
+        await lab.hang_up()
+
+    play(story)
+
+
+@both_sides
+def test_ours_waits_for_the_ack_of_an_asking_without_an_offer_that_came_first(side: str) -> None:
+    async def story(lab: Lab) -> None:
+        await lab.establish()
+        pair = Pair(lab, side)
+        pair.ask("sendonly")
+        await pair.tell("sendonly", 491)
+        pair.told.send(pair.told.request("INVITE"))
+        offer = await pair.told.receive_response(200, ignoring=(100,))
+        await pair.told.silence(0.4)
+        pair.told.send(pair.told.ack(offer, body=pair.body(pair.told)))
+        await pair.tell("sendonly")
+        await pair.answered()
+        await pair.asks.silence(40)
+        await lab.hang_up()
+
+    play(story)
+
+
+@both_sides
+def test_a_hold_that_is_cancelled_while_it_waits_after_a_491_is_not_asked_again(side: str) -> None:
+    async def story(lab: Lab) -> None:
+        await lab.establish()
+        pair = Pair(lab, side)
+        hold = pair.ask("sendonly")
+        await pair.tell("sendonly", 491)
+        await cancelled(pair, hold)
+        await pair.told.silence(40)
+        await lab.hang_up()
+
+    play(story)
+
+
+def test_who_asks_before_we_have_sent_ours_is_served() -> None:
+    """Both ask at once, and neither has heard of the other: ours is not on its way yet, so no one has to wait."""
+
+    async def story(lab: Lab) -> None:
+        await lab.establish()
+        one, two = Pair(lab, "caller"), Pair(lab, "callee")
+        one.ask("sendonly")
+        two.ask("inactive")
+        await two.answered()
+        await one.tell("sendonly")
+        await one.answered()
+        await two.tell("inactive")
         await lab.hang_up()
         assert (await lab.cdr()).failure == 0
 
@@ -78,6 +178,24 @@ def test_an_update_that_meets_our_offer_is_491(side: str) -> None:
         await pair.told.receive_response(491)
         pair.told.send(pair.told.response(invite, 200, body=pair.body(pair.told, "recvonly")))
         await pair.told.receive("ACK")
+        await pair.answered()
+        await lab.hang_up()
+
+    play(story)
+
+
+@both_sides
+def test_an_offer_on_the_heels_of_the_answer_to_ours_is_491(side: str) -> None:
+    """We have not read that answer yet: taken after the new offer it would undo it."""
+
+    async def story(lab: Lab) -> None:
+        await lab.establish()
+        pair = Pair(lab, side)
+        pair.ask("sendonly")
+        invite = await pair.told.receive_request("INVITE")
+        pair.told.send(pair.told.response(invite, 200, body=pair.body(pair.told, "recvonly")))
+        pair.told.send(pair.told.request("UPDATE", body=pair.body(pair.told, "sendonly")))
+        await pair.told.receive_response(491, ignoring=("ACK",))
         await pair.answered()
         await lab.hang_up()
 

@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Container, Iterator, Sequence
 from functools import partial
+from itertools import pairwise
 
 import structlog
 
@@ -39,6 +40,7 @@ class Filing:
         self._crashed, self._unsure = crashed, list[Cdr]()  # left open, whether with a line or not
         self._disk = DiskThreads()  # which the end of the process does not wait for
         self._begun = False
+        self._first = 0  # the last ordinal of earlier runs
         self._behind = True  # lines may be missing
         self._refused = 0  # lines that the file had refused when none was missing
         self._marked: tuple[int, str] | None = None  # ordinal and file
@@ -53,7 +55,8 @@ class Filing:
         crashed: list[Cdr] = []
         self._unsure = list(left_open)
         with self._told():
-            crashed = await self._look_through(self._store.last_ordinal)
+            self._first = self._store.last_ordinal
+            crashed = await self._look_through(self._first)
         self._begun = True  # not where a stop cuts this short: then the lines of `left_open` are still to be found
         if not self._behind:
             with self._told():
@@ -107,8 +110,8 @@ class Filing:
     async def _catch_up(self, upto: int, wanted: Container[str]) -> dict[str, Cdr]:
         """File what is missing of the records up to `upto`; returns those `wanted` that have a line. Raises StoreError.
 
-        Whether what went with a file that is gone lacks lines nobody knows, but for those that this run could not
-        write; and none shall have two.
+        Whether an earlier run had written what a file that is gone (or a pipe) had to tell nobody knows, and none shall
+        have two lines; of its own records this run knows which it could not write.
         """
         marked = self._store.filed()
         if self._file is None or marked is None or marked[1].path != self._file.place().path:
@@ -118,11 +121,12 @@ class Filing:
         known = Filed(set(), {}) if filed is None else filed
         late: list[str] = []
         unknown: list[str] = []
-        for begin in range(after, upto, AT_ONCE):
-            missing = partial(self._store.finished_since, begin, min(begin + AT_ONCE, upto), without=known.calls)
+        for begin, end in pairwise(_steps(after, self._first, upto)):
+            missing = partial(self._store.finished_since, begin, end, without=known.calls)
             for cdr in await self._disk.do(LINE, missing):
                 if filed is None and cdr.call_id not in self._writer.unfiled:
-                    unknown.append(cdr.call_id)
+                    if begin < self._first or not self._writer.knows_unfiled:
+                        unknown.append(cdr.call_id)
                     continue
                 self._file.write(cdr)
                 self._writer.unfiled.discard(cdr.call_id)
@@ -131,3 +135,8 @@ class Filing:
             if calls:
                 log.warning(event, count=len(calls), calls=calls[:NAMED])
         return known.wanted
+
+
+def _steps(after: int, first: int, upto: int) -> list[int]:
+    """From `after` to `upto`, not too far at once; `first` is one of them where it lies between."""
+    return sorted({*range(after, upto, AT_ONCE), upto, min(max(first, after), upto)})

@@ -251,6 +251,7 @@ class CdrWriter:
         self._some = asyncio.Event()  # set while there are any
         self.refused = Counter({"sink": 0, "store": 0})  # records that they did not take
         self.unfiled: set[str] = set()  # calls that a sink has refused; whoever files them late takes them out
+        self.knows_unfiled = True  # of all of them
         self._unstored: deque[Cdr] = deque()
         self._refused = asyncio.Event()
         self._writing = self._given_up = False
@@ -397,6 +398,8 @@ class CdrWriter:
                 self.refused["sink"] += 1
                 if len(self.unfiled) < UNFILED_AT_MOST:
                     self.unfiled.add(cdr.call_id)
+                else:
+                    self.knows_unfiled = False
                 log.error("cdr_not_written", call_id=cdr.call_id, error=str(error), cdr=structs.asdict(cdr))
 
     def _keep(self, cdr: Cdr) -> None:

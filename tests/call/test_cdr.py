@@ -373,6 +373,7 @@ def test_calls_that_a_sink_has_refused_are_known_as_far_as_there_is_room(monkeyp
             running.close("one", "two", "three")
             await running.writer.drain()
         assert running.writer.unfiled == {"one", "two"}
+        assert not running.writer.knows_unfiled
         assert running.writer.refused["sink"] == 3
 
     run(story())

@@ -169,6 +169,7 @@ class SqliteStore:
         self._path = path
         self._observe = observe
         self._refuses = self._replaced = False
+        self._locked = False  # it refused for another writer's lock
         try:
             self._connection = _connect(path, cache_mb)
             self._identity = _identity(path)
@@ -185,12 +186,24 @@ class SqliteStore:
 
     def healthy(self) -> bool:
         """Whether the file answers, has its name still, and took what was written last: on a full disk it may be read
-        and no more.
+        and no more. Where another writer was in the way it is well when that has gone, also before a call writes: else
+        whoever sends calls to the healthy alone would send none.
         """
-        if self._has_lost_its_name() or self._refuses:
+        if self._has_lost_its_name() or (self._refuses and not self._is_free()):
             return False
         try:
             self._connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        except sqlite3.Error:
+            return False
+        return True
+
+    def _is_free(self) -> bool:
+        """Whether the other writer, if it was that, has given the lock back; asked without waiting."""
+        if not self._locked:
+            return False
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.execute("ROLLBACK")
         except sqlite3.Error:
             return False
         return True
@@ -316,8 +329,10 @@ class SqliteStore:
                 self._refusing(False)
             return done
         except sqlite3.Error as error:
-            if not self._refuses and operation in WRITES:
-                self._refusing(True)
+            if operation in WRITES:
+                self._locked = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+                if not self._refuses:
+                    self._refusing(True)
             raise StoreError(f"{operation}: {error}") from error
         finally:
             if self._observe is not None:

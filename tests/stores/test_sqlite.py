@@ -276,6 +276,8 @@ def test_behind_a_write_that_waited_in_vain_for_another_writer_none_waits_until_
     assert sum(seconds[1:]) < 10  # twenty, if each waited
     assert not store.healthy()
     other.execute("COMMIT")
+    assert store.healthy()  # before anything was written: who sends calls to the healthy alone would send none
+    assert store._connection.execute("PRAGMA busy_timeout").fetchone() == (0,)
     run(store.close_attempts([CDR]))
     assert store.healthy()
     assert store._connection.execute("PRAGMA busy_timeout").fetchone() == (1000,)

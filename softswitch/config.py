@@ -29,6 +29,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from softswitch.errors import ConfigError
+from softswitch.hosts import is_host
 
 DEFAULT_FILE = "softswitch.toml"
 FILE_VARIABLE = "SOFTSWITCH_CONFIG"
@@ -39,7 +40,7 @@ SQLITE_PREFIX = "sqlite:///"
 def split_address(text: str) -> tuple[str, int]:
     """Host and port of `host:port` or `[IPv6]:port`; raises ValueError."""
     match = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]\s]+):(\d{1,5})", text)
-    if match is None or int(match[2]) > 65535:
+    if match is None or int(match[2]) > 65535 or not is_host(match[1].strip("[]")):
         raise ValueError(f"expected host:port such as 127.0.0.1:5060, got {text!r}")
     return match[1].strip("[]"), int(match[2])
 
@@ -374,9 +375,7 @@ class CallSettings(Section):
 class LogSettings(Section):
     """`[log]`: one line a call event."""
 
-    level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="least severity that is logged"
-    )
+    level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="least severity logged")
     format: Literal["console", "json"] = Field(default="console", description="for people or for machines")
     mask_numbers: bool = Field(default=True, description="show phone numbers with their middle digits hidden")
 

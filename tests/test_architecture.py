@@ -41,6 +41,7 @@ MAY_IMPORT = {
 EVERYONES = {
     "softswitch.interfaces",
     "softswitch.media_interfaces",
+    "softswitch.hosts",
     "softswitch.moments",
     "softswitch.recordings",
     "softswitch.errors",

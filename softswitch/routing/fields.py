@@ -15,11 +15,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+from softswitch.hosts import is_host
 
-# RFC 3261 25.1, and the underscore that DNS has too: the last of several labels begins with a letter, else an address
-# with a slip in it would be a name. One label alone (of a hosts file) may be "3cx", as RFC 1123 2.1 has it.
-_NAME = re.compile(r"(?:\w(?:[\w-]*\w)?\.)*[A-Za-z_](?:[\w-]*\w)?\.?|(?=[0-9-]*[A-Za-z_])\w(?:[\w-]*\w)?", re.ASCII)
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 RECORD = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
@@ -43,22 +41,14 @@ def network(value: object) -> Network:
         raise ValueError(f"expected an address or CIDR such as 192.0.2.0/24 ({error})") from None
 
 
-def _is_host(value: str) -> bool:
-    """A name or an address; what has a port, or five numbers, is none: it would be asked of DNS at every call."""
-    try:
-        return bool(_NAME.fullmatch(value) or ("%" not in value and ipaddress.ip_address(value)))
-    except ValueError:
-        return False
-
-
 def _host(value: str) -> str:
-    if not _is_host(value):
+    if not is_host(value):
         raise ValueError("expected an address or host name without port")
     return value
 
 
 def _maybe_host(value: str) -> str:
-    if value and not _is_host(value):
+    if value and not is_host(value):
         raise ValueError('expected an address or host name without port, or ""')
     return value
 
@@ -67,7 +57,7 @@ def _place(value: str) -> str:
     """A host name, an address or a network; raises ValueError for a network that is none."""
     if "/" in value:
         network(value)
-    elif not _is_host(value):
+    elif not is_host(value):
         raise ValueError("expected a host name, an address or CIDR such as 192.0.2.0/24")
     return value
 

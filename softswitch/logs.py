@@ -21,9 +21,22 @@ from softswitch.moments import to_microsecond
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _ENCODER = msgspec.json.Encoder(enc_hook=str)
-# With what may stand between digits (an address has dots); spaces only where a `+` tells what it is.
-_NUMBER = re.compile(r"\+\d(?:[ *_-]?\d){6,}|\d(?:[*_-]?\d){6,}")
-_ALONE = re.compile(r"\d{7,}")  # where one needs no other's digits to be a number
+# No number, though the digits would do: a whole UUID (RFC 9562), unless its last group has ten digits in a row or three
+# groups have nothing else; and a day, also with the time (RFC 3339) to the microsecond.
+_UUID = (
+    r"(?<![0-9A-Za-z])(?![0-9-]{18}|[0-9A-Fa-f-]{24,26}[0-9]{10})[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-"
+    r"[1-8][0-9A-Fa-f]{3}-[89ABab][0-9A-Fa-f]{3}-[0-9A-Fa-f]{12}(?![0-9A-Za-z]|[*_-]{1,2}\d)"
+)
+_MOMENT = (
+    r"(?:19|20)[0-9]{2}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])"
+    r"(?:[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]{1,6})?)?(?:[+-][0-9]{2}:?[0-9]{2})?)?(?![*_-]{0,2}\d)"
+)
+# With what may stand between digits (an address has dots); spaces, dots and brackets only where a `+` tells what it is.
+_SPELLED = rf"(?P<kept>{_UUID}|{_MOMENT})|\d(?:[*_-]{{0,2}}\d){{6,}}"
+_NUMBER = re.compile(rf"\+\(?\d(?:[ .()*_/-]{{0,3}}\d){{6,}}|{_SPELLED}")
+_BESIDE = re.compile(_SPELLED)  # a number that needs no other's digits to be one
+_ALONE = re.compile(r"(\d{7,})")
+LONGEST_NUMBER = 15  # digits of E.164: where there are more in groups nobody knows which are a number's
 # What is ours and tells no number, however many digits it has. All else is looked through.
 _PLAIN = frozenset(
     {"event", "level", "timestamp", "logger", "call_id", "call_ids", "calls", "path", "wanted", "socket"}
@@ -37,14 +50,21 @@ def masked(text: str) -> str:
 
 
 def _star(match: re.Match[str]) -> str:
-    return _ALONE.sub(_star_digits, match[0]) if _ALONE.search(match[0]) else _star_digits(match)
+    parts = _ALONE.split(match[0])
+    if match["kept"] or len(parts) == 1:
+        return _star_group(match)
+    return "".join(_star_digits(part) if at % 2 else _BESIDE.sub(_star_group, part) for at, part in enumerate(parts))
 
 
-def _star_digits(match: re.Match[str]) -> str:
-    number = match[0]
+def _star_group(match: re.Match[str]) -> str:
+    return match[0] if match["kept"] else _star_digits(match[0])
+
+
+def _star_digits(number: str) -> str:
     digits = [at for at, character in enumerate(number) if character.isdecimal()]
     last = -4 if len(digits) >= 10 else -2  # what is shown behind the stars; of a short one as much before them
-    hidden = digits[last - 4 : last]
+    several = len(digits) > LONGEST_NUMBER and len(digits) < len(number)
+    hidden = set(digits[4 if several else last - 4 : last])
     return "".join("*" if at in hidden else character for at, character in enumerate(number))
 
 

@@ -35,6 +35,11 @@ class Registration:
         self._peer, self._user, self._wanted, self._chance = peer, user, expires_s, chance
         self._failures = 0
         self.registered = False
+        self._binding: tuple[Peer, float] | None = None  # who we were to the registrar that took it, and when it ends
+
+    def go_on_from(self, earlier: Registration) -> None:
+        """What `earlier` had of the same registrar holds until our first answer, and is ours to take back."""
+        self.registered, self._binding = earlier.registered, earlier._binding
 
     async def keep(self) -> None:
         """Register and refresh for ever."""
@@ -43,34 +48,38 @@ class Registration:
             await asyncio.sleep(wait)
 
     async def leave(self) -> None:
-        """Take the binding back (RFC 3261 10.2.2); does not wait long for an answer."""
-        if not self.registered:
+        """Take the binding back (RFC 3261 10.2.2), if one still stands; does not wait long for an answer.
+
+        One whose refresh has failed (a registrar that is busy, a new password that is wrong) stands until it expires.
+        """
+        binding, self._binding, self.registered = self._binding, None, False
+        if binding is None or binding[1] <= asyncio.get_running_loop().time():
             return
-        self.registered = False
         try:
             async with asyncio.timeout(FAREWELL_S):
-                await self._register(0)
+                await self._register(0, binding[0])
         except TimeoutError:
             log.warning("not_unregistered", trunk=self._peer.name)
 
     async def _once(self) -> float:
         """One attempt; seconds until the next."""
-        response = await self._register(self._wanted)
+        response = await self._register(self._wanted, self._peer)
         shortest = response.seconds("Min-Expires")
         if response.status == 423 and shortest > self._wanted:
             self._wanted = shortest
-            response = await self._register(self._wanted)
+            response = await self._register(self._wanted, self._peer)
         if 200 <= response.status < 300:
             return self._succeeded(self._granted(response))
         return self._failed(response)
 
-    async def _register(self, expires: int) -> SipResponse:
-        return await self._peer.request("REGISTER", headers=[("Expires", str(expires))], contact_user=self._user)
+    async def _register(self, expires: int, peer: Peer) -> SipResponse:
+        return await peer.request("REGISTER", headers=[("Expires", str(expires))], contact_user=self._user)
 
     def _succeeded(self, granted: int) -> float:
         if not self.registered:
             log.info("registered", trunk=self._peer.name, expires_s=granted)
         self.registered, self._failures = True, 0
+        self._binding = self._peer, asyncio.get_running_loop().time() + granted
         return max(granted * REFRESHED_AT, SHORTEST_S)
 
     def _failed(self, response: SipResponse) -> float:

@@ -6,7 +6,7 @@ Called by app.py at the start, at every reload and at the end. It holds the task
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from softswitch.interconnect.health import TrunkStates, check_health
@@ -52,14 +52,14 @@ class Upkeep:
         A registration that another trunk goes on with is refreshed by that: a farewell might arrive after it. Until the
         answer it holds, and is taken back like any other.
         """
-        standing = {_place(self._trunks[name]) for name, one in self._registrations.items() if one.registered}
+        earlier = {_place(self._trunks[name]): one for name, one in self._registrations.items()}
         places = {_place(trunk) for trunk in trunks.values() if trunk.register}
         for name, trunk in list(self._trunks.items()):
             if trunks.get(name) != trunk:
                 self._leave(name, farewell=_place(trunk) not in places)
         for name, trunk in trunks.items():
             if name not in self._trunks:
-                self._keep(trunk, own_host, standing)
+                self._keep(trunk, own_host, earlier)
 
     def registered(self) -> Mapping[str, bool]:
         """Every trunk that we register with."""
@@ -71,14 +71,15 @@ class Upkeep:
             self._leave(name, farewell=True)
         await asyncio.gather(*self._leaving, return_exceptions=True)
 
-    def _keep(self, trunk: Trunk, own_host: str, standing: Collection[Place]) -> None:
+    def _keep(self, trunk: Trunk, own_host: str, earlier: Mapping[Place, Registration]) -> None:
         self._trunks[trunk.name] = trunk
         peer = self._peer(trunk, own_host)
         if trunk.health_s:
             self._begin(trunk.name, "health of", check_health(peer, trunk.health_s, self.states))
         if trunk.register:
             registration = Registration(peer, _contact_user(trunk), trunk.register_expires_s, self._chance)
-            registration.registered = _place(trunk) in standing
+            if (before := earlier.get(_place(trunk))) is not None:
+                registration.go_on_from(before)
             self._registrations[trunk.name] = registration
             self._begin(trunk.name, "registration with", registration.keep())
 

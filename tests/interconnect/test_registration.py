@@ -176,6 +176,22 @@ def test_who_leaves_takes_the_binding_back_once() -> None:
     registering(story)
 
 
+@pytest.mark.parametrize(("after_s", "farewells"), [(10, 1), (250, 0)])
+def test_a_binding_whose_refresh_failed_is_taken_back_while_it_stands(after_s: float, farewells: int) -> None:
+    async def story(registration: Registration, phone: Peer) -> None:
+        await registered(phone)
+        await registered(phone, 503, ("Retry-After", "1800"))  # 200 s before it ends
+        assert not registration.registered
+        await asyncio.sleep(after_s)
+        leaving = asyncio.create_task(registration.leave())
+        for _ in range(farewells):
+            assert (await registered(phone)).headers.get("Expires") == "0"
+        await leaving
+        await phone.silence(1)
+
+    registering(story)
+
+
 def test_a_farewell_without_an_answer_is_not_waited_for() -> None:
     async def story(registration: Registration, phone: Peer) -> None:
         await registered(phone)

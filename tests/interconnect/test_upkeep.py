@@ -9,7 +9,8 @@ import pytest
 
 from softswitch.interconnect.upkeep import Upkeep, account_of
 from softswitch.routing.trunk import Trunk
-from softswitch.sip.digest import Account
+from softswitch.sip.digest import Account, parse_credentials, proves
+from tests.interconnect.test_registration import CHALLENGE
 from tests.routing.scene import plan
 from tests.support.peer import Peer
 from tests.support.recorder import Switch, play
@@ -101,6 +102,32 @@ def test_a_registration_that_a_reload_changes_is_refreshed_and_not_taken_back(na
         upkeep.follow({}, "10.0.0.1")
         assert await answer(phone, "REGISTER") == "0"
         await upkeep.stop()
+
+    play(story)
+
+
+def test_a_new_password_that_is_wrong_costs_no_incoming_call_and_at_the_end_the_old_one_takes_the_binding_back() -> (
+    None
+):
+    """The registrar goes on sending calls here until the binding expires: time to mend the slip."""
+
+    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
+        upkeep = Upkeep(switch.agent, lambda: 1.0)
+        upkeep.follow(trunks(one=REGISTERED), "10.0.0.1")
+        assert await answer(phone, "REGISTER") == "3600"
+        upkeep.follow(trunks(one=REGISTERED.replace("secret", "wrong")), "10.0.0.1")
+        phone.send(phone.response(await phone.receive_request("REGISTER"), 403))
+        await phone.silence(10)
+        assert upkeep.registered() == {"one": False}
+        stopping = asyncio.create_task(upkeep.stop())
+        farewell = await phone.receive_request("REGISTER")
+        phone.send(phone.response(farewell, 401, headers=CHALLENGE))
+        proved = await phone.receive_request("REGISTER")
+        phone.send(phone.response(proved, 200))
+        shown = parse_credentials(proved.headers.get("Authorization") or "")
+        assert proved.headers.get("Expires") == "0"
+        assert shown.response == proves(shown, Account("user", "secret"), "REGISTER")
+        await stopping
 
     play(story)
 

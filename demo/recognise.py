@@ -6,6 +6,7 @@ never listens with a model: a reference is found because its own waveform is the
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,12 @@ RATE = 8000
 SILENCE_RMS = 0.003  # -50 dBFS; quieter is line noise and A-law's smallest steps
 SURE = 0.5  # normalised correlation of the same sound, also under talk of the same loudness; others stay below 0.35
 FRAME_S = 0.02
-PIECE_S = 0.5
+PIECE_S, WORD_S = 0.5, 0.25
+SPOKE_SHARE = 0.2  # of a sentence: so much can't be taken for anything else
+CHIRP_SURE = 0.6
+PAUSE_S = 1.0  # of a machine that stands still: it is in what is played and in what a phone keeps, and costs nothing
+SENTENCE_SHARE = 0.6  # of a sentence that somebody says again and again: heard
+WAV_HEADER, CHANNELS_AND_RATE = 44, 22  # bytes
 
 Samples = npt.NDArray[np.float64]
 
@@ -49,6 +55,16 @@ def load(path: Path | str, channel: int = 0) -> Samples:
     if rate != RATE:
         raise ValueError(f"{path}: {rate} Hz, expected {RATE}")
     return np.asarray(samples[:, channel], dtype=np.float64)
+
+
+def load_unfinished(path: Path) -> Samples:
+    """What stands so far in a WAV of 16-bit samples that a phone still writes; of several channels the first."""
+    data = path.read_bytes() if path.exists() else b""
+    if len(data) < WAV_HEADER:
+        return np.zeros(0)
+    channels, rate = struct.unpack_from("<HI", data, CHANNELS_AND_RATE)
+    audio = np.frombuffer(data[WAV_HEADER : len(data) // 2 * 2], "<i2").astype(np.float64) / 32768
+    return audio[:: max(channels, 1) * max(rate // RATE, 1)]  # a tone is a tone in every so-manieth sample too
 
 
 def rms(samples: Samples) -> float:
@@ -108,22 +124,48 @@ def pieces(reference: Samples, piece_s: float = PIECE_S) -> Iterator[tuple[float
             yield start / RATE, piece
 
 
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    """How a piece must be found."""
+
+    sure: float
+    drift_s: float
+    pause_s: float
+
+
 def listen_for(
-    heard: Samples, reference: Samples, *, sure: float = SURE, drift_s: float = 0.15, piece_s: float = PIECE_S
+    heard: Samples,
+    reference: Samples,
+    *,
+    sure: float = SURE,
+    drift_s: float = 0.15,
+    piece_s: float = PIECE_S,
+    pause_s: float = 0.0,
 ) -> Hearing | None:
     """How much of a long `reference` was heard, piece by piece, each within `drift_s` of its place; None: nothing.
 
     Pieces survive a jitter buffer that inserts or drops a frame in the middle, which one long correlation would not.
+    What follows a pause of up to `pause_s` may be late by that: so it is heard where a machine stood still meanwhile.
     Where the reference was said more than once, the most complete time counts, of equals the first.
     """
     parts = list(pieces(reference, piece_s))
     heard = np.concatenate([heard, np.zeros(int(piece_s * RATE))])  # the last word may be cut short by the hang-up
+    fit = _Fit(sure, drift_s, pause_s)
     hearings = [
         hearing
         for begin_s in _beginnings(heard, parts, sure, drift_s)
-        if (hearing := _hearing_at(heard, parts, begin_s, sure, drift_s, len(reference) / RATE))
+        if (hearing := _hearing_at(heard, parts, begin_s, fit, len(reference) / RATE))
     ]
     return max(hearings, key=lambda hearing: (round(hearing.share, 3), round(hearing.score, 2)), default=None)
+
+
+def spoken_s(heard: Samples, chirp: Samples, sentence: Samples) -> float | None:
+    """When somebody's voice is first known: by a chirp, or by words, whose sentence may have begun before."""
+    chirps = find_all(heard, chirp, sure=CHIRP_SURE)
+    words = listen_for(heard, sentence, piece_s=WORD_S)
+    starts = [chirps[0].at_s] if chirps else []
+    starts += [max(0.0, words.from_s)] if words and words.share >= SPOKE_SHARE else []
+    return min(starts, default=None)
 
 
 def _beginnings(heard: Samples, parts: list[tuple[float, Samples]], sure: float, drift_s: float) -> list[float]:
@@ -137,15 +179,18 @@ def _beginnings(heard: Samples, parts: list[tuple[float, Samples]], sure: float,
 
 
 def _hearing_at(
-    heard: Samples, parts: list[tuple[float, Samples]], begin_s: float, sure: float, drift_s: float, length_s: float
+    heard: Samples, parts: list[tuple[float, Samples]], begin_s: float, fit: _Fit, length_s: float
 ) -> Hearing | None:
     """The pieces that are heard if the reference begins at about `begin_s`."""
     found: list[Match | None] = []
+    paused_s = 0.0
     for at_s, piece in parts:
-        first = max(0, int((begin_s + at_s - drift_s) * RATE))
-        last = max(0, int((begin_s + at_s + drift_s) * RATE) + len(piece))  # 0: before all that was heard
-        match = find(heard[first:last], piece, sure=sure)
-        found.append(Match(match.score, match.at_s + first / RATE - at_s) if match else None)
+        due_s = begin_s + paused_s + at_s
+        match = _find_about(heard, piece, due_s - fit.drift_s, due_s + fit.drift_s, fit.sure)
+        if match is None and fit.pause_s:
+            match = _find_about(heard, piece, due_s, due_s + fit.pause_s, fit.sure)
+            paused_s += max(0.0, match.at_s - due_s) if match else 0.0
+        found.append(Match(match.score, match.at_s - at_s) if match else None)
     good = [match for match in found if match]
     if not good:
         return None
@@ -157,6 +202,13 @@ def _hearing_at(
         first_piece=found[0] is not None,
         last_piece=found[-1] is not None,
     )
+
+
+def _find_about(heard: Samples, piece: Samples, from_s: float, to_s: float, sure: float) -> Match | None:
+    """A piece that begins within a span, which may lie before all that was heard."""
+    first, last = max(0, int(from_s * RATE)), max(0, int(to_s * RATE) + len(piece))
+    match = find(heard[first:last], piece, sure=sure)
+    return Match(match.score, match.at_s + first / RATE) if match else None
 
 
 def first_sound_s(samples: Samples, *, floor: float = SILENCE_RMS) -> float | None:

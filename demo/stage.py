@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,23 @@ from demo.cast import Cast, Party
 from demo.ladder import rungs
 from demo.phone import Phone, PhoneFailed
 from demo.phone_log import read_logs
-from demo.recognise import Samples, load
+from demo.recognise import (
+    CHIRP_SURE,
+    PAUSE_S,
+    SENTENCE_SHARE,
+    Samples,
+    find_all,
+    listen_for,
+    load,
+    load_unfinished,
+    spoken_s,
+)
 from demo.switch_process import SwitchProcess
 from demo.wire import Packet, RtpStream, Wire, read_a_law, stream_from, stream_to
 from softswitch.cli.ladder import Rung
 
+LISTENS_EVERY_S = 0.25
+HEARING_S = 20.0  # then a call goes on without, and its checks tell what is missing
 SETTLE_S = 0.3  # after the last BYE: the phones close their files, the last packets are counted
 
 
@@ -143,6 +156,26 @@ class CallScene:
         self.b.wait_for("answered")
         self.b.wait_for("media", hearing=True)
 
+    def until_heard(self, phone: Phone, look: Callable[[Samples], object]) -> None:
+        """Go on once `look` finds what it seeks in what a phone has heard so far."""
+        assert phone.heard is not None
+        deadline = time.monotonic() + HEARING_S
+        while not look(load_unfinished(phone.heard)) and time.monotonic() < deadline:
+            time.sleep(LISTENS_EVERY_S)
+
+    def until_spoken(self, phone: Phone, by: Party) -> None:
+        """Go on once a phone has heard somebody's voice: the two are joined."""
+        chirp, sentence = by.voice.chirp(), self.stage.sentences[by.name]
+        self.until_heard(phone, lambda heard: spoken_s(heard, chirp, sentence) is not None)
+
+    def talk(self, least_s: float = 0.0) -> None:
+        """They talk for so long at least, and until each knows the other's voice: a chirp and most of a sentence."""
+        time.sleep(least_s)
+        for phone, other in ((self.a, self.callee), (self.b, self.caller)):
+            assert other is not None
+            knows = partial(_knows, chirp=other.voice.chirp(), sentence=self.stage.sentences[other.name])
+            self.until_heard(phone, knows)
+
     def end(self, who: Phone) -> None:
         """One side hangs up, the other is told."""
         who.hang_up()
@@ -199,6 +232,11 @@ class CallScene:
             return sent.sound(), sent.begins_at
         media = phone.all("media")
         return (load(self.stage.voice_file(party)), media[0].at) if media else (np.zeros(0), 0.0)
+
+
+def _knows(heard: Samples, chirp: Samples, sentence: Samples) -> bool:
+    hearing = listen_for(heard, sentence, pause_s=PAUSE_S)
+    return bool(hearing and hearing.share >= SENTENCE_SHARE and find_all(heard, chirp, sure=CHIRP_SURE))
 
 
 def _lanes(party: Party, lane: int) -> dict[int, int]:

@@ -6,9 +6,9 @@ judges nothing itself: demo/checks.py does.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from demo import checks
 from demo.cast import AXB_X, AXE_X, EXTENSION, SHORT_X, Party
@@ -77,13 +77,13 @@ def axe_extension(stage: Stage) -> Scene:
     with stage.call("3-axe", caller, callee) as scene:
         scene.a.call(stage.uri(AXE_X))
         scene.a.wait_for("answered")
-        time.sleep(_spoken(stage, "enter_extension") + 0.3)
+        scene.until_heard(scene.a, partial(checks.whole, prompt=stage.prompt("enter_extension")))
         scene.a.send_digits(EXTENSION)
         scene.b.wait_for("incoming")
-        time.sleep(_spoken(stage, "connecting") + 0.5)
+        scene.until_heard(scene.a, partial(checks.whole, prompt=stage.prompt("connecting")))
         scene.b.answer(200)
         scene.b.wait_for("media", hearing=True)
-        time.sleep(_spoken(stage, "announcement") + TALK_S)
+        scene.talk(_spoken(stage, "announcement") + TALK_S)
         scene.end(scene.a)
     evidence = scene.evidence()
     words = f"A shared X: the caller is asked for the extension, keys {EXTENSION} and is put through."
@@ -153,7 +153,7 @@ def answered_call(stage: Stage, name: str, caller: Party, callee: Party, talk_s:
     """`caller` dials the AXB X, `callee` answers, they talk for `talk_s`, the caller hangs up."""
     with stage.call(name, caller, callee) as scene:
         scene.connect(AXB_X)
-        time.sleep(_spoken(stage, "announcement") + talk_s)
+        scene.talk(_spoken(stage, "announcement") + talk_s)
         scene.end(scene.a)
     return scene.evidence()
 
@@ -166,7 +166,8 @@ def talk_checks(stage: Stage, evidence: Evidence) -> Iterable[Check]:
         yield checks.heard_prompt(ear, "announcement", announcement)
     yield from _wire_checks(stage, evidence, after_answer=sides)
     for ear, other in (sides, sides[::-1]):
-        yield checks.no_voice_before_announcement_ends(ear, other.party.name, other.party.voice.chirp(), announcement)
+        name, chirp = other.party.name, other.party.voice.chirp()
+        yield checks.no_voice_before_announcement_ends(ear, name, chirp, stage.sentences[name], announcement)
     yield from _voices(stage, evidence)
     chirps = {ear.party.name: ear.party.voice.chirp() for ear in sides}
     yield checks.recording_begins_with_announcement(evidence, announcement, chirps)

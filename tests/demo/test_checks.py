@@ -16,6 +16,7 @@ import soundfile
 
 from demo import checks
 from demo.cast import Party, free_cast
+from demo.checks import Check
 from demo.recognise import RATE, Samples, load
 from demo.stage import Ear, Evidence, Stage
 from demo.wire import Packet, RtpStream, read_a_law, streams
@@ -47,6 +48,11 @@ def good_hearing(me: Party, other: Party) -> Ear:
     """Announcement, then the other's voice; its own voice went out from the first moment."""
     said = talk_of(me, 2.0 + len(ANNOUNCEMENT) / RATE + TALK_S)
     return heard_by(me, np.concatenate([ANNOUNCEMENT, talk_of(other)]), said=said, said_from=_monotonic(ANSWERED_AT))
+
+
+def paused(sound: Samples, at_s: float, pause_s: float = 0.24) -> Samples:
+    """With a pause in it, as a machine makes that stands still."""
+    return np.asarray(np.insert(sound, round(at_s * RATE), silence(pause_s)))
 
 
 def _monotonic(wall: float) -> float:
@@ -120,13 +126,43 @@ def test_an_announcement_on_the_wire_must_be_first_and_unmixed() -> None:
 
 
 def test_talk_that_leaks_into_the_announcement_fails() -> None:
-    chirp = B.voice.chirp()
-    assert checks.no_voice_before_announcement_ends(good_hearing(A, B), "B", chirp, ANNOUNCEMENT)
-    leaking = good_hearing(A, B).heard
-    leaking[RATE : RATE + len(chirp)] += chirp
-    assert not checks.no_voice_before_announcement_ends(heard_by(A, leaking), "B", chirp, ANNOUNCEMENT)
-    assert not checks.no_voice_before_announcement_ends(heard_by(A, talk_of(B)), "B", chirp, ANNOUNCEMENT)
-    assert not checks.no_voice_before_announcement_ends(heard_by(A, ANNOUNCEMENT), "B", chirp, ANNOUNCEMENT)
+    def check(heard: Samples) -> Check:
+        me, chirp = heard_by(A, heard), B.voice.chirp()
+        return checks.no_voice_before_announcement_ends(me, "B", chirp, SENTENCES["B"], ANNOUNCEMENT)
+
+    good = good_hearing(A, B).heard
+    assert check(good)
+    assert check(paused(good, 1.3))
+    for leak in (B.voice.chirp(), SENTENCES["B"][RATE : 2 * RATE]):
+        leaking = good.copy()
+        leaking[RATE : RATE + len(leak)] += leak
+        assert not check(leaking)
+    assert not check(talk_of(B))
+    assert not check(ANNOUNCEMENT)
+
+
+def test_one_who_is_heard_only_between_two_chirps_is_heard() -> None:
+    words = SENTENCES["B"][RATE : 3 * RATE]
+    heard = heard_by(A, np.concatenate([ANNOUNCEMENT, words]))
+    assert checks.no_voice_before_announcement_ends(heard, "B", B.voice.chirp(), SENTENCES["B"], ANNOUNCEMENT)
+
+
+def test_what_paused_for_a_machine_that_stood_still_was_heard_and_what_is_missing_was_not() -> None:
+    good = good_hearing(A, B).heard
+    late, behind = paused(good, 1.1), len(ANNOUNCEMENT) / RATE + 1.0
+    assert checks.heard_prompt(heard_by(A, late), "announcement", ANNOUNCEMENT)
+    assert not checks.heard_prompt(heard_by(A, paused(good, 1.1, 3.0)), "announcement", ANNOUNCEMENT)
+    assert not checks.heard_prompt(heard_by(A, np.delete(good, slice(RATE, 2 * RATE))), "announcement", ANNOUNCEMENT)
+    once = np.concatenate([ANNOUNCEMENT, SENTENCES["B"]])
+    assert checks.heard_voice(heard_by(A, paused(once, behind)), "B", SENTENCES["B"])
+
+
+def test_a_recording_has_the_pause_of_a_machine_that_stood_still(tmp_path: Path) -> None:
+    evidence = recorded_call(tmp_path)
+    recorded = paused(load(str(evidence.recording)), 1.1)
+    soundfile.write(str(evidence.recording), recorded, RATE, format="WAV", subtype="ALAW")
+    chirps = {party.name: party.voice.chirp() for party in (A, B)}
+    assert checks.recording_begins_with_announcement(evidence, ANNOUNCEMENT, chirps)
 
 
 def test_a_broken_stream_fails() -> None:

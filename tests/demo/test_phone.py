@@ -8,7 +8,7 @@ import pytest
 
 from demo.cast import free_cast
 from demo.phone import Phone, PhoneFailed, header_values
-from demo.recognise import listen_for, load
+from demo.recognise import PAUSE_S, listen_for, load
 from tests.support.certificates import Authority
 
 pytestmark = pytest.mark.phones
@@ -56,7 +56,7 @@ def test_a_call_between_two_phones(tmp_path: Path) -> None:
         b.wait_for("disconnected")
     for me, other in ((cast.driver, cast.guest), (cast.guest, cast.driver)):
         heard = load(tmp_path / f"{me.name}-heard.wav")
-        hearing = listen_for(heard, sentences[other.name])
+        hearing = listen_for(heard, sentences[other.name], pause_s=PAUSE_S)
         assert hearing is not None
         assert hearing.share >= 0.7
         own = listen_for(heard, sentences[me.name])

@@ -152,6 +152,20 @@ def test_a_prompt_that_was_stopped_half_way_is_told_from_a_whole_one() -> None:
     assert not hearing.last_piece
 
 
+def test_a_prompt_with_pauses_is_whole_only_where_pauses_may_be() -> None:
+    prompt = voice(27, 4.0)
+    first, second, third = prompt[:9000], prompt[9000:20000], prompt[20000:]
+    heard = np.concatenate([silence(1), first, silence(0.4), second, silence(0.3), third, silence(1)])
+    hearing = listen_for(heard, prompt, pause_s=0.5)
+    assert hearing is not None
+    assert hearing.share == 1.0
+    assert hearing.from_s == pytest.approx(1.0, abs=0.001)
+    assert hearing.to_s == pytest.approx(5.7, abs=0.001)
+    strict = listen_for(heard, prompt)
+    assert strict is not None
+    assert strict.share < 0.6
+
+
 def test_a_prompt_whose_last_40_ms_were_cut_by_the_hang_up_is_still_whole() -> None:
     prompt = voice(23, 2.4)
     hearing = listen_for(np.concatenate([silence(0.5), prompt[: -int(0.04 * RATE)]]), prompt, piece_s=0.25)

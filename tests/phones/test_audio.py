@@ -35,11 +35,9 @@ def test_the_announcement_begins_with_the_first_packet_and_nothing_is_mixed_in(
 
 @pytest.mark.parametrize(("side", "other"), [SIDES, SIDES[::-1]])
 def test_no_talk_leaks_before_the_announcement_ends(stage: Stage, talk: Evidence, side: str, other: str) -> None:
-    speaker = getattr(talk, other).party
-    announcement = stage.prompt("announcement")
-    must(
-        checks.no_voice_before_announcement_ends(getattr(talk, side), speaker.name, speaker.voice.chirp(), announcement)
-    )
+    me, speaker = getattr(talk, side), getattr(talk, other).party
+    chirp, sentence = speaker.voice.chirp(), stage.sentences[speaker.name]
+    must(checks.no_voice_before_announcement_ends(me, speaker.name, chirp, sentence, stage.prompt("announcement")))
 
 
 @pytest.mark.parametrize(("side", "other"), [SIDES, SIDES[::-1]])

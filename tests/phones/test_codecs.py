@@ -9,7 +9,7 @@ import pytest
 
 from demo import checks
 from demo.cast import dialplan, free_cast
-from demo.recognise import find_all, load
+from demo.recognise import CHIRP_SURE, find_all, load
 from demo.stage import Evidence, Stage
 from demo.story import answered_call
 from media import _native
@@ -60,7 +60,7 @@ def test_the_recording_begins_with_the_announcement_then_both_voices_are_in_it(w
     assert talk.recording is not None
     recorded = load(talk.recording)
     for name, chirp in voices.items():
-        assert find_all(recorded, chirp, sure=checks.CHIRP_SURE), name
+        assert find_all(recorded, chirp, sure=CHIRP_SURE), name
     must(checks.recording_is_complete(talk))
 
 

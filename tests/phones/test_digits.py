@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
+from functools import partial
 
 import pytest
 
 from demo import checks
 from demo.cast import AXB_X, AXE_X, EXTENSION
 from demo.phone import PhoneFailed
-from demo.recognise import RATE
 from demo.stage import Stage
 from tests.phones.conftest import must
 
@@ -21,8 +20,8 @@ PRESSED = "1159#0"
 def test_each_digit_pressed_in_talk_reaches_the_other_phone_once(stage: Stage, presser: str) -> None:
     with stage.call(f"digits-{presser}", stage.cast.driver, stage.cast.guest) as scene:
         scene.connect(AXB_X)
-        time.sleep(len(stage.prompt("announcement")) / RATE + 0.3)
         sender, receiver = (scene.a, scene.b) if presser == "a" else (scene.b, scene.a)
+        scene.until_spoken(receiver, stage.cast.driver if presser == "a" else stage.cast.guest)
         sender.send_digits(PRESSED)
         assert "".join(receiver.wait_for("digit")["digit"] for _ in PRESSED) == PRESSED
         with pytest.raises(PhoneFailed):
@@ -57,7 +56,8 @@ def test_a_wrong_extension_is_told_and_asked_for_again(stage: Stage) -> None:
         scene.a.call(stage.uri(AXE_X))
         scene.a.wait_for("media", hearing=True)
         scene.a.send_digits("9999", after=0.5)
-        scene.a.send_digits(EXTENSION, after=5.5)
+        scene.until_heard(scene.a, partial(checks.whole, prompt=stage.prompt("invalid_extension")))
+        scene.a.send_digits(EXTENSION, after=0.5)
         scene.b.wait_for("incoming")
         scene.b.answer(200)
         scene.b.wait_for("media", hearing=True)

@@ -6,7 +6,7 @@ import pytest
 
 from demo import checks
 from demo.cast import AXE_X, EXTENSION
-from demo.recognise import RATE, find_all, load
+from demo.recognise import CHIRP_SURE, find_all, load
 from demo.stage import Stage
 from tests.phones.conftest import must
 
@@ -19,14 +19,13 @@ def test_a_stereo_recording_has_the_caller_left_and_the_callee_right(stage: Stag
         scene.a.call(stage.uri(f"{AXE_X}{EXTENSION}"))  # X and E dialled in one
         scene.answer()
         scene.a.wait_for("media", hearing=True)
-        scene.a.hang_up(after=len(stage.prompt("announcement")) / RATE + 4.5)
-        scene.a.wait_for("disconnected")
-        scene.b.wait_for("disconnected")
+        scene.talk()
+        scene.end(scene.a)
     evidence = scene.evidence()
     must(checks.cdr_says(evidence, mode="AXE", extendNum=EXTENSION, ulFailReason=0))
     must(checks.recording_is_complete(evidence))
     assert evidence.recording is not None
     for channel, speaker, silent in ((0, caller, callee), (1, callee, caller)):
         heard = load(evidence.recording, channel=channel)
-        assert find_all(heard, speaker.voice.chirp(), sure=checks.CHIRP_SURE)
-        assert not find_all(heard, silent.voice.chirp(), sure=checks.CHIRP_SURE)
+        assert find_all(heard, speaker.voice.chirp(), sure=CHIRP_SURE)
+        assert not find_all(heard, silent.voice.chirp(), sure=CHIRP_SURE)

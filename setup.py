@@ -1,12 +1,14 @@
 """Builds the native media core; everything else is in pyproject.toml.
 
 What it speaks beside plain RTP and G.711 is built in where the libraries are: SRTP by libsrtp2
-with the ciphers of libcrypto (OpenSSL), G.722 by spandsp, Opus by libopus.
+with the ciphers of libcrypto (OpenSSL), G.722 by spandsp, Opus by libopus. Where clang and libbpf are, the
+kernel can pass plain calls on.
 """
 
 import os
 import shlex
 import subprocess
+import sysconfig
 from glob import glob
 
 from setuptools import Extension, setup
@@ -20,7 +22,10 @@ OPTIONAL = {
     ),
     "HAVE_G722": ("spandsp", ("spandsp/telephony.h", "spandsp/g722.h"), "g722_decode_init(0, 64000, 1) != 0"),
     "HAVE_OPUS": ("opus", ("opus/opus.h",), "opus_decoder_get_size(1)"),
+    "HAVE_KERNEL_RELAY": ("bpf", ("bpf/libbpf.h",), "bpf_object__open_mem(0, 0, 0) != 0"),
 }
+KERNEL_PROGRAM = "media/native/bpf/kernel_relay.c"  # for BPF, which clang makes
+GENERATED = "build/generated"
 
 
 def builds(libraries: str, headers: tuple[str, ...], call: str) -> bool:
@@ -32,7 +37,37 @@ def builds(libraries: str, headers: tuple[str, ...], call: str) -> bool:
     return subprocess.run(command, input=program, capture_output=True, check=False).returncode == 0
 
 
+def kernel_program() -> bool:
+    """Make the header that holds the program for the kernel's relay; False where there is no clang that can."""
+    target = os.path.join(GENERATED, "kernel_relay.o")
+    os.makedirs(GENERATED, exist_ok=True)
+    command = [
+        os.environ.get("CLANG", "clang"),
+        "-target",
+        "bpf",
+        "-mcpu=v3",
+        "-O2",
+        "-g",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+    ]
+    includes = [f"-I/usr/include/{sysconfig.get_config_var('MULTIARCH')}"]  # asm/types.h
+    try:
+        subprocess.run([*command, *includes, "-c", KERNEL_PROGRAM, "-o", target], check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return False
+    with open(target, "rb") as made, open(os.path.join(GENERATED, "kernel_relay_program.h"), "w") as header:
+        numbers = ",".join(str(byte) for byte in made.read())
+        header.write(
+            f"static const unsigned char kernel_relay_program[] __attribute__((aligned(8))) = {{{numbers}}};\n"
+        )
+    return True
+
+
 FOUND = {macro: libraries for macro, (libraries, *use) in OPTIONAL.items() if builds(libraries, *use)}
+if "HAVE_KERNEL_RELAY" in FOUND and not kernel_program():
+    del FOUND["HAVE_KERNEL_RELAY"]
 for macro, (libraries, *_) in OPTIONAL.items():
     names = ", ".join(f"lib{library}" for library in libraries.split())
     print(f"softswitch: the media core is built {'with' if macro in FOUND else 'without'} {macro[5:]} ({names})")
@@ -43,6 +78,7 @@ setup(
             "media._native",
             sources=sorted(path for path in glob("media/native/*.c") if "test_" not in path),
             depends=sorted(glob("media/native/*.h")),
+            include_dirs=[GENERATED],
             define_macros=[(macro, "1") for macro in FOUND],
             extra_compile_args=["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-pthread"],
             libraries=["m", *" ".join(FOUND.values()).split()],

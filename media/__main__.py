@@ -66,6 +66,11 @@ def read_arguments(arguments: Sequence[str] | None = None) -> tuple[ServerSettin
     add("--flush-s", default=4.0, type=float, metavar="S", help="at the end wait so long for the disk")
     add("--io", default="auto", choices=("auto", "epoll", "uring"), help="how sockets are read and written")
     add("--realtime", action="store_true", help="RTP before all other work (SCHED_RR); needs CAP_SYS_NICE")
+    add(
+        "--kernel-relay",
+        action="store_true",
+        help="plain streams pass in the kernel (BPF); needs CAP_BPF, CAP_NET_ADMIN",
+    )
     add("--log-format", default="console", choices=("console", "json"), help="for people or for machines")
     add("--parent", default=None, type=int, metavar="PID", help="end when this parent process ends")
     values = parser.parse_args(arguments)
@@ -80,6 +85,7 @@ def read_arguments(arguments: Sequence[str] | None = None) -> tuple[ServerSettin
         bind6=values.bind6,
         workers=values.workers or len(os.sched_getaffinity(0)),
         packets_per_s=values.packets_per_s,
+        kernel_relay=values.kernel_relay,
         flush_s=values.flush_s,
         sockets=SocketOptions(values.dscp, values.socket_buffer),
     )

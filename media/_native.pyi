@@ -9,8 +9,22 @@ WAV_HEADER_BYTES: int
 SRTP_SUITES: tuple[str, ...]
 CODECS: tuple[str, ...]
 
+class KernelRelay:
+    def __init__(self, streams: int, /) -> None: ...
+    @property
+    def interfaces(self) -> int: ...
+    def detach(self) -> None: ...
+
 class Core:
-    def __init__(self, capacity: int, silence_s: float, io: str = "auto", packets_per_s: int = 500) -> None: ...
+    def __init__(
+        self,
+        capacity: int,
+        silence_s: float,
+        io: str = "auto",
+        packets_per_s: int = 500,
+        relay: KernelRelay | None = None,
+        first_stream: int = 0,
+    ) -> None: ...
     def open(self, rtp_fd: int, rtcp_fd: int, ssrc: int, sequence: int, timestamp: int, cname: int, /) -> int: ...
     def configure(
         self,

@@ -38,7 +38,8 @@ class Settings:
     """What the engine is started with. Times in seconds; `io`: auto, epoll or uring; `realtime`: before other work.
 
     `bind6`: the IPv6 address of ports, empty for none. `workers`: threads that handle packets, each with calls of its
-    own. `packets_per_s`: the most that an endpoint takes of its far end. `flush_s`: how long stop() waits for the disk.
+    own. `packets_per_s`: the most that an endpoint takes of its far end. `kernel_relay`: ordinary streams are
+    passed on inside the kernel, where it can. `flush_s`: how long stop() waits for the disk.
     """
 
     bind: str = "127.0.0.1"
@@ -52,6 +53,7 @@ class Settings:
     packets_per_s: int = 500
     sockets: SocketOptions = field(default_factory=SocketOptions)
     flush_s: float = 4.0
+    kernel_relay: bool = False
 
 
 @dataclass(slots=True)
@@ -86,7 +88,9 @@ class Engine:
         }
         self.ports_exhausted = 0
         pairs = sum(pool.pairs for pool in self._pools.values())
-        self._core = Workers(settings.workers, pairs, settings.silence_s, settings.io, settings.packets_per_s)
+        self._core = Workers(
+            settings.workers, pairs, settings.silence_s, settings.io, settings.packets_per_s, settings.kernel_relay
+        )
         if settings.realtime:
             self._core.take_precedence()
         self._endpoints: Table[_Endpoint] = Table("endpoint")

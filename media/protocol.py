@@ -302,7 +302,8 @@ class Totals(Message, frozen=True):
     Dropped packets by reason: from strangers; no RTP, or a payload type that was not agreed on (unusable); more than an
     endpoint takes (excess); by SRTP not authentic (forged), or not for the first time (replayed). `storms`: times that
     a flooded port was not read for a moment. `packets_late`: audio that came while a worker stood still, too old to be
-    passed on (a recording has it; not among the dropped). `ports_exhausted`: endpoints that got no port; `ports_free`:
+    passed on (a recording has it; not among the dropped). `packets_kernel`: those of the packets in and out that the
+    kernel passed on by itself, in `kernel_streams` now. `ports_exhausted`: endpoints that got no port; `ports_free`:
     pairs of now.
     """
 
@@ -323,6 +324,8 @@ class Totals(Message, frozen=True):
     packets_forged: int = 0
     packets_replayed: int = 0
     packets_late: int = 0
+    packets_kernel: int = 0
+    kernel_streams: int = 0
     recordings_truncated: int = 0
     ports_exhausted: int = 0
     ports_free: int = 0

@@ -20,6 +20,15 @@ OWN = (1 << SHIFT) - 1
 MOST_ENDPOINTS = 32768  # of one worker
 
 
+def _kernel_relay(streams: int) -> _native.KernelRelay | None:
+    """Room for so many streams in the kernel; None, with a warning, where it takes none."""
+    try:
+        return _native.KernelRelay(streams)
+    except OSError as error:
+        log.warning("the kernel relays no streams, all go by sockets: %s", error)
+        return None
+
+
 class OnSeveralWorkers(RuntimeError):
     """What shall be joined belongs to different calls."""
 
@@ -27,9 +36,14 @@ class OnSeveralWorkers(RuntimeError):
 class Workers:
     """`count` workers with room for `capacity` endpoints each; the verbs are those of `_native.Core`."""
 
-    def __init__(self, count: int, capacity: int, silence_s: float, io: str, packets_per_s: int) -> None:
+    def __init__(
+        self, count: int, capacity: int, silence_s: float, io: str, packets_per_s: int, kernel_relay: bool = False
+    ) -> None:
         room = min(capacity, MOST_ENDPOINTS)
-        self._cores = [_native.Core(room, silence_s, io, packets_per_s) for _ in range(count)]
+        self._relay = _kernel_relay(room * count) if kernel_relay else None
+        self._cores = [
+            _native.Core(room, silence_s, io, packets_per_s, self._relay, number * room) for number in range(count)
+        ]
         self._totals: list[tuple[int, ...]] = [()] * count
 
     @property
@@ -62,7 +76,10 @@ class Workers:
     def stop(self, seconds: float) -> bool:
         """End the threads; whether all recordings were complete within `seconds`."""
         with ThreadPoolExecutor(len(self._cores)) as threads:
-            return all(list(threads.map(lambda core: core.stop(max(seconds, 0.0)), self._cores)))
+            whole = all(list(threads.map(lambda core: core.stop(max(seconds, 0.0)), self._cores)))
+        if self._relay:
+            self._relay.detach()
+        return whole
 
     # Endpoints
 

@@ -248,9 +248,7 @@ class MediaSettings(Section):
         default=False,
         description="RTP of all trunks may come from elsewhere than their SDP says; better say so of each trunk",
     )
-    grace_s: Seconds = Field(
-        default=60, description="seconds that calls go on in the media server after its controller has gone"
-    )
+    grace_s: Seconds = Field(default=60, description="seconds that calls outlive their controller in the media server")
     hung_s: float = Field(default=10, description="seconds without an answer, then media starts anew; 0: never", ge=0)
     io: Literal["auto", "uring", "epoll"] = Field(
         default="auto", description="how the media server reads and writes: `auto` is `uring` where the kernel has it"
@@ -261,6 +259,7 @@ class MediaSettings(Section):
         default=0, description="send and receive buffer of each RTP port in KiB; 0: as the system has it", ge=0
     )
     packets_per_s: int = Field(default=500, description="RTP packets a second taken from one far end at most", ge=50)
+    kernel_relay: bool = Field(default=False, description="plain RTP is relayed inside the kernel; see the guide")
     realtime: bool = Field(
         default=False,
         description="the media server we start handles RTP before any other work on the machine; needs CAP_SYS_NICE",

@@ -275,7 +275,7 @@ class _TrunkCollector(Collector):
 
 
 class _MediaCollector(Collector):
-    _OF_NOW = frozenset({"endpoints", "playbacks", "recordings", "ports_free"})
+    _OF_NOW = frozenset({"endpoints", "playbacks", "recordings", "ports_free", "kernel_streams"})
 
     def __init__(self, totals: Callable[[], Mapping[str, float]], how: Callable[[], MediaWays]) -> None:
         self._totals, self._how = totals, how

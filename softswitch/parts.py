@@ -133,7 +133,8 @@ def _media_arguments(config: Config) -> list[str]:
         "packets-per-s": media.packets_per_s,
         "log-format": config.log.format,
     }
-    return [f"--{name}={value}" for name, value in settings.items()] + ["--realtime"] * media.realtime
+    flags = ["--realtime"] * media.realtime + ["--kernel-relay"] * media.kernel_relay
+    return [f"--{name}={value}" for name, value in settings.items()] + flags
 
 
 def check_media_addresses(media: MediaSettings) -> None:

@@ -39,11 +39,15 @@ def test_media_settings_reach_the_media_server_we_start() -> None:
         socket_buffer_kb=3,
         packets_per_s=200,
         realtime=True,
+        kernel_relay=True,
     )
-    engine = Settings("127.0.0.3", 4000, 4999, 7.0, "epoll", True, "::1", 2, 200, SocketOptions(34, 3072))
+    engine = Settings(
+        "127.0.0.3", 4000, 4999, 7.0, "epoll", True, "::1", 2, 200, SocketOptions(34, 3072), kernel_relay=True
+    )
     assert asked == ServerSettings("m.sock", 8.0, engine)
     assert started_with().engine.sockets == SocketOptions(dscp=46)
     assert not started_with().engine.realtime
+    assert not started_with().engine.kernel_relay
     for nat in (False, True):
         driver = media_parts(Config(media=MediaSettings(driver="server", nat=nat)))[1]
         assert isinstance(driver, ServerDriver)

@@ -14,10 +14,12 @@
 #include "dtmf.h"
 #include "g711.h"
 #include "io.h"
+#include "kernel_relay.h"
 #include "latch.h"
 #include "ring.h"
 #include "rtp.h"
 #include "srtp.h"
+#include "timeline.h"
 
 #define FRAME_SAMPLES 160
 #define FRAME_NS 20000000LL
@@ -123,11 +125,11 @@ struct play_report {
 };
 
 struct totals {
-    uint64_t packets_in, packets_out, packets_late, bytes_recorded, events, events_lost;
+    uint64_t packets_in, packets_out, packets_late, packets_kernel, bytes_recorded, events, events_lost;
     struct drops drops;
     uint64_t storms; /* times that a port was not read for a while */
     int64_t lost;
-    uint32_t endpoints, playbacks, recordings;
+    uint32_t endpoints, playbacks, recordings, kernel_streams;
 };
 
 struct event {
@@ -259,6 +261,7 @@ struct endpoint {
     uint64_t cname, random;
     struct packing packing;
     struct coder coder;
+    struct kernel_stream kernel;
 };
 
 /* Playbacks */
@@ -286,20 +289,6 @@ struct playback {
 /* Recordings */
 
 enum layer { VOICE_LEFT, VOICE_RIGHT, PROMPT_LEFT, PROMPT_RIGHT, LAYERS };
-
-/* Where in the recording a side's RTP timestamps lie: the least delayed packet stands where it arrived. In samples. */
-struct timeline {
-    bool set;
-    uint32_t ssrc, timestamp;
-    uint16_t sequence;    /* of the newest packet */
-    uint32_t late;        /* packets in a row that came more than 200 ms after their place */
-    uint32_t span_packets;
-    int64_t position;     /* of `timestamp` */
-    int64_t until;        /* end of the newest audio, -1: none yet */
-    int64_t least_delay;  /* in the current span */
-    int64_t span_ends;
-    int64_t slip;         /* how far the place has still to move, by one a packet */
-};
 
 struct recording {
     uint32_t handle, slot, listed, endpoints[2];
@@ -361,6 +350,7 @@ struct worker {
     struct totals totals;
     struct io *io;
     struct writer writer;
+    struct kernel_share kernel;
 };
 
 /* worker.c. `packet_ns`: the time between two packets at the highest rate that is taken from one far end. */
@@ -486,11 +476,6 @@ void recording_voice(struct worker *worker, struct endpoint *from, const struct 
 void recording_other(struct worker *worker, struct endpoint *from, const struct rtp *rtp);
 void recording_prompt(struct worker *worker, const struct playback *playback, const uint8_t *alaw, int64_t at);
 void recording_tick(struct worker *worker);
-
-/* timeline.c */
-int64_t timeline_place(struct timeline *line, const struct rtp *rtp, int64_t arrival);
-int64_t timeline_due(const struct timeline *line, const struct rtp *rtp, int64_t arrival);
-uint32_t timeline_lost(struct timeline *line, const struct rtp *rtp);
 
 /* writer.c */
 bool writer_start(struct writer *writer, int event_fd);

@@ -34,6 +34,7 @@ void endpoint_open(struct worker *worker, const struct command *command)
     endpoint->cname = command->open.cname;
     endpoint->random = command->open.cname | 1;
     endpoint->report_at = worker->now + rtcp_interval(endpoint, true);
+    kernel_relay_endpoint(worker, endpoint, command->open.rtp_fd);
     slots_add(&worker->open, endpoint->slot, &endpoint->listed);
     if (!io_open(worker->io, endpoint->slot, command->open.rtp_fd, command->open.rtcp_fd))
         endpoint_close(worker, endpoint); /* deaf: whoever asked for it is told, and its ports are free */
@@ -66,6 +67,7 @@ static void endpoint_key(struct srtp_context **held, struct srtp_context *given)
 /* The far end comes to know us by another SSRC. */
 static void endpoint_rename(struct worker *worker, struct endpoint *endpoint)
 {
+    kernel_relay_stop(worker, endpoint);
     rtcp_leave(worker, endpoint);
     line_rename(endpoint);
 }
@@ -90,6 +92,7 @@ void endpoint_configure(struct worker *worker, struct endpoint *endpoint, const 
 {
     struct line *line = &endpoint->line;
     struct latch *latch = &endpoint->latch;
+    kernel_relay_stop(worker, endpoint);
     packing_flush(worker, endpoint);
     if (endpoint_begins_anew(endpoint, remote))
         endpoint_rename(worker, endpoint);
@@ -130,6 +133,7 @@ void endpoint_disconnect(struct worker *worker, struct endpoint *endpoint)
 {
     if (endpoint->peer == NONE)
         return;
+    kernel_relay_stop(worker, endpoint);
     worker->endpoints[endpoint->peer].peer = NONE;
     endpoint->peer = NONE;
 }
@@ -211,13 +215,18 @@ static void endpoint_pass_on(struct worker *worker, struct endpoint *endpoint, c
     if (endpoint->peer == NONE)
         return;
     struct endpoint *to = &worker->endpoints[endpoint->peer];
+    if (event)
+        endpoint->kernel.steady = 0;
     bool kept = event ? !endpoint->digits || endpoint->key_in.kept : telephone_event_sounds(worker, endpoint);
     if (kept || rtp->payload_type == COMFORT_NOISE)
         line_skip(worker, to, rtp);
     else if (event ? telephone_event_relay(worker, endpoint, to, rtp) : to->key_out.active && to->key_out.tone)
         return;
-    else if (to->playback == NONE || !playback_takes(worker, to, rtp, event))
+    else if (to->playback == NONE || !playback_takes(worker, to, rtp, event)) {
         line_relay(worker, to, rtp, event);
+        if (!event)
+            kernel_relay_consider(worker, endpoint, rtp);
+    }
 }
 
 /* RFC 3550 8.2: the far end has by chance chosen our SSRC. Who only mirrors our packets would do so for ever. */
@@ -274,10 +283,14 @@ static int64_t endpoint_work(const struct rtp *rtp)
 static enum fate endpoint_judge(struct worker *worker, struct endpoint *endpoint, const union address *from,
                                 const struct rtp *rtp)
 {
+    kernel_relay_look(worker, endpoint); /* when was the far end heard? */
     switch (latch_judge(&endpoint->latch, from, rtp, worker->now)) {
     case STRANGER: return FOREIGN;
-    case MOVED: endpoint->line.to = *from; break;
-    case KNOWN: break;
+    case MOVED:
+        kernel_relay_stop(worker, endpoint);
+        endpoint->line.to = *from;
+        break;
+    case KNOWN: kernel_relay_take_back(worker, endpoint); break;
     }
     if (endpoint->due_at < worker->now - BURST_NS)
         endpoint->due_at = worker->now - BURST_NS;
@@ -372,11 +385,14 @@ void endpoint_sweep(struct worker *worker, struct endpoint *endpoint)
         io_pause(worker->io, endpoint->slot, endpoint->paused = false);
     if (!endpoint->configured)
         return;
+    kernel_relay_look(worker, endpoint);
     if (worker->now - endpoint->packing.added_at > UNFILLED_NS)
         packing_flush(worker, endpoint); /* nothing more comes to fill it */
     endpoint_sweep_silence(worker, endpoint);
     if (worker->now < endpoint->report_at)
         return;
     endpoint->report_at = worker->now + rtcp_interval(endpoint, false);
+    if (endpoint->peer != NONE)
+        kernel_relay_look(worker, &worker->endpoints[endpoint->peer]); /* what was sent here */
     rtcp_report(worker, endpoint);
 }

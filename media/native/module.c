@@ -30,6 +30,7 @@ typedef struct {
     struct worker worker;
     struct pool endpoints, playbacks, recordings;
     struct played *played;
+    PyObject *relay; /* the kernel's, or NULL */
     int event_fd;
     bool running;
 } Core;
@@ -310,11 +311,13 @@ static PyObject *core_events(Core *self, PyObject *Py_UNUSED(ignored))
 
 static int core_init(Core *self, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"capacity", "silence_s", "io", "packets_per_s", NULL};
-    unsigned int capacity, packets_per_s = 500;
+    static char *names[] = {"capacity", "silence_s", "io", "packets_per_s", "relay", "first_stream", NULL};
+    unsigned int capacity, packets_per_s = 500, first_stream = 0;
+    PyObject *relay = Py_None;
     double silence_s;
     const char *io = "auto";
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "Id|sI", names, &capacity, &silence_s, &io, &packets_per_s))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "Id|sIOI", names, &capacity, &silence_s, &io, &packets_per_s,
+                                     &relay, &first_stream))
         return -1;
     if (packets_per_s < 1) {
         PyErr_SetString(PyExc_ValueError, "packets_per_s is 0, expected at least 1");
@@ -324,6 +327,9 @@ static int core_init(Core *self, PyObject *args, PyObject *kwargs)
         PyErr_Format(PyExc_ValueError, "capacity is %u, expected 1 to %d", capacity, MAX_CAPACITY);
         return -1;
     }
+    if (!module_join_relay(relay, &self->worker, capacity, first_stream))
+        return -1;
+    self->relay = Py_NewRef(relay);
     self->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     self->played = calloc(MAX_PLAYBACKS, sizeof *self->played);
     if (self->event_fd < 0 || !self->played || !pool_create(&self->endpoints, capacity)
@@ -368,6 +374,8 @@ static void core_dealloc(Core *self)
     core_end(self, LLONG_MAX / 2);
     if (self->event_fd > 0)
         close(self->event_fd);
+    kernel_relay_leave(&self->worker);
+    Py_CLEAR(self->relay);
     free(self->played);
     pool_destroy(&self->endpoints);
     pool_destroy(&self->playbacks);
@@ -427,7 +435,8 @@ static PyMethodDef core_methods[] = {
 
 static PyTypeObject core_type = {
     PyVarObject_HEAD_INIT(NULL, 0).tp_name = "media._native.Core",
-    .tp_doc = "The media core: Core(capacity, silence_s, io='auto', packets_per_s=500) starts its worker and writer threads.",
+    .tp_doc = "The media core: Core(capacity, silence_s, io='auto', packets_per_s=500, relay=None, first_stream=0) starts its"
+              " worker and writer threads. `relay`: a KernelRelay, whose streams from `first_stream` on are its own.",
     .tp_basicsize = sizeof(Core),
     .tp_flags = Py_TPFLAGS_DEFAULT,
     .tp_new = PyType_GenericNew,
@@ -449,7 +458,7 @@ PyMODINIT_FUNC PyInit__native(void)
     g711_init(); /* before there is any thread that reads the tables */
     dtmf_init();
     PyObject *module = PyModule_Create(&native_module);
-    if (module && (PyType_Ready(&core_type) < 0 || PyModule_AddObjectRef(module, "Core", (PyObject *)&core_type) < 0))
+    if (module && (PyModule_AddType(module, &core_type) < 0 || PyModule_AddType(module, &kernel_relay_type) < 0))
         Py_CLEAR(module);
     static const char *const events[] = {"CLOSED", "DIGIT", "SILENCE", "PLAYED", "RECORDED", "TRUNCATED", "TOTALS"};
     for (int i = 0; module && i <= EVENT_TOTALS; i++)

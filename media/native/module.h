@@ -19,6 +19,11 @@ struct keys {
 /* The contexts that the keys make; false with an exception set, which names no key. */
 bool module_read_keys(const struct keys *keys, struct remote *remote);
 
+/* module_kernel_relay.c */
+extern PyTypeObject kernel_relay_type;
+/* Before the worker starts; `relay`: a KernelRelay or None. False with an exception set. */
+bool module_join_relay(PyObject *relay, struct worker *worker, uint32_t capacity, uint32_t first);
+
 /* module_remote.c: the arguments of configure() into `command`; false with an exception set. Its contexts, if any, are the
  * caller's to free. */
 bool module_remote(PyObject *args, struct command *command);

@@ -44,14 +44,14 @@ static PyObject *played_tuple(const struct event *event)
 static PyObject *totals_tuple(const struct event *event)
 {
     const struct totals *t = &event->totals;
-    return Py_BuildValue("(iIKKKLKKKIIIKKKKKKK)", event->type, 0, (unsigned long long)t->packets_in,
+    return Py_BuildValue("(iIKKKLKKKIIIKKKKKKKKI)", event->type, 0, (unsigned long long)t->packets_in,
                          (unsigned long long)t->packets_out, drops_sum(&t->drops), (long long)t->lost,
                          (unsigned long long)t->bytes_recorded, (unsigned long long)t->events,
                          (unsigned long long)t->events_lost, t->endpoints, t->playbacks, t->recordings,
                          (unsigned long long)t->drops.strangers, (unsigned long long)t->drops.unusable,
                          (unsigned long long)t->drops.excess, (unsigned long long)t->storms,
                          (unsigned long long)t->drops.forged, (unsigned long long)t->drops.replayed,
-                         (unsigned long long)t->packets_late);
+                         (unsigned long long)t->packets_late, (unsigned long long)t->packets_kernel, t->kernel_streams);
 }
 
 PyObject *module_event(const struct event *event)

@@ -88,6 +88,7 @@ static void listener_start(struct worker *worker, struct playback *playback, str
     if (!endpoint || endpoint->playback == playback->slot) /* gone, or named twice */
         return;
     playback_leave(worker, endpoint);
+    kernel_relay_stop(worker, endpoint);
     listener->endpoint = endpoint->slot;
     listener->lost_at_start = endpoint->remote_lost;
     endpoint->playback = playback->slot;

@@ -97,6 +97,7 @@ void recording_start(struct worker *worker, const struct command *command)
         if (!endpoint || endpoint->recording == recording->slot) /* gone, or named twice */
             continue;
         recording_leave(worker, endpoint);
+        kernel_relay_take_back(worker, endpoint);
         recording->endpoints[side] = endpoint->slot;
         endpoint->recording = recording->slot;
         endpoint->side = side;

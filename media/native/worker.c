@@ -72,6 +72,7 @@ static void worker_tell_totals(struct worker *worker)
     event->totals.endpoints = worker->open.count;
     event->totals.playbacks = worker->playing.count;
     event->totals.recordings = worker->recording.count;
+    event->totals.kernel_streams = worker->kernel.active;
     worker_event_done(worker);
 }
 
@@ -195,6 +196,7 @@ static void worker_sweep(struct worker *worker)
     if (worker->now < worker->next_sweep)
         return;
     worker->next_sweep = worker->now + SWEEP_NS;
+    kernel_relay_sweep(worker);
     for (uint32_t i = 0; i < worker->open.count; i++)
         endpoint_sweep(worker, &worker->endpoints[worker->open.slot[i]]);
     if (worker->now < worker->next_totals)

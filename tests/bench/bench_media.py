@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from tempfile import TemporaryDirectory
 
 from softswitch.media_drivers.server import ServerDriver
-from tests.bench.cpu import GENERATOR, SUBJECT, cpu_seconds, pin
+from tests.bench.cpu import GENERATOR, SUBJECT, cpu_seconds, machine_seconds, pin
 from tests.bench.programs import CODECS, SRTP, compiled, floor_us
 from tests.bench.report import Figure, show
 from tests.bench.spoken import PLAIN, Way, Ways, coded
@@ -42,6 +42,7 @@ NO_RELAY, OURS, RECORDING, CONVERTING = "no relay", "softswitch", "softswitch re
 AGAIN = "softswitch once more"
 EPOLL, ONE_PROCESSOR = "softswitch by epoll", "softswitch on one processor"
 ALL_PROCESSORS = "softswitch, a thread a processor"
+IN_KERNEL = "softswitch in the kernel"
 THEIRS, THEIR_RECORDING, THEIR_CONVERTING = "rtpengine", "rtpengine recording", "rtpengine converting"
 RATIO_AT, LEAST_RATIO, LONGEST_P99_MS = 500, 5.0, 3.0
 MOST_FOR_RECORDING = 1.35
@@ -71,11 +72,17 @@ class Result:
     p99_ms: float
     p999_ms: float
     behind_ms: float = 0.0  # the load generator with its own steps, p99
+    machine_s: float = 0.0  # CPU of the whole machine meanwhile
 
     @property
     def cost_us(self) -> float:
         """CPU microseconds a relayed packet."""
         return self.cpu_s * 1e6 / max(self.packets, 1)
+
+    @property
+    def machine_us(self) -> float:
+        """The same of the whole machine, load generator and all."""
+        return self.machine_s * 1e6 / max(self.packets, 1)
 
 
 def compile_load(folder: str) -> str:
@@ -96,13 +103,24 @@ async def our_server(
     ways: Ways = (PLAIN, PLAIN),
     alone: bool = False,
     workers: int = 1,
+    kernel: bool = False,
 ) -> AsyncIterator[Rig]:
     """`calls` connected pairs of endpoints; `ways`: how the two phones of each speak; `alone`: one processor;
-    `workers`: threads (0: one a processor).
+    `workers`: threads (0: one a processor); `kernel`: plain streams pass there.
     """
     path = f"{folder}/media-{io}.sock"
     ports = f"{SERVER_FROM}-{SERVER_FROM + 4 * calls + 99}"
-    arguments = ("--socket", path, "--ports", ports, "--io", io, "--workers", str(workers))
+    arguments = (
+        "--socket",
+        path,
+        "--ports",
+        ports,
+        "--io",
+        io,
+        "--workers",
+        str(workers),
+        *["--kernel-relay"] * kernel,
+    )
     process = await asyncio.create_subprocess_exec(sys.executable, "-m", "media", *arguments)
     driver = ServerDriver(path)
     try:
@@ -234,15 +252,15 @@ async def measure_one(
         )
         if relay.alone:
             pin(generator.pid, GENERATOR)
-        before = cpu_seconds(relay.pid) if relay.pid else 0.0
+        before, machine = cpu_seconds(relay.pid) if relay.pid else 0.0, machine_seconds()
         output, _ = await generator.communicate(lines.encode())
-        cpu = cpu_seconds(relay.pid) - before if relay.pid else 0.0
+        cpu, machine = cpu_seconds(relay.pid) - before if relay.pid else 0.0, machine_seconds() - machine
     if generator.returncode:
         raise RuntimeError("the load generator failed: a port of its is taken")
     figures = json.loads(output)
     lost = figures["sent"] - figures["received"]
-    latencies = (figures[key] for key in ("p50_ms", "p99_ms", "p999_ms", "behind_ms"))
-    return Result(name, calls, figures["received"], lost, cpu, *latencies)
+    p50, p99, p999, behind = (figures[key] for key in ("p50_ms", "p99_ms", "p999_ms", "behind_ms"))
+    return Result(name, calls, figures["received"], lost, cpu, p50, p99, p999, behind, machine)
 
 
 def rigs(calls: int, folder: str) -> dict[str, Callable[[], AbstractAsyncContextManager[Rig]]]:
@@ -252,6 +270,7 @@ def rigs(calls: int, folder: str) -> dict[str, Callable[[], AbstractAsyncContext
         EPOLL: lambda: our_server(calls, folder, io="epoll"),
         OURS: lambda: our_server(calls, folder),
         ALL_PROCESSORS: lambda: our_server(calls, folder, workers=0),
+        IN_KERNEL: lambda: our_server(calls, folder, kernel=True),
         RECORDING: lambda: our_server(calls, folder, record=True),
         CONVERTING: lambda: our_server(calls, folder, ways=(PLAIN, Way("PCMU"))),
     }
@@ -291,12 +310,12 @@ def tell(results: Sequence[Result], seconds: float) -> None:
     """Print the table."""
     print(f"50 packets/s each way for {seconds:g} s; ms from one phone to the other")
     print(f"{'calls':>5}  {'relay':<33}{'packets':>10}{'lost':>7}{'CPU s':>8}{'µs/packet':>11}", end="")
-    print(f"{'p50 ms':>9}{'p99 ms':>9}{'p99.9':>9}{'load late':>11}")
+    print(f"{'machine':>9}{'p50 ms':>9}{'p99 ms':>9}{'p99.9':>9}{'load late':>11}")
     for one in results:
         print(
             f"{one.calls:>5}  {one.name:<33}{one.packets:>10}{one.lost:>7}{one.cpu_s:>8.2f}{one.cost_us:>11.2f}", end=""
         )
-        print(f"{one.p50_ms:>9.2f}{one.p99_ms:>9.2f}{one.p999_ms:>9.2f}{one.behind_ms:>11.2f}")
+        print(f"{one.machine_us:>9.2f}{one.p50_ms:>9.2f}{one.p99_ms:>9.2f}{one.p999_ms:>9.2f}{one.behind_ms:>11.2f}")
 
 
 def judge(results: Sequence[Result]) -> list[Figure]:

@@ -25,6 +25,12 @@ def cpu_seconds(pid: int) -> float:
     return sum(int(field) for field in fields[11:15]) * TICK_S
 
 
+def machine_seconds() -> float:
+    """What all processors have worked for anybody, interrupts too (proc(5)): a kernel may book these on nobody."""
+    user, nice, system, _idle, _iowait, irq, softirq = map(int, Path("/proc/stat").read_text().split(None, 8)[1:8])
+    return (user + nice + system + irq + softirq) * TICK_S
+
+
 def children(pid: int) -> list[int]:
     """Process ids of the living children, grandchildren and so on of `pid`."""
     found: list[int] = []

@@ -77,11 +77,14 @@ async def room(
     grace_s: float = 0.0,
     workers: int = 1,
     dscp: int = 0,
+    kernel: bool = False,
 ) -> AsyncIterator[Room]:
     """A server and a driver for the length of a block."""
     with TemporaryDirectory() as name:
         last, sockets = first_port + 2 * pairs - 1, SocketOptions(dscp)
-        settings = Settings(HOST, first_port, last, silence_s, io, bind6="::1", workers=workers, sockets=sockets)
+        settings = Settings(
+            HOST, first_port, last, silence_s, io, bind6="::1", workers=workers, sockets=sockets, kernel_relay=kernel
+        )
         path = f"{name}/media.sock"
         server = MediaServer(ServerSettings(path, grace_s, settings))
         await server.start()

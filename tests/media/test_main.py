@@ -19,12 +19,14 @@ def test_settings_come_from_the_arguments() -> None:
     line = "--bind6 ::1 --workers 3 --dscp 0 --socket-buffer 65536 --packets-per-s 60 "
     line += "--log-format json "
     line += "--socket s --bind 127.0.0.2 --ports 4000-4999 --silence-s 5 --grace-s 6 --io epoll --parent 1 --realtime"
+    line += " --kernel-relay"
     settings, parent, log_format = read_arguments(line.split())
     assert (settings.socket, settings.grace_s, parent, log_format) == ("s", 6.0, 1, "json")
     engine = settings.engine
     assert (engine.bind, engine.first_port, engine.last_port) == ("127.0.0.2", 4000, 4999)
     assert (engine.silence_s, engine.io) == (5.0, "epoll")
     assert engine.realtime
+    assert engine.kernel_relay
     assert (engine.bind6, engine.workers, engine.packets_per_s) == ("::1", 3, 60)
     assert engine.sockets == SocketOptions(0, 65536)
 
@@ -45,6 +47,7 @@ def test_defaults_are_the_documented_ones() -> None:
     assert (settings.engine.first_port, settings.engine.last_port) == (20000, 29999)
     assert (settings.engine.silence_s, settings.grace_s, parent, log_format) == (60.0, 60.0, None, "console")
     assert not settings.engine.realtime
+    assert not settings.engine.kernel_relay
 
 
 @pytest.mark.parametrize("ports", ["4000", "5000-4000", "80-4000", "4000-70000", "a-b"])

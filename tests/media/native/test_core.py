@@ -18,6 +18,7 @@ APART = (
     "module_events.c",
     "module_srtp.c",
     "module_remote.c",
+    "module_kernel_relay.c",
     "worker.c",
     "io.c",
     "io_epoll.c",

@@ -283,10 +283,18 @@ class ServerDriver:
             playback.stop_unheard()
         for recording in list(self.recordings.values()):
             recording.server_gone()
-        self._silence_timer = asyncio.get_running_loop().call_later(self.silence_s, self._tell_all_silent)
+        self._tell_silences()
 
-    def _tell_all_silent(self) -> None:
-        self._slices.put(functools.partial(endpoint.tell_silence, True) for endpoint in list(self.endpoints.values()))
+    def _tell_silences(self) -> None:
+        """Nothing is heard while no server has an endpoint's ports, however often one comes and goes meanwhile."""
+        loop = asyncio.get_running_loop()
+        away = [
+            (one, one.away_since) for one in self.endpoints.values() if not one.silent and one.away_since is not None
+        ]
+        due = loop.time() - self.silence_s
+        self._slices.put(functools.partial(one.tell_silence, True, since) for one, since in away if since <= due)
+        if later := [since for _, since in away if since > due]:
+            self._silence_timer = loop.call_at(min(later) + self.silence_s, self._tell_silences)
 
     def _on_welcome(self, welcome: protocol.Welcome) -> None:
         self.up = True

@@ -61,7 +61,7 @@ class ServerEndpoint:
         self.configuration: protocol.ConfigureEndpoint | None = None
         self.closed = False
         self.lost = False
-        self._away_since: float | None = None  # by the loop's clock: no server has its ports
+        self.away_since: float | None = None  # by the loop's clock: no server has its ports
         self._ipv6 = ipv6
         self._driver = driver
 
@@ -107,17 +107,17 @@ class ServerEndpoint:
 
     def fall_away(self, now: float) -> None:
         """The server went, perhaps a restarted one before it had the ports."""
-        if self._away_since is None:
-            self._away_since = now
+        if self.away_since is None:
+            self.away_since = now
 
     def come_back(self) -> None:
         """A restarted server has the ports."""
-        self.lost, self._away_since = False, None
+        self.lost, self.away_since = False, None
 
     def lose(self) -> float:
         """A restarted server could not have the ports: since when nothing is heard, by the loop's clock."""
         self.lost = True
-        since = asyncio.get_running_loop().time() if self._away_since is None else self._away_since
+        since = asyncio.get_running_loop().time() if self.away_since is None else self.away_since
         self.tell_silence(True, since)
         self.server_gone()
         return since

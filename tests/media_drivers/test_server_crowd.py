@@ -168,6 +168,34 @@ def test_without_a_server_thousands_fall_silent_while_the_loop_goes_on() -> None
     run(story())
 
 
+def test_a_server_that_crashes_before_it_has_opened_anything_does_not_begin_the_silence_anew() -> None:
+    """Nobody can have been heard; of a far end whose ports a server had nobody knows."""
+
+    async def story() -> None:
+        loop = asyncio.get_running_loop()
+        driver, writer = crowd(2)
+        told: list[tuple[int, bool, float]] = []
+        for name, endpoint in driver.endpoints.items():
+            endpoint.on_silence = lambda silent, name=name: told.append((name, silent, loop.time()))
+        await asyncio.sleep(5)
+        for opened in ([], [4], []):
+            driver._lost()
+            await asyncio.sleep(19)
+            driver._writer = cast(Any, writer)
+            driver._hear(WELCOME)
+            for name in opened:
+                driver._hear(protocol.EndpointOpened(name, "127.0.0.1", 2 * name))
+            await asyncio.sleep(1)
+        driver._lost()
+        await asyncio.sleep(30)
+        assert told == [(1, True, 65.0), (2, True, 65.0), (3, True, 65.0)]
+        assert driver.endpoints[1].silent_since == 5.0
+        await asyncio.sleep(30)
+        assert told[3:] == [(4, True, 105.0)]
+
+    run(story())
+
+
 def test_thousands_that_a_server_lacks_something_for_are_lost_while_the_loop_goes_on() -> None:
     async def story() -> None:
         driver, writer = crowd(100)

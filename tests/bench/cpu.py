@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 from pathlib import Path
 
 ALL = sorted(os.sched_getaffinity(0))
@@ -25,10 +26,20 @@ def cpu_seconds(pid: int) -> float:
     return sum(int(field) for field in fields[11:15]) * TICK_S
 
 
-def machine_seconds() -> float:
-    """What all processors have worked for anybody, interrupts too (proc(5)): a kernel may book these on nobody."""
-    user, nice, system, _idle, _iowait, irq, softirq = map(int, Path("/proc/stat").read_text().split(None, 8)[1:8])
-    return (user + nice + system + irq + softirq) * TICK_S
+def interrupt_seconds() -> float:
+    """CPU of the kernel's own threads for packets; mostly whoever sends or is interrupted pays for these."""
+    seconds = 0.0
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has just ended
+            if (process / "comm").read_text(encoding="utf-8", errors="replace").startswith("ksoftirqd/"):
+                seconds += cpu_seconds(int(process.name))
+    return seconds
+
+
+def ended_seconds() -> float:
+    """CPU of all our children that have ended and been waited for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def children(pid: int) -> list[int]:

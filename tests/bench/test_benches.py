@@ -59,6 +59,7 @@ def test_the_media_server_is_measured_in_all_ways(monkeypatch: pytest.MonkeyPatc
         bench_media.ALL_PROCESSORS,
         bench_media.RECORDING,
         bench_media.CONVERTING,
+        *[bench_media.IN_KERNEL] * bench_media.kernel_relays(),
     )
     assert [one.name for one in results] == [*ways, bench_media.ONE_PROCESSOR]
     assert all(0 < one.packets <= 40 for one in results)
@@ -74,6 +75,16 @@ def test_codecs_and_srtp_are_measured_beside_plain_calls(monkeypatch: pytest.Mon
     names = [f"{bench_media.OURS} {name}" for name in coded()]
     assert [one.name for one in results] == [bench_media.OURS, *names, bench_media.AGAIN]
     assert all(0 < one.packets <= 40 for one in results)
+
+
+def test_what_the_kernel_passes_on_is_judged_by_what_it_adds_to_the_machine() -> None:
+    """Its own process has nothing to do with them: five times less of that proves nothing."""
+    bare = Result(bench_media.NO_RELAY, 500, 10**6, 0, 0.0, 0.0, 0.0, 0.0, load_s=4.0)
+    ours = Result(bench_media.IN_KERNEL, 500, 10**6, 0, 0.5, 0.1, 2.9, 3.5, load_s=5.5)
+    theirs = Result(bench_media.THEIRS, 500, 10**6, 0, 14.0, 0.1, 6.0, 9.0, load_s=5.0)
+    told = {figure.name: (figure.value, figure.good) for figure in bench_media.judge([bare, ours, theirs])}
+    assert told["added to the machine, by rtpengine's"] == (7.5, True)
+    assert told["p99 latency"] == (2.9, True)
 
 
 def test_what_codecs_cost_is_told_by_what_plain_calls_do() -> None:

@@ -272,7 +272,7 @@ def test_trunks_that_want_srtp_are_told_of_what_they_will_not_get(tmp_path: Path
 
 async def ask(switch: Switch, path: str, method: str = "GET") -> httpx.Response:
     host, port = switch.operations_address
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
         return await client.request(method, f"http://{host}:{port}{path}")
 
 

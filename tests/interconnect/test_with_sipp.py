@@ -57,7 +57,8 @@ def test_the_switch_registers_with_proof_and_for_long_enough_and_says_goodbye(tm
         registrar.stop()
         lock.close()
     assert registrar.exit_code == 0, registrar.errors
-    asked = [message for message in messages(registrar.trace) if not message.sent]
+    received = [message for message in messages(registrar.trace) if not message.sent]
+    asked = list({message.header("CSeq"): message for message in received}.values())  # one may have come twice
     assert [message.header("Expires") for message in asked] == ["600", "600", "7200", "7200", "0"]
     assert len({message.header("Call-ID") for message in asked}) == 1
     assert [message.header("CSeq") for message in asked] == [f"{n} REGISTER" for n in range(1, 6)]
@@ -171,7 +172,7 @@ def test_a_caller_whose_invite_is_short_understands_the_shortest_challenge(tmp_p
     with contextlib.closing(lock):
         asyncio.run(story(RunningSwitch(tmp_path / "switch", dialplan=proving)))
     assert caller.exit_code == 0, caller.errors
-    asked, challenge = messages(caller.trace)[:2]
+    asked, challenge = (next(one for one in messages(caller.trace) if one.sent is sent) for sent in (True, False))
     assert challenge.name == "401"
     assert "\nv:SIP" in challenge.text
     assert len(challenge.text) <= len(asked.text)

@@ -37,7 +37,7 @@ def test_a_call_with_sound_both_ways_also_after_a_hold(
     cdr = rig.cdr(line, before)
     assert (cdr["ulFailReason"], cdr["ended_by"]) == (0, "callee")
     for side in ("a", "b"):
-        assert cdr[side]["packets_received"] > 20
+        assert cdr[side]["packets_received"] > 10
 
 
 def test_a_callee_that_knows_aes_gcm_is_heard_and_hears(rig: Rig, tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ def test_a_callee_that_knows_aes_gcm_is_heard_and_hears(rig: Rig, tmp_path: Path
         both_hear(tmp_path / "caller-heard.wav", callee)
         caller.hang_up()
         caller.wait_for("disconnected")
-    assert rig.cdr(line, before)["b"]["packets_received"] > 20
+    assert rig.cdr(line, before)["b"]["packets_received"] > 10
     assert " RTP/SAVP " in callee.said() and "AEAD_AES_256_GCM" in callee.said()
 
 

@@ -179,7 +179,7 @@ class Phone:
                 started = None
         await wait_until(start + len(frames) * 0.02)
 
-    async def wait_for(self, condition: Callable[[], bool], timeout_s: float = 5.0) -> None:
+    async def wait_for(self, condition: Callable[[], bool], timeout_s: float = 15.0) -> None:
         """Until `condition` holds; looked at after every packet heard."""
         async with asyncio.timeout(timeout_s):
             while not condition():

@@ -24,6 +24,7 @@ from tests.support.loopback import HOST
 Result = TypeVar("Result")
 STALL_S = 0.02
 ATTEMPTS = 10
+PATIENCE_S = 40.0  # with a story; more than with what it waits for
 
 
 def remote(phone: Phone, **changes: object) -> RtpRemote:
@@ -144,7 +145,7 @@ def anew(folder: Path) -> Path:
 async def _watched(story: Callable[[], Awaitable[Result]], stalls: list[float]) -> Result:
     watch = asyncio.create_task(_watch_for_stalls(stalls))
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             return await story()
     finally:
         watch.cancel()

@@ -15,6 +15,7 @@ from tests.media.phone import FRAME, Packet, linear, loudness, tone, wav
 from tests.media.support import room, run
 from tests.media.test_engine import read_wav
 
+pytestmark = pytest.mark.real_time
 ULAW = 0
 
 

@@ -17,6 +17,7 @@ from tests.media.phone import loud_s, tone, wait_for_seconds, wav
 from tests.media.support import files_open_in, room, run
 from tests.media.test_engine import read_wav
 
+pytestmark = pytest.mark.real_time
 PATIENCE_S = 20.0
 
 

@@ -20,6 +20,8 @@ from softswitch.interfaces import RecordingReport
 from tests.media.phone import linear, loudness, tone, wait_for_seconds, wav
 from tests.media.support import obeyed, room, run
 
+pytestmark = pytest.mark.real_time
+
 
 def read_whole(path: str) -> bytes:
     """The file."""

@@ -22,6 +22,8 @@ from tests.media.support import files_open_in, obeyed, room, run
 from tests.media.test_engine import read_wav
 from tests.support.loopback import HOST
 
+pytestmark = pytest.mark.real_time
+
 
 async def until_events(listener: Listener, count: int) -> None:
     """Until the engine has told `count` events."""
@@ -334,7 +336,7 @@ def test_a_file_that_the_core_can_not_take_now_is_handed_over_later(
         await asyncio.sleep(0)
         assert core.files == []
         core.refuses = ""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(25):
             while not core.files:
                 await wait_for_seconds(0.001)
         assert core.files == [(1, True)]
@@ -432,7 +434,7 @@ def test_what_ended_while_the_controller_was_away_is_not_taken_over() -> None:
             await carl.wait_for(lambda: len(carl.heard) > 2)
             assert place.driver._writer
             place.driver._writer.close()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(25):
                 while place.driver.up:
                     await wait_for_seconds(0.002)
                 place.driver.disconnect(a, b)
@@ -460,7 +462,7 @@ def test_what_a_controller_left_is_released_after_the_grace_time_and_nobody_else
             kept = place.driver.record(str(place.folder / "mine.wav"), *mine)
             await obeyed(other, place.folder)
             await other.close()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(25):
                 while place.driver.totals.endpoints != 2 or place.driver.totals.recordings != 1:
                     await wait_for_seconds(0.02)
             assert not kept.finished.done()
@@ -473,7 +475,7 @@ async def break_off(driver: ServerDriver) -> None:
     """The connection breaks; until there is a new one."""
     assert driver._writer
     driver._writer.close()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(25):
         while driver.up:
             await wait_for_seconds(0.002)
         while not driver.up:

@@ -16,6 +16,8 @@ from tests.media.phone import Packet, Phone, rtp, tone, wait_for_seconds, wait_u
 from tests.media.support import room, run
 from tests.support.loopback import HOST
 
+pytestmark = pytest.mark.real_time
+
 
 def assert_gapless(packets: Sequence[Packet]) -> None:
     """Each stands behind the one before, by number and by the time that it lasts."""
@@ -265,7 +267,7 @@ def test_ports_that_have_run_out_are_told_and_counted() -> None:
             await place.leg()
             with pytest.raises(MediaError, match=f"no free RTP port pair in 31000-31001 on {HOST}"):
                 await place.driver.open_endpoint("second")
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(25):
                 while not place.driver.totals.ports_exhausted:
                     await wait_for_seconds(0.05)
             assert place.driver.totals.ports_free == 1  # that of IPv6

@@ -19,6 +19,7 @@ from tests.media.phone import tone, wav
 from tests.media.scripted_core import HeldDisk, Listener, ScriptedCore
 from tests.media.support import anew, room, run
 
+pytestmark = pytest.mark.real_time
 EMPTY = protocol.Report()
 
 

@@ -20,6 +20,8 @@ from softswitch.errors import MediaError
 from tests.media.phone import FRAME, Packet, key, loudness, rtp, tone, tones, wait_for_seconds, wav
 from tests.media.support import obeyed, remote, room, run
 
+pytestmark = pytest.mark.real_time
+
 
 def assert_one_line(packets: list[Packet]) -> None:
     """RFC 3550 5.1: one SSRC, sequence numbers without a gap, timestamps that grow by whole frames."""

@@ -15,6 +15,8 @@ from tests.media.phone import wait_for_seconds
 from tests.media.support import Room, room, run
 from tests.media.test_server import read_event
 
+pytestmark = pytest.mark.real_time
+
 
 class Controller:
     """A raw connection to the media server of a room, greeted."""
@@ -138,7 +140,7 @@ def test_who_does_not_read_is_parted_with_and_only_he(monkeypatch: pytest.Monkey
                 await controller.answer(protocol.encode(protocol.OpenEndpoint(1))), protocol.EndpointOpened
             )
             await flood(controller.writer)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(25):
                 while place.driver.totals.endpoints != 1:  # his are closed after the grace time
                     await wait_for_seconds(0.01)
             assert place.driver.up
@@ -174,7 +176,7 @@ def test_a_controller_that_dies_in_the_middle_of_a_frame_leaves_nothing() -> Non
             )
             controller.writer.write(protocol.encode(protocol.OpenEndpoint(2))[:-1])
             controller.writer.close()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(25):
                 while place.driver.totals.endpoints or place.driver.totals.ports_free != 40:
                     await wait_for_seconds(0.01)
 

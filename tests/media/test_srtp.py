@@ -12,6 +12,7 @@ from tests.media.phone import Packet, rtp, tone
 from tests.media.srtp_reference import Aes, Sender, derived, gcm
 from tests.media.support import obeyed, room, run
 
+pytestmark = pytest.mark.real_time
 SUITES = {"AEAD_AES_256_GCM": 44, "AES_CM_128_HMAC_SHA1_80": 30, "AES_CM_128_HMAC_SHA1_32": 30}
 KEY = bytes(range(44))
 OTHER_KEY = bytes(range(100, 144))

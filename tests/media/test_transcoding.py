@@ -15,7 +15,10 @@ from tests.media.support import room, run
 
 TYPE = {"G722": (9, 1), "opus": (111, 6)}  # payload type that the far end wants, RTP clock in units of 8 kHz
 
-pytestmark = pytest.mark.skipif(len(_native.CODECS) < 2, reason="the media core is built without G.722 or Opus")
+pytestmark = [
+    pytest.mark.real_time,
+    pytest.mark.skipif(len(_native.CODECS) < 2, reason="the media core is built without G.722 or Opus"),
+]
 
 
 def speaks(codec: str) -> dict[str, Any]:

@@ -13,6 +13,8 @@ from media.workers import OWN, SHIFT, OnSeveralWorkers, Workers
 from tests.media.phone import tone, wait_for_seconds, wav
 from tests.media.support import room, run
 
+pytestmark = pytest.mark.real_time
+
 
 class Counted:
     """Stands for `_native.Core`."""
@@ -138,7 +140,7 @@ def test_calls_on_several_workers_talk_play_and_record_each_by_itself() -> None:
                 recording.close()
             recorded = [await recording.finished for recording in recordings]
             assert not any(report.truncated for report in recorded)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(25):
                 while place.driver.totals.endpoints != 12:
                     await wait_for_seconds(0.05)
             assert place.driver.workers == 3

@@ -15,6 +15,7 @@ from softswitch.media_drivers.null import NullDriver
 from tests.media.phone import tone, wav
 from tests.media.support import anew, room, run
 
+pytestmark = pytest.mark.real_time
 REMOTE = RtpRemote("127.0.0.1", 39998, 8, 101)
 Rig = Callable[[], AbstractAsyncContextManager[MediaDriver]]
 

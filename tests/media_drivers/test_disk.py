@@ -17,6 +17,8 @@ from tests.media.support import anew, obeyed, run
 from tests.media.test_engine import read_wav, read_whole
 from tests.media_drivers.test_server import leg, supervised
 
+pytestmark = pytest.mark.real_time
+
 
 class Disk:
     """The disk of the media servers that a test starts."""

@@ -25,6 +25,7 @@ from tests.media.test_srtp import SUITES, sealed
 from tests.media_drivers.scripted_server import scripted
 from tests.support.loopback import HOST
 
+pytestmark = pytest.mark.real_time
 PHONES: list[Phone] = []  # of `leg`: a story that is told again, as the machine stood still, leaves none open
 
 
@@ -58,7 +59,7 @@ async def crash(process: MediaProcess, driver: ServerDriver) -> None:
 async def until_up(driver: ServerDriver) -> float:
     """Until the driver is connected again; when it was last seen that it is not."""
     loop = asyncio.get_running_loop()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(25):
         while not driver.up:
             away_at = loop.time()
             await wait_for_seconds(0.01)
@@ -224,7 +225,7 @@ def test_totals_arrive_each_second() -> None:
         async with room(first_port=31300) as place:
             anna, _ = await place.leg()
             await anna.talk(tone(400, 0.1))
-            async with asyncio.timeout(3):
+            async with asyncio.timeout(25):
                 while not place.driver.totals.packets_in:
                     await wait_for_seconds(0.05)
             assert place.driver.totals.packets_in == 5

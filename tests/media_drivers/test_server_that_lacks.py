@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import msgspec
+import pytest
 from structlog.testing import capture_logs
 
 from media import protocol
@@ -16,6 +17,8 @@ from tests.media.phone import wait_for_seconds
 from tests.media.support import run
 from tests.media_drivers.scripted_server import ScriptedServer, scripted
 from tests.media_drivers.test_server import REMOTE
+
+pytestmark = pytest.mark.real_time
 
 
 def test_a_server_that_is_back_without_srtp_is_told_of_nothing_that_was_to_be_protected(tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ from tests.media_drivers.scripted_server import ScriptedServer, scripted
 from tests.support.loopback import HOST
 from tests.support.virtual_time import run
 
+pytestmark = pytest.mark.real_time
+
 
 def test_who_answers_each_time_is_never_given_up() -> None:
     async def story() -> None:

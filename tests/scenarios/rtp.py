@@ -20,7 +20,7 @@ FRAME_S = 0.02
 KEYED_AFTER_S = 0.3
 DIGITS = "0123456789*#"
 KEYPAD, ROWS, COLUMNS = "123456789*0#", (697, 770, 852, 941), (1209, 1336, 1477)
-PAUSE_S = 0.4  # the same sound after so much silence has begun anew
+PAUSE_S = 0.8  # the same sound after so much silence has begun anew
 
 Address = tuple[str, int]
 

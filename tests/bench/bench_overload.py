@@ -1,8 +1,9 @@
 """Calls completed a second while more are offered than the switch can carry, with 503s and set-up times.
 
 `python -m tests.bench.bench_overload [--quick]`. The sustained rate comes first: the last step of a rising stair in
-which every call was completed. Then SIPp offers 0.5 to 3 times as much; who is refused with 503 does not try again.
-The switch has a processor of its own, both SIPp share another. The curve is drawn into bench-output/overload.png.
+which every call was completed. Then SIPp offers 0.5 to 3 times as much, up the factors and down again, so that it is no
+step's alone when the machine slows down for a while; who is refused with 503 does not try again. The switch has a
+processor of its own, both SIPp share another. The curve is drawn into bench-output/overload.png.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ NEARLY_ALL = 0.99
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How long each step lasts, and the stair of calls a second on which the sustained rate is looked for."""
+    """How long each stretch lasts, and the stair of calls a second on which the sustained rate is looked for."""
 
     step_s: float = 10.0
     stair_s: float = 4.0
@@ -44,6 +45,20 @@ class Step:
     load: Stretch
     seconds: float
     used_s: float  # tells an overload apart from a processor that others took away
+
+    def __add__(self, other: Step) -> Step:
+        """Both stretches as one."""
+        one, two = self.load, other.load
+        waited = one.setup_ms * one.completed + two.setup_ms * two.completed
+        load = Stretch(
+            one.rate,
+            one.calls + two.calls,
+            one.completed + two.completed,
+            one.retransmissions + two.retransmissions,
+            one.refused + two.refused,
+            waited / max(one.completed + two.completed, 1),
+        )
+        return Step(load, self.seconds + other.seconds, self.used_s + other.used_s)
 
     @property
     def worth(self) -> float:
@@ -70,9 +85,12 @@ def measure(plan: Plan) -> list[Figure]:
     ):
         pin(subject.pid, SUBJECT)
         sustained = _sustained(subject, plan, Path(folder))
-        steps = [_step(subject, sustained * factor, plan.step_s, Path(folder)) for factor in plan.factors]
-    draw([_point(step) for step in steps], sustained, f"Overload of {subject.name}", PICTURE)
-    return list(_figures(subject.name, sustained, dict(zip(plan.factors, steps, strict=True))))
+        steps: dict[float, Step] = {}
+        for factor in (*plan.factors, *reversed(plan.factors)):
+            step = _step(subject, sustained * factor, plan.step_s, Path(folder))
+            steps[factor] = steps[factor] + step if factor in steps else step
+    draw([_point(step) for step in steps.values()], sustained, f"Overload of {subject.name}", PICTURE)
+    return list(_figures(subject.name, sustained, steps))
 
 
 def _sustained(subject: Subject, plan: Plan, folder: Path) -> float:

@@ -13,10 +13,11 @@ from demo.wire import free_ports
 from media import _native
 from softswitch.stores.sqlite import open_sqlite
 from tests.bench import __main__ as all_of_them
-from tests.bench import bench_media, bench_packets, bench_store
+from tests.bench import bench_media, bench_overload, bench_packets, bench_store
 from tests.bench.bench_media import Result
 from tests.bench.bench_packets import Sealed
 from tests.bench.programs import line_ns
+from tests.bench.sipp_load import Stretch
 from tests.bench.spoken import coded
 
 MODULES = sorted(path.stem for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith(("__", "test_")))
@@ -144,3 +145,11 @@ def test_what_was_asked_of_media_is_judged() -> None:
 def test_what_was_too_short_is_not_judged() -> None:
     short = [Result(name, 100, 100, 0, 0.01, 1.0, 2.0, 3.0) for name in (bench_media.OURS, bench_media.RECORDING)]
     assert set(judged(*short).values()) == {None}
+
+
+def test_both_stretches_of_an_overload_count_by_what_they_completed() -> None:
+    quick = bench_overload.Step(Stretch(100.0, 300, 200, 1, 99, 10.0), 3.0, 1.0)
+    slow = bench_overload.Step(Stretch(100.0, 300, 100, 2, 200, 40.0), 3.0, 2.0)
+    both = quick + slow
+    assert (both.load.calls, both.load.completed, both.load.refused, both.load.failed) == (600, 300, 299, 1)
+    assert (both.load.retransmissions, both.load.setup_ms, both.seconds, both.worth) == (3, 20.0, 6.0, 100.0)

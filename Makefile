@@ -20,6 +20,7 @@ check: $(VENV)/ready  ## format, lint, types, C warnings, architecture
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(CC) -std=gnu11 -O2 -Wall -Wextra -Werror -fsyntax-only $$($(BIN)/python3-config --includes 2>/dev/null || $(BIN)/python -c "import sysconfig; print('-I' + sysconfig.get_path('include'))") media/native/*.c
+	! command -v clang >/dev/null || clang -target bpf -mcpu=v3 -O2 -Wall -Wextra -Werror -I/usr/include/$$($(CC) -dumpmachine) -fsyntax-only media/native/bpf/*.c
 	$(BIN)/python -m pytest -q tests/test_architecture.py
 
 fuzz: $(VENV)/ready  ## coverage-guided fuzzing of the parsers, the SIP core and (with clang) the packet path, FUZZ_SECONDS for each

@@ -271,6 +271,8 @@ class MediaSettings(Section):
         for key, bind, advertised in (("", self.bind, self.advertised), ("6", self.bind6, self.advertised6)):
             if bind in ("0.0.0.0", "::") and not advertised:
                 raise ValueError(f"bind{key} = {bind!r} needs advertised{key}, the address that far ends send to")
+        if self.kernel_relay and self.bind == "0.0.0.0":
+            raise ValueError("kernel_relay = true needs bind = the very address that RTP comes to, not 0.0.0.0")
         return self
 
     @property

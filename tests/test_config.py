@@ -84,6 +84,11 @@ def test_the_environment_wins_over_the_file_key_by_key(monkeypatch: pytest.Monke
         ("[media]\nbind6 = '127.0.0.1'", "softswitch.toml: media.bind6", "at least 3 parts"),
         ("[media]\nbind = '0.0.0.0'", "softswitch.toml: media", "bind = '0.0.0.0' needs advertised"),
         ("[media]\nbind6 = '::'", "softswitch.toml: media", "bind6 = '::' needs advertised6"),
+        (
+            "[media]\nbind = '0.0.0.0'\nadvertised = '192.0.2.1'\nkernel_relay = true",
+            "softswitch.toml: media",
+            "needs bind = the very address that RTP comes to",
+        ),
         ("[trace]\nhep = 'homer'", "softswitch.toml: trace.hep", "expected host:port"),
         ("[trace]\nhep = 'homer..example:9060'", "softswitch.toml: trace.hep", "expected host:port"),
         ("[trace]\nhep = '192.0.2.256:9060'", "softswitch.toml: trace.hep", "expected host:port"),

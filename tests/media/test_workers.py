@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shutil
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -113,6 +115,71 @@ def test_a_refused_precedence_is_told_once(monkeypatch: pytest.MonkeyPatch, capl
     with caplog.at_level(logging.WARNING):
         workers.take_precedence()
     assert len(caplog.records) == 1
+
+
+class Relay:
+    """Stands for `_native.KernelRelay`."""
+
+    room = 0
+    detached = False
+
+    def __init__(self, streams: int) -> None:
+        Relay.room = streams
+
+    def detach(self) -> None:
+        """The end."""
+        Relay.detached = True
+
+
+def test_workers_share_the_kernels_relay_and_each_has_streams_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[tuple[object, ...]] = []
+
+    def core(*arguments: object) -> Counted:
+        taken.append(arguments[-2:])
+        return Counted()
+
+    monkeypatch.setattr(_native, "Core", core)
+    monkeypatch.setattr(_native, "KernelRelay", Relay)
+    workers = Workers(3, 10, 60.0, "auto", 500, kernel_relay=True)
+    assert Relay.room == 30
+    assert [first for _, first in taken] == [0, 10, 20]
+    assert len({relay for relay, _ in taken}) == 1
+    assert not Relay.detached
+    workers.stop(4.0)
+    assert Relay.detached
+
+
+def test_a_kernel_that_takes_no_streams_is_told_once_and_calls_go_by_sockets(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refused(_: int) -> None:
+        raise OSError("not permitted: it needs CAP_BPF")
+
+    monkeypatch.setattr(_native, "KernelRelay", refused)
+    monkeypatch.setattr(_native, "Core", Counted)
+    with caplog.at_level(logging.WARNING):
+        Workers(2, 10, 60.0, "auto", 500, kernel_relay=True)
+    assert [record.message for record in caplog.records] == [
+        "the kernel relays no streams, all go by sockets: not permitted: it needs CAP_BPF"
+    ]
+
+
+def test_the_kernels_relay_is_built_in_where_clang_and_libbpf_are() -> None:
+    if not shutil.which("clang") or not Path("/usr/include/bpf/libbpf.h").exists():
+        pytest.skip("no clang or no libbpf")
+    refusal = ""
+    try:
+        _native.KernelRelay(1)
+    except OSError as error:
+        refusal = str(error)
+    assert "this build" not in refusal
+    with pytest.raises(ValueError, match="expected 1 to 1048576"):
+        _native.KernelRelay(0)
+
+
+def test_a_core_takes_only_what_the_relay_has_room_for() -> None:
+    with pytest.raises(TypeError, match="expected a KernelRelay or None"):
+        _native.Core(4, 60.0, "auto", 500, "relay")  # type: ignore[arg-type]
 
 
 def test_calls_on_several_workers_talk_play_and_record_each_by_itself() -> None:

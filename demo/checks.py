@@ -21,6 +21,7 @@ from demo.recognise import (
     PAUSE_S,
     RATE,
     SENTENCE_SHARE,
+    SILENCE_RMS,
     WORD_S,
     Hearing,
     Samples,
@@ -174,7 +175,9 @@ def recording_begins_with_announcement(evidence: Evidence, prompt: Samples, chir
         for name, chirp in chirps.items()
         if (found := find_all(recorded, chirp, sure=CHIRP_SURE)) and found[0].at_s < hearing.to_s - FRAME_S
     ]
-    good = hearing.share >= HEARD_SHARE and hearing.from_s <= 0.1 and not early
+    before = rms(recorded[: max(0, int(hearing.from_s * RATE))])  # silent, for as long as a machine may stand still
+    first = hearing.from_s <= PAUSE_S and before < SILENCE_RMS
+    good = hearing.share >= HEARD_SHARE and first and not early
     return Check(
         what, good, f"announcement {_hearing(hearing)}" + (f"; too early: {', '.join(early)}" if early else "")
     )

@@ -158,11 +158,18 @@ def test_what_paused_for_a_machine_that_stood_still_was_heard_and_what_is_missin
 
 
 def test_a_recording_has_the_pause_of_a_machine_that_stood_still(tmp_path: Path) -> None:
-    evidence = recorded_call(tmp_path)
-    recorded = paused(load(str(evidence.recording)), 1.1)
-    soundfile.write(str(evidence.recording), recorded, RATE, format="WAV", subtype="ALAW")
     chirps = {party.name: party.voice.chirp() for party in (A, B)}
-    assert checks.recording_begins_with_announcement(evidence, ANNOUNCEMENT, chirps)
+
+    def begins_well(recorded: Samples) -> bool:
+        soundfile.write(str(evidence.recording), recorded, RATE, format="WAV", subtype="ALAW")
+        return bool(checks.recording_begins_with_announcement(evidence, ANNOUNCEMENT, chirps))
+
+    evidence = recorded_call(tmp_path)
+    recorded = load(str(evidence.recording))
+    assert begins_well(paused(recorded, 1.1))
+    assert begins_well(paused(recorded, 0.0))
+    assert not begins_well(paused(recorded, 0.0, 3.0))
+    assert not begins_well(np.concatenate([0.1 * SENTENCES["A"][RATE : 2 * RATE], recorded]))  # words, no chirp
 
 
 def test_a_broken_stream_fails() -> None:

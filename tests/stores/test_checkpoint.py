@@ -36,7 +36,7 @@ def test_what_was_written_ahead_gets_into_the_database(tmp_path: Path) -> None:
         thread = threading.Thread(target=checkpointer._run)
         thread.start()
         for _ in range(2):  # the second wait begins when the first round is over
-            assert event.rounds.acquire(timeout=5)
+            assert event.rounds.acquire(timeout=60)
         event.set()
         thread.join()
         _busy, written, moved = writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()

@@ -20,10 +20,10 @@ OWN = (1 << SHIFT) - 1
 MOST_ENDPOINTS = 32768  # of one worker
 
 
-def _kernel_relay(streams: int) -> _native.KernelRelay | None:
+def _kernel_relay(streams: int, workers: int) -> _native.KernelRelay | None:
     """Room for so many streams in the kernel; None, with a warning, where it takes none."""
     try:
-        return _native.KernelRelay(streams)
+        return _native.KernelRelay(streams, workers)
     except OSError as error:
         log.warning("the kernel relays no streams, all go by sockets: %s", error)
         return None
@@ -40,7 +40,7 @@ class Workers:
         self, count: int, capacity: int, silence_s: float, io: str, packets_per_s: int, kernel_relay: bool = False
     ) -> None:
         room = min(capacity, MOST_ENDPOINTS)
-        self._relay = _kernel_relay(room * count) if kernel_relay else None
+        self._relay = _kernel_relay(room * count, count) if kernel_relay else None
         self._cores = [
             _native.Core(room, silence_s, io, packets_per_s, self._relay, number * room) for number in range(count)
         ]

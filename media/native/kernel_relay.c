@@ -74,7 +74,7 @@ static bool find_way(struct kernel_share *share, uint32_t source, uint32_t to, u
 static bool fits_from(const struct worker *worker, const struct endpoint *from, const struct rtp *rtp)
 {
     return from->kernel.port && from->receiving && !from->srtp_in && !from->coder.codec && !rtp->codec && !rtp->marker
-           && from->recording == NONE && from->event_in >= 0 && !from->paused && !*port_of(worker, from)
+           && (from->recording == NONE || (worker->kernel.ring && rtp->length == KERNEL_RELAY_COPIED)) && from->event_in >= 0 && !from->paused && !*port_of(worker, from)
            && from->latch.from.any.sa_family == AF_INET && from->receiver.timed
            && (uint16_t)from->receiver.highest == rtp->sequence && from->receiver.ssrc == rtp->ssrc
            && from->receiver.highest < UINT32_MAX / 2;
@@ -111,6 +111,7 @@ static void fill(const struct worker *worker, struct kernel_flow *flow, const st
         .length = rtp->samples,
         .type = rtp->payload_type,
         .type_of_service = to->kernel.type_of_service,
+        .copies = (uint8_t)(from->recording == NONE ? 0 : worker->kernel.ring),
         .packet_ns = worker->packet_ns,
         .due_at = from->due_at,
         .heard_at = worker->now,
@@ -203,6 +204,30 @@ void kernel_relay_look(struct worker *worker, struct endpoint *from)
     worker->totals.packets_kernel += passed;
 }
 
+/* A copy of what was passed on, to be recorded as if it had come by the socket. */
+int kernel_relay_copy(void *to, void *data, size_t size)
+{
+    struct worker *worker = to;
+    struct kernel_copy *copy = data;
+    uint32_t slot = copy->stream - worker->kernel.first;
+    struct endpoint *from = slot < worker->capacity ? &worker->endpoints[slot] : NULL;
+    struct rtp rtp;
+    if (size >= sizeof *copy && from && from->handle && from->recording != NONE
+        && rtp_parse(&rtp, copy->rtp, sizeof copy->rtp))
+        recording_voice(worker, from, &rtp);
+    return 0;
+}
+
+/* Once at a time, for a copy is read until it has been dealt with. */
+void kernel_relay_drain(struct worker *worker)
+{
+    if (!worker->kernel.copies || worker->kernel.drains)
+        return;
+    worker->kernel.drains = true;
+    kernel_relay_read_ring(worker->kernel.copies);
+    worker->kernel.drains = false;
+}
+
 /* Taking out */
 
 /* Where it passed nothing on it was tried in vain, and next time not so soon. */
@@ -213,6 +238,7 @@ void kernel_relay_take_back(struct worker *worker, struct endpoint *from)
     struct kernel_flow *flow = flow_of(worker, from);
     __atomic_fetch_and(&flow->state, ~KERNEL_RELAY_ACTIVE, __ATOMIC_ACQ_REL);
     kernel_relay_look(worker, from);
+    kernel_relay_drain(worker);
     __atomic_store_n(port_of(worker, from), 0, __ATOMIC_RELEASE);
     from->kernel.active = false;
     worker->kernel.active--;
@@ -268,6 +294,10 @@ bool kernel_relay_join(struct worker *worker, struct kernel_relay *relay, uint32
     worker->kernel.changes_fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
     worker->kernel.first = first;
     worker->kernel.relay = relay;
+    if (relay->rings_taken < relay->rings_count) {
+        worker->kernel.copies = kernel_relay_open_ring(relay, relay->rings_taken, worker);
+        worker->kernel.ring = worker->kernel.copies ? ++relay->rings_taken : 0;
+    }
     if (worker->kernel.routes_fd >= 0 && worker->kernel.changes_fd >= 0
         && !bind(worker->kernel.changes_fd, (struct sockaddr *)&changes, sizeof changes))
         return true;
@@ -280,6 +310,9 @@ void kernel_relay_leave(struct worker *worker)
     int why = errno;
     if (!worker->kernel.relay)
         return;
+    if (worker->kernel.copies)
+        kernel_relay_close_ring(worker->kernel.copies);
+    worker->kernel.copies = NULL;
     if (worker->kernel.routes_fd >= 0)
         close(worker->kernel.routes_fd);
     if (worker->kernel.changes_fd >= 0)

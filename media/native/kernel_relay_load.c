@@ -81,14 +81,31 @@ static int attach(struct kernel_relay *relay, int program)
     return relay->links_count;
 }
 
-static bool load(struct kernel_relay *relay)
+/* A ring a worker, which only that one reads. */
+static bool make_rings(struct kernel_relay *relay, int copies, uint32_t workers)
+{
+    for (uint32_t i = 0; i < workers; i++) {
+        int fd = bpf_map_create(BPF_MAP_TYPE_RINGBUF, NULL, 0, 0, KERNEL_RELAY_RING, NULL);
+        if (fd < 0 || bpf_map_update_elem(copies, &i, &fd, BPF_ANY)) {
+            if (fd >= 0)
+                close(fd);
+            return false;
+        }
+        relay->rings[relay->rings_count++] = fd;
+    }
+    return true;
+}
+
+static bool load(struct kernel_relay *relay, uint32_t workers)
 {
     struct bpf_object *object = bpf_object__open_mem(kernel_relay_program, sizeof kernel_relay_program, NULL);
     if (!object)
         return false;
     relay->object = object;
+    struct bpf_map *copies = bpf_object__find_map_by_name(object, "copies");
     return !bpf_map__set_max_entries(bpf_object__find_map_by_name(object, "flows"), relay->streams)
-           && !bpf_object__load(object)
+           && !bpf_map__set_max_entries(copies, workers) && !bpf_object__load(object)
+           && make_rings(relay, bpf_map__fd(copies), workers)
            && (relay->ports = map_shared(object, "ports", KERNEL_RELAY_PORTS * sizeof *relay->ports))
            && (relay->flows = map_shared(object, "flows", flows_size(relay)))
            && attach(relay, bpf_program__fd(bpf_object__find_program_by_name(object, "pass_on")));
@@ -103,33 +120,48 @@ void kernel_relay_detach(struct kernel_relay *relay)
 void kernel_relay_close(struct kernel_relay *relay)
 {
     kernel_relay_detach(relay);
+    while (relay->rings_count)
+        close(relay->rings[--relay->rings_count]);
     if (relay->ports)
         munmap(relay->ports, KERNEL_RELAY_PORTS * sizeof *relay->ports);
     if (relay->flows)
         munmap(relay->flows, flows_size(relay));
     bpf_object__close(relay->object);
     free(relay->links);
+    free(relay->rings);
     free(relay);
 }
 
-struct kernel_relay *kernel_relay_open(uint32_t streams, char *why, uint32_t size)
+struct kernel_relay *kernel_relay_open(uint32_t streams, uint32_t workers, char *why, uint32_t size)
 {
     struct kernel_relay *relay = calloc(1, sizeof *relay);
-    int *links = calloc(MAX_LINKS, sizeof *links);
-    if (!relay || !links) {
-        free(relay);
-        free(links);
-        snprintf(why, size, "out of memory");
-        return NULL;
-    }
     libbpf_set_print(NULL); /* it would write to standard error */
-    relay->links = links;
-    relay->streams = streams;
-    if (load(relay))
-        return relay;
+    if (relay) {
+        relay->streams = streams;
+        relay->links = calloc(MAX_LINKS, sizeof *relay->links);
+        relay->rings = calloc(workers, sizeof *relay->rings);
+        if (relay->links && relay->rings && load(relay, workers))
+            return relay;
+    }
     snprintf(why, size, "%s", reason(errno));
-    kernel_relay_close(relay);
+    if (relay)
+        kernel_relay_close(relay);
     return NULL;
+}
+
+void *kernel_relay_open_ring(const struct kernel_relay *relay, uint32_t number, struct worker *worker)
+{
+    return ring_buffer__new(relay->rings[number], kernel_relay_copy, worker, NULL);
+}
+
+void kernel_relay_close_ring(void *copies)
+{
+    ring_buffer__free(copies);
+}
+
+void kernel_relay_read_ring(void *copies)
+{
+    ring_buffer__consume(copies);
 }
 
 #else
@@ -144,11 +176,30 @@ void kernel_relay_close(struct kernel_relay *relay)
     (void)relay;
 }
 
-struct kernel_relay *kernel_relay_open(uint32_t streams, char *why, uint32_t size)
+struct kernel_relay *kernel_relay_open(uint32_t streams, uint32_t workers, char *why, uint32_t size)
 {
     (void)streams;
+    (void)workers;
     snprintf(why, size, "this build lacks it: clang or libbpf was missing");
     return NULL;
+}
+
+void *kernel_relay_open_ring(const struct kernel_relay *relay, uint32_t number, struct worker *worker)
+{
+    (void)relay;
+    (void)number;
+    (void)worker;
+    return NULL;
+}
+
+void kernel_relay_close_ring(void *copies)
+{
+    (void)copies;
+}
+
+void kernel_relay_read_ring(void *copies)
+{
+    (void)copies;
 }
 
 #endif

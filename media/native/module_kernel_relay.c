@@ -1,8 +1,9 @@
-/* `_native.KernelRelay(streams)`: the kernel's program and its memory, for all cores of a process (kernel_relay.h). */
+/* `_native.KernelRelay(streams, workers)`: the kernel's program and its memory, for all cores of a process (kernel_relay.h). */
 #define PY_SSIZE_T_CLEAN
 #include "module.h"
 
 #define MAX_STREAMS (1u << 20)
+#define MAX_WORKERS 255 /* what kernel_flow has room for */
 
 typedef struct {
     PyObject_HEAD
@@ -11,15 +12,19 @@ typedef struct {
 
 static int relay_init(KernelRelay *self, PyObject *args, PyObject *Py_UNUSED(kwargs))
 {
-    unsigned int streams;
+    unsigned int streams, workers = 1;
     char why[160];
-    if (!PyArg_ParseTuple(args, "I", &streams))
+    if (!PyArg_ParseTuple(args, "I|I", &streams, &workers))
         return -1;
+    if (workers < 1 || workers > MAX_WORKERS) {
+        PyErr_Format(PyExc_ValueError, "%u workers, expected 1 to %d", workers, MAX_WORKERS);
+        return -1;
+    }
     if (self->relay || streams < 1 || streams > MAX_STREAMS) {
         PyErr_Format(PyExc_ValueError, "%u streams, expected 1 to %u", streams, MAX_STREAMS);
         return -1;
     }
-    self->relay = kernel_relay_open(streams, why, sizeof why);
+    self->relay = kernel_relay_open(streams, workers, why, sizeof why);
     if (!self->relay)
         PyErr_SetString(PyExc_OSError, why);
     return self->relay ? 0 : -1;
@@ -56,7 +61,7 @@ static PyGetSetDef relay_members[] = {
 
 PyTypeObject kernel_relay_type = {
     PyVarObject_HEAD_INIT(NULL, 0).tp_name = "media._native.KernelRelay",
-    .tp_doc = "KernelRelay(streams): the kernel passes ordinary streams on; raises OSError with a reason where it can't.",
+    .tp_doc = "KernelRelay(streams, workers=1): the kernel passes ordinary streams on; raises OSError with a reason where it can't.",
     .tp_basicsize = sizeof(KernelRelay),
     .tp_flags = Py_TPFLAGS_DEFAULT,
     .tp_new = PyType_GenericNew,

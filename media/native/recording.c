@@ -71,6 +71,9 @@ static void recording_end(struct worker *worker, struct recording *recording, in
 {
     if (recording->closing)
         return;
+    for (int side = 0; side < 2; side++)
+        if (recording->endpoints[side] != NONE)
+            kernel_relay_take_back(worker, &worker->endpoints[recording->endpoints[side]]);
     recording->closing = true;
     recording->length = recording_position(recording, at) & ~1LL; /* RIFF chunks have even sizes */
     for (int side = 0; side < 2; side++)

@@ -243,6 +243,7 @@ static void worker_tick(struct worker *worker)
         worker->next_tick = worker->now + tick;
     worker_obey_all(worker);
     worker_receive(worker);
+    kernel_relay_drain(worker);
     telephone_event_tick(worker);
     playback_tick(worker);
     recording_tick(worker);

@@ -60,7 +60,7 @@ def test_the_media_server_is_measured_in_all_ways(monkeypatch: pytest.MonkeyPatc
         bench_media.ALL_PROCESSORS,
         bench_media.RECORDING,
         bench_media.CONVERTING,
-        *[bench_media.IN_KERNEL] * bench_media.kernel_relays(),
+        *[bench_media.IN_KERNEL, bench_media.RECORDING_IN_KERNEL] * bench_media.kernel_relays(),
     )
     assert [one.name for one in results] == [*ways, bench_media.ONE_PROCESSOR]
     assert all(0 < one.packets <= 40 for one in results)

@@ -290,7 +290,7 @@ def test_who_falls_silent_is_missed_though_no_socket_has_heard_it() -> None:
     told(story, silence_s=1.0)
 
 
-def test_what_is_recorded_comes_by_the_sockets() -> None:
+def test_what_is_recorded_is_passed_on_and_recorded_whole() -> None:
     async def story(call: Call) -> None:
         path = call.place.folder / "r.wav"
         recording = call.place.driver.record(str(path), call.a, call.b)
@@ -301,8 +301,8 @@ def test_what_is_recorded_comes_by_the_sockets() -> None:
         recording.close()
         await recording.finished
         kept = path.read_bytes()
-        assert sum(payload in kept for payload, number in call.said.items() if 20 <= number < 70) >= 48
-        assert await passed(call) == 10 + 10
+        assert sum(payload in kept for payload, number in call.said.items() if 20 <= number < 70) >= 49
+        assert await passed(call) == 10 + 10 + 40
 
     told(story)
 

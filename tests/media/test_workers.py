@@ -120,11 +120,11 @@ def test_a_refused_precedence_is_told_once(monkeypatch: pytest.MonkeyPatch, capl
 class Relay:
     """Stands for `_native.KernelRelay`."""
 
-    room = 0
+    room = 0, 0
     detached = False
 
-    def __init__(self, streams: int) -> None:
-        Relay.room = streams
+    def __init__(self, streams: int, workers: int) -> None:
+        Relay.room = streams, workers
 
     def detach(self) -> None:
         """The end."""
@@ -141,7 +141,7 @@ def test_workers_share_the_kernels_relay_and_each_has_streams_of_its_own(monkeyp
     monkeypatch.setattr(_native, "Core", core)
     monkeypatch.setattr(_native, "KernelRelay", Relay)
     workers = Workers(3, 10, 60.0, "auto", 500, kernel_relay=True)
-    assert Relay.room == 30
+    assert Relay.room == (30, 3)
     assert [first for _, first in taken] == [0, 10, 20]
     assert len({relay for relay, _ in taken}) == 1
     assert not Relay.detached
@@ -152,7 +152,7 @@ def test_workers_share_the_kernels_relay_and_each_has_streams_of_its_own(monkeyp
 def test_a_kernel_that_takes_no_streams_is_told_once_and_calls_go_by_sockets(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def refused(_: int) -> None:
+    def refused(*_: int) -> None:
         raise OSError("not permitted: it needs CAP_BPF")
 
     monkeypatch.setattr(_native, "KernelRelay", refused)

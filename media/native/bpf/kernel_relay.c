@@ -68,6 +68,17 @@ struct {
     __type(value, struct kernel_flow);
 } flows SEC(".maps");
 
+/* Rings of copies, one a worker; made when it is known how many there are. */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+    __uint(max_entries, 1);
+    __type(key, uint32_t);
+    __array(values, struct {
+        __uint(type, BPF_MAP_TYPE_RINGBUF);
+        __uint(max_entries, KERNEL_RELAY_RING);
+    });
+} copies SEC(".maps");
+
 /* Is it all that an ordinary packet of the stream is, and how many numbers ahead of the last? */
 static __always_inline int is_next(const struct kernel_flow *flow, const struct ip *ip, const struct udp *udp,
                                    const struct rtp *rtp, int64_t now, int32_t *ahead)
@@ -99,6 +110,23 @@ static __always_inline void count(struct kernel_flow *flow, uint32_t timestamp, 
     flow->highest += (uint32_t)ahead;
     flow->heard_at = now;
     flow->packets++;
+}
+
+/* For a recording. False: the ring is full, or there is none. The worker looks at each tick, so nobody is woken. */
+static __always_inline int copy(struct __sk_buff *skb, const struct kernel_flow *flow, uint32_t stream)
+{
+    uint32_t number = flow->copies - 1u;
+    void *ring = bpf_map_lookup_elem(&copies, &number);
+    struct kernel_copy *room = ring ? bpf_ringbuf_reserve(ring, sizeof *room, 0) : 0;
+    if (!room)
+        return 0;
+    room->stream = stream;
+    if (bpf_skb_load_bytes(skb, RTP_AT, room->rtp, sizeof room->rtp)) {
+        bpf_ringbuf_discard(room, BPF_RB_NO_WAKEUP);
+        return 0;
+    }
+    bpf_ringbuf_submit(room, BPF_RB_NO_WAKEUP);
+    return 1;
 }
 
 static __always_inline void write_ip(struct ip *ip, const struct kernel_flow *flow)
@@ -187,6 +215,8 @@ int pass_on(struct __sk_buff *skb)
     int32_t ahead;
     uint32_t interface = flow->interface;
     if ((interface == 0) != (skb->ifindex == LOOPBACK) || !is_next(flow, ip, udp, rtp, now, &ahead))
+        return stop(flow, KERNEL_RELAY_BUSY);
+    if (flow->copies && !copy(skb, flow, index))
         return stop(flow, KERNEL_RELAY_BUSY);
     count(flow, bpf_ntohl(rtp->timestamp), ahead, now);
     int broken = rewrite(skb, ip, udp, rtp, flow);

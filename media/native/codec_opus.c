@@ -7,7 +7,8 @@
 #include <opus/opus.h>
 
 #define RATE 8000
-#define BITRATE 16000 /* RFC 7587 3.1.1 names 8 to 12 kbit/s for narrowband speech; the rest is for FEC and tones */
+#define BITRATE 16000 /* RFC 7587 3.1.1 names 8 to 12 kbit/s for narrowband speech; the rest is for tones */
+#define FEC_BITRATE 20000 /* below 18500 libopus sends none of it, however much loss it expects */
 #define LEAST_BITRATE 6000
 #define EXPECTED_LOSS 10 /* per cent: from here on libopus spends bits on FEC */
 /* Of 0 to 10. The encoder works within the tick that all calls of a worker share, and on what has been through G.711:
@@ -38,8 +39,9 @@ static void encoder_init(void *encoder)
 
 static void encoder_tune(void *encoder, const struct tuning *tuning)
 {
-    bool lower = tuning->bitrate >= LEAST_BITRATE && tuning->bitrate < BITRATE;
-    opus_encoder_ctl(encoder, OPUS_SET_BITRATE(lower ? (opus_int32)tuning->bitrate : BITRATE));
+    uint32_t most = tuning->fec ? FEC_BITRATE : BITRATE;
+    bool lower = tuning->bitrate >= LEAST_BITRATE && tuning->bitrate < most;
+    opus_encoder_ctl(encoder, OPUS_SET_BITRATE((opus_int32)(lower ? tuning->bitrate : most)));
     opus_encoder_ctl(encoder, OPUS_SET_INBAND_FEC(tuning->fec));
     opus_encoder_ctl(encoder, OPUS_SET_PACKET_LOSS_PERC(tuning->fec ? EXPECTED_LOSS : 0));
     opus_encoder_ctl(encoder, OPUS_SET_VBR(!tuning->cbr));

@@ -61,11 +61,12 @@ static srtp_err_status_t aes_alloc(srtp_cipher_t **made, const srtp_cipher_type_
     aes->kind = kind;
     aes->key = key;
     aes->tag = (unsigned)tag;
-    *made = &aes->cipher;
-    if (aes->context)
-        return srtp_err_status_ok;
-    aes_dealloc(&aes->cipher);
-    return srtp_err_status_alloc_fail;
+    if (!aes->context) {
+        aes_dealloc(&aes->cipher);
+        return srtp_err_status_alloc_fail;
+    }
+    *made = &aes->cipher; /* libsrtp lets go of what it was given, also where that failed */
+    return srtp_err_status_ok;
 }
 
 /* Counter mode: the counter begins at what the packet says, with the salt. */

@@ -1,7 +1,9 @@
-/* The core where memory runs out: whichever allocation fails, it starts or says that it can't, and keeps nothing.
+/* The core where memory runs out: whichever allocation fails, it starts or says that it can't, and keeps nothing. So it is
+ * with the keys of SRTP.
  *
- * Compiled by tests/media/native/test_core.py with `calloc` replaced by failing_calloc(), under the address sanitizer,
- * which tells of every leak. Nothing else of the core allocates.
+ * Compiled by tests/media/native/test_core.py with `calloc` replaced by failing_calloc(), and so what OpenSSL's ciphers
+ * are made by, under the address sanitizer, which tells of every leak. What the writer keeps is in test_writer.c, the face
+ * to Python in test_allocation_by_python.py; nothing else of the core allocates.
  */
 #include <dirent.h>
 #include <stdio.h>
@@ -19,6 +21,13 @@ void *failing_calloc(size_t count, size_t size)
         return NULL;
     void *memory = malloc(count * size);
     return memory ? memset(memory, 0, count * size) : NULL;
+}
+
+void *EVP_CIPHER_CTX_new_(void) __asm__("EVP_CIPHER_CTX_new");
+
+void *failing_cipher(void)
+{
+    return left && !--left ? NULL : EVP_CIPHER_CTX_new_();
 }
 
 static int descriptors(void)
@@ -48,10 +57,24 @@ static bool try_to_start(int failing, const char *io, int *started)
     return failed;
 }
 
+/* True: it came to the failing allocation, and there is no context. */
+static bool try_to_have_a_key(int failing, const char *suite, bool sending)
+{
+    static const uint8_t key[44] = {7};
+    left = failing;
+    struct srtp_context *context = srtp_context_create(suite, key, strstr(suite, "GCM") ? 44 : 30, sending);
+    bool failed = !left;
+    left = 0;
+    if (failed && context)
+        exit(1);
+    srtp_context_free(context);
+    return failed;
+}
+
 /* With "epoll" only that. */
 int main(int argc, char **argv)
 {
-    const char *const kinds[] = {"epoll", argc > 1 ? argv[1] : "auto"};
+    const char *const kinds[] = {"epoll", argc > 1 ? argv[1] : "auto"}, *suite;
     int before = descriptors();
     for (size_t kind = 0; kind < 2; kind++) {
         int failing = 1, started = 0;
@@ -62,6 +85,17 @@ int main(int argc, char **argv)
             return 1;
         }
     }
+    srtp_set_up();
+    for (int i = 0; (suite = srtp_suite(i)); i++)
+        for (int sending = 0; sending < 2; sending++) {
+            int failing = 1;
+            while (try_to_have_a_key(failing, suite, sending))
+                failing++;
+            if (failing < 5) { /* the context, and for RTP and RTCP a cipher and its state */
+                fprintf(stderr, "%s: %d allocations\n", suite, failing - 1);
+                return 1;
+            }
+        }
     puts("ok");
     return 0;
 }

@@ -54,7 +54,11 @@ ALONE = {  # they include what they test, or fake nothing
     "test_allocation": WHOLE,
     "test_packet_path": WHOLE,
 }
-DEFINED = {"test_allocation": ("-Dcalloc=failing_calloc",), "test_io": ("-Dsyscall=failing_syscall",)}
+DEFINED = {
+    "test_allocation": ("-Dcalloc=failing_calloc", "-DEVP_CIPHER_CTX_new=failing_cipher"),
+    "test_io": ("-Dsyscall=failing_syscall",),
+    "test_writer": ("-Dcalloc=failing_calloc",),
+}
 SPREAD, MOST_SPREAD = Path("/proc/sys/vm/mmap_rnd_bits"), 28
 PROGRAMS = sorted(path.stem for path in HERE.glob("test_*.c"))
 

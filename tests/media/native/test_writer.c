@@ -16,6 +16,15 @@ static bool playable_always = true;
 static _Atomic bool stands_still;
 static _Atomic uint32_t reached; /* writes that have begun */
 
+static bool no_memory;
+
+/* Compiled by tests/media/native/test_core.py in the place of calloc(). */
+void *failing_calloc(size_t count, size_t size)
+{
+    void *memory = no_memory ? NULL : malloc(count * size);
+    return memory ? memset(memory, 0, count * size) : NULL;
+}
+
 static uint32_t little(const uint8_t *p)
 {
     return (uint32_t)p[3] << 24 | (uint32_t)p[2] << 16 | (uint32_t)p[1] << 8 | p[0];
@@ -211,6 +220,27 @@ static void test_no_more_is_kept_than_there_is_room_for_and_the_rest_is_silence_
     end();
 }
 
+static void test_what_no_memory_could_be_had_for_is_silence_and_told(void)
+{
+    start();
+    file_reset(&writer, &file);
+    disk_end = 0;
+    for (int chunk = 0; chunk < 3; chunk++) {
+        no_memory = chunk == 1;
+        write_early(chunk * RECORD_CHUNK, (uint8_t)(chunk + 1));
+    }
+    struct event event = next_event();
+    CHECK(event.type == EVENT_TRUNCATED && event.error == ENOBUFS && !ring_peek(&writer.events));
+    struct write_request open = {.type = WRITE_OPEN, .fd = 77};
+    file_open(&writer, &file, &open);
+    CHECK(disk[WAV_HEADER] == 1 && disk[WAV_HEADER + 2 * RECORD_CHUNK] == 3);
+    CHECK(disk[WAV_HEADER + RECORD_CHUNK] == ALAW_SILENCE && disk[WAV_HEADER + 2 * RECORD_CHUNK - 1] == ALAW_SILENCE);
+    finish(3 * RECORD_CHUNK);
+    event = next_event();
+    CHECK(event.type == EVENT_RECORDED && event.recorded.truncated && event.recorded.samples == 3 * RECORD_CHUNK);
+    end();
+}
+
 static void test_a_recording_that_never_had_a_file_keeps_nothing(void)
 {
     start();
@@ -283,6 +313,7 @@ int main(void)
 {
     test_what_comes_before_the_file_is_open_is_kept_for_it();
     test_no_more_is_kept_than_there_is_room_for_and_the_rest_is_silence_and_told();
+    test_what_no_memory_could_be_had_for_is_silence_and_told();
     test_a_recording_that_never_had_a_file_keeps_nothing();
     test_what_waits_is_written_before_the_end();
     test_a_disk_that_stands_still_holds_up_the_end_no_longer_than_is_said();

@@ -197,6 +197,31 @@ static void test_a_side_without_events_hears_the_key_as_a_tone_in_the_place_of_t
     finish();
 }
 
+static double amplitude_sent(double hertz)
+{
+    double re = 0, im = 0;
+    for (int i = 0; i < 4 * FRAME_SAMPLES; i++) {
+        double sample = alaw_linear[sent[i / FRAME_SAMPLES].data[RTP_HEADER + i % FRAME_SAMPLES]];
+        re += sample * cos(2 * M_PI * hertz * i / 8000);
+        im += sample * sin(2 * M_PI * hertz * i / 8000);
+    }
+    return 2 * hypot(re, im) / (4 * FRAME_SAMPLES);
+}
+
+/* Q.24 lets a detector miss what is shorter than 40 ms or below -25 dBm0 (1250); -8 is 8900. */
+static void test_the_tone_of_the_shortest_press_is_one_that_any_detector_hears(void)
+{
+    call(-1, FRAME_SAMPLES);
+    press(5, 160);
+    pass_time(200);
+    CHECK(sent_count == 4);
+    for (int tone = 0; tone < 2; tone++) {
+        double amplitude = amplitude_sent(tone ? 770 : 1336);
+        CHECK(amplitude > 8400 && amplitude < 9600);
+    }
+    finish();
+}
+
 static void test_talk_that_goes_on_below_a_key_is_not_mixed_into_its_tone(void)
 {
     call(-1, FRAME_SAMPLES);
@@ -385,6 +410,7 @@ int main(void)
     test_keys_are_told_once_each_after_the_timestamps_have_stepped_back();
     test_a_press_beyond_65535_samples_goes_on_in_a_segment();
     test_a_side_without_events_hears_the_key_as_a_tone_in_the_place_of_the_talk();
+    test_the_tone_of_the_shortest_press_is_one_that_any_detector_hears();
     test_talk_that_goes_on_below_a_key_is_not_mixed_into_its_tone();
     test_a_key_that_began_before_the_two_were_connected_never_reaches_the_other();
     test_the_tone_of_a_key_that_was_told_before_the_two_were_connected_is_not_heard_by_the_other();

@@ -1,4 +1,4 @@
-"""The extension where memory runs out: whichever allocation fails, Python is told, nothing is kept, the next try works."""
+"""The extension where memory runs out: whichever allocation fails, Python is told, and nothing is kept."""
 
 from __future__ import annotations
 

@@ -74,7 +74,8 @@ static bool find_way(struct kernel_share *share, uint32_t source, uint32_t to, u
 static bool fits_from(const struct worker *worker, const struct endpoint *from, const struct rtp *rtp)
 {
     return from->kernel.port && from->receiving && !from->srtp_in && !from->coder.codec && !rtp->codec && !rtp->marker
-           && (from->recording == NONE || (worker->kernel.ring && rtp->length == KERNEL_RELAY_COPIED)) && from->event_in >= 0 && !from->paused && !*port_of(worker, from)
+           && (from->recording == NONE || (worker->kernel.ring && rtp->length == KERNEL_RELAY_COPIED))
+           && from->event_in >= 0 && !from->paused && !*port_of(worker, from)
            && from->latch.from.any.sa_family == AF_INET && from->receiver.timed
            && (uint16_t)from->receiver.highest == rtp->sequence && from->receiver.ssrc == rtp->ssrc
            && from->receiver.highest < UINT32_MAX / 2;

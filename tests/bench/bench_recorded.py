@@ -1,7 +1,7 @@
 """200 recorded calls at once for a minute: no failed call, no lost packet, every recording complete.
 
-`python -m tests.bench.bench_recorded [--calls 200] [--seconds 60]`. Switch, media server, phones and RTP load share
-the machine. Each call is announced and recorded (AXB); RTP flows both ways once all calls are talking.
+`python -m tests.bench.bench_recorded [--calls 200] [--seconds 60] [--kernel]`. Switch, media server, phones and
+RTP load share the machine. Each call is announced and recorded (AXB); RTP flows both ways once all calls are talking.
 """
 
 from __future__ import annotations
@@ -44,21 +44,22 @@ class Run:
     signalling_s: float
     total_s: float
     cdrs: list[dict[str, Any]]
+    in_kernel: float = 0.0  # of the packets, each counted once
 
 
-def measure(calls: int = 200, seconds: float = 60.0) -> list[Figure]:
-    """Place the calls, let them talk, hang up, look at CDRs and files."""
+def measure(calls: int = 200, seconds: float = 60.0, *, kernel: bool = False) -> list[Figure]:
+    """Place the calls, let them talk, hang up, look at CDRs and files; `kernel`: RTP passes there."""
     with tempfile.TemporaryDirectory(prefix="softswitch-bench-") as folder:
         load = compile_load(folder)
-        run = asyncio.run(_run(_switch(Path(folder)), load, calls, seconds))
+        run = asyncio.run(_run(_switch(Path(folder), kernel), load, calls, seconds))
         return list(_figures(run))
 
 
-def _switch(folder: Path) -> SwitchProcess:
+def _switch(folder: Path, kernel: bool) -> SwitchProcess:
     switch = SwitchProcess(
         folder / "switch",
         dialplan=lab_dialplan(free_port()),
-        settings={"media": {"ports": RTP_PORTS}, "log": {"format": "json"}},
+        settings={"media": {"ports": RTP_PORTS, "kernel_relay": kernel}, "log": {"format": "json"}},
     )
     switch.cli("number", "add", DIALLED, "--app", "bench", "--mode", "AXB")
     switch.cli("bind", "axb", DIALLED, CALLER, CALLEE, "--record", "--announcement", "announcement")
@@ -78,10 +79,11 @@ async def _run(switch: SwitchProcess, load: str, calls: int, seconds: float) -> 
         await exchange.hang_up(1 / CALLS_A_SECOND)
         cdrs = await asyncio.to_thread(switch.wait_for_cdrs, calls, 20.0)
         await exchange.stop()
+        in_kernel = await asyncio.to_thread(switch.metric, "softswitch_media_packets_kernel_total")
     finally:
         await asyncio.to_thread(switch.stop)
     spent = [late - early for early, late in zip(before, after, strict=True)]
-    return Run(calls, seconds, figures["sent"], figures["received"], cut_off, spent[0], spent[1], cdrs)
+    return Run(calls, seconds, figures["sent"], figures["received"], cut_off, spent[0], spent[1], cdrs, in_kernel)
 
 
 def _callee_port(switch: SwitchProcess) -> int:
@@ -124,6 +126,7 @@ def _figures(run: Run) -> list[Figure]:
     return [
         Figure(BENCH, name, "failed calls", failed, "", failed == 0, "0 expected"),
         Figure(BENCH, name, "packets relayed", run.received, ""),
+        Figure(BENCH, name, "of them in the kernel", run.in_kernel, ""),
         Figure(BENCH, name, "packets lost", lost, "", lost == 0, "0 expected"),
         Figure(BENCH, name, "complete recordings", whole, "", whole == run.calls, "as long as answered, ±40 ms"),
         Figure(BENCH, name, "worst length", worst, "ms off"),
@@ -149,8 +152,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--calls", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--kernel", action="store_true", help="with media.kernel_relay")
     values = parser.parse_args()
-    show(measure(values.calls, values.seconds))
+    show(measure(values.calls, values.seconds, kernel=values.kernel))
 
 
 if __name__ == "__main__":

@@ -78,7 +78,8 @@ static bool fits_from(const struct worker *worker, const struct endpoint *from, 
            && from->event_in >= 0 && !from->paused && !*port_of(worker, from)
            && from->latch.from.any.sa_family == AF_INET && from->receiver.timed
            && (uint16_t)from->receiver.highest == rtp->sequence && from->receiver.ssrc == rtp->ssrc
-           && from->receiver.highest < UINT32_MAX / 2;
+           && from->receiver.highest < UINT32_MAX / 2
+           && worker->silence_ns >= KERNEL_RELAY_BURST_NS; /* else it may be called silent, and in the kernel nobody hears it again */
 }
 
 static bool fits_to(const struct endpoint *to, const struct rtp *rtp)

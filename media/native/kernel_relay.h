@@ -20,6 +20,7 @@
 #define KERNEL_RELAY_RING (4 << 20)       /* bytes: 200 ms of 1000 calls */
 #define KERNEL_RELAY_BURST_NS 500000000LL /* as BURST_NS of endpoint.c */
 #define KERNEL_RELAY_MOST_AHEAD 100       /* numbers that may be missing */
+#define KERNEL_RELAY_MOST_SAMPLES 16000   /* that they may be; as FORGIVEN_TIMESTAMP of line.c */
 #define KERNEL_RELAY_MAX_DELAY 16000      /* as MAX_DELAY of rtcp.c */
 
 /* Bits of `state`. Whoever takes a packet holds BUSY; the worker takes ACTIVE away and waits until BUSY is gone. */

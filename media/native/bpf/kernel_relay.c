@@ -90,7 +90,8 @@ static __always_inline int is_next(const struct kernel_flow *flow, const struct 
         return 0;
     *ahead = (int16_t)(uint16_t)(bpf_ntohs(rtp->sequence) - (uint16_t)flow->highest);
     if (*ahead < 1 || *ahead > (flow->packets ? KERNEL_RELAY_MOST_AHEAD : 1)
-        || bpf_ntohl(rtp->timestamp) - flow->timestamp != (uint32_t)*ahead * flow->length)
+        || bpf_ntohl(rtp->timestamp) - flow->timestamp != (uint32_t)*ahead * flow->length
+        || (uint32_t)*ahead * flow->length > KERNEL_RELAY_MOST_SAMPLES)
         return 0;
     return flow->due_at <= now && now - flow->heard_at < KERNEL_RELAY_BURST_NS;
 }

@@ -53,12 +53,14 @@ ALONE = {  # they include what they test, or fake nothing
     "test_threads": WHOLE,
     "test_allocation": WHOLE,
     "test_packet_path": WHOLE,
+    **{f"test_kernel_{name}": (*LINKED, str(HERE / "kernel_program.c")) for name in ("relay", "story")},
 }
 DEFINED = {
     "test_allocation": ("-Dcalloc=failing_calloc", "-DEVP_CIPHER_CTX_new=failing_cipher"),
     "test_io": ("-Dsyscall=failing_syscall",),
     "test_writer": ("-Dcalloc=failing_calloc",),
 }
+IN_KERNEL = f"-I{HERE / 'in_kernel'}"  # what kernel_program.c includes
 SPREAD, MOST_SPREAD = Path("/proc/sys/vm/mmap_rnd_bits"), 28
 PROGRAMS = sorted(path.stem for path in HERE.glob("test_*.c"))
 
@@ -89,7 +91,7 @@ def ran(*command: str | Path) -> tuple[int, str, str]:
 def build(program: str, folder: Path, sanitizers: tuple[str, ...]) -> str:
     """The program's path."""
     target, source, linked = str(folder / program), str(HERE / f"{program}.c"), ALONE.get(program, LINKED)
-    flags = [*FLAGS, *SMALL, *sanitizers, *DEFINED.get(program, ())]
+    flags = [*FLAGS, *SMALL, *sanitizers, *DEFINED.get(program, ()), IN_KERNEL]
     subprocess.run(["cc", *flags, "-o", target, source, *linked, *LIBRARIES], check=True)
     return target
 

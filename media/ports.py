@@ -7,9 +7,17 @@ not reach a new one.
 from __future__ import annotations
 
 import contextlib
+import logging
 import socket
 from collections import OrderedDict
 from dataclasses import dataclass
+
+log = logging.getLogger(__name__)
+SO_SNDBUFFORCE, SO_RCVBUFFORCE = 32, 33  # of Linux; the socket module does not name them
+BUFFERS = {
+    socket.SO_RCVBUF: (SO_RCVBUFFORCE, "receive", "net.core.rmem_max"),
+    socket.SO_SNDBUF: (SO_SNDBUFFORCE, "send", "net.core.wmem_max"),
+}
 
 
 class PortsExhausted(Exception):
@@ -35,6 +43,7 @@ class PortPool:
         self._free = OrderedDict.fromkeys(range(first + first % 2, last, 2))  # after a crash each wants its own
         self.pairs = len(self._free)
         self._refusal = ""  # which port the system refused last, and why
+        self._told_of: set[int] = set()  # buffers that are smaller than asked for
 
     @property
     def free(self) -> int:
@@ -98,5 +107,22 @@ class PortPool:
             unbound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, traffic_class)
         else:
             unbound.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, traffic_class)
-        for option in (socket.SO_RCVBUF, socket.SO_SNDBUF) if self._options.buffer else ():
-            unbound.setsockopt(socket.SOL_SOCKET, option, self._options.buffer)
+        for option in BUFFERS if self._options.buffer else ():
+            self._size(unbound, option, self._options.buffer)
+
+    def _size(self, unbound: socket.socket, option: int, size: int) -> None:
+        """As the system allows, which cuts in silence what is above its limit; CAP_NET_ADMIN is above that."""
+        force, name, limit = BUFFERS[option]
+        unbound.setsockopt(socket.SOL_SOCKET, option, size)
+        if _buffer(unbound, option) >= size:
+            return
+        with contextlib.suppress(PermissionError):
+            unbound.setsockopt(socket.SOL_SOCKET, force, size)
+        if (granted := _buffer(unbound, option)) < size and option not in self._told_of:
+            self._told_of.add(option)
+            log.warning("%s buffers are of %d bytes, not %d: %s is less", name, granted, size, limit)
+
+
+def _buffer(bound: socket.socket, option: int) -> int:
+    """Its size as one asks for it: the kernel doubles that, for its own needs (socket(7))."""
+    return bound.getsockopt(socket.SOL_SOCKET, option) // 2

@@ -105,6 +105,37 @@ def test_without_a_size_the_systems_buffers_stay() -> None:
             assert bound.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) == usual
 
 
+@pytest.mark.parametrize("permitted", [False, True])
+def test_buffers_that_the_system_cuts_are_told_of_once_or_forced(
+    permitted: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    forced = {32: socket.SO_SNDBUF, 33: socket.SO_RCVBUF}
+
+    class Limited(socket.socket):
+        """Whose buffers are of 10,000 bytes at most; forced, if that is permitted, of any size."""
+
+        def setsockopt(self, level: int, option: int, value: int) -> None:  # type: ignore[override]
+            if option in forced and level == socket.SOL_SOCKET and not permitted:
+                raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+            sized = level == socket.SOL_SOCKET and option in (*forced, *forced.values())
+            most = value if option in forced else min(value, 10_000)
+            super().setsockopt(level, forced.get(option, option) if sized else option, most if sized else value)
+
+    monkeypatch.setattr(socket, "socket", Limited)
+    pool = PortPool(HOST, 32150, 32153, SocketOptions(buffer=20_000))
+    for _ in range(2):
+        _, *pair = pool.bind()
+        for bound in pair:
+            with bound:
+                assert bound.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) == (40_000 if permitted else 20_000)
+                assert bound.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == (40_000 if permitted else 20_000)
+    told = [
+        "receive buffers are of 10000 bytes, not 20000: net.core.rmem_max is less",
+        "send buffers are of 10000 bytes, not 20000: net.core.wmem_max is less",
+    ]
+    assert caplog.messages == ([] if permitted else told)
+
+
 def test_to_want_a_port_looks_at_no_other() -> None:
     """After a crash thousands do at once."""
 

@@ -5,10 +5,15 @@
 
 #include "kernel_program.h"
 
+#define RING 4096
+
 static unsigned long *program_ports;
 static struct kernel_flow *program_flows;
 static unsigned program_streams;
 static struct frame *present;
+static struct kernel_copy waiting[RING], *reserved;
+static unsigned waiting_count;
+unsigned program_ring_room = RING;
 
 void program_load(unsigned long *at, struct kernel_flow *records, unsigned streams)
 {
@@ -22,6 +27,8 @@ void *bpf_map_lookup_elem(const void *map, const void *key)
     uint32_t index = *(const uint32_t *)key;
     if (map == (const void *)&ports)
         return index < KERNEL_RELAY_PORTS ? (void *)&program_ports[index] : 0;
+    if (map == (const void *)&copies)
+        return index ? 0 : waiting;
     return index < program_streams ? (void *)&program_flows[index] : 0;
 }
 
@@ -65,6 +72,40 @@ long bpf_l4_csum_replace(struct __sk_buff *skb, uint32_t offset, uint64_t from, 
     if (!*field)
         *field = 0xFFFF;
     return 0;
+}
+
+long bpf_skb_load_bytes(const struct __sk_buff *skb, uint32_t offset, void *to, uint32_t length)
+{
+    if (offset + length > present->length)
+        return -1;
+    __builtin_memcpy(to, (const uint8_t *)skb->data + offset, length);
+    return 0;
+}
+
+void *bpf_ringbuf_reserve(void *ring, uint64_t size, uint64_t flags)
+{
+    if (ring != waiting || size != sizeof *reserved || flags || waiting_count >= program_ring_room || reserved)
+        return 0;
+    return reserved = &waiting[waiting_count];
+}
+
+void bpf_ringbuf_submit(void *room, uint64_t flags)
+{
+    waiting_count += room == reserved && flags == BPF_RB_NO_WAKEUP;
+    reserved = 0;
+}
+
+void bpf_ringbuf_discard(void *room, uint64_t flags)
+{
+    if (room == reserved && flags == BPF_RB_NO_WAKEUP)
+        reserved = 0;
+}
+
+void program_read_ring(int (*reader)(void *, void *, unsigned long), void *whose)
+{
+    for (unsigned i = 0; i < waiting_count; i++)
+        reader(whose, &waiting[i], sizeof waiting[i]);
+    waiting_count = 0;
 }
 
 long bpf_redirect_neigh(uint32_t interface, const void *next, int size, uint64_t flags)

@@ -20,6 +20,9 @@ struct frame {
 /* Memory of the fake kernel's maps. */
 void program_load(unsigned long *ports, struct kernel_flow *flows, unsigned streams);
 int program_run(struct frame *frame);
+/* The ring of copies: how many it has room for, and what waits in it. */
+extern unsigned program_ring_room;
+void program_read_ring(int (*reader)(void *, void *, unsigned long), void *whose);
 /* Only what is between taking a stream and leaving it: a packet that is the next. False: it was not to be had. */
 int program_count(struct kernel_flow *flow, unsigned length, long long now);
 

@@ -44,6 +44,7 @@ SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 THREADS = ("-fsanitize=thread",)
 OTHERWISE = {"test_ring": THREADS, "test_threads": THREADS, "test_packet_path": ()}  # it counts what sanitizers replace
 WHOLE = (*LINKED, *(str(NATIVE / name) for name in ("worker.c", "io.c", "io_epoll.c", "io_uring.c")))
+IN_KERNEL = (*(path for path in LINKED if "_load." not in path), str(HERE / "kernel_program.c"))
 ALONE = {  # they include what they test, or fake nothing
     "test_writer": (),
     "test_ring": (),
@@ -53,14 +54,14 @@ ALONE = {  # they include what they test, or fake nothing
     "test_threads": WHOLE,
     "test_allocation": WHOLE,
     "test_packet_path": WHOLE,
-    **{f"test_kernel_{name}": (*LINKED, str(HERE / "kernel_program.c")) for name in ("relay", "story")},
+    **{f"test_kernel_{name}": IN_KERNEL for name in ("relay", "story")},
 }
 DEFINED = {
     "test_allocation": ("-Dcalloc=failing_calloc", "-DEVP_CIPHER_CTX_new=failing_cipher"),
     "test_io": ("-Dsyscall=failing_syscall",),
     "test_writer": ("-Dcalloc=failing_calloc",),
 }
-IN_KERNEL = f"-I{HERE / 'in_kernel'}"  # what kernel_program.c includes
+INCLUDED = f"-I{HERE / 'in_kernel'}"  # by kernel_program.c
 SPREAD, MOST_SPREAD = Path("/proc/sys/vm/mmap_rnd_bits"), 28
 PROGRAMS = sorted(path.stem for path in HERE.glob("test_*.c"))
 
@@ -91,7 +92,7 @@ def ran(*command: str | Path) -> tuple[int, str, str]:
 def build(program: str, folder: Path, sanitizers: tuple[str, ...]) -> str:
     """The program's path."""
     target, source, linked = str(folder / program), str(HERE / f"{program}.c"), ALONE.get(program, LINKED)
-    flags = [*FLAGS, *SMALL, *sanitizers, *DEFINED.get(program, ()), IN_KERNEL]
+    flags = [*FLAGS, *SMALL, *sanitizers, *DEFINED.get(program, ()), INCLUDED]
     subprocess.run(["cc", *flags, "-o", target, source, *linked, *LIBRARIES], check=True)
     return target
 

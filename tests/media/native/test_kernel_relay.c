@@ -59,6 +59,19 @@ static void play_to(uint32_t slot)
     worker_obey(&worker, &play);
 }
 
+static void recorded_in_short_packets(void)
+{
+    changed.frame = talkers[0].samples = 80;
+    agree(1, &changed);
+    recorded();
+}
+
+static void recorded_without_a_ring(void)
+{
+    worker.kernel.ring = 0;
+    recorded();
+}
+
 static void prompted(void)
 {
     play_to(1);
@@ -167,7 +180,7 @@ static void parted(void)
 
 static void test_what_is_not_ordinary_stays_the_workers(void)
 {
-    static void (*const circumstances[])(void) = {recorded, prompted, on_hold, not_received, no_events, shorter_frames,
+    static void (*const circumstances[])(void) = {recorded_in_short_packets, recorded_without_a_ring, prompted, on_hold, not_received, no_events, shorter_frames,
                                                   the_other_law, no_way, by_ipv6, port_in_use, no_port, pressing,
                                                   soon_silent, secured, coded, all_marked, parted};
     for (size_t i = 0; i < sizeof circumstances / sizeof *circumstances; i++) {
@@ -279,6 +292,26 @@ static void test_where_nothing_has_changed_it_stays(void)
     CHECK(active(0) && at(0)->drops.strangers == 1);
     talk(0, 1);
     CHECK(by_kernel == 6);
+    call_over();
+}
+
+/* A full ring of copies leaves the packet to the socket, before anything has changed. */
+static void test_what_is_recorded_is_copied_or_not_taken(void)
+{
+    call_of(160, true);
+    recorded();
+    talk(0, STEADY + 3);
+    CHECK(active(0) && by_kernel == 3);
+    kernel_relay_drain(&worker);
+    program_ring_room = 2;
+    talk(0, 4);
+    CHECK(by_kernel == 3 + 2 && !active(0));
+    program_ring_room = 4096;
+    talk(0, STEADY);
+    kernel_relay_look(&worker, at(0));
+    CHECK(active(0) && at(0)->receiver.received == 2 * STEADY + 7);
+    obey(COMMAND_CLOSE_RECORDING, 1u << 16);
+    CHECK(!active(0) && at(0)->recording == NONE);
     call_over();
 }
 
@@ -410,6 +443,7 @@ int main(void)
     test_what_is_not_ordinary_stays_the_workers();
     test_every_change_makes_it_the_workers();
     test_where_nothing_has_changed_it_stays();
+    test_what_is_recorded_is_copied_or_not_taken();
     test_who_moves_is_the_workers_again();
     test_frames_of_other_kinds_are_the_sockets();
     test_who_is_never_passed_on_is_tried_more_and_more_seldom();

@@ -23,12 +23,14 @@ void *failing_calloc(size_t count, size_t size)
     return memory ? memset(memory, 0, count * size) : NULL;
 }
 
+#ifdef HAVE_SRTP
 void *EVP_CIPHER_CTX_new_(void) __asm__("EVP_CIPHER_CTX_new");
 
 void *failing_cipher(void)
 {
     return left && !--left ? NULL : EVP_CIPHER_CTX_new_();
 }
+#endif
 
 static int descriptors(void)
 {

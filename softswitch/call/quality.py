@@ -38,11 +38,11 @@ def _score(received: int, lost: int, jitter_ms: float, round_trip_ms: float) -> 
     delay_ms = ONE_WAY_DELAY_MS + round_trip_ms / 2 + JITTER_BUFFER_FACTOR * jitter_ms
     delay_impairment = 0.024 * delay_ms + (0.11 * (delay_ms - 177.3) if delay_ms > 177.3 else 0.0)
     loss_impairment = 95.0 * loss_percent / (loss_percent + BPL_G711)
-    return round(_mos(BASIC_R - delay_impairment - loss_impairment), 2)
+    return round(score_of_rating(BASIC_R - delay_impairment - loss_impairment), 2)
 
 
-def _mos(r: float) -> float:
-    """G.107 Annex B."""
+def score_of_rating(r: float) -> float:
+    """MOS-CQE of the rating factor R: G.107 Annex B."""
     if r <= 0:
         return 1.0
     return 4.5 if r >= 100 else max(1.0, 1 + 0.035 * r + r * (r - 60) * (100 - r) * 7e-6)

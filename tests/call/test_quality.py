@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from softswitch.call.quality import mean_opinion_score, remote_mean_opinion_score
+from softswitch.call.quality import mean_opinion_score, remote_mean_opinion_score, score_of_rating
 from softswitch.interfaces import EndpointStatistics
 
 
@@ -31,8 +31,29 @@ def test_packets_that_came_twice_are_no_loss() -> None:
     assert mos(received=1043, lost=-43) == mos()
 
 
-def test_one_percent_loss_without_concealment() -> None:
-    assert mos(received=990, lost=10) == pytest.approx(3.8, abs=0.15)
+@pytest.mark.parametrize(
+    ("lost", "jitter_ms", "round_trip_ms", "r"),
+    [
+        (0, 0, 0, 93.2 - 0.48),  # 20 ms of packetisation
+        (0, 10, 0, 93.2 - 0.96),  # and a jitter buffer of twice the jitter
+        (0, 0, 200, 93.2 - 2.88),  # and half the round trip
+        (0, 0, 600, 93.2 - 0.024 * 320 - 0.11 * (320 - 177.3)),
+        (10, 0, 0, 93.2 - 0.48 - 95 * 1 / (1 + 4.3)),  # G.107 equation 7-29, G.113 table I.2 of G.711
+        (50, 0, 0, 93.2 - 0.48 - 95 * 5 / (5 + 4.3)),
+        (200, 0, 0, 93.2 - 0.48 - 95 * 20 / (20 + 4.3)),
+    ],
+)
+def test_each_impairment_takes_from_r_what_g_107_says(lost: int, jitter_ms: int, round_trip_ms: int, r: float) -> None:
+    score = mos(received=1000 - lost, lost=lost, jitter_ms=jitter_ms, round_trip_ms=round_trip_ms)
+    assert score == pytest.approx(1 + 0.035 * r + r * (r - 60) * (100 - r) * 7e-6, abs=0.006)
+
+
+@pytest.mark.parametrize(
+    ("r", "expected"),
+    [(100, 4.5), (93.2, 4.41), (90, 4.34), (80, 4.02), (70, 3.60), (60, 3.10), (50, 2.58), (0, 1.0)],
+)
+def test_r_is_told_as_mos_as_in_g_107_annex_b(r: float, expected: float) -> None:
+    assert score_of_rating(r) == pytest.approx(expected, abs=0.006)
 
 
 def test_a_hopeless_call_is_one() -> None:

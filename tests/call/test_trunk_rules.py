@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from softswitch.call.presentation import ANONYMOUS
-from softswitch.interfaces import Coding
+from softswitch.interfaces import Coding, EndpointStatistics
 from softswitch.routing.fields import passed_header
 from softswitch.sip.message import SipRequest, parse_message
 from tests.support.calls import STRANGER, SWITCH, X_AXB, A, B, Lab, play, sdp
@@ -242,10 +242,13 @@ def test_opus_meets_g711_and_each_side_is_told_of_its_own_alone() -> None:
         assert a is not None
         assert b is not None
         assert (a.payload_type, a.coding, b.payload_type, b.coding) == (8, None, 111, Coding("opus", 96))
+        for endpoint in lab.endpoints():
+            endpoint.told_statistics = EndpointStatistics(990, 1000, 10, 0, 2.0, 5, 3.0, 80.0, reported=True)
         lab.caller.send(lab.caller.request("BYE"))
         await lab.answer_bye(lab.callee)
         cdr = await lab.cdr()
-        assert (cdr.a.codec, cdr.b.codec, cdr.b.mos) == ("PCMA", "opus", 0.0)
+        assert (cdr.a.codec, cdr.b.codec, cdr.b.packets_lost) == ("PCMA", "opus", 10)
+        assert (cdr.a.mos > 3, cdr.a.remote_mos > 3, cdr.b.mos, cdr.b.remote_mos) == (True, True, 0.0, 0.0)
 
     play(story)
 

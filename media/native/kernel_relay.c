@@ -10,6 +10,7 @@
 
 #include "core.h"
 
+#define LOOPBACK 1           /* interface */
 #define STEADY 10            /* packets: 0.2 s of talk */
 #define MOST_STEADY (1 << 16) /* where the kernel was tried in vain */
 
@@ -93,10 +94,21 @@ static bool fits_to(const struct endpoint *to, const struct rtp *rtp)
            && line->to.any.sa_family == AF_INET;
 }
 
-static void fill(const struct worker *worker, struct kernel_flow *flow, const struct endpoint *from,
-                 const struct endpoint *to, const struct rtp *rtp, uint32_t interface)
+/* By which interfaces it comes and goes. What comes from this machine can only go there, and the other way round. */
+static bool find_ways(struct kernel_share *share, const struct endpoint *from, const struct endpoint *to, uint32_t *by,
+                      uint32_t *interface)
 {
-    *flow = (struct kernel_flow){
+    if (!find_way(share, to->kernel.address, to->line.to.v4.sin_addr.s_addr, interface)
+        || !find_way(share, from->kernel.address, from->latch.from.v4.sin_addr.s_addr, by))
+        return false;
+    *by = *by ? *by : LOOPBACK;
+    return (*by == LOOPBACK) == !*interface;
+}
+
+static void fill(const struct worker *worker, struct kernel_flow *flow, const struct endpoint *from,
+                 const struct endpoint *to, const struct rtp *rtp, uint32_t by, uint32_t interface)
+{
+    struct kernel_flow filled = {
         .from = from->latch.from.v4.sin_addr.s_addr,
         .from_port = from->latch.from.v4.sin_port,
         .at = from->kernel.address,
@@ -106,6 +118,7 @@ static void fill(const struct worker *worker, struct kernel_flow *flow, const st
         .to = to->line.to.v4.sin_addr.s_addr,
         .to_port = to->line.to.v4.sin_port,
         .interface = interface,
+        .by = by,
         .ssrc_in = rtp->ssrc,
         .ssrc_out = to->line.ssrc,
         .timestamp_offset = to->line.timestamp_offset,
@@ -113,6 +126,7 @@ static void fill(const struct worker *worker, struct kernel_flow *flow, const st
         .length = rtp->samples,
         .type = rtp->payload_type,
         .type_of_service = to->kernel.type_of_service,
+        .priority = to->kernel.priority,
         .copies = (uint8_t)(from->recording == NONE ? 0 : worker->kernel.ring),
         .packet_ns = worker->packet_ns,
         .due_at = from->due_at,
@@ -122,17 +136,18 @@ static void fill(const struct worker *worker, struct kernel_flow *flow, const st
         .transit = from->receiver.transit,
         .jitter_q4 = from->receiver.jitter_q4,
     };
+    size_t behind = offsetof(struct kernel_flow, from); /* a processor that came too late may just look at `state` */
+    memcpy((uint8_t *)flow + behind, (uint8_t *)&filled + behind, sizeof filled - behind);
 }
 
 static bool put_in(struct worker *worker, struct endpoint *from, const struct rtp *rtp)
 {
     struct endpoint *to = &worker->endpoints[from->peer];
     struct kernel_flow *flow = flow_of(worker, from);
-    uint32_t interface;
-    if (!fits_from(worker, from, rtp) || !fits_to(to, rtp)
-        || !find_way(&worker->kernel, to->kernel.address, to->line.to.v4.sin_addr.s_addr, &interface))
+    uint32_t by, interface;
+    if (!fits_from(worker, from, rtp) || !fits_to(to, rtp) || !find_ways(&worker->kernel, from, to, &by, &interface))
         return false;
-    fill(worker, flow, from, to, rtp, interface);
+    fill(worker, flow, from, to, rtp, by, interface);
     from->kernel.seen = 0;
     from->kernel.active = true;
     worker->kernel.active++;
@@ -151,17 +166,21 @@ void kernel_relay_consider(struct worker *worker, struct endpoint *from, const s
 
 /* How far it has come */
 
-/* As between two packets: the program writes on meanwhile, where the stream is active. */
+/* As between two packets: the program writes on meanwhile, where the stream is active. Whole is what was read while nobody
+ * held it before or behind, and no packet was counted since before.
+ */
 static struct kernel_flow flow_read(struct kernel_flow *flow)
 {
     struct kernel_flow copy;
-    uint64_t held;
+    uint64_t before, held;
     do {
         while (__atomic_load_n(&flow->state, __ATOMIC_ACQUIRE) & KERNEL_RELAY_BUSY)
             ; /* some hundred nanoseconds, on another processor */
+        before = __atomic_load_n(&flow->packets, __ATOMIC_ACQUIRE);
+        held = __atomic_load_n(&flow->state, __ATOMIC_ACQUIRE);
         memcpy(&copy, flow, sizeof copy);
-        held = __atomic_fetch_or(&flow->state, 0, __ATOMIC_ACQ_REL); /* behind the copy, which a load might not be */
-    } while (held & KERNEL_RELAY_BUSY || __atomic_load_n(&flow->packets, __ATOMIC_ACQUIRE) != copy.packets);
+        held |= __atomic_fetch_or(&flow->state, 0, __ATOMIC_ACQ_REL); /* behind the copy, which a load might not be */
+    } while (held & KERNEL_RELAY_BUSY || __atomic_load_n(&flow->packets, __ATOMIC_ACQUIRE) != before);
     return copy;
 }
 
@@ -278,20 +297,22 @@ void kernel_relay_endpoint(struct worker *worker, struct endpoint *endpoint, int
 {
     union address own = {0};
     socklen_t length = sizeof own, size = sizeof(int);
-    int type_of_service = 0;
+    int type_of_service = 0, priority = 0;
     endpoint->kernel.patience = STEADY;
     if (!worker->kernel.relay || getsockname(rtp_fd, &own.any, &length) || own.any.sa_family != AF_INET
-        || !own.v4.sin_addr.s_addr || getsockopt(rtp_fd, IPPROTO_IP, IP_TOS, &type_of_service, &size))
+        || !own.v4.sin_addr.s_addr || getsockopt(rtp_fd, IPPROTO_IP, IP_TOS, &type_of_service, &size)
+        || getsockopt(rtp_fd, SOL_SOCKET, SO_PRIORITY, &priority, &size))
         return;
     endpoint->kernel.address = own.v4.sin_addr.s_addr;
     endpoint->kernel.port = own.v4.sin_port;
     endpoint->kernel.type_of_service = (uint8_t)type_of_service;
+    endpoint->kernel.priority = (uint32_t)priority;
 }
 
 bool kernel_relay_join(struct worker *worker, struct kernel_relay *relay, uint32_t first)
 {
     struct sockaddr_nl changes = {.nl_family = AF_NETLINK,
-                                  .nl_groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_ROUTE};
+                                  .nl_groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV4_RULE};
     worker->kernel.routes_fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
     worker->kernel.changes_fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
     worker->kernel.first = first;

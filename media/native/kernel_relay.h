@@ -34,11 +34,13 @@ struct kernel_flow {
     uint32_t from, at, source, to;
     uint16_t from_port, at_port, source_port, to_port;
     uint32_t interface; /* to send by; 0: within this machine, by loopback */
+    uint32_t by;        /* by which it comes; what seems to and comes by another is the socket's, and rp_filter's */
     uint32_t ssrc_in, ssrc_out, timestamp_offset;
     uint16_t sequence_offset, length; /* length: bytes of payload, which are samples */
     uint8_t type, type_of_service;
     uint8_t copies; /* number of the ring that gets one of each packet, and one; 0: none */
     uint8_t unused;
+    uint32_t priority; /* of the socket that would send it, where packets queue */
     int64_t packet_ns;
     /* What each packet moves, as endpoint.c, rtcp.c and line.c do. */
     int64_t due_at, heard_at;
@@ -86,6 +88,7 @@ struct kernel_share {
 struct kernel_stream {
     bool active;
     uint8_t type_of_service;
+    uint32_t priority;
     uint16_t port;           /* of its own, with `address` as they stand in packets; 0: it can't have one */
     uint32_t address, steady; /* steady: ordinary packets in a row */
     uint32_t patience;       /* of them before the kernel is tried */

@@ -38,8 +38,8 @@ def checksum(data: bytes) -> int:
 
 
 def judge(frames: Sequence[bytes]) -> dict[str, object]:
-    """Of IPv4 packets on the wire: wrong checksums (RFC 768, RFC 791), marks and hops."""
-    bad, marks, hops = 0, set(), set()
+    """Of IPv4 packets on the wire: wrong checksums (RFC 768, RFC 791), marks, hops, who has an identification."""
+    bad, named, marks, hops, fragments = 0, 0, set(), set(), set()
     for packet in frames:
         if packet[9] != socket.IPPROTO_UDP or len(packet) < 200:
             continue
@@ -48,7 +48,10 @@ def judge(frames: Sequence[bytes]) -> dict[str, object]:
         bad += checksum(packet[:20]) != 0 or checksum(pseudo + udp) != 0
         marks.add(packet[1])
         hops.add(packet[8])
-    return {"bad_checksums": bad, "marks": sorted(marks), "hops": sorted(hops)}
+        named += packet[4:6] != b"\0\0"
+        fragments.add(packet[6:8].hex())
+    sets = {"marks": sorted(marks), "hops": sorted(hops), "fragments": sorted(fragments)}
+    return {"bad_checksums": bad, "named": named, **sets}
 
 
 def captured(wire: socket.socket) -> list[bytes]:

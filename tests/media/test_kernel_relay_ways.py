@@ -72,6 +72,8 @@ def test_what_comes_by_one_interface_leaves_by_another(checksums: str) -> None:
     assert told["bad_checksums"] == (150 if checksums == "on" else 0)  # left to the card
     assert told["marks"] == [46 << 2]
     assert told["hops"] == [64]
+    assert told["fragments"] == ["4000"]  # not to be
+    assert told["named"] < 50  # those by the socket: nothing of the phone's system goes on to the other
 
 
 # ETHTOOL_STXCSUM and ETHTOOL_SRXCSUM of ioctl(SIOCETHTOOL), for ethtool may be missing.

@@ -21,7 +21,7 @@ typedef long long int64_t;
 #define PASS 0    /* TCX_PASS: up to whom it is addressed to now */
 #define DROP 2
 #define IPV4 0x0800
-#define LOOPBACK 1
+#define TO_US 0 /* PACKET_HOST: its MAC address is that of this machine */
 #define ETHERNET 14
 #define UDP 17
 #define DONT_FRAGMENT 0x4000
@@ -45,6 +45,10 @@ struct rtp {
     uint16_t sequence;
     uint32_t timestamp, ssrc;
 };
+
+/* Of whatever they are. */
+typedef uint16_t __attribute__((may_alias)) word;
+typedef uint32_t __attribute__((may_alias)) pair;
 
 /* Where in a packet they stand. */
 #define IP_AT ETHERNET
@@ -130,21 +134,30 @@ static __always_inline int copy(struct __sk_buff *skb, const struct kernel_flow 
     return 1;
 }
 
-static __always_inline void write_ip(struct ip *ip, const struct kernel_flow *flow)
+/* RFC 1071; of a header as it came 0, or it is broken. */
+static __always_inline uint16_t checksum(const struct ip *ip)
 {
-    ip->source = flow->source;
-    ip->destination = flow->to;
-    ip->time_to_live = TIME_TO_LIVE;
-    ip->type_of_service = flow->type_of_service;
-    ip->checksum = 0;
     uint32_t sum = 0;
-    const uint16_t *words = (const uint16_t *)ip;
+    const word *words = (const word *)ip;
 #pragma unroll
     for (int i = 0; i < (int)sizeof *ip / 2; i++)
         sum += words[i];
     sum = (sum & 0xFFFF) + (sum >> 16);
     sum += sum >> 16;
-    ip->checksum = (uint16_t)~sum;
+    return (uint16_t)~sum;
+}
+
+/* As a socket's: nothing that the far end's system chose (its identification tells who it is) goes on to the other. */
+static __always_inline void write_ip(struct ip *ip, const struct kernel_flow *flow)
+{
+    ip->source = flow->source;
+    ip->destination = flow->to;
+    ip->identification = 0;
+    ip->fragment = bpf_htons(DONT_FRAGMENT);
+    ip->time_to_live = TIME_TO_LIVE;
+    ip->type_of_service = flow->type_of_service;
+    ip->checksum = 0;
+    ip->checksum = checksum(ip);
 }
 
 /* What the UDP checksum covers of them. */
@@ -156,7 +169,7 @@ struct covered {
 static __always_inline int rewrite(struct __sk_buff *skb, struct ip *ip, struct udp *udp, struct rtp *rtp,
                                    const struct kernel_flow *flow)
 {
-    struct covered before = {{ip->source, ip->destination}, *(uint32_t *)udp, *rtp}, after;
+    struct covered before = {{ip->source, ip->destination}, *(pair *)udp, *rtp}, after;
     uint16_t checked = udp->checksum;
     write_ip(ip, flow);
     udp->source = flow->source_port;
@@ -166,17 +179,26 @@ static __always_inline int rewrite(struct __sk_buff *skb, struct ip *ip, struct 
     rtp->ssrc = bpf_htonl(flow->ssrc_out);
     if (!checked)
         return 0;
-    after = (struct covered){{ip->source, ip->destination}, *(uint32_t *)udp, *rtp};
+    after = (struct covered){{ip->source, ip->destination}, *(pair *)udp, *rtp};
     int64_t addresses = bpf_csum_diff(before.addresses, 8, after.addresses, 8, 0);
     int64_t rest = bpf_csum_diff(&before.ports, 16, &after.ports, 16, 0);
     return bpf_l4_csum_replace(skb, UDP_AT + 6, 0, (uint64_t)addresses, BPF_F_PSEUDO_HDR | BPF_F_MARK_MANGLED_0)
            | bpf_l4_csum_replace(skb, UDP_AT + 6, 0, (uint64_t)rest, BPF_F_MARK_MANGLED_0);
 }
 
+/* The worker sees all that was written before. What was there is asked for, though nobody wants it: clang makes of an
+ * atomic operation without a result one that orders nothing, on ARM.
+ */
+static __always_inline void release(struct kernel_flow *flow, uint64_t bits)
+{
+    uint64_t before = __sync_fetch_and_and(&flow->state, ~bits);
+    asm volatile("" : : "r"(before));
+}
+
 /* The worker has it from here on, this packet first. */
 static __always_inline int stop(struct kernel_flow *flow, uint64_t held)
 {
-    __sync_fetch_and_and(&flow->state, ~(KERNEL_RELAY_ACTIVE | held));
+    release(flow, KERNEL_RELAY_ACTIVE | held);
     return NEXT;
 }
 
@@ -188,7 +210,7 @@ static __always_inline int is_rtcp(const struct rtp *rtp)
 SEC("tc")
 int pass_on(struct __sk_buff *skb)
 {
-    if (skb->protocol != bpf_htons(IPV4) || skb->vlan_present)
+    if (skb->protocol != bpf_htons(IPV4) || skb->vlan_present || skb->pkt_type != TO_US)
         return NEXT;
     if (skb->data + HEADERS > skb->data_end)
         bpf_skb_pull_data(skb, HEADERS);
@@ -207,7 +229,7 @@ int pass_on(struct __sk_buff *skb)
     uint32_t index = (uint32_t)*number - 1;
     struct kernel_flow *flow = bpf_map_lookup_elem(&flows, &index);
     if (!flow || ip->destination != flow->at || udp->destination != flow->at_port || ip->source != flow->from
-        || udp->source != flow->from_port || is_rtcp(rtp))
+        || udp->source != flow->from_port || skb->ifindex != flow->by || checksum(ip) || is_rtcp(rtp))
         return NEXT;
     if (__sync_val_compare_and_swap(&flow->state, KERNEL_RELAY_ACTIVE, KERNEL_RELAY_ACTIVE | KERNEL_RELAY_BUSY)
         != KERNEL_RELAY_ACTIVE)
@@ -215,13 +237,14 @@ int pass_on(struct __sk_buff *skb)
     int64_t now = (int64_t)bpf_ktime_get_ns();
     int32_t ahead;
     uint32_t interface = flow->interface;
-    if ((interface == 0) != (skb->ifindex == LOOPBACK) || !is_next(flow, ip, udp, rtp, now, &ahead))
+    if (skb->len != HEADERS + flow->length || !is_next(flow, ip, udp, rtp, now, &ahead))
         return stop(flow, KERNEL_RELAY_BUSY);
     if (flow->copies && !copy(skb, flow, index))
         return stop(flow, KERNEL_RELAY_BUSY);
     count(flow, bpf_ntohl(rtp->timestamp), ahead, now);
     int broken = rewrite(skb, ip, udp, rtp, flow);
-    __sync_fetch_and_and(&flow->state, ~KERNEL_RELAY_BUSY);
+    skb->priority = flow->priority;
+    release(flow, KERNEL_RELAY_BUSY);
     if (broken)
         return DROP;
     return interface ? (int)bpf_redirect_neigh(interface, 0, 0, 0) : PASS;

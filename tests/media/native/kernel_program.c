@@ -57,15 +57,15 @@ int64_t bpf_csum_diff(const void *from, uint32_t from_size, const void *to, uint
 {
     uint64_t sum = seed;
     for (uint32_t i = 0; i < from_size / 2; i++)
-        sum += 0xFFFFu ^ ((const uint16_t *)from)[i];
+        sum += 0xFFFFu ^ ((const word *)from)[i];
     for (uint32_t i = 0; i < to_size / 2; i++)
-        sum += ((const uint16_t *)to)[i];
+        sum += ((const word *)to)[i];
     return fold(sum);
 }
 
 long bpf_l4_csum_replace(struct __sk_buff *skb, uint32_t offset, uint64_t from, uint64_t to, uint64_t flags)
 {
-    uint16_t *field = (uint16_t *)(skb->data + offset);
+    word *field = (word *)(skb->data + offset);
     if (from || !*field)
         return flags & BPF_F_MARK_MANGLED_0 && !from ? 0 : -1;
     *field = (uint16_t)~fold((uint16_t)~*field + to);
@@ -132,6 +132,6 @@ int program_count(struct kernel_flow *flow, unsigned length, long long now)
         != KERNEL_RELAY_ACTIVE)
         return 0;
     count(flow, flow->timestamp + length, 1, now);
-    __sync_fetch_and_and(&flow->state, ~KERNEL_RELAY_BUSY);
+    release(flow, KERNEL_RELAY_BUSY);
     return 1;
 }

@@ -42,7 +42,8 @@ LIBRARIES = ("-lm", *" ".join(OPTIONAL[name] for name in BUILT_WITH).split())
 SMALL = ("-DMAX_PLAYBACKS=4096", "-DMAX_RECORDINGS=64")  # as many as the tests use: big pools are slow to check
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 THREADS = ("-fsanitize=thread",)
-OTHERWISE = {"test_ring": THREADS, "test_threads": THREADS, "test_packet_path": ()}  # it counts what sanitizers replace
+OTHERWISE = {"test_ring": THREADS, "test_threads": THREADS, "test_kernel_threads": THREADS}
+OTHERWISE["test_packet_path"] = OTHERWISE["test_kernel_look"] = ()  # they count what sanitizers replace, or add
 WHOLE = (*LINKED, *(str(NATIVE / name) for name in ("worker.c", "io.c", "io_epoll.c", "io_uring.c")))
 IN_KERNEL = (*(path for path in LINKED if "_load." not in path), str(HERE / "kernel_program.c"))
 ALONE = {  # they include what they test, or fake nothing
@@ -54,12 +55,13 @@ ALONE = {  # they include what they test, or fake nothing
     "test_threads": WHOLE,
     "test_allocation": WHOLE,
     "test_packet_path": WHOLE,
-    **{f"test_kernel_{name}": IN_KERNEL for name in ("relay", "story")},
+    **{f"test_kernel_{name}": IN_KERNEL for name in ("relay", "story", "look", "threads")},
 }
 DEFINED = {
     "test_allocation": ("-Dcalloc=failing_calloc", "-DEVP_CIPHER_CTX_new=failing_cipher"),
     "test_io": ("-Dsyscall=failing_syscall",),
     "test_writer": ("-Dcalloc=failing_calloc",),
+    "test_kernel_look": ("-O2",),  # as setup.py has it: an instruction is interrupted by nothing
 }
 INCLUDED = f"-I{HERE / 'in_kernel'}"  # by kernel_program.c
 SPREAD, MOST_SPREAD = Path("/proc/sys/vm/mmap_rnd_bits"), 28

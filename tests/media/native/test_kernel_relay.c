@@ -28,9 +28,12 @@ static void test_the_tenth_ordinary_packet_is_the_last_by_the_socket(void)
     talk(0, 1);
     CHECK(active(0) && !active(1) && !by_kernel);
     const struct kernel_flow *flow = &relay.flows[0];
-    CHECK(flow->state == KERNEL_RELAY_ACTIVE && relay.ports[ports_of[0]] == 1 && !flow->interface);
+    CHECK(flow->state == KERNEL_RELAY_ACTIVE && relay.ports[ports_of[0]] == 1 && !flow->interface && flow->by == LOOPBACK);
     CHECK(flow->from == phone(0).v4.sin_addr.s_addr && flow->from_port == phone(0).v4.sin_port);
     CHECK(flow->at_port == ports_of[0] && flow->source_port == ports_of[1] && flow->to_port == phone(1).v4.sin_port);
+    int priority = 0; /* that the system gives to such a mark */
+    CHECK(!getsockopt(fds[1], SOL_SOCKET, SO_PRIORITY, &priority, &(socklen_t){sizeof priority}) && priority);
+    CHECK(flow->type_of_service == MARK && flow->priority == (uint32_t)priority);
     talk(0, 1);
     CHECK(by_kernel == 1);
     talk(1, STEADY + 1);
@@ -235,11 +238,7 @@ static void prompted_itself(void)
 
 static void by_a_way_that_is_not_the_programs(void)
 {
-    uint8_t packet[RTP_HEADER + 160] = {0};
-    rtp_write(packet, false, PCMA, talkers[0].sequence++, talkers[0].timestamp, talkers[0].ssrc);
-    union address from = phone(0);
-    talkers[0].timestamp += 160;
-    endpoint_receive(&worker, 0, false, packet, sizeof packet, &from);
+    by_socket_only(0);
 }
 
 static void our_ssrc(void)
@@ -368,6 +367,10 @@ static void test_frames_of_other_kinds_are_the_sockets(void)
 {
     call_in_kernel();
     next_frame(), frame.tagged = 1, leaves(true);
+    next_frame(), frame.elsewhere = 1, leaves(true);                /* another machine's, which this one happens to see */
+    next_frame(), frame.interface = 5, leaves(true);                /* by an interface that the far end is not behind */
+    next_frame(), frame.data[22] ^= 1, leaves(true);                /* a broken header */
+    next_frame(), frame.length++, leaves(false);                    /* more than IP tells of */
     next_frame(), frame.data[14] = 0x46, leaves(true);              /* IP options */
     next_frame(), frame.data[23] = 6, leaves(true);                 /* TCP */
     next_frame(), frame.data[20] = 0x20, leaves(true);              /* more fragments */
@@ -378,7 +381,8 @@ static void test_frames_of_other_kinds_are_the_sockets(void)
     next_frame(), write16(frame.data + 38, 181), leaves(false);     /* RFC 768's length */
     next_frame(), frame.data[42] = 0x90, leaves(false);             /* an extension */
     next_frame(), frame.scattered = 1;
-    CHECK(program_run(&frame) == PROGRAM_PASS);
+    relay.flows[0].priority = 6;
+    CHECK(program_run(&frame) == PROGRAM_PASS && frame.priority == 6);
     call_over();
 }
 

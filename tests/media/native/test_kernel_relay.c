@@ -301,14 +301,19 @@ static void test_what_is_recorded_is_copied_or_not_taken(void)
     recorded();
     talk(0, STEADY + 3);
     CHECK(active(0) && by_kernel == 3);
-    kernel_relay_drain(&worker);
+    const struct timeline *line = &worker.recordings[0].timelines[0];
+    int64_t until = line->until;
+    kernel_relay_take_back(&worker, at(0)); /* the copies come before whatever comes now */
+    CHECK(line->until == until + 3 * 160);
+    talk(0, STEADY);
+    CHECK(active(0));
     program_ring_room = 2;
     talk(0, 4);
     CHECK(by_kernel == 3 + 2 && !active(0));
     program_ring_room = 4096;
     talk(0, STEADY);
     kernel_relay_look(&worker, at(0));
-    CHECK(active(0) && at(0)->receiver.received == 2 * STEADY + 7);
+    CHECK(active(0) && at(0)->receiver.received == 3 * STEADY + 7);
     obey(COMMAND_CLOSE_RECORDING, 1u << 16);
     CHECK(!active(0) && at(0)->recording == NONE);
     call_over();

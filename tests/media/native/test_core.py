@@ -42,8 +42,10 @@ LIBRARIES = ("-lm", *" ".join(OPTIONAL[name] for name in BUILT_WITH).split())
 SMALL = ("-DMAX_PLAYBACKS=4096", "-DMAX_RECORDINGS=64")  # as many as the tests use: big pools are slow to check
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 THREADS = ("-fsanitize=thread",)
-OTHERWISE = {"test_ring": THREADS, "test_threads": THREADS, "test_kernel_threads": THREADS}
-OTHERWISE["test_packet_path"] = OTHERWISE["test_kernel_look"] = ()  # they count what sanitizers replace, or add
+OTHERWISE: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("test_ring", "test_threads", "test_kernel_threads"), THREADS),
+    **dict.fromkeys(("test_packet_path", "test_kernel_look"), ()),  # they count what sanitizers replace, or add
+}
 WHOLE = (*LINKED, *(str(NATIVE / name) for name in ("worker.c", "io.c", "io_epoll.c", "io_uring.c")))
 IN_KERNEL = (*(path for path in LINKED if "_load." not in path), str(HERE / "kernel_program.c"))
 ALONE = {  # they include what they test, or fake nothing

@@ -2,6 +2,8 @@
 #include "steps.h"
 #include "kernel_calls.h"
 
+#include <sched.h>
+
 #define ROUNDS 2000
 #define PROCESSORS 2
 
@@ -35,13 +37,16 @@ static void test_what_was_taken_back_is_the_workers_alone(void)
             by_socket_only(0);
         }
         CHECK(active(0));
+        for (uint64_t before = counted; round % 2 && counted == before;)
+            sched_yield(); /* until one has come: then the next may just be coming */
         kernel_relay_take_back(&worker, &worker.endpoints[0]);
         CHECK(!__atomic_load_n(&relay.flows[0].state, __ATOMIC_ACQUIRE));
     }
     over = true;
     for (int i = 0; i < PROCESSORS; i++)
         pthread_join(others[i], NULL);
-    CHECK(worker.endpoints[0].receiver.received == by_socket + counted && worker.totals.packets_kernel == counted && counted);
+    CHECK(worker.endpoints[0].receiver.received == by_socket + counted && worker.totals.packets_kernel == counted);
+    CHECK(counted >= ROUNDS / 2);
     CHECK(receiver_lost(&worker.endpoints[0].receiver) == 0);
     call_over();
 }

@@ -13,6 +13,7 @@
 #define LOOPBACK 1           /* interface */
 #define STEADY 10            /* packets: 0.2 s of talk */
 #define MOST_STEADY (1 << 16) /* where the kernel was tried in vain */
+#define MOST_TURNS 10000     /* of waiting for who is at a packet */
 
 static struct kernel_flow *flow_of(const struct worker *worker, const struct endpoint *from)
 {
@@ -174,8 +175,10 @@ static struct kernel_flow flow_read(struct kernel_flow *flow)
     struct kernel_flow copy;
     uint64_t before, held;
     do {
-        while (__atomic_load_n(&flow->state, __ATOMIC_ACQUIRE) & KERNEL_RELAY_BUSY)
-            ; /* some hundred nanoseconds, on another processor */
+        /* Some hundred nanoseconds, on another processor; for longer only where we keep it from its own (PREEMPT_RT). */
+        for (int turns = 0; __atomic_load_n(&flow->state, __ATOMIC_ACQUIRE) & KERNEL_RELAY_BUSY; turns++)
+            if (turns > MOST_TURNS)
+                usleep(20);
         before = __atomic_load_n(&flow->packets, __ATOMIC_ACQUIRE);
         held = __atomic_load_n(&flow->state, __ATOMIC_ACQUIRE);
         memcpy(&copy, flow, sizeof copy);

@@ -80,10 +80,11 @@ def test_codecs_and_srtp_are_measured_beside_plain_calls(monkeypatch: pytest.Mon
 
 def test_what_the_kernel_passes_on_is_judged_by_what_it_adds_to_the_machine() -> None:
     """Its own process has nothing to do with them: five times less of that proves nothing."""
-    bare = Result(bench_media.NO_RELAY, 500, 10**6, 0, 0.0, 0.0, 0.0, 0.0, load_s=4.0)
+    bare = Result(bench_media.NO_RELAY, 500, 10**6, 0, 0.0, 0.0, 0.0, 0.0, load_s=3.5)
+    again = Result(bench_media.NO_RELAY_AGAIN, 500, 10**6, 0, 0.0, 0.0, 0.0, 0.0, load_s=4.5)
     ours = Result(bench_media.IN_KERNEL, 500, 10**6, 0, 0.5, 0.1, 2.9, 3.5, load_s=5.5)
     theirs = Result(bench_media.THEIRS, 500, 10**6, 0, 14.0, 0.1, 6.0, 9.0, load_s=5.0)
-    told = {figure.name: (figure.value, figure.good) for figure in bench_media.judge([bare, ours, theirs])}
+    told = {figure.name: (figure.value, figure.good) for figure in bench_media.judge([bare, ours, theirs, again])}
     assert told["added to the machine, by rtpengine's"] == (7.5, True)
     assert told["p99 latency"] == (2.9, True)
 

@@ -19,7 +19,7 @@ check: $(VENV)/ready  ## format, lint, types, C warnings, architecture
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(CC) -std=gnu11 -O2 -Wall -Wextra -Werror -fsyntax-only $$($(BIN)/python3-config --includes 2>/dev/null || $(BIN)/python -c "import sysconfig; print('-I' + sysconfig.get_path('include'))") media/native/*.c
+	$(CC) -std=gnu11 -O2 -Wall -Wextra -Werror -fsyntax-only $$($(BIN)/python3-config --includes 2>/dev/null || $(BIN)/python -c "import sysconfig; print('-I' + sysconfig.get_path('include'))") media/native/*.c softswitch/sip/native/*.c
 	! command -v clang >/dev/null || clang -target bpf -mcpu=v3 -O2 -Wall -Wextra -Werror -I/usr/include/$$($(CC) -dumpmachine) -fsyntax-only media/native/bpf/*.c
 	$(BIN)/python -m pytest -q tests/test_architecture.py
 
@@ -44,7 +44,7 @@ prompts: $(VENV)/ready  ## make the built-in prompts again
 lock: $(VENV)/ready  ## pin what pyproject.toml asks for
 	scripts/lock
 
-$(VENV)/ready: pyproject.toml setup.py requirements.lock $(wildcard media/native/*.[ch])
+$(VENV)/ready: pyproject.toml setup.py requirements.lock $(wildcard media/native/*.[ch] softswitch/sip/native/*.[ch])
 	scripts/setup $(PYTHON)
 	touch $@
 

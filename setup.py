@@ -1,6 +1,6 @@
-"""Builds the native media core; everything else is in pyproject.toml.
+"""Builds the native media core and the reader of plain SIP messages; everything else is in pyproject.toml.
 
-What it speaks beside plain RTP and G.711 is built in where the libraries are: SRTP by libsrtp2
+What the core speaks beside plain RTP and G.711 is built in where the libraries are: SRTP by libsrtp2
 with the ciphers of libcrypto (OpenSSL), G.722 by spandsp, Opus by libopus. Where clang and libbpf are, the
 kernel can pass plain calls on.
 """
@@ -72,17 +72,25 @@ for macro, (libraries, *_) in OPTIONAL.items():
     names = ", ".join(f"lib{library}" for library in libraries.split())
     print(f"softswitch: the media core is built {'with' if macro in FOUND else 'without'} {macro[5:]} ({names})")
 
+WARNINGS = ["-Wall", "-Wextra", "-Werror"]
+
 setup(
     ext_modules=[
+        Extension(
+            "softswitch.sip._plain",
+            sources=sorted(glob("softswitch/sip/native/*.c")),
+            depends=sorted(glob("softswitch/sip/native/*.h")),
+            extra_compile_args=["-std=gnu11", "-O2", *WARNINGS],
+        ),
         Extension(
             "media._native",
             sources=sorted(path for path in glob("media/native/*.c") if "test_" not in path),
             depends=sorted(glob("media/native/*.h")),
             include_dirs=[GENERATED],
             define_macros=[(macro, "1") for macro in FOUND],
-            extra_compile_args=["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-pthread"],
+            extra_compile_args=["-std=gnu11", "-O2", *WARNINGS, "-pthread"],
             libraries=["m", *" ".join(FOUND.values()).split()],
             extra_link_args=["-pthread"],
-        )
+        ),
     ]
 )

@@ -25,6 +25,7 @@ from softswitch.sip.endpoint import Listening, PendingResponse
 from softswitch.sip.labels import folded, folded_status
 from softswitch.sip.locating import is_numeric
 from softswitch.sip.message import SipRequest, SipResponse, UnacceptableRequest, parse_message, validate
+from softswitch.sip.plain import plain
 from softswitch.sip.server_session import ServerSession
 from softswitch.sip.session import Guard, Pairs, Session
 from softswitch.sip.stateless import Answer, Doubt, NoDoubt, answers, refusals, reply_to
@@ -143,8 +144,9 @@ class SipCore:
     def receive(self, data: bytes, path: Path, now: float) -> None:
         """A message has come by `path`. Whatever it holds, nothing is raised."""
         self.now, self._size = now, len(data)
+        sound = plain(data)  # None: it is read by the whole grammar, and then looked through
         try:
-            message = parse_message(data)
+            message = sound or parse_message(data)
         except UnacceptableRequest as error:
             self._refuse_malformed(error.request, error, path, error.status)
             return
@@ -152,7 +154,8 @@ class SipCore:
             self.malformed += 1
             return
         try:
-            validate(message)
+            if sound is None:
+                validate(message)
             if isinstance(message, SipRequest):
                 self.counts["in", folded(message.method), 0] += 1
                 self._receive_request(message, path)

@@ -204,7 +204,9 @@ class SipMessage:
     @property
     def content_type(self) -> str:
         """The media type in lower case without parameters, empty where there is none."""
-        return self.headers.read("Content-Type") or ""
+        headers = self.headers
+        media_type: str | None = headers.known.get("Content-Type") or headers.read("Content-Type")
+        return media_type or ""
 
 
 @dataclass(slots=True)

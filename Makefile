@@ -23,9 +23,10 @@ check: $(VENV)/ready  ## format, lint, types, C warnings, architecture
 	! command -v clang >/dev/null || clang -target bpf -mcpu=v3 -O2 -Wall -Wextra -Werror -I/usr/include/$$($(CC) -dumpmachine) -fsyntax-only media/native/bpf/*.c
 	$(BIN)/python -m pytest -q tests/test_architecture.py
 
-fuzz: $(VENV)/ready  ## coverage-guided fuzzing of the parsers, the SIP core and (with clang) the packet path, FUZZ_SECONDS for each
+fuzz: $(VENV)/ready  ## coverage-guided fuzzing of the parsers, the SIP core and (with clang) plain messages and the packet path, FUZZ_SECONDS for each
 	$(BIN)/pip install -q --disable-pip-version-check atheris==3.0.0
 	$(BIN)/python -m tests.fuzz $(FUZZ_SECONDS)
+	$(BIN)/python -m tests.sip.native.fuzz $(FUZZ_SECONDS)
 	$(BIN)/python -m tests.media.native.fuzz $(FUZZ_SECONDS)
 
 valgrind: $(VENV)/ready  ## the C tests of the media core under valgrind: reads of what was never written, leaks

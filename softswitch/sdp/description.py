@@ -9,7 +9,6 @@ from __future__ import annotations
 import ipaddress
 import re
 from functools import lru_cache
-from itertools import pairwise
 
 from msgspec import Struct
 
@@ -18,7 +17,9 @@ from softswitch.errors import SipParseError
 DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")
 
 _FIELD = re.compile(r"^([a-z])=(.*)", re.MULTILINE)
-_MEDIA = re.compile(r"(\S+) +([0-9]{1,5})(?:/([0-9]{1,5}))? +(\S+)((?: +\S+)+)")
+_MEDIA = re.compile(r"(\S+) +([0-9]{1,5})(?:/([0-9]{1,5}))? +(\S+)(?: +\S+)+ *(?![^\n])")
+_SECRETS = re.compile(r"\n(?:k=|a=(?:crypto|key-mgmt|ice-pwd)\b)")
+_LONGEST_KEPT = 2048  # characters of what stands below an m-line
 _RTPMAP = re.compile(r"([0-9]{1,3}) +([^\s/]+)/([0-9]{1,6})(?:/([0-9]{1,2}))?")
 
 Attribute = tuple[str, str | None]
@@ -105,10 +106,12 @@ class Description(Struct, frozen=True, gc=False):
 
     def direction_of(self, media: Media) -> str:
         """The direction that counts for `media`: its own, else the session's, else sendrecv (RFC 8866 6.7)."""
-        for name, _ in (*media.attributes, *self.attributes):
-            if name in DIRECTIONS:
-                return name
-        return "sendrecv"
+        return direction_among(media.attributes) or self.direction
+
+    @property
+    def direction(self) -> str:
+        """That of an m-line which has none of its own."""
+        return (direction_among(self.attributes) if self.attributes else "") or "sendrecv"
 
 
 @lru_cache(1024)
@@ -126,31 +129,39 @@ def address_family(address: str) -> str:
     return "IP6" if ":" in address else "IP4"
 
 
+def direction_among(attributes: tuple[Attribute, ...]) -> str:
+    """The first direction of these; "" where there is none."""
+    return next((name for name, _ in attributes if name in DIRECTIONS), "")
+
+
 def parse_description(body: bytes) -> Description:
     """Parse a session description; raises SipParseError.
 
     Lines may end in LF alone (RFC 8866 5), s= and t= may be missing, the order inside a section is free.
     """
-    fields = _fields(body)
-    starts = [index for index, (kind, _) in enumerate(fields) if kind == "m"]
-    session = fields[: starts[0]] if starts else fields
-    if session[:1] != [("v", "0")]:
+    session, *sections = _text(body).split("\nm=")
+    fields = _fields(session)
+    if fields[0] != ("v", "0"):
         raise SipParseError("SDP: expected v=0 first")
-    first = dict(reversed(session))
+    first = dict(reversed(fields))
     return Description(
         _parse_origin(first.get("o", "")),
-        tuple([_parse_media(fields[start:end]) for start, end in pairwise([*starts, len(fields)])]),
-        _parse_connection(first.get("c")),
-        _without_keys(_attributes(session)),  # which have no place there (RFC 4568 9.1)
+        tuple([_parse_media(section) for section in sections]),
+        _parse_connection(first["c"]) if "c" in first else None,
+        _attributes(fields)[0] if "a" in first else (),  # keys have no place there (RFC 4568 9.1)
         first.get("s", "-"),
         first.get("t", "0 0"),
     )
 
 
-def _fields(body: bytes) -> list[tuple[str, str]]:
+def _text(body: bytes) -> str:
     text = body.decode("utf-8", "surrogateescape").replace("\r\n", "\n").rstrip("\n")
     if "\r" in text:
         raise SipParseError("SDP: expected CRLF or LF at the end of each line, got a lone CR")
+    return text
+
+
+def _fields(text: str) -> list[tuple[str, str]]:
     fields: list[tuple[str, str]] = _FIELD.findall(text)
     if len(fields) != text.count("\n") + 1:
         line = next(line for line in text.split("\n") if _FIELD.match(line) is None)
@@ -167,9 +178,8 @@ def _parse_origin(value: str) -> Origin:
     return Origin(username, session_id, version, family, address)
 
 
-def _parse_connection(value: str | None) -> Connection | None:
-    if value is None:
-        return None
+@lru_cache(1024)  # gateways are few
+def _parse_connection(value: str) -> Connection:
     parts = value.split()
     address = parts[2].partition("/")[0] if len(parts) == 3 else ""
     if not address or parts[0] != "IN" or parts[1] not in ("IP4", "IP6"):
@@ -177,30 +187,36 @@ def _parse_connection(value: str | None) -> Connection | None:
     return Connection(parts[1], address)
 
 
-def _parse_media(fields: list[tuple[str, str]]) -> Media:
-    value = fields[0][1]
-    match = _MEDIA.fullmatch(value.rstrip(" "))
-    if match is None or int(match.group(2)) > 65535:
+def _parse_media(section: str) -> Media:
+    """A media description, of what stands behind its "m="."""
+    match = _MEDIA.match(section)
+    if match is None or int(match[2]) > 65535:
+        value = section.partition("\n")[0]
         raise SipParseError(f"SDP: expected media, port, protocol and formats in m=, got {value[:60]!r}")
-    kind, port, count, protocol, formats = match.groups()
-    attributes = _attributes(fields)
-    crypto = tuple([value or "" for name, value in attributes if name == "crypto"])
-    return Media(
-        kind,
-        int(port),
-        protocol,
-        tuple(formats.split()),
-        int(count or 1),
-        _parse_connection(dict(reversed(fields)).get("c")),
-        _without_keys(attributes),
-        crypto,
-    )
+    kind, port, count, protocol = match.groups()
+    below = section[match.end(4) :]
+    kept = len(below) <= _LONGEST_KEPT and _SECRETS.search(below) is None
+    formats, connection, attributes, crypto = _below(below) if kept else _read_below(below)
+    return Media(kind, int(port), protocol, formats, int(count or 1), connection, attributes, crypto)
 
 
-def _without_keys(attributes: tuple[Attribute, ...]) -> tuple[Attribute, ...]:
-    return tuple([one for one in attributes if one[0] != "crypto"])
+_Below = tuple[tuple[str, ...], Connection | None, tuple[Attribute, ...], tuple[str, ...]]
 
 
-def _attributes(fields: list[tuple[str, str]]) -> tuple[Attribute, ...]:
+def _read_below(text: str) -> _Below:
+    """The formats of an m-line and the c= and a= fields under it, those of `crypto` apart."""
+    formats, more, lines = text.partition("\n")
+    fields = _fields(lines) if more else []
+    first = dict(reversed(fields))
+    connection = _parse_connection(first["c"]) if "c" in first else None
+    return tuple(formats.split()), connection, *_attributes(fields)
+
+
+_below = lru_cache(512)(_read_below)  # a peer writes the same call after call
+
+
+def _attributes(fields: list[tuple[str, str]]) -> tuple[tuple[Attribute, ...], tuple[str, ...]]:
+    """The attributes but those of `crypto`, and the values of these."""
     parts = [value.partition(":") for kind, value in fields if kind == "a"]
-    return tuple([(name, value if colon else None) for name, colon, value in parts])
+    attributes = tuple([(name, value if colon else None) for name, colon, value in parts if name != "crypto"])
+    return attributes, tuple([value for name, _, value in parts if name == "crypto"])

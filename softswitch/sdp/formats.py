@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from softswitch.interfaces import Coding
-from softswitch.sdp.description import Attribute, Encoding, Media, encodings_of
+from softswitch.sdp.description import Attribute, Encoding, Media, direction_among, encodings_of
 
 G711 = ("PCMA", "PCMU")
 EVENT_CLOCKS = (8000, 48000)  # Hz, of the audio that telephone-events are sent amid (RFC 4733 2.1)
@@ -23,6 +23,9 @@ _PASSED_ON = ("maxplaybackrate", "maxaveragebitrate", "stereo", "cbr", "usedtx")
 _PAYLOAD_TYPE_TEXTS = frozenset(str(number) for number in range(128))
 _PTIMES_MS = {str(ptime): ptime for ptime in range(10, 61, 10)}
 _OPUS_PTIMES_MS = {30: 20, 50: 40}  # one packet of ours is one frame of Opus: the next shorter one
+
+Numbers = tuple[tuple[str, int], ...]  # payload types of codecs, in their order
+Events = tuple[tuple[int, int], ...]  # of telephone-events, by clock
 
 
 class Codec(NamedTuple):
@@ -49,28 +52,70 @@ _STATIC = {codec.payload_type: Encoding(name, 8000) for name, codec in CODECS.it
 _NAMES = {**{encoding: encoding.name for encoding in _STATIC.values()}, Encoding("OPUS", 48000, 2): "opus"}
 
 
+class Spoken(NamedTuple):
+    """How one codec is spoken with who wrote an m-line, under whose numbers."""
+
+    codec: str
+    payload_type: int  # that we send
+    event: int | None  # payload type to send telephone-events with
+    event_in: int | None  # payload type that they come with
+    event_clock: int
+    ptime_ms: int
+    coding: Coding | None  # None for G.711
+    likes: str
+
+
 class Formats(NamedTuple):
-    """What an m-line names of ours: payload types by codec, in its order, and of telephone-events by their clock."""
+    """What an m-line says of its stream: payload types of ours by codec, in its order, and of telephone-events by
+    their clock; how each codec is spoken; the direction ("": the session's), and where its writer wants RTCP.
+    """
 
     codecs: Mapping[str, int]
     events: Mapping[int, int]
-    parameters: Mapping[int, str]  # a=fmtp, by payload type
-
-    def events_beside(self, codec: str) -> int | None:
-        """The clock of the events that go with `codec`: its own, else (some peers know no other) 8 kHz."""
-        return next((clock for clock in (CODECS[codec].clock_rate, 8000) if clock in self.events), None)
+    spoken: Mapping[str, Spoken]
+    direction: str = ""
+    rtcp_port: int = 0  # RFC 3605; 0: none is told
+    rtcp_mux: bool = False  # RFC 5761
 
 
 NOTHING = Formats({}, {}, {})
 
 
 def formats_of(media: Media) -> Formats:
-    """What `media` names; a payload type that is named twice counts as it is named first."""
-    return _formats(media.formats, media.attributes)
+    """What `media` says; a payload type that is named twice counts as it is named first."""
+    return stream_of(media.formats, media.attributes)
 
 
 @lru_cache(256)  # a peer writes the same formats call after call, and each is asked about several times
-def _formats(formats: tuple[str, ...], attributes: tuple[Attribute, ...]) -> Formats:
+def stream_of(formats: tuple[str, ...], attributes: tuple[Attribute, ...]) -> Formats:
+    """The same of an m-line's formats and attributes."""
+    codecs, events = _numbers(formats, attributes)
+    parameters = _parameters(attributes)
+    values = {name: value or "" for name, value in reversed(attributes)}
+    spoken = {
+        name: _spoken(name, number, events, parameters.get(number, ""), values) for name, number in codecs.items()
+    }
+    rtcp_port = _port(values.get("rtcp", "").partition(" ")[0])
+    return Formats(codecs, events, spoken, direction_among(attributes), rtcp_port, "rtcp-mux" in values)
+
+
+def _spoken(codec: str, number: int, events: Mapping[int, int], parameters: str, values: Mapping[str, str]) -> Spoken:
+    """The events that go with a codec have its own clock, else (some peers know no other) 8 kHz."""
+    clock = next((clock for clock in (CODECS[codec].clock_rate, 8000) if clock in events), None)
+    ptime_ms = _packet_ms(codec, values.get("ptime", ""), values.get("maxptime", ""))
+    coding = _coding(codec, number, clock, parameters)
+    event = None if clock is None else events[clock]
+    return Spoken(codec, number, event, event, clock or 8000, ptime_ms, coding, _likes(codec, parameters))
+
+
+def _port(text: str) -> int:
+    """A port as SDP writes it, 0 where it is none."""
+    usable = text.isdecimal() and text.isascii() and len(text) <= 5 and int(text) <= 65535
+    return int(text) if usable else 0
+
+
+def _numbers(formats: tuple[str, ...], attributes: tuple[Attribute, ...]) -> tuple[dict[str, int], dict[int, int]]:
+    """Payload types of ours by codec, and of telephone-events by clock."""
     encodings = _STATIC | encodings_of(attributes)
     codecs: dict[str, int] = {}
     events: dict[int, int] = {}
@@ -83,7 +128,7 @@ def _formats(formats: tuple[str, ...], attributes: tuple[Attribute, ...]) -> For
             codecs.setdefault(name, payload_type)
         elif encoding.name == _EVENT and encoding.clock_rate in EVENT_CLOCKS:
             events.setdefault(encoding.clock_rate, payload_type)
-    return Formats(codecs, events, _parameters(attributes))
+    return codecs, events
 
 
 def _may_be(payload_type: int, codec: Codec) -> bool:
@@ -96,7 +141,7 @@ def _parameters(attributes: Iterable[Attribute]) -> dict[int, str]:
     return {int(number): text for number, _, text in reversed(parts) if number in _PAYLOAD_TYPE_TEXTS}
 
 
-def likes(codec: str, parameters: str) -> str:
+def _likes(codec: str, parameters: str) -> str:
     """What who wrote `parameters` asks of whoever sends it `codec`, where that may be another than us (RFC 7587 7)."""
     if codec != "opus":
         return ""
@@ -104,7 +149,7 @@ def likes(codec: str, parameters: str) -> str:
     return ";".join([f"{name}={values[name]}" for name in _PASSED_ON if _is_count(values.get(name, ""))])
 
 
-def coding(codec: str, payload_type_in: int, event_clock: int | None, parameters: str) -> Coding | None:
+def _coding(codec: str, payload_type_in: int, event_clock: int | None, parameters: str) -> Coding | None:
     """How media speaks `codec` with who wrote `parameters` (RFC 7587 6.1); None for G.711."""
     if codec in G711:
         return None
@@ -123,7 +168,7 @@ def _parameter(text: str) -> tuple[str, str]:
     return name.strip().lower(), value.strip()
 
 
-def packet_ms(codec: str, ptime: str, maxptime: str) -> int:
+def _packet_ms(codec: str, ptime: str, maxptime: str) -> int:
     """How long our packets of `codec` are for who wrote a=ptime and a=maxptime: 20 ms where it asks for none that we
     can keep.
     """
@@ -131,40 +176,48 @@ def packet_ms(codec: str, ptime: str, maxptime: str) -> int:
     return _OPUS_PTIMES_MS.get(wanted, wanted) if codec == "opus" else wanted
 
 
-def written(codecs: Mapping[str, int], events: Mapping[int, int], liked: str = "") -> tuple[str, str]:
-    """The formats of an m-line, and the a=rtpmap and a=fmtp lines below it. `liked`: what `likes` says of another."""
+def written(codecs: Numbers, events: Events, liked: str = "") -> tuple[str, str]:
+    """The formats of an m-line, and the a=rtpmap and a=fmtp lines below it. `liked`: what `Spoken.likes` of another."""
     numbers, lines = [], ""
-    for name, number in codecs.items():
+    for name, number in codecs:
         numbers.append(str(number))
         lines += f"a=rtpmap:{number} {CODECS[name].encoding}\r\n"
         if CODECS[name].parameters:
             lines += f"a=fmtp:{number} {CODECS[name].parameters}{liked and f';{liked}'}\r\n"
-    for clock, number in events.items():
+    for clock, number in events:
         numbers.append(str(number))
         lines += f"a=rtpmap:{number} telephone-event/{clock}\r\na=fmtp:{number} {_EVENTS}\r\n"
     return " ".join(numbers), lines
 
 
-def offered(
-    codecs: Iterable[str], first: int | None, known: Formats = NOTHING
-) -> tuple[dict[str, int], dict[int, int]]:
+def offered(codecs: Iterable[str], first: int | None, known: Formats = NOTHING) -> tuple[Numbers, Events]:
     """The payload types of our offer: of `codecs`, and of telephone-events by clock: `first` (None: none) of 8 kHz,
     which some know alone whatever they speak, and the next of any other clock of `codecs`.
 
     Where one of `codecs` has a dynamic number, all that is `known` in the session keeps its own and nothing else gets
     that: no number may change its meaning (RFC 3264 8.3.2).
     """
-    numbers = {name: CODECS[name].payload_type for name in codecs}
-    clocks = sorted({8000, *(CODECS[name].clock_rate for name in numbers)})
-    dynamic = {name: number for name, number in numbers.items() if name not in STATIC}
-    events = {} if first is None else {clock: first + place for place, clock in enumerate(clocks)}
+    usual = _usual(tuple(codecs), first)
+    return usual if known is NOTHING else _keeping(known, *usual)
+
+
+@lru_cache(256)
+def _usual(codecs: tuple[str, ...], first: int | None) -> tuple[Numbers, Events]:
+    codecs = tuple(dict.fromkeys(codecs))  # a dialplan may name one twice
+    clocks = sorted({8000, *(CODECS[name].clock_rate for name in codecs)})
+    events = () if first is None else tuple([(clock, first + place) for place, clock in enumerate(clocks)])
+    return tuple([(name, CODECS[name].payload_type) for name in codecs]), events
+
+
+def _keeping(known: Formats, numbers: Numbers, events: Events) -> tuple[Numbers, Events]:
+    dynamic = {name: number for name, number in numbers if name not in STATIC}
     if not dynamic:
         return numbers, events
     taken = {*known.codecs.values(), *known.events.values()}
-    free = iter(sorted({*range(_FIRST_DYNAMIC, 128)} - taken - {*dynamic.values(), *events.values()}))
-    numbers |= {name: _number(known.codecs.get(name), number, taken, free) for name, number in dynamic.items()}
-    events = {clock: _number(known.events.get(clock), number, taken, free) for clock, number in events.items()}
-    return numbers, events
+    free = iter(sorted({*range(_FIRST_DYNAMIC, 128)} - taken - {*dynamic.values(), *dict(events).values()}))
+    ours = {name: _number(known.codecs.get(name), number, taken, free) for name, number in dynamic.items()}
+    heard = [(clock, _number(known.events.get(clock), number, taken, free)) for clock, number in events]
+    return tuple([(name, ours.get(name, number)) for name, number in numbers]), tuple(heard)
 
 
 def _number(known: int | None, usual: int, taken: Container[int], free: Iterator[int]) -> int:

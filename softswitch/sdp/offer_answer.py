@@ -10,7 +10,7 @@ What we write names nothing but our own media address: no tool, no session name,
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -32,15 +32,8 @@ from softswitch.sdp.crypto import (
     settle_answer,
     taken_out,
 )
-from softswitch.sdp.description import (
-    Attribute,
-    Connection,
-    Description,
-    Media,
-    address_family,
-    parse_description,
-)
-from softswitch.sdp.formats import Formats, formats_of
+from softswitch.sdp.description import Attribute, Connection, Description, Media, address_family, parse_description
+from softswitch.sdp.formats import Events, Formats, Numbers, Spoken, formats_of, stream_of
 
 CODECS = formats.G711  # where nothing else is wished for
 
@@ -79,8 +72,8 @@ class Offer(Struct, frozen=True, gc=False):
     @property
     def likes(self) -> str:
         """What the offerer asks of who sends it Opus; empty where it does not speak that."""
-        number = self.formats.codecs.get("opus", -1)
-        return formats.likes("opus", self.formats.parameters.get(number, ""))
+        opus = self.formats.spoken.get("opus")
+        return "" if opus is None else opus.likes
 
     @property
     def ipv6(self) -> bool:
@@ -148,7 +141,8 @@ def local_offer(
     `version` must grow by one whenever the description of a session changes (RFC 3264 8).
     """
     numbers, events = formats.offered(codecs, telephone_event, known)
-    audio = _audio(port, numbers, events, packets, direction, keys=_lines(keys), liked=liked)
+    lines = "".join([key.line for key in keys]) if keys else ""
+    audio = _audio(port, numbers, events, packets, direction, keys=lines, liked=liked)
     return _describe(address, session_id, version, audio)
 
 
@@ -159,11 +153,12 @@ def parse_offer(body: bytes, protection: Protection = NONE, *, codecs: Sequence[
     """
     description = parse_description(body)
     for media in description.media:
-        connection, named = _target(description, media), _codecs(media, codecs)
+        connection, stream = _target(description, media), formats_of(media)
+        named = tuple(filter(codecs.__contains__, stream.codecs))
         if connection is not None and named and settle(media.protocol, media.crypto, protection) is not None:
-            sends, receives = _FLAGS[description.direction_of(media)]
+            sends, receives = _FLAGS[stream.direction or description.direction]
             direction = _DIRECTION[sends, receives and not connection.unspecified]
-            return Offer(description, named, direction, connection, formats_of(media))
+            return Offer(description, named, direction, connection, stream)
     return Offer(description, (), "inactive")
 
 
@@ -195,19 +190,19 @@ def answer(
     `direction` and `liked` are what we want; the answer never takes more than the offer gives (6.1). RTCP goes by the
     port of RTP where that was offered (RFC 5761 5.1.1).
     """
-    family = address_family(address)
-    media = [_refused(line) for line in offer.description.media]
-    for index, line in enumerate(offer.description.media):
+    family, wanted, lines = address_family(address), codecs if codec is None else (codec,), offer.description.media
+    for index, line in enumerate(lines):
         protected = settle(line.protocol, line.crypto, protection)
-        wanted = codecs if codec is None else (codec,)
-        agreed = _agree(offer.description, line, protected, wanted, direction, family)
-        if agreed is not None and protected is not None:
-            settled = _DIRECTION[agreed.sending, agreed.receiving]
-            events = {} if agreed.telephone_event is None else {_event_clock(agreed): agreed.telephone_event}
-            numbers = {agreed.codec: agreed.payload_type}
-            keys, mux = protected.line, agreed.rtcp_mux
-            media[index] = _audio(port, numbers, events, packets, settled, keys=keys, mux=mux, liked=liked)
-            return Answer(_describe(address, session_id, version, "".join(media)), agreed)
+        stream = formats_of(line)
+        spoken = next(filter(None, map(stream.spoken.get, wanted)), None)
+        agreed = _agree(offer.description, line, stream, spoken, protected, direction, family)
+        if agreed is not None and spoken is not None and protected is not None:
+            settled, keys, mux = _DIRECTION[agreed.sending, agreed.receiving], protected.line, agreed.rtcp_mux
+            numbers = ((spoken.codec, spoken.payload_type),)
+            events = () if spoken.event is None else ((spoken.event_clock, spoken.event),)
+            audio = _audio(port, numbers, events, packets, settled, keys=keys, mux=mux, liked=liked)
+            media = "".join([*map(_refused, lines[:index]), audio, *map(_refused, lines[index + 1 :])])
+            return Answer(_describe(address, session_id, version, media), agreed)
     return None
 
 
@@ -221,28 +216,13 @@ def accept_answer(offer_body: bytes, answer_body: bytes) -> Negotiated | None:
     if not theirs.media:
         return None
     ours, protection = taken_out(offer_body)
-    offered, direction = _offered(
-        ours.partition(_BEFORE_FORMATS[SECURE_PROFILE if protection.ours else PLAIN_PROFILE])[2]
-    )
-    protected = settle_answer(theirs.media[0].protocol, theirs.media[0].crypto, protection)
-    # The first format of the answer that we offered is the one to send with (RFC 3264 7).
-    common = _codecs(theirs.media[0], offered.codecs)
-    agreed = _agree(theirs, theirs.media[0], protected, common, direction, "IP6" if _OF_IPV6 in offer_body else "IP4")
-    if agreed is None:
-        return None
-    # What we send bears the answer's payload type, what they send the offer's (RFC 3264 6.1).
-    clock, number_in = _event_clock(agreed), offered.codecs[agreed.codec]
-    events_in = offered.events.get(clock) if agreed.telephone_event is not None else None
-    # What was offered may come, whatever the answer puts first (5.1).
-    other = next((number for at, number in offered.events.items() if at != clock), 0) if events_in is not None else 0
-    coding = agreed.coding and dataclasses.replace(agreed.coding, payload_type_in=number_in, event_in_other=other)
-    return replace(
-        agreed,
-        telephone_event=None if events_in is None else agreed.telephone_event,
-        telephone_event_in=events_in,
-        rtcp_mux=False,  # we never offer it
-        coding=coding,
-    )
+    ours = ours.partition(_BEFORE_FORMATS[SECURE_PROFILE if protection.ours else PLAIN_PROFILE])[2]
+    line = theirs.media[0]
+    protected = settle_answer(line.protocol, line.crypto, protection)
+    spoken, direction = _answered(ours, line.formats, line.attributes)
+    family = "IP6" if _OF_IPV6 in offer_body else "IP4"
+    agreed = _agree(theirs, line, formats_of(line), spoken, protected, direction, family)
+    return replace(agreed, rtcp_mux=False) if agreed is not None and agreed.rtcp_mux else agreed  # we never offer it
 
 
 def read_answer(offer_body: bytes, answer_body: bytes) -> Negotiated | None:
@@ -256,87 +236,72 @@ def read_answer(offer_body: bytes, answer_body: bytes) -> Negotiated | None:
 def _agree(
     description: Description,
     media: Media,
+    stream: Formats,
+    spoken: Spoken | None,
     protected: Settled | None,
-    codecs: Iterable[str],
     direction: str,
     family: str,
 ) -> Negotiated | None:
-    """What one m-line of theirs and our wish come to: the first of `codecs` that it names; None where unusable."""
+    """What one m-line of theirs, which says `stream`, and our wish come to; None where unusable."""
     connection = _target(description, media)
-    named = formats_of(media)
-    codec = next((name for name in codecs if name in named.codecs), None)
-    if (
-        connection is None
-        or codec is None
-        or protected is None
-        or not (connection.family == family or connection.unspecified)
-    ):
+    if connection is None or spoken is None or protected is None:
         return None
-    they_send, they_receive = _FLAGS[description.direction_of(media)]
+    held = connection.unspecified
+    if connection.family != family and not held:
+        return None
+    they_send, they_receive = _FLAGS[stream.direction or description.direction]
     we_send, we_receive = _FLAGS[direction]
-    wishes, number = _wishes(media.attributes), named.codecs[codec]
-    clock = named.events_beside(codec)
-    event = None if clock is None else named.events[clock]
     return Negotiated(
         remote_address=connection.address,
         remote_port=media.port,
-        codec=codec,
-        payload_type=number,
-        telephone_event=event,
-        telephone_event_in=event,
+        codec=spoken.codec,
+        payload_type=spoken.payload_type,
+        telephone_event=spoken.event,
+        telephone_event_in=spoken.event_in,
         # 0.0.0.0 is hold as RFC 2543 knew it: nothing may be sent there (RFC 3264 8.4).
-        sending=we_send and they_receive and not connection.unspecified,
+        sending=we_send and they_receive and not held,
         receiving=we_receive and they_send,
-        ptime_ms=formats.packet_ms(codec, wishes.ptime, wishes.maxptime),
-        rtcp_port=wishes.rtcp_port,
-        rtcp_mux=wishes.rtcp_mux,
-        coding=formats.coding(codec, number, clock, named.parameters.get(number, "")),
+        ptime_ms=spoken.ptime_ms,
+        rtcp_port=stream.rtcp_port,
+        rtcp_mux=stream.rtcp_mux,
         srtp=protected.keys,
-        likes=formats.likes(codec, named.parameters.get(number, "")),
+        coding=spoken.coding,
+        likes=spoken.likes,
     )
-
-
-def _event_clock(agreed: Negotiated) -> int:
-    return 8000 if agreed.coding is None else agreed.coding.event_clock
 
 
 def _target(description: Description, media: Media) -> Connection | None:
     """Where an m-line wants its RTP, None where it is not audio that we could take."""
-    connection = description.connection_of(media)
-    ours = media.media.lower() == "audio" and media.port != 0
-    return connection if ours and connection is not None and connection.unicast else None
-
-
-def _codecs(media: Media, wanted: Container[str]) -> tuple[str, ...]:
-    """The codecs of those `wanted` that the m-line names, in its order."""
-    return tuple([name for name in formats_of(media).codecs if name in wanted])
+    connection = media.connection or description.connection
+    if connection is None or not media.port or media.media.lower() != "audio":
+        return None
+    return connection if connection.unicast else None
 
 
 @lru_cache(256)
+def _answered(ours: bytes, theirs: tuple[str, ...], attributes: tuple[Attribute, ...]) -> tuple[Spoken | None, str]:
+    """How we speak with who answers with `theirs` (its formats) and `attributes` an offer of ours, of which `ours` is
+    what stands behind its profile; None where no codec is common. And the direction of the offer.
+    """
+    (offered, direction), answered = _offered(ours), stream_of(theirs, attributes)
+    # The first format of the answer that we offered is the one to send with (RFC 3264 7).
+    spoken = next((answered.spoken[name] for name in answered.codecs if name in offered.codecs), None)
+    if spoken is None:
+        return None, direction
+    # What we send bears the answer's payload type, what they send the offer's (6.1).
+    number_in, clock = offered.codecs[spoken.codec], spoken.event_clock
+    events_in = offered.events.get(clock) if spoken.event is not None else None
+    # What was offered may come, whatever the answer puts first (5.1).
+    other = next((number for at, number in offered.events.items() if at != clock), 0) if events_in is not None else 0
+    coding = spoken.coding and dataclasses.replace(spoken.coding, payload_type_in=number_in, event_in_other=other)
+    event = None if events_in is None else spoken.event
+    return spoken._replace(event=event, event_in=events_in, coding=coding), direction
+
+
 def _offered(ours: bytes) -> tuple[Formats, str]:
     """The formats and the direction of an offer that `local_offer` wrote, from its formats on."""
     offer = parse_description(b"v=0\r\no=- 0 0 IN IP4 0.0.0.0\r\nm=audio 0" + _BEFORE_FORMATS[PLAIN_PROFILE] + ours)
     return formats_of(offer.media[0]), offer.direction_of(offer.media[0])
-
-
-class _Wishes(NamedTuple):
-    """Packet times as the far end wrote them, the port of its RTCP (RFC 3605; 0 where it tells none), and whether that
-    may be RTP's (RFC 5761).
-    """
-
-    ptime: str
-    maxptime: str
-    rtcp_port: int
-    rtcp_mux: bool
-
-
-@lru_cache(256)
-def _wishes(attributes: tuple[Attribute, ...]) -> _Wishes:
-    values = {name: value or "" for name, value in reversed(attributes)}
-    port = values.get("rtcp", "").partition(" ")[0]
-    usable = port.isdecimal() and port.isascii() and len(port) <= 5 and int(port) <= 65535
-    rtcp_port = int(port) if usable else 0
-    return _Wishes(values.get("ptime", ""), values.get("maxptime", ""), rtcp_port, "rtcp-mux" in values)
 
 
 def _refused(media: Media) -> str:
@@ -344,14 +309,10 @@ def _refused(media: Media) -> str:
     return f"m={media.media} 0 {media.protocol} {' '.join(media.formats)}\r\n"
 
 
-def _lines(keys: Iterable[Crypto]) -> str:
-    return "".join([key.line for key in keys])
-
-
 def _audio(
     port: int,
-    codecs: Mapping[str, int],
-    events: Mapping[int, int],
+    codecs: Numbers,
+    events: Events,
     packets: PacketTimes,
     direction: str,
     *,
@@ -359,12 +320,18 @@ def _audio(
     mux: bool = False,
     liked: str = "",
 ) -> str:
+    above, below = _around_keys(codecs, events, packets, direction, mux, liked)
+    return f"m=audio {port} {SECURE_PROFILE if keys else PLAIN_PROFILE} {above}{keys}{below}"
+
+
+@lru_cache(512)  # few are ever written
+def _around_keys(
+    codecs: Numbers, events: Events, packets: PacketTimes, direction: str, mux: bool, liked: str
+) -> tuple[str, str]:
     numbers, maps = formats.written(codecs, events, liked)
     most = f"a=maxptime:{packets.maxptime}\r\n" if packets.maxptime else ""
     rtcp = "a=rtcp-mux\r\n" if mux else ""
-    profile = SECURE_PROFILE if keys else PLAIN_PROFILE
-    head = f"m=audio {port} {profile} {numbers}\r\n{maps}{keys}"
-    return f"{head}a=ptime:{packets.ptime}\r\n{most}{rtcp}a={direction}\r\n"
+    return f"{numbers}\r\n{maps}", f"a=ptime:{packets.ptime}\r\n{most}{rtcp}a={direction}\r\n"
 
 
 def _describe(address: str, session_id: int, version: int, media: str) -> bytes:

@@ -90,6 +90,10 @@ def test_events_of_8_khz_beside_opus_alone_are_offered_again() -> None:
     assert lines(offered("opus", known=known(theirs)))[5] == "m=audio 6000 RTP/AVP 111 126 102"
 
 
+def test_a_codec_that_is_named_twice_is_offered_once() -> None:
+    assert offered("opus", "PCMA", "opus") == offered("opus", "PCMA")
+
+
 def test_offers_without_a_dynamic_codec_are_the_same_at_all_times() -> None:
     for codecs in (("PCMA", "PCMU"), ("G722", "PCMA")):
         assert offered(*codecs, known=known(THEIRS.replace(b"126", b"96"))) == offered(*codecs)

@@ -39,8 +39,7 @@ class Coding:
     event_in_other: int = 0  # payload type of events that it may send in the other clock, of 8 and 48 kHz; 0: none
 
 
-@dataclass(frozen=True, slots=True)
-class RtpRemote:
+class RtpRemote(Struct, frozen=True, gc=False):
     """Where an endpoint sends to and what it may send and expect: the outcome of offer/answer for one leg."""
 
     address: str

@@ -73,13 +73,7 @@ class Admission:
         """Counts one call under the limits that it comes to, until the block ends."""
         return Counted(self)
 
-    def admitted(self, limits: Iterable[Limit]) -> Counted:
-        """Counts one call under `limits` until the block ends; raises CallRejected where one is full."""
-        counted = Counted(self)
-        counted.admitted(limits)
-        return counted
-
-    # For `Counted`
+    # For `Counted`, and for who counts under what he gives back himself
 
     def check_open(self) -> None:
         """Raises CallRejected while draining."""

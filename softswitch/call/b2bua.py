@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import functools
 import secrets
-from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable
+from contextlib import suppress
 from dataclasses import replace
+from types import TracebackType
 
 import structlog
 
@@ -73,16 +74,17 @@ class B2bua:
             callee=called_text(session.invite, rules.dialled_in),
         )
         with services.registry.listed(record), services.admission.counted() as counted:  # until the last tone is over
-            async with accounted(a, record, services), hangup_scope(a):
-                counted.arrived(services.arrival_limits(trunk, session.source))
-                a.trying()
-                log.info("call_arrived", call_id=call_id, trunk=trunk)
-                route = await self._decide(a, record)
-                if isinstance(route, NeedExtension):
-                    route = await collect_extension(a, route, record, services)
-                    record.decided(route)
-                counted.admitted(services.route_limits(route))
-                await self._connect(a, route, record)
+            async with accounted(a, record, services):
+                with hangup_scope(a):
+                    counted.arrived(services.arrival_limits(trunk, session.source))
+                    a.trying()
+                    log.info("call_arrived", call_id=call_id, trunk=trunk)
+                    route = await self._decide(a, record)
+                    if isinstance(route, NeedExtension):
+                        route = await collect_extension(a, route, record, services)
+                        record.decided(route)
+                    counted.admitted(services.route_limits(route))
+                    await self._connect(a, route, record)
 
     async def _connect(self, a: InboundLeg, route: Route, record: CallRecord) -> None:
         """The second half: ring the callee, then answer the caller and let them talk."""
@@ -91,9 +93,10 @@ class B2bua:
         await a.open_media()  # nobody is rung whom the caller could not talk to
         if route.mode is Mode.AXE and route.direction == 0:
             await services.store.remember_caller(_callback(route, services))
-        async with dial(route, a, record, services) as b, hangup_scope(b):
-            await self._callee_answered(b, route, record)
-            await bridge(a, b, route.treatment, announcement, record, services)
+        async with dial(route, a, record, services) as b:
+            with hangup_scope(b):
+                await self._callee_answered(b, route, record)
+                await bridge(a, b, route.treatment, announcement, record, services)
 
     async def _decide(self, a: InboundLeg, record: CallRecord) -> Route | NeedExtension:
         """Ask routing; a Rejection ends the call."""
@@ -157,38 +160,51 @@ def _callback(route: Route, services: CallServices) -> CallbackRecord:
     return CallbackRecord(route.x, route.binding.a, route.caller, services.wall_clock())
 
 
-@asynccontextmanager
-async def accounted(a: InboundLeg, record: CallRecord, services: CallServices) -> AsyncIterator[None]:
+class accounted:
     """Give the call its final response, its failure code and its CDR, however it ends: the one place that does."""
-    end: Failure = NORMAL
-    retry_after: list[tuple[str, str]] = []
-    try:
-        yield
-    except CallEnded as ended:
-        end = _ended(ended, a, record)
-    except CallRejected as rejected:
-        end = rejected.failure
-        if rejected.retry_after_s is not None:
-            retry_after = [("Retry-After", str(rejected.retry_after_s))]
-        await _leave_trace(record, services)
-        await refuse(a, rejected, record, services)
-    except StoreError as error:
-        end = INTERNAL_FAULT
-        log.error("call_failed", call_id=record.call_id, error=str(error))
-        await refuse(a, CallRejected(end, tone=SERVICE_FAULT), record, services)
-    except asyncio.CancelledError:
-        end = replace(INTERNAL_FAULT, status=503, words="the switch is shutting down")
-        _closed_by_us(record, end)
-        raise
-    except Exception:
-        end = INTERNAL_FAULT
-        _closed_by_us(record, end)
-        log.exception("call_crashed", call_id=record.call_id)
-    finally:
-        a.hang_up(end, headers=[*retry_after, *farewell(record.b, a, record.get("destination"), record, services)])
-        record.moment("ended_at")
-        services.cdrs.close(record)
-        _tell_end(record, services)
+
+    __slots__ = ("_a", "_record", "_services")
+
+    def __init__(self, a: InboundLeg, record: CallRecord, services: CallServices) -> None:
+        self._a, self._record, self._services = a, record, services
+
+    async def __aenter__(self) -> None:
+        """The call begins."""
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, raised: BaseException | None, tb: TracebackType | None
+    ) -> bool:
+        """Nothing is told further up but that we are to stop."""
+        a, record, services = self._a, self._record, self._services
+        end: Failure = NORMAL
+        retry_after: list[tuple[str, str]] = []
+        try:
+            match raised:
+                case CallEnded():
+                    end = _ended(raised, a, record)
+                case CallRejected():
+                    end = raised.failure
+                    if raised.retry_after_s is not None:
+                        retry_after = [("Retry-After", str(raised.retry_after_s))]
+                    await _leave_trace(record, services)
+                    await refuse(a, raised, record, services)
+                case StoreError():
+                    end = INTERNAL_FAULT
+                    log.error("call_failed", call_id=record.call_id, error=str(raised))
+                    await refuse(a, CallRejected(end, tone=SERVICE_FAULT), record, services)
+                case asyncio.CancelledError():
+                    end = replace(INTERNAL_FAULT, status=503, words="the switch is shutting down")
+                    _closed_by_us(record, end)
+                case _:
+                    end = INTERNAL_FAULT
+                    _closed_by_us(record, end)
+                    log.exception("call_crashed", call_id=record.call_id)
+        finally:
+            a.hang_up(end, headers=[*retry_after, *farewell(record.b, a, record.get("destination"), record, services)])
+            record.moment("ended_at")
+            services.cdrs.close(record)
+            _tell_end(record, services)
+        return isinstance(raised, Exception)
 
 
 def _ended(ended: CallEnded, a: InboundLeg, record: CallRecord) -> Failure:
@@ -226,8 +242,8 @@ async def refuse(a: InboundLeg, rejected: CallRejected, record: CallRecord, serv
     prompt = services.prompt(rejected.tone or progress_tone, rejected.language)
     if prompt is None or a.ended is not None:
         return
-    with suppress(CallEnded, MediaError, CallRejected, TimeoutError):
-        async with hangup_scope(a), asyncio.timeout(prompt.duration_s + TONE_GRACE_S):
+    with suppress(CallEnded, MediaError, CallRejected, TimeoutError), hangup_scope(a):
+        async with asyncio.timeout(prompt.duration_s + TONE_GRACE_S):
             a.read_offer()  # not yet read where the store failed at the first moment
             if (a.answered or await a.early_media()) and a.endpoint is not None:
                 await services.media.play([a.endpoint], [prompt.path]).finished

@@ -52,13 +52,12 @@ async def bridge(
         warning_s=services.settings.warning_s,
         warn=talk.warn,
     )
-    with supervision, talk:
-        async with hangup_scope(supervision, talk):
-            a.liked = b.likes
-            await a.answer(b.negotiated.codec if b.negotiated else None)
-            _caller_answered(record, services)
-            talk.begin()
-            await _renegotiations(a, b).run()
+    with supervision, talk, hangup_scope(supervision, talk):
+        a.liked = b.likes
+        await a.answer(b.negotiated.codec if b.negotiated else None)
+        _caller_answered(record, services)
+        talk.begin()
+        await _renegotiations(a, b).run()
 
 
 def _caller_answered(record: CallRecord, services: CallServices) -> None:

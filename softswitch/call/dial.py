@@ -1,7 +1,7 @@
-"""Tries a route's targets in their order and yields the leg that answered.
+"""Tries a route's targets in their order and gives the leg that answered.
 
 Call treatment, rows "second leg" and "before answer"; RFC 3261 13.2. No leg outlives the block: those that did not
-answer end before the yield, the one that did after it. Called by the story.
+answer end before it begins, the one that did at its end. Called by the story.
 
     caller            switch            target 1          target 2
       |     INVITE      |     INVITE      |                 |
@@ -16,11 +16,10 @@ answer end before the yield, the one that did after it. Called by the story.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Hashable
 from dataclasses import dataclass
+from types import TracebackType
 
-from softswitch.call.admission import Counted
 from softswitch.call.cdr import CallRecord
 from softswitch.call.early_media import SUPPORTED, may_be_heard
 from softswitch.call.hangup import NO_SRTP, UNPROTECTED_ANSWER, CallEnded, hangup_scope, refusal, with_cause
@@ -56,51 +55,70 @@ class _Refused(Exception):
         self.failure, self.go_on, self.retry_after_s, self.dead = failure, go_on, retry_after_s, dead
 
 
-@asynccontextmanager
-async def dial(route: Route, a: InboundLeg, record: CallRecord, services: CallServices) -> AsyncIterator[OutboundLeg]:
-    """The leg that answered; raises CallRejected when the hunt is over without one."""
-    failure, retry_after_s = NO_CONNECTION if route.targets else NO_TARGET, None
-    hunt = Hunt(route.targets, services.locating, record.call_id)
-    with CallerHears(a, route, services) as caller_hears:
-        caller_hears.connecting()
-        while (attempt := await hunt.next()) is not None:
-            target, hop = attempt
-            b = _callees_leg(a, target, hop, record.call_id, services)
-            record.b, record.trunk_out = b, target.trunk
-            end = NORMAL
-            try:
-                with _trunk_taken(target, services):
+class dial:
+    """`async with dial(...) as b`: the leg that answered; raises CallRejected when the hunt is over without one."""
+
+    __slots__ = ("_a", "_b", "_counted", "_record", "_route", "_services")
+
+    def __init__(self, route: Route, a: InboundLeg, record: CallRecord, services: CallServices) -> None:
+        self._route, self._a, self._record, self._services = route, a, record, services
+        self._counted: tuple[Hashable, ...] = ()  # what the call counts under at the trunk that is tried
+
+    async def __aenter__(self) -> OutboundLeg:
+        route, record = self._route, self._record
+        failure, retry_after_s = NO_CONNECTION if route.targets else NO_TARGET, None
+        hunt = Hunt(route.targets, self._services.locating, record.call_id)
+        with CallerHears(self._a, route, self._services) as caller_hears:
+            caller_hears.connecting()
+            while (attempt := await hunt.next()) is not None:
+                target, hop = attempt
+                self._b = b = _callees_leg(self._a, target, hop, record.call_id, self._services)
+                record.b, record.trunk_out = b, target.trunk
+                try:
+                    self._counted = _trunk_taken(target, self._services)
                     # A BYE may overtake the 2xx that it follows (RFC 3261 15): somebody has taken the call, so nobody
                     # else is rung.
-                    async with hangup_scope(b, meaning=GONE_UNHEARD):
+                    with hangup_scope(b, meaning=GONE_UNHEARD):
                         if b.protection.impossible:
                             raise _Refused(NO_SRTP[b.name], go_on=True)
                         await b.open_media()
-                        _invite(a, b, target, hop, route, record, services)
+                        _invite(self._a, b, target, hop, route, record, self._services)
                         record.moment("forward_at")
                         await _ring(b, target, hunt, caller_hears, record)
-                    caller_hears.stop()
-                    yield b
-                    return
-            except _Refused as no:
-                failure = end = no.failure
-                retry_after_s = no.retry_after_s
-                if not no.go_on:
-                    break
-                if not no.dead:
-                    hunt.next_target()
-            except CallEnded as ended:
-                end = ended.failure
-                raise
-            finally:
-                b.hang_up(_reason_for_callee(a, end), headers=farewell(a, b, route.caller, record, services))
-    raise CallRejected(failure, retry_after_s=retry_after_s)
+                    return b
+                except _Refused as no:
+                    self._end(no.failure)
+                    failure, retry_after_s = no.failure, no.retry_after_s
+                    if not no.go_on:
+                        break
+                    if not no.dead:
+                        hunt.next_target()
+                except BaseException as error:
+                    self._end(_end_of(error))
+                    raise
+        raise CallRejected(failure, retry_after_s=retry_after_s)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self._end(_end_of(error))
+
+    def _end(self, end: Failure) -> None:
+        """The leg that was tried, or had answered, ends."""
+        a, b, record, services = self._a, self._b, self._record, self._services
+        services.admission.release(self._counted)
+        self._counted = ()
+        b.hang_up(_reason_for_callee(a, end), headers=farewell(a, b, self._route.caller, record, services))
 
 
-def _trunk_taken(target: Target, services: CallServices) -> Counted:
+def _end_of(error: BaseException | None) -> Failure:
+    return error.failure if isinstance(error, CallEnded) else NORMAL
+
+
+def _trunk_taken(target: Target, services: CallServices) -> tuple[Hashable, ...]:
     """Count the call against its outgoing trunk's limits; a full trunk is passed over as one that refuses."""
     try:
-        return services.admission.admitted(services.limits_of(target.trunk))
+        return services.admission.take(services.limits_of(target.trunk))
     except CallRejected as full:
         raise _Refused(full.failure, go_on=True, retry_after_s=full.retry_after_s) from full
 

@@ -7,7 +7,6 @@ sends anything itself.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import replace
 from types import TracebackType
 
@@ -52,14 +51,14 @@ class Ending:
 
     def __init__(self) -> None:
         self.ended: Failure | None = None
-        self.watchers: list[Callable[[Ending], None]] = []
+        self.watchers: list[hangup_scope] = []
 
     def end(self, failure: Failure) -> None:
         """It is over; the first reason stands."""
         if self.ended is None:
             self.ended = failure
-            for told in list(self.watchers):
-                told(self)
+            for scope in list(self.watchers):
+                scope.told(self)
 
 
 class CallEnded(SoftswitchError):
@@ -78,22 +77,25 @@ class hangup_scope:
     `meaning` is what the end means here, in the place of what it was.
     """
 
+    __slots__ = ("_cancelling", "_first", "_left", "_meaning", "_task", "_watched")
+
     def __init__(self, *watched: Ending, meaning: Failure | None = None) -> None:
         self._watched, self._meaning = watched, meaning
         self._first: Ending | None = None
         self._left = False  # a cancellation that was on its way already must not hit what comes after the block
 
-    async def __aenter__(self) -> None:
+    def __enter__(self) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._task = task
         self._cancelling = task.cancelling()
         for who in self._watched:
-            who.watchers.append(self._end)
+            who.watchers.append(self)
             if who.ended is not None:
-                self._end(who)
+                self.told(who)
 
-    def _end(self, who: Ending) -> None:
+    def told(self, who: Ending) -> None:
+        """One that is watched has ended."""
         if asyncio.current_task() is self._task:  # running: perhaps it leaves the block before its next wait
             asyncio.get_running_loop().call_soon(self._cancel, who)
         else:
@@ -104,12 +106,12 @@ class hangup_scope:
             self._first = who
             self._task.cancel()
 
-    async def __aexit__(
+    def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
         self._left = True
         for who in self._watched:
-            who.watchers.remove(self._end)
+            who.watchers.remove(self)
         if self._first is None or self._first.ended is None:
             return
         if self._task.uncancel() <= self._cancelling and exc_type is asyncio.CancelledError:

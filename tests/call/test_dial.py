@@ -311,7 +311,8 @@ def test_no_media_port_left_for_the_callee_refuses_with_503() -> None:
 def test_a_full_trunk_is_passed_over() -> None:
     async def story(lab: Lab) -> None:
         lab.limits["first"] = Limit("first", calls=1)
-        with lab.admission.admitted([lab.limits["first"]]):
+        with lab.admission.counted() as other:
+            other.admitted([lab.limits["first"]])
             lab.dial()
             await answered_by_second(lab)
         assert lab.callee.pending() == []
@@ -322,7 +323,8 @@ def test_a_full_trunk_is_passed_over() -> None:
 def test_when_all_trunks_are_full_the_caller_is_told_to_try_later() -> None:
     async def story(lab: Lab) -> None:
         lab.limits.update(first=Limit("out", calls=1), second=Limit("out", calls=1))
-        with lab.admission.admitted([lab.limits["first"]]):
+        with lab.admission.counted() as other:
+            other.admitted([lab.limits["first"]])
             lab.dial()
             response = await lab.refused(503)
         assert response.headers.get("Retry-After") == "5"

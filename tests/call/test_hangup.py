@@ -39,9 +39,8 @@ def test_the_scope_is_left_when_what_it_watches_ends() -> None:
     async def story() -> None:
         side = Side("caller")
         side.end_in(3, FAILURES[7505])
-        with pytest.raises(CallEnded) as ended:
-            async with hangup_scope(side):
-                await asyncio.sleep(10)
+        with pytest.raises(CallEnded) as ended, hangup_scope(side):
+            await asyncio.sleep(10)
         assert (ended.value.who, ended.value.failure) == (side, FAILURES[7505])
         assert asyncio.get_running_loop().time() == 3
         await asyncio.sleep(1)  # the task is not cancelled any more
@@ -52,7 +51,7 @@ def test_the_scope_is_left_when_what_it_watches_ends() -> None:
 def test_a_body_that_ends_first_is_left_alone() -> None:
     async def story() -> None:
         side = Side("caller")
-        async with hangup_scope(side):
+        with hangup_scope(side):
             await asyncio.sleep(1)
         side.end(NORMAL)
         await asyncio.sleep(1)
@@ -64,9 +63,8 @@ def test_what_ended_before_the_scope_ends_it_at_its_first_wait() -> None:
     async def story() -> None:
         side = Side("caller")
         side.end(NORMAL)
-        with pytest.raises(CallEnded):
-            async with hangup_scope(side):
-                await asyncio.sleep(10)
+        with pytest.raises(CallEnded), hangup_scope(side):
+            await asyncio.sleep(10)
         assert asyncio.get_running_loop().time() == 0
 
     run(story())
@@ -77,9 +75,8 @@ def test_two_that_end_at_once_give_one_end_to_the_outer_scope() -> None:
         outer, inner = Side("caller"), Side("callee")
         outer.end_in(1)
         inner.end_in(1)
-        with pytest.raises(CallEnded) as ended:
-            async with hangup_scope(outer), hangup_scope(inner):
-                await asyncio.sleep(10)
+        with pytest.raises(CallEnded) as ended, hangup_scope(outer), hangup_scope(inner):
+            await asyncio.sleep(10)
         assert ended.value.who is outer
         await asyncio.sleep(1)
 
@@ -91,9 +88,8 @@ def test_of_two_watched_the_first_is_told() -> None:
         one, two = Side("caller"), Side("callee")
         one.end_in(1)
         two.end_in(1)
-        with pytest.raises(CallEnded) as ended:
-            async with hangup_scope(two, one):
-                await asyncio.sleep(10)
+        with pytest.raises(CallEnded) as ended, hangup_scope(two, one):
+            await asyncio.sleep(10)
         assert ended.value.who is one
 
     run(story())
@@ -109,9 +105,8 @@ def test_another_error_of_the_body_stands() -> None:
 
         side = Side("caller")
         side.end_in(1)
-        with pytest.raises(RuntimeError):
-            async with hangup_scope(side):
-                await fail_when_cancelled()
+        with pytest.raises(RuntimeError), hangup_scope(side):
+            await fail_when_cancelled()
         await asyncio.sleep(1)
 
     run(story())
@@ -122,7 +117,7 @@ def test_a_cancelled_task_stays_cancelled() -> None:
         side = Side("caller")
 
         async def call() -> None:
-            async with hangup_scope(side):
+            with hangup_scope(side):
                 await asyncio.sleep(10)
 
         task = asyncio.create_task(call())
@@ -138,7 +133,7 @@ def test_a_cancelled_task_stays_cancelled() -> None:
 def test_an_end_in_the_turn_of_the_loop_that_leaves_the_scope_does_not_cancel_what_follows() -> None:
     async def story() -> None:
         side = Side("caller")
-        async with hangup_scope(side):
+        with hangup_scope(side):
             side.end(NORMAL)
         await asyncio.sleep(1)
 
@@ -154,9 +149,8 @@ def test_an_end_overtakes_what_has_woken_the_task_in_the_same_turn_of_the_loop()
             side.end(NORMAL)
 
         asyncio.get_running_loop().call_later(1, one_batch)
-        with pytest.raises(CallEnded):
-            async with hangup_scope(side):
-                seen.append(await answers.get())
+        with pytest.raises(CallEnded), hangup_scope(side):
+            seen.append(await answers.get())
         assert seen == []
 
     run(story())

@@ -93,6 +93,8 @@ def _key(data: bytes, branch: str, host: str, port: int | None, method: str) -> 
 
 def excess(data: bytes) -> int:
     """The status that refuses a message too large to be taken; 0 where it is not."""
+    if len(data) <= START_LINE_LIMIT and data.count(b"\r\n") <= HEADER_COUNT_LIMIT:
+        return 0  # most are: nothing in it can be too long
     end = data.find(b"\r\n\r\n", 4, HEADER_LIMIT + 4)
     if end < 0:
         return 513 if len(data) > HEADER_LIMIT else 0

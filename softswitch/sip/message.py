@@ -66,9 +66,10 @@ class Headers:
     def all(self, name: str) -> list[str]:
         """Every value of this name; those of a list header split at their commas (RFC 3261 7.3.1)."""
         name = USUAL_NAMES.get(name) or canonical_name(name)
-        if name not in self._texts:
+        text = self._texts.get(name)
+        if text is None:
             return []
-        values = [value for known, value in self._pairs if known == name]
+        values = [value for known, value in self._pairs if known == name] if self.repeated else [text]
         return [element for value in values for element in split_commas(value)] if name in LIST_HEADERS else values
 
     def read(self, name: str) -> Any:

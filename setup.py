@@ -1,4 +1,4 @@
-"""Builds the native media core and the reader of plain SIP messages; everything else is in pyproject.toml.
+"""Builds the native media core and what SIP does in C; everything else is in pyproject.toml.
 
 What the core speaks beside plain RTP and G.711 is built in where the libraries are: SRTP by libsrtp2
 with the ciphers of libcrypto (OpenSSL), G.722 by spandsp, Opus by libopus. Where clang and libbpf are, the
@@ -78,8 +78,13 @@ setup(
     ext_modules=[
         Extension(
             "softswitch.sip._plain",
-            sources=sorted(glob("softswitch/sip/native/*.c")),
+            sources=[f"softswitch/sip/native/{name}.c" for name in ("module", "plain", "words")],
             depends=sorted(glob("softswitch/sip/native/*.h")),
+            extra_compile_args=["-std=gnu11", "-O2", *WARNINGS],
+        ),
+        Extension(
+            "softswitch.sip._mailbox",
+            sources=["softswitch/sip/native/mailbox.c"],
             extra_compile_args=["-std=gnu11", "-O2", *WARNINGS],
         ),
         Extension(

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
+from softswitch.sip._mailbox import Mailbox
 from softswitch.sip.addresses import Hop, Listener
 from softswitch.sip.core import Datagram
 from softswitch.sip.glance import begins_call
@@ -23,7 +24,6 @@ from softswitch.sip.tls import Tls
 
 log = logging.getLogger(__name__)
 
-LARGEST_DATAGRAM = 65535
 # Then timers and tasks get their turn. More than a socket holds: what waits there can't be put in order, and the event
 # loop's lag, by which new calls are refused, would not tell of it: at ten times the load nothing would be completed.
 DATAGRAMS_PER_WAKE = 4096
@@ -56,6 +56,8 @@ class Transport(Protocol):
     def close(self) -> None:
         """Stop receiving and release the addresses."""
 
+
+_by_udp = functools.partial(Hop, "udp")
 
 TransportFactory = Callable[[Sequence[Listener], Receive], Awaitable[Transport]]
 
@@ -122,7 +124,7 @@ class SocketTransport:
         if ":" in host:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)  # IPv4 has listeners of its own
         sock.bind((host, port))
-        self._loop.add_reader(sock, self._read, sock, index)
+        self._loop.add_reader(sock, self._read, Mailbox(sock.fileno(), _by_udp), index)
         address = sock.getsockname()
         return address[0], address[1]
 
@@ -166,27 +168,15 @@ class SocketTransport:
     def _lost(self, datagram: Datagram) -> None:
         self.on_lost(datagram)
 
-    def _read(self, sock: socket.socket, listener: int) -> None:
+    def _read(self, mailbox: Mailbox, listener: int) -> None:
         """Pass on what has come: first what belongs to calls that are there, then what begins new ones."""
-        arrived = _waiting(sock)
+        arrived = mailbox.take(DATAGRAMS_PER_WAKE)
         if len(arrived) > 1:
             arrived.sort(key=_begins_call)  # stable: else as they came
         for data, source in arrived:
             if not self._sockets:
                 return  # closed by what it received
             self._receive(data, source, listener)
-
-
-def _waiting(sock: socket.socket) -> list[tuple[bytes, Hop]]:
-    """What the system holds for us, up to a limit; it ends also at the ICMP error of an earlier send."""
-    arrived: list[tuple[bytes, Hop]] = []
-    try:
-        while len(arrived) < DATAGRAMS_PER_WAKE:
-            data, address = sock.recvfrom(LARGEST_DATAGRAM)
-            arrived.append((data, Hop("udp", address[0], address[1])))
-    except OSError:
-        return arrived
-    return arrived
 
 
 def _begins_call(arrived: tuple[bytes, Hop]) -> bool:

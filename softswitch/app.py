@@ -14,8 +14,8 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 import structlog
@@ -239,9 +239,9 @@ class Switch:
             settings=parts.call_settings(config, self._own_host()),
         )
 
-    async def _handle(self, session: ServerSession) -> None:
+    def _handle(self, session: ServerSession) -> Coroutine[Any, Any, None]:
         self.trace.work_for(session.sip_call_id)
-        await self._b2bua.handle(session)
+        return self._b2bua.handle(session)
 
     # Start, drain, stop
 

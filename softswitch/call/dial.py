@@ -212,7 +212,7 @@ def _invite(
     a.session.guard.protect(frozenset().union(*(services.foreign(host, source) for host in there)))
     offered = b.offer_sdp()
     session = services.user_agent.invite(
-        hop._replace(name=target.tls_name or hop.name),
+        hop._replace(name=target.tls_name) if target.tls_name else hop,
         request_uri=seen.request_uri,
         from_=seen.from_,
         to=seen.to,
@@ -266,10 +266,10 @@ class CallerHears:
     def take_headers(self, b: OutboundLeg, target: Target, response: SipResponse, record: CallRecord) -> None:
         """What of a callee's response may go on to the caller with ours."""
         session, services = self.a.session, self.services
-        names = common(services.trunk(record.trunk_in).pass_headers, target.pass_headers)
-        if not names:  # nearly always
-            session.passed = []
+        session.passed = []
+        if not target.pass_headers:  # nearly always
             return
+        names = common(services.trunk(record.trunk_in).pass_headers, target.pass_headers)
         hidden = services.foreign(b.session.remote.host, session.source.host)
         session.passed = passed(response, names, [self.route.callee], hidden, call_id=record.call_id)
 

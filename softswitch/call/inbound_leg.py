@@ -34,12 +34,14 @@ class InboundLeg(Leg):
     """The caller's dialog: we are the UAS."""
 
     name = "caller"
+    session: ServerSession
+    started = True
 
     def __init__(
         self, session: ServerSession, call_id: str, media: MediaDriver, codecs: Sequence[str] = CODECS
     ) -> None:
         super().__init__(call_id, media, codecs)
-        self._session: ServerSession = session
+        self.session = session
         self._offer: Offer | None = None
         self._late_answer: asyncio.Future[None] | None = None
         self._early = b""  # our description that opened the path before the answer
@@ -47,11 +49,6 @@ class InboundLeg(Leg):
         self._early_answer: asyncio.Future[None] | None = None  # done when the PRACK for it is here
         self._next_prack: asyncio.Future[None] | None = None  # what our 200 waits for
         session.listener = self
-
-    @property
-    def session(self) -> ServerSession:
-        """The UAS session."""
-        return self._session
 
     @property
     def codec_wishes(self) -> tuple[str, ...]:
@@ -69,11 +66,11 @@ class InboundLeg(Leg):
 
     def read_offer(self) -> None:
         """Parse the INVITE's offer, if it has one; raises CallRejected (400, 488) before anybody is bothered."""
-        body = self._session.invite.body
+        body = self.session.invite.body
         if self.protection.impossible:
             raise CallRejected(NO_SRTP[self.name])
         if not body:
-            self.ipv6 = self._media.ipv6 and ":" in self._session.source.host
+            self.ipv6 = self._media.ipv6 and ":" in self.session.source.host
         if not body or self._offer is not None:
             return
         try:
@@ -95,7 +92,7 @@ class InboundLeg(Leg):
 
     def trying(self) -> None:
         """100."""
-        self._session.trying()
+        self.session.trying()
 
     @property
     def hears(self) -> bool:
@@ -106,10 +103,10 @@ class InboundLeg(Leg):
         """180, unless the caller already hears something else; a first reliable one must make the offer that is due."""
         if self.hears:
             return
-        if self._owes_offer and self.endpoint is not None and self._session.sends_reliably():
+        if self._owes_offer and self.endpoint is not None and self.session.sends_reliably():
             self._offer_early(180)
         else:
-            self._session.progress(180)
+            self.session.progress(180)
 
     async def early_media(self, direction: str = "sendonly") -> bool:
         """183 with our answer, so that the caller hears what we play or relay.
@@ -122,7 +119,7 @@ class InboundLeg(Leg):
             return await self._early_by_our_offer(direction)
         await self.open_media()
         self._early = self._answer_offer(None)
-        self._session.progress(183, headers=authorisation(self._session.invite, direction), body=self._early)
+        self.session.progress(183, headers=authorisation(self.session.invite, direction), body=self._early)
         return True
 
     @property
@@ -131,7 +128,7 @@ class InboundLeg(Leg):
 
     async def _early_by_our_offer(self, direction: str) -> bool:
         """RFC 3261 13.2.1: the offer is due in the first reliable response; its PRACK brings the answer."""
-        if self._owes_offer and self._session.sends_reliably(OUR_OFFER):
+        if self._owes_offer and self.session.sends_reliably(OUR_OFFER):
             await self.open_media()
             self._offer_early(183, direction)
         if self._early_answer is not None:
@@ -141,15 +138,15 @@ class InboundLeg(Leg):
     def _offer_early(self, status: int, direction: str = "sendonly") -> None:
         self._early_offer = self.offer_sdp()
         self._early_answer = asyncio.get_running_loop().create_future()
-        self._session.awaits_answer = True
-        headers = authorisation(self._session.invite, direction) if status == 183 else ()
-        self._session.progress(status, headers=headers, body=self._early_offer)
-        if not self._session.awaits_prack:  # withheld by the guard
+        self.session.awaits_answer = True
+        headers = authorisation(self.session.invite, direction) if status == 183 else ()
+        self.session.progress(status, headers=headers, body=self._early_offer)
+        if not self.session.awaits_prack:  # withheld by the guard
             self._early_answer.set_result(None)
 
     def on_prack(self, request: InDialogRequest) -> None:
         """The answer to our offer; where it brings none the offer goes out again in the 200."""
-        owed, self._session.awaits_answer = self._session.awaits_answer, False
+        owed, self.session.awaits_answer = self.session.awaits_answer, False
         if not owed or self._early_answer is None or self._early_answer.done():
             super().on_prack(request)
             if self._next_prack is not None and not self._next_prack.done():
@@ -169,24 +166,24 @@ class InboundLeg(Leg):
         await self.open_media()
         if self._early_answer is not None:
             await self._early_answer
-        while self._session.awaits_prack:  # until then the caller may still give up, and is not answered (RFC 3262 3)
+        while self.session.awaits_prack:  # until then the caller may still give up, and is not answered (RFC 3262 3)
             await self._prack()
         self.answered, self.sip_status = True, 200
         if self._offer is not None:
-            self._session.accept(body=self._sdp if self._early else self._answer_offer(codec))
+            self.session.accept(body=self._sdp if self._early else self._answer_offer(codec))
             return
         if self._early:
-            self._session.accept()  # offered and answered before
+            self.session.accept()  # offered and answered before
             return
         offered = self.offer_sdp(codecs=sorted(self.codecs, key=lambda one: one != codec))
-        self._pending_offer = PendingOffer(self._session.invite.cseq.number, offered, "sendrecv")
+        self._pending_offer = PendingOffer(self.session.invite.cseq.number, offered, "sendrecv")
         self._late_answer = asyncio.get_running_loop().create_future()
-        self._session.accept(body=offered)
+        self.session.accept(body=offered)
         await self._late_answer
 
     async def _prack(self) -> None:
         """Return when a PRACK has come."""
-        self._session.awaits_answer = True  # or the session would keep one without a body to itself
+        self.session.awaits_answer = True  # or the session would keep one without a body to itself
         self._next_prack = asyncio.get_running_loop().create_future()
         await self._next_prack
         self._next_prack = None
@@ -209,7 +206,7 @@ class InboundLeg(Leg):
 
     def hang_up(self, failure: Failure = NORMAL, *, headers: Sequence[tuple[str, str]] = ()) -> None:
         """As any leg's; a call not yet answered, or whose 200 waits for a PRACK, gets `failure.status`."""
-        if not self._hung_up and self.sip_status in (0, 200) and not self._session.confirmed:
+        if not self._hung_up and self.sip_status in (0, 200) and not self.session.confirmed:
             self.sip_status, self.cause = failure.status, failure.cause
             headers = [*warning_headers(failure), *headers]
         super().hang_up(failure, headers=headers)

@@ -59,11 +59,13 @@ class Leg(Ending):
     """What both legs share: the end, the endpoint, and the running offer/answer state."""
 
     name = "leg"
+    session: ServerSession | ClientSession  # the SIP session, once it has `started`
     # With the class, since an object of more than 30 attributes takes a dictionary of its own.
     partner: Partner | None = None  # the other leg, while they talk
     goodbye: SipRequest | None = None  # its BYE
     heard_until: float | None = None  # loop time of its last sign of life, where it ended for want of them
     _pending_offer: PendingOffer | None = None
+    started = False  # has this leg sent or received its INVITE?
     liked = ""  # how Opus should be sent to the other leg, where it may pass (RFC 7587 6.1)
     _known = NOTHING  # the formats of its last offer
     protection = NONE  # as its trunk wants it: SRTP, with our keys, or plain RTP
@@ -85,19 +87,8 @@ class Leg(Ending):
         self._media = media
         self._sdp_id = random.getrandbits(31)
         self._sdp_version, self._sdp = 0, b""
-        self._session: ServerSession | ClientSession | None = None
         self._hung_up = False
         self.wish = "sendrecv"  # the direction the far end last asked for, as it writes it
-
-    @property
-    def session(self) -> ServerSession | ClientSession:
-        """The SIP session; set from the first INVITE on."""
-        raise NotImplementedError
-
-    @property
-    def started(self) -> bool:
-        """Has this leg sent or received its INVITE?"""
-        return self._session is not None
 
     @property
     def held(self) -> bool:
@@ -124,7 +115,7 @@ class Leg(Ending):
             except MediaError as error:
                 log.warning("no_media", call_id=self.call_id, leg=self.name, reason=str(error))
                 raise CallRejected(FAILURES[7109], retry_after_s=RETRY_AFTER_S) from error
-            self.endpoint.on_digit = lambda digit: self._press(digit, "rtp")
+            self.endpoint.on_digit = self._press
         return self.endpoint
 
     def apply(self, negotiated: Negotiated) -> None:
@@ -158,21 +149,25 @@ class Leg(Ending):
 
     def offer_sdp(self, *, direction: str = "sendrecv", codecs: Sequence[str] | None = None) -> bytes:
         """A new offer of this leg, with its o= version raised where the body changed (RFC 3264 8)."""
+        wanted = tuple(codecs or self.codecs)
+        if not self._sdp or self._offer_to(wanted, direction) != self._sdp:
+            self._sdp_version += 1
+            self._sdp = self._offer_to(wanted, direction)
+        return self._sdp
+
+    def _offer_to(self, codecs: Sequence[str], direction: str) -> bytes:
         assert self.endpoint is not None
-        endpoint, wanted = self.endpoint, tuple(codecs or self.codecs)
-        return self._versioned(
-            lambda version: local_offer(
-                endpoint.address,
-                endpoint.port,
-                session_id=self._sdp_id,
-                version=version,
-                codecs=wanted,
-                direction=direction,
-                packets=self.packets,
-                keys=self._offered_keys(),
-                known=self._known,
-                liked=self.liked,
-            )
+        return local_offer(
+            self.endpoint.address,
+            self.endpoint.port,
+            session_id=self._sdp_id,
+            version=self._sdp_version,
+            codecs=codecs,
+            direction=direction,
+            packets=self.packets,
+            keys=self._offered_keys(),
+            known=self._known,
+            liked=self.liked,
         )
 
     def _offered_keys(self) -> Sequence[Crypto]:
@@ -224,12 +219,6 @@ class Leg(Ending):
         )
         assert made is not None, "a common codec was seen before"
         return made
-
-    def _versioned(self, build: Callable[[int], bytes]) -> bytes:
-        if not self._sdp or build(self._sdp_version) != self._sdp:
-            self._sdp_version += 1
-            self._sdp = build(self._sdp_version)
-        return self._sdp
 
     def renegotiate_alone(self, request: InDialogRequest) -> None:
         """Answer a re-INVITE or UPDATE from what this leg knows, without asking the other leg."""
@@ -407,7 +396,7 @@ class Leg(Ending):
         """Another phase of the call begins: digits may come another way than before."""
         self._digits_by = ""
 
-    def _press(self, digit: str, via: str) -> None:
+    def _press(self, digit: str, via: str = "rtp") -> None:
         """A phone that sends its digits both ways presses each key once: the way that was first stands."""
         self._digits_by = self._digits_by or via
         if via == self._digits_by:
@@ -420,9 +409,9 @@ class Leg(Ending):
         if self._hung_up:
             return
         self._hung_up = True
-        if self._session is not None:
+        if self.started:
             status = failure.status if failure.status >= 300 else 480
-            self._session.hang_up(status=status, headers=[*reason_headers(failure), *headers])
+            self.session.hang_up(status=status, headers=[*reason_headers(failure), *headers])
         if self.endpoint is not None:
             self.endpoint.close()
             self.endpoint.on_digit = None

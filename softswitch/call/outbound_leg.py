@@ -25,6 +25,7 @@ class OutboundLeg(Leg):
     """A callee's dialog: we are the UAC. Responses queue up in `responses` until the answer."""
 
     name = "callee"
+    session: ClientSession
     _updated: str | None = None  # tag of the fork whose own offer we have answered before the talk
 
     def __init__(self, call_id: str, media: MediaDriver, codecs: Sequence[str] = CODECS) -> None:
@@ -36,14 +37,8 @@ class OutboundLeg(Leg):
 
     def start(self, session: ClientSession, offered: bytes) -> None:
         """The INVITE with the offer `offered` is on its way."""
-        self._session, self.offered = session, offered
+        self.session, self.offered, self.started = session, offered, True
         session.listener = self
-
-    @property
-    def session(self) -> ClientSession:
-        """The UAC session."""
-        assert isinstance(self._session, ClientSession)
-        return self._session
 
     def read_answer(self, response: SipResponse) -> bool:
         """Apply the answer in a provisional or final response; False where it has none or a useless one.

@@ -38,46 +38,51 @@ class Supervision(Ending):
         warn: Callable[[], None],
     ) -> None:
         super().__init__()
-        self._legs = (a, b)
+        assert a.endpoint is not None
+        assert b.endpoint is not None
+        self._legs, self._endpoints = (a, b), (a.endpoint, b.endpoint)
         self._answered_at, self._max_duration_s = answered_at, max_duration_s
         self._warning_s, self._warn = warning_s, warn
-        self._timers: list[asyncio.TimerHandle] = []
-        self._silent: dict[str, bool] = {}
+        self._timer: asyncio.TimerHandle | None = None
         self._next_look: asyncio.TimerHandle | None = None  # media tells of a silence once only
 
     def __enter__(self) -> Supervision:
-        loop = asyncio.get_running_loop()
-        if self._max_duration_s > 0:
-            self._timers.append(loop.call_at(self._answered_at + self._max_duration_s, self.end, FAILURES[8010]))
         if self._max_duration_s > self._warning_s:
             warn_at = self._answered_at + self._max_duration_s - self._warning_s
-            self._timers.append(loop.call_at(warn_at, self._warn))
-        for leg in self._legs:
-            assert leg.endpoint is not None
-            leg.endpoint.on_silence = lambda silent, leg=leg: self._on_silence(leg, silent)
-            self._silent[leg.name] = leg.endpoint.silent  # media tells of a silence once, and may have done so already
-        self._look_for_media(held_before=False)
+            self._timer = asyncio.get_running_loop().call_at(warn_at, self._last_minute)
+        elif self._max_duration_s > 0:
+            self._limit()
+        for endpoint in self._endpoints:
+            endpoint.on_silence = self._on_silence
+        self._look_for_media(held_before=False)  # media tells of a silence once, and may have done so already
         return self
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
-        for timer in (*self._timers, self._next_look):
+        for timer in (self._timer, self._next_look):
             if timer is not None:
                 timer.cancel()
-        for leg in self._legs:
-            assert leg.endpoint is not None
-            leg.endpoint.on_silence = None
+        for endpoint in self._endpoints:
+            endpoint.on_silence = None
 
-    def _on_silence(self, leg: Leg, silent: bool) -> None:
-        self._silent[leg.name] = silent
+    def _last_minute(self) -> None:
+        self._limit()
+        self._warn()
+
+    def _limit(self) -> None:
+        ends_at = self._answered_at + self._max_duration_s
+        self._timer = asyncio.get_running_loop().call_at(ends_at, self.end, FAILURES[8010])
+
+    def _on_silence(self, silent: bool) -> None:
         self._look_for_media(held_before=False)
 
     def _look_for_media(self, *, held_before: bool) -> None:
         """Both silent ends the call; a hold, and the time after it until the next look, excuses them."""
         if self._next_look is not None:
             self._next_look.cancel()
-        if not all(self._silent.values()):
+        a, b = self._endpoints
+        if not (a.silent and b.silent):
             return
         held = any(leg.held for leg in self._legs)
         if held or held_before:

@@ -128,8 +128,8 @@ class SipCore:
         self.local = LocalAddresses([Listener(*one) for one in local])
         self.outgoing: list[Datagram] = []  # to be taken by `datagrams_to_send`
         self.events: deque[NewCall | SessionEvent] = deque()  # to be taken by `next_event`
-        self._deadlines = Deadlines()
-        self.arm = self._deadlines.arm
+        self.deadlines = Deadlines()
+        self.arm = self.deadlines.arm
         self._calls: dict[object, tuple[Merged, str]] = {}  # INVITE transaction: what a merged copy shares, our tag
         self._merged: set[Merged] = set()
 
@@ -176,12 +176,12 @@ class SipCore:
 
     def next_deadline(self) -> float | None:
         """When `handle_timers` is to be called next, or a little before; None where nothing waits."""
-        return self._deadlines.next()
+        return self.deadlines.next()
 
     def handle_timers(self, now: float) -> None:
         """Wake everything whose deadline has come."""
         self.now = now
-        self._deadlines.wake(now)
+        self.deadlines.wake(now)
 
     def transport_failed(self, datagram: Datagram, now: float) -> None:
         """The transport could not send (17.1.4, 17.2.4)."""

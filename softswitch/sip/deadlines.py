@@ -1,4 +1,4 @@
-"""What is to be woken when: one heap of notes, each the time at which to look at a transaction, session or timer.
+"""What is to be woken when: notes, each of a transaction, session or timer to look at, kept by their times.
 
 Called by the core (RFC 3261 17 timers, RFC 4028 session timers, Expires). A deadline that moves later, or away, leaves
 its note where it is: most do, and looking too early costs little. No deadline lies farther ahead than `timing.near`
@@ -8,48 +8,67 @@ allows, so no note stays for longer than a transaction would. It knows no clock.
 from __future__ import annotations
 
 import heapq
-from itertools import count
+from collections import deque
 
 from softswitch.sip.timing import NEVER, Timed
 
 
 class Deadlines:
-    """All notes, earliest first."""
+    """All notes, earliest first; those of one time in the order in which they came.
 
-    __slots__ = ("_heap", "_serial")
+    Nearly all that wait are calls that are over, and end at whole quarters of a second: so the heap is of times, few of
+    them, and not of the hundred thousand notes.
+    """
+
+    __slots__ = ("_notes", "_times", "soonest")
 
     def __init__(self) -> None:
-        self._heap: list[tuple[float, int, Timed]] = []
-        self._serial = count()
+        self.soonest = NEVER  # no note is of an earlier time
+        self._times: list[float] = []  # a heap
+        self._notes: dict[float, deque[Timed]] = {}  # of each of them
 
     def __len__(self) -> int:
         """Notes, those that nobody needs included."""
-        return len(self._heap)
+        return sum(map(len, self._notes.values()))
 
     def arm(self, timed: Timed) -> None:
         """Note the deadline, unless an earlier note will look at it anyway."""
-        if timed.deadline < timed.armed:
-            timed.armed = timed.deadline
-            heapq.heappush(self._heap, (timed.deadline, next(self._serial), timed))
+        at = timed.deadline
+        if at < timed.armed:
+            timed.armed = at
+            notes = self._notes.get(at)
+            if notes is not None:
+                notes.append(timed)
+                return
+            self._notes[at] = deque((timed,))
+            heapq.heappush(self._times, at)
+            if at < self.soonest:
+                self.soonest = at
 
     def next(self) -> float | None:
         """When to `wake`, or a little before; None where nothing waits."""
-        heap = self._heap
-        while heap:
-            at, _, timed = heap[0]
-            if at == timed.armed and timed.deadline <= at:
+        while self._times:
+            at = self._times[0]
+            notes = self._notes[at]
+            if not notes:
+                self._drop(at)
+            elif notes[0].armed == at and notes[0].deadline <= at:
+                self.soonest = at
                 return at
-            heapq.heappop(heap)  # it moved: note it anew where it is now
-            if at == timed.armed:
-                timed.armed = NEVER
-                self.arm(timed)
+            else:
+                self._move(notes.popleft(), at)
+        self.soonest = NEVER
         return None
 
     def wake(self, now: float) -> None:
         """Wake everything whose deadline has come. Deadlines that moved since they were noted are noted anew."""
-        heap = self._heap
-        while heap and heap[0][0] <= now:
-            at, _, timed = heapq.heappop(heap)
+        while self._times and self._times[0] <= now:
+            at = self._times[0]
+            notes = self._notes[at]
+            if not notes:
+                self._drop(at)
+                continue
+            timed = notes.popleft()
             if at != timed.armed:
                 continue
             timed.armed = NEVER
@@ -57,3 +76,14 @@ class Deadlines:
                 timed.wake(now)
             if timed.deadline < timed.armed:
                 self.arm(timed)
+
+    def _move(self, timed: Timed, at: float) -> None:
+        """Its deadline moved, or is noted elsewhere already: note it anew where it is now."""
+        if at == timed.armed:
+            timed.armed = NEVER
+            self.arm(timed)
+
+    def _drop(self, at: float) -> None:
+        """The earliest time has no notes any more."""
+        heapq.heappop(self._times)
+        del self._notes[at]

@@ -380,18 +380,22 @@ class UserAgent:
             return
         if core.outgoing:
             self._send(core)
-        while core.events:
-            event = core.events.popleft()
-            self._dispatching = True
-            try:
+        if core.events:
+            self._tell(core)
+            self._send(core)
+        self._settle(core)
+
+    def _tell(self, core: SipCore) -> None:
+        self._dispatching = True
+        try:
+            while core.events:
+                event = core.events.popleft()
                 if isinstance(event, NewCall):
                     self._begin_call(event.session)
                 else:
                     event.session.deliver(event.name, event.argument)
-            finally:
-                self._dispatching = False
-        self._send(core)
-        self._settle(core)
+        finally:
+            self._dispatching = False
 
     def _flush(self) -> None:
         """The call layer has acted: send at once; tell what follows a turn of the loop later, never from within it."""
@@ -400,10 +404,12 @@ class UserAgent:
             return
         if core.outgoing:
             self._send(core)
-        if not self._dispatching:
-            if core.events and not self._dispatch_soon:
-                self._dispatch_soon = True
-                loop.call_soon(self._drain)
+        if self._dispatching or self._dispatch_soon:
+            return  # `_drain` does the rest
+        if core.events:
+            self._dispatch_soon = True
+            loop.call_soon(self._drain)
+        else:
             self._settle(core)
 
     def _send(self, core: SipCore) -> None:
@@ -421,10 +427,10 @@ class UserAgent:
                     core.transport_failed(datagram, loop.time())
 
     def _settle(self, core: SipCore) -> None:
-        assert self._alarm is not None
-        deadline = core.next_deadline()
-        if deadline is not None and deadline < self._alarm.at:
-            self._alarm.set(deadline)
+        alarm = self._alarm
+        assert alarm is not None
+        if core.deadlines.soonest < alarm.at and (deadline := core.next_deadline()) is not None:
+            alarm.set(deadline)
         if self._quiet is not None and not core.sessions and not self._quiet.done():
             self._quiet.set_result(None)
 

@@ -465,7 +465,7 @@ def test_little_is_kept_of_the_timers_of_calls_that_are_over() -> None:
         bench.core.events.clear()
         bench.pass_time(bench.now + 1.0)
     assert not bench.core.sessions
-    notes, calls = bench.core._deadlines, NEAR_S + 1
+    notes, calls = bench.core.deadlines, NEAR_S + 1
     assert len(notes) <= len(bench.core.transactions) + 2 * calls  # a session timer and a reminder (13.3.1.1) each
     del session
     gc.collect()

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from softswitch.errors import SipParseError
 from softswitch.sip.acceptance import not_allowed, server_key, unacceptable
@@ -58,7 +59,7 @@ Merged = tuple[str, str | None, int]  # Call-ID, From tag and CSeq
 _NO_CALL: tuple[Merged, str] = (("", None, 0), "")
 
 
-class Datagram(NamedTuple):
+class Datagram(Struct, frozen=True):
     """Bytes to send; `sender` hears when that fails."""
 
     data: bytes
@@ -66,13 +67,13 @@ class Datagram(NamedTuple):
     sender: Transaction | None
 
 
-class NewCall(NamedTuple):
+class NewCall(Struct, frozen=True):
     """Event: an INVITE that starts a call."""
 
     session: ServerSession
 
 
-class SessionEvent(NamedTuple):
+class SessionEvent(Struct, frozen=True):
     """Event for a session's listener: `session.deliver(name, argument)`."""
 
     session: Listening

@@ -6,7 +6,7 @@ RFC 3261 17.1.1.1, 17.1.2.2 and table 4. Used by transactions, sessions and the 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 NEVER = math.inf
@@ -22,11 +22,10 @@ class Timing:
     t4: float = 5.0
     session_expires: int = 1800  # the session interval that we ask for (RFC 4028 4)
     min_se: int = 90  # the smallest that we take (RFC 4028 5)
+    timeout: float = field(init=False)  # 64*T1: timers B, F, H, J, L, M, and how long a 2xx waits for its ACK
 
-    @property
-    def timeout(self) -> float:
-        """64*T1: timers B, F, H, J, L, M, and how long a 2xx waits for its ACK."""
-        return 64 * self.t1
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "timeout", 64 * self.t1)
 
 
 class Timed(Protocol):

@@ -211,8 +211,8 @@ class Transaction:
 
     def terminate(self) -> None:
         """End at once and in silence: the user has no use for it any more."""
-        if self.state is not State.TERMINATED:
-            self.state = State.TERMINATED
+        if self.state is not TERMINATED:
+            self.state = TERMINATED
             self._let_go()
 
     def step(self, what: Input, message: SipResponse | SipRequest | None, now: float) -> None:
@@ -222,7 +222,7 @@ class Transaction:
             return
         self.state, action = edge
         action(self, message, now)
-        if self.state is State.TERMINATED:
+        if self.state is TERMINATED:
             self._let_go()
         elif self.expires_at <= now:
             self.wake(now)  # a timer of zero seconds (D, I, J and K over a reliable transport)
@@ -348,8 +348,9 @@ class Transaction:
         self.expires_at = math.ceil((now + seconds) / GRAIN) * GRAIN if seconds else now
 
     def _arm(self) -> None:
-        self.deadline = min(self.resend_at, self.expires_at)
-        if self.deadline < self.armed:
+        resend_at, expires_at = self.resend_at, self.expires_at
+        self.deadline = deadline = resend_at if resend_at < expires_at else expires_at
+        if deadline < self.armed:
             self._core.arm(self)
 
 

@@ -148,9 +148,9 @@ class SocketTransport:
     def _send_all(self) -> None:
         outgoing, self._outgoing = self._outgoing, []
         for datagram in outgoing:
-            data, (hop, listener, _, _), _ = datagram
+            hop, listener, _, _ = datagram.path
             try:
-                self._sockets[listener].sendto(data, (hop.host, hop.port))
+                self._sockets[listener].sendto(datagram.data, (hop.host, hop.port))
             except BlockingIOError:
                 log.warning("UDP send buffer of listener %d is full, datagram lost", listener)
             except OSError:

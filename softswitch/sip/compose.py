@@ -19,6 +19,8 @@ _CREDENTIALS = ("Authorization:", "Proxy-Authorization:")
 
 def header_lines(headers: Pairs) -> str:
     """The header fields as lines, each ended by CRLF; raises ValueError where a value would smuggle in another line."""
+    if not headers:
+        return ""
     lines = [f"{name}: {value}\r\n" for name, value in headers]
     text = "".join(lines)
     if text.count("\n") != len(lines) or text.count("\r") != len(lines):

@@ -42,8 +42,7 @@ class Deadlines:
                 return
             self._notes[at] = deque((timed,))
             heapq.heappush(self._times, at)
-            if at < self.soonest:
-                self.soonest = at
+            self.soonest = min(self.soonest, at)
 
     def next(self) -> float | None:
         """When to `wake`, or a little before; None where nothing waits."""

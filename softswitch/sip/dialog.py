@@ -106,11 +106,18 @@ class Dialog:
 
     def update(self, response: SipResponse) -> None:
         """UAC: take target and route set anew from a further response, which counts until the 2xx (13.2.2.4)."""
-        routes = response.headers.all("Record-Route")[::-1]
+        uri, routes = _contact_uri(response) or self.remote_target, response.headers.all("Record-Route")[::-1]
+        if uri == self.remote_target and routes == self.route_set and self._is_settled:
+            return
         try:
-            self._point(_contact_uri(response) or self.remote_target, routes)
+            self._point(uri, routes)
         except SipParseError:
             self._point(self.remote_target, ())
+
+    @property
+    def _is_settled(self) -> bool:
+        """Whether the same target still leads where it led: to an address, and by no connection that may change."""
+        return self._head != "" and self.named is None and not self._path.connection
 
     def refresh(self, message: SipRequest | SipResponse) -> None:
         """A target refresh: the Contact of a re-INVITE or UPDATE, or of its 2xx, is the new remote target (12.2)."""

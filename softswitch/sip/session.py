@@ -24,7 +24,7 @@ from softswitch.sip.in_dialog import REFRESHING, InDialogRequest, OutgoingReques
 from softswitch.sip.message import SipRequest, SipResponse
 from softswitch.sip.session_listener import SessionListener
 from softswitch.sip.session_timer import SessionTimer
-from softswitch.sip.transaction import Failure, Told, Transaction
+from softswitch.sip.transaction import CLIENT, INVITE_CLIENT, Failure, Told, Transaction
 
 __all__ = [
     "REFRESHING",
@@ -288,6 +288,11 @@ class Session:
         wanted: Callable[[], bool] = lambda: True,
     ) -> None:
         """Start a transaction of `dialog`, for as long as the request is `wanted`: see `failover.py`."""
+        if self.account is None and dialog.named is None:  # nothing to prove, and nowhere else to go
+            machine = INVITE_CLIENT if method == "INVITE" else CLIENT
+            path = dialog.path
+            self.core.open_client(machine, data, branch, path, method=method, tell=tell, guarded=self.guarded)
+            return
         asking = Asking(method, tell, self.guarded, lambda: dialog.next_cseq() if wanted() else None, renewed)
         open_inside(self, dialog, data, branch, asking, wanted)
 

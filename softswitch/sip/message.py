@@ -28,6 +28,7 @@ from softswitch.sip.headers import (
 )
 from softswitch.sip.uri import parse_uri, scheme_of
 
+_usual_name = USUAL_NAMES.get  # bound once: a look-up in what is imported costs a method object each time
 _SINGLE_HEADERS = ("From", "To", "Call-ID", "CSeq", "Max-Forwards")
 _VERSION = "SIP/2.0"
 _ANY_VERSION = re.compile(r"SIP/[0-9]+\.[0-9]+", re.IGNORECASE)
@@ -61,11 +62,11 @@ class Headers:
 
     def get(self, name: str) -> str | None:
         """The value of the first field of this name."""
-        return self._texts.get(USUAL_NAMES.get(name) or canonical_name(name))
+        return self._texts.get(_usual_name(name) or canonical_name(name))
 
     def all(self, name: str) -> list[str]:
         """Every value of this name; those of a list header split at their commas (RFC 3261 7.3.1)."""
-        name = USUAL_NAMES.get(name) or canonical_name(name)
+        name = _usual_name(name) or canonical_name(name)
         text = self._texts.get(name)
         if text is None:
             return []
@@ -295,7 +296,7 @@ def _parse_fields(lines: list[str]) -> tuple[Headers, list[str]]:
         name, colon, value = line.partition(":")
         if not colon:
             raise SipParseError(f"expected a header field, got {line[:60]!r}")
-        known = USUAL_NAMES.get(name) or canonical_name(name)
+        known = _usual_name(name) or canonical_name(name)
         if known == "Content-Length":
             lengths.append(value.strip(LWS))
         else:

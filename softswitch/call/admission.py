@@ -6,7 +6,7 @@ Call treatment, first row of "The life of an answered call". Called by the story
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from types import TracebackType
 
 from msgspec import Struct
@@ -44,12 +44,12 @@ class Counted:
     ) -> None:
         self._admission.release(self._keys)
 
-    def arrived(self, limits: Iterable[Limit]) -> None:
+    def arrived(self, limits: Sequence[Limit]) -> None:
         """As `admitted`, for a call that is new here: while draining none is taken, but those that are up go on."""
         self._admission.check_open()
         self.admitted(limits)
 
-    def admitted(self, limits: Iterable[Limit]) -> None:
+    def admitted(self, limits: Sequence[Limit]) -> None:
         """Count this call under every limit; raises CallRejected where one is full."""
         self._keys += self._admission.take(limits)
 
@@ -80,13 +80,14 @@ class Admission:
         if self.draining:
             raise CallRejected(DRAINING, retry_after_s=self._retry_after_s)
 
-    def take(self, limits: Iterable[Limit]) -> tuple[Hashable, ...]:
+    def take(self, limits: Sequence[Limit]) -> tuple[Hashable, ...]:
         """Count one more call under each of `limits`, or under none and raise CallRejected; returns their keys."""
-        limits = tuple(limits)
-        self._check(limits)
-        keys = tuple([limit.key for limit in limits])
+        for limit in limits:
+            if limit.calls or limit.calls_per_second:
+                self._check(limit)
+        active, keys = self._active, tuple([limit.key for limit in limits])
         for key in keys:
-            self._active[key] = self._active.get(key, 0) + 1
+            active[key] = active.get(key, 0) + 1
         return keys
 
     def release(self, keys: Iterable[Hashable]) -> None:
@@ -97,12 +98,11 @@ class Admission:
             if left:
                 active[key] = left
 
-    def _check(self, limits: tuple[Limit, ...]) -> None:
-        for limit in limits:
-            full = limit.calls and self._active.get(limit.key, 0) >= limit.calls
-            if full or (limit.calls_per_second and not self._take_token(limit)):
-                self.refused.update([limit.key] if limit.metered else [])
-                raise CallRejected(limit.failure, retry_after_s=self._retry_after_s)
+    def _check(self, limit: Limit) -> None:
+        full = limit.calls and self._active.get(limit.key, 0) >= limit.calls
+        if full or (limit.calls_per_second and not self._take_token(limit)):
+            self.refused.update([limit.key] if limit.metered else [])
+            raise CallRejected(limit.failure, retry_after_s=self._retry_after_s)
 
     def _take_token(self, limit: Limit) -> bool:
         """A token bucket that holds one second's worth of calls (at least one)."""

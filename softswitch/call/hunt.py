@@ -26,10 +26,11 @@ class Hunt:
     """The attempts of one call: (target, where to send it)."""
 
     def __init__(self, targets: Iterable[Target], locating: Locating, call_id: str = "") -> None:
-        self._targets, self._hops, self._locating, self._call_id = list(targets), list[Hop](), locating, call_id
+        self._targets, self._locating, self._call_id = list(targets), locating, call_id
         self._target: Target | None = None
+        self._hops: list[Hop] = []
         self._hop: Hop | None = None
-        self._tried = list[Place]()
+        self._tried: list[Place] = []
         self._redirections = 0
 
     async def next(self) -> tuple[Target, Hop] | None:

@@ -12,6 +12,7 @@ from softswitch.sip.message import SipRequest, SipResponse
 from softswitch.sip.uri import SipUri, parse_uri
 
 EXTENSION_PARAMETERS = ("ext", "isub")
+_CALLED_IN = {"to": "To", "p_called_party_id": "P-Called-Party-ID"}  # else in the Request-URI
 HIDING = frozenset({"id", "user", "header"})  # privacy types that concern who calls (RFC 3323 4.2, RFC 3325 9.3)
 # Where a message may name its sender; what these say is the sender's secret towards the other side.
 NAMING = (
@@ -26,23 +27,26 @@ def called_text(invite: SipRequest, where: str = "request_uri") -> str:
     `where` is "request_uri", "to" or "p_called_party_id" (RFC 7315 4.2): who registers with a trunk may be called by
     its Contact.
     """
-    header = {"to": "To", "p_called_party_id": "P-Called-Party-ID"}.get(where)
+    header = _CALLED_IN.get(where)
     try:
         address = invite.uri if header is None else parse_name_addr(invite.headers.get(header) or "").uri
         uri = parse_uri(address)
     except SipParseError:
         return ""
-    extra = "".join(f";{name}={uri.params[name]}" for name in EXTENSION_PARAMETERS if uri.params.get(name))
-    return (uri.user or "") + extra
+    user = uri.user or ""
+    if not uri.params:  # nearly always
+        return user
+    return user + "".join([f";{name}={uri.params[name]}" for name in EXTENSION_PARAMETERS if uri.params.get(name)])
 
 
 def calling_text(invite: SipRequest, *, trusted: bool = True) -> str:
     """The caller's user part: of a `trusted` trunk what that asserts before the phone's own From, else From alone."""
-    candidates = [invite.headers.get("From") or ""]
     if trusted:
-        parties = [value for value in invite.headers.all("Remote-Party-ID") if _is_callers(value)]
-        candidates = [*invite.headers.all("P-Asserted-Identity"), *parties, *candidates]
-    return next(filter(None, map(_user, candidates)), "")
+        for value in [*invite.headers.all("P-Asserted-Identity"), *_callers_parties(invite)]:
+            if user := _user(value):
+                return user
+    uri = _from(invite)
+    return "" if uri is None else uri.user or ""
 
 
 def withholds(invite: SipRequest) -> bool:
@@ -50,10 +54,10 @@ def withholds(invite: SipRequest) -> bool:
     for value in invite.headers.all("Privacy"):
         if HIDING & {word.strip().lower() for word in value.split(";")}:
             return True
-    parties = [value for value in invite.headers.all("Remote-Party-ID") if _is_callers(value)]
-    if any((_params(value).get("privacy") or "off").lower() != "off" for value in parties):
-        return True
-    uri = _uri(invite.headers.get("From") or "")
+    for value in _callers_parties(invite):
+        if (_params(value).get("privacy") or "off").lower() != "off":
+            return True
+    uri = _from(invite)
     return uri is not None and (uri.host.lower() == "anonymous.invalid" or (uri.user or "").lower() == "anonymous")
 
 
@@ -64,9 +68,19 @@ def sender_names(message: SipRequest | SipResponse) -> list[str]:
     return [text for value in values for text in (_display(value), _user(value)) if text]
 
 
-def _is_callers(value: str) -> bool:
-    """Of a Remote-Party-ID; the calling party is what it means where it says nothing."""
-    return (_params(value).get("party") or "calling").lower() == "calling"
+def _callers_parties(invite: SipRequest) -> list[str]:
+    """Remote-Party-ID of the calling party, which is what it means where it says nothing."""
+    parties = invite.headers.all("Remote-Party-ID")
+    if not parties:  # nearly always
+        return parties
+    return [value for value in parties if (_params(value).get("party") or "calling").lower() == "calling"]
+
+
+def _from(invite: SipRequest) -> SipUri | None:
+    try:
+        return parse_uri(invite.from_.uri)
+    except SipParseError:
+        return None
 
 
 def _params(value: str) -> dict[str, str | None]:

@@ -46,11 +46,13 @@ def farewell(left: Leg | None, other: Leg, number: str, record: CallRecord, serv
     """What of the BYE by which `left`, whose number is `number`, ended the call goes with ours to `other`."""
     if left is None or left.goodbye is None or not other.started:
         return []
-    trunks = [services.trunk(name).pass_headers for name in (record.trunk_in, record.trunk_out)]
+    names = common(services.trunk(record.trunk_in).pass_headers, services.trunk(record.trunk_out).pass_headers)
+    if not names:  # nearly always
+        return []
     hidden = services.foreign(left.session.remote.host, other.session.remote.host)
     if left.negotiated is not None:  # reports of its media may name its end (X-RTP-Stat)
         hidden |= services.foreign(left.negotiated.remote_address, other.session.remote.host)
-    return passed(left.goodbye, common(*trunks), [number], hidden, call_id=record.call_id)
+    return passed(left.goodbye, names, [number], hidden, call_id=record.call_id)
 
 
 def passed(

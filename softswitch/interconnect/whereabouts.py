@@ -21,19 +21,23 @@ class Whereabouts:
 
     def __init__(self, dialplan: Callable[[], Dialplan], known: Callable[[Hop], Sequence[Hop]]) -> None:
         self._dialplan, self._known = dialplan, known
-        self._sources: tuple[Dialplan | None, dict[tuple[str, int, str], str]] = None, {}
+        self._asked: Dialplan | None = None  # the one that `_names` are of
+        self._names: dict[Hop, str] = {}
 
     def trunk_of(self, hop: Hop) -> str:
         """Name of the trunk that sends from `hop`, "" for a stranger."""
+        if self._dialplan() is self._asked:  # asked for every message, so remembered
+            name = self._names.get(hop)
+            if name is not None:
+                return name
+        return self._look_up(hop)
+
+    def _look_up(self, hop: Hop) -> str:
         now = self._dialplan()
-        dialplan, names = self._sources
-        if dialplan is not now or len(names) >= SOURCES_KEPT:
-            self._sources = now, (names := {})
-        source = hop.host, hop.port, hop.transport
-        name = names.get(source)
-        if name is None:  # asked for every message, so remembered
-            trunk = now.trunk_of(*source)
-            name = names[source] = "" if trunk is None else trunk.name
+        if now is not self._asked or len(self._names) >= SOURCES_KEPT:
+            self._asked, self._names = now, {}
+        trunk = now.trunk_of(hop.host, hop.port, hop.transport)
+        name = self._names[hop] = "" if trunk is None else trunk.name
         return name
 
     def admits(self, hop: Hop, names: frozenset[str] | None) -> bool:

@@ -44,6 +44,9 @@ class SilentTrace(Trace):
         """Forget it."""
 
 
+SILENT = SilentTrace()
+
+
 class Attempt(Struct, frozen=True):
     """One call as the modes see it: numbers in E.164, `extension` None where none was dialled or asked for yet.
 

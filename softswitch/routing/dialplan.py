@@ -17,11 +17,11 @@ from typing import Annotated, Any, ClassVar, TypeVar
 from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError
 
 from softswitch.errors import ConfigError
-from softswitch.interfaces import Mode
+from softswitch.interfaces import Mode, Target
 from softswitch.routing.fields import RECORD, AppKey, Count, Days, Flag, Name, Number, Prefix, Seconds
 from softswitch.routing.numbers import INTERNATIONAL, UNKNOWN, NumberClass, NumberPlan, NumberRules
 from softswitch.routing.trunk import Trunk
-from softswitch.routing.trunks import Source, sources_of, trunk_at
+from softswitch.routing.trunks import Source, sources_of, target_at, trunk_at
 
 _T = TypeVar("_T")
 
@@ -150,10 +150,18 @@ class Dialplan:
     sources: tuple[Source, ...] = ()
     recording_keep_days: Mapping[str, int] = field(default_factory=dict)  # of apps that have their own
     without_effect: tuple[str, ...] = ()  # what is said in vain, each with file and key, for `softswitch check`
+    targets: Mapping[str, Target] = field(init=False, compare=False, repr=False)  # by trunk, without any numbers
+
+    def __post_init__(self) -> None:
+        """Made here, since most of a target is the same for every call."""
+        object.__setattr__(self, "targets", {name: target_at(trunk) for name, trunk in self.trunks.items()})
 
     def route_for(self, callee: str, callee_class: str, trunk: str | None = None) -> RouteEntry | None:
         """The first route, in the order of the files, that matches."""
-        return next((entry for entry in self.routes if entry.matches(callee, callee_class, trunk)), None)
+        for entry in self.routes:
+            if entry.matches(callee, callee_class, trunk):
+                return entry
+        return None
 
     def treatment_for(self, mode: Mode, name: str | None = None) -> TreatmentRule:
         """The treatment of a mode on a route that names `name`, without gaps."""

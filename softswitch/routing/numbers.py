@@ -101,6 +101,8 @@ def normalise(text: str, rules: NumberRules, form: NumberForm | None = None) -> 
 
     `form` tells what digits without any sign of their country are; where it is not known they are guessed.
     """
+    if text.removeprefix("+").isdigit():  # nearly always
+        return Dialled(_e164(text, "", rules, form))
     user, parameters = _take_apart(text)
     written, _, keyed = user.partition(",")
     number = _e164(written.translate(_SEPARATORS), parameters.get("phone-context", ""), rules, form)
@@ -164,8 +166,6 @@ def _take_apart(text: str) -> tuple[str, dict[str, str]]:
         if "@" not in text and scheme[1].lower() != "tel":
             return "", {}
         text = text[scheme.end() :]
-    if text.isdigit():
-        return text, {}
     text = unquote(_HOST.sub("", text, count=1).partition("?")[0])
     user, *pairs = text.split(";")
     parts = (pair.partition("=") for pair in pairs)

@@ -7,7 +7,8 @@ story and by `softswitch explain`, which both get the same answer; never writes 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 from msgspec import Struct, structs
 
@@ -23,7 +24,7 @@ from softswitch.interfaces import (
     Treatment,
 )
 from softswitch.routing import ax, axb, axe
-from softswitch.routing.attempt import Attempt, Reached, SilentTrace, Trace
+from softswitch.routing.attempt import SILENT, Attempt, Reached, Trace
 from softswitch.routing.dialplan import Dialplan, RouteEntry, TreatmentRule
 from softswitch.routing.numbers import INTERNATIONAL, Dialled, classify, normalise, splits, with_extension
 from softswitch.routing.trunks import TrunkHealth, as_meant, select_targets
@@ -55,16 +56,21 @@ class Resolver:
         self._max_duration_s = max_duration_s
         self._explain = explain
 
-    async def resolve(
+    def resolve(
         self, dialled: str, caller: str, *, digits: str | None = None, trunk: str | None = None
-    ) -> Decision:
+    ) -> Coroutine[Any, Any, Decision]:
         """Decide a call from `caller` to `dialled`; `digits` were keyed, `trunk` (its name) brought the call.
 
         Bad numbers are a Rejection; StoreError passes through.
         """
-        trace = Trace() if self._explain else SilentTrace()
+        if self._explain:
+            return self._explained(dialled, caller, digits, trunk)
+        return self._decide(dialled, caller, digits, trunk, SILENT)
+
+    async def _explained(self, dialled: str, caller: str, digits: str | None, trunk: str | None) -> Decision:
+        trace = Trace()
         decision = await self._decide(dialled, caller, digits, trunk, trace)
-        return structs.replace(decision, steps=tuple(trace.steps)) if trace.steps else decision
+        return structs.replace(decision, steps=tuple(trace.steps))
 
     async def _decide(self, dialled: str, caller: str, digits: str | None, trunk: str | None, trace: Trace) -> Decision:
         dialplan = self._dialplan()
@@ -104,12 +110,12 @@ class Resolver:
         trace.note("No app owns this number.")
         return None, None
 
-    async def _ask_mode(self, attempt: Attempt) -> Reached | NeedExtension | Rejection:
+    def _ask_mode(self, attempt: Attempt) -> Awaitable[Reached | NeedExtension | Rejection]:
         if attempt.app.mode is Mode.AXB:
-            return await axb.decide(attempt, self._store)
+            return axb.decide(attempt, self._store)
         if attempt.app.mode is Mode.AX:
-            return await ax.decide(attempt, self._store)
-        return await axe.decide(attempt, self._store)
+            return ax.decide(attempt, self._store)
+        return axe.decide(attempt, self._store)
 
 
 class _Placement(Struct, frozen=True):

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from msgspec.structs import replace
+
 from softswitch.interfaces import Target
 from softswitch.routing.fields import Network
 from softswitch.routing.numbers import NumberForm, NumberRules, to_form
@@ -91,7 +93,7 @@ def select_targets(
     if len(targets) > 1:
         down = {target.trunk for target in targets if health is not None and not health.usable(target.trunk)}
         targets = tuple(sorted(targets, key=lambda one: (one.trunk in down, *_order(dialplan.trunks[one.trunk], rng))))
-    return tuple(_target(dialplan, target, callee, display) for target in targets)
+    return tuple([_target(dialplan, target, callee, display) for target in targets])
 
 
 def _order(trunk: Trunk, rng: random.Random) -> tuple[int, float]:
@@ -101,21 +103,31 @@ def _order(trunk: Trunk, rng: random.Random) -> tuple[int, float]:
 
 def _target(dialplan: Dialplan, target: RouteTarget, callee: str, display: str) -> Target:
     trunk, rules = dialplan.trunks[target.trunk], dialplan.numbers
+    return replace(
+        dialplan.targets[target.trunk],
+        user=trunk.number_prefix + to_form(callee, trunk.number_form, rules).removeprefix(trunk.number_strip),
+        display=_shown(trunk, display, rules),
+        ring_s=target.ring_s or trunk.ring_s,
+        to="" if trunk.to_form == "as_dialled" else to_form(callee, trunk.to_form, rules),
+    )
+
+
+def target_at(trunk: Trunk) -> Target:
+    """An attempt by `trunk`, without the numbers of any call."""
     return Target(
         trunk=trunk.name,
         host=trunk.host,
         port=trunk.port,
-        user=trunk.number_prefix + to_form(callee, trunk.number_form, rules).removeprefix(trunk.number_strip),
-        display=_shown(trunk, display, rules),
+        user="",
+        display="",
         transport=trunk.transport,
         codecs=trunk.codecs,
-        ring_s=target.ring_s or trunk.ring_s,
+        ring_s=trunk.ring_s,
         connect_s=trunk.connect_s,
         large_by_tcp=trunk.large_by_tcp,
         uri_host=trunk.uri_host,
         tls_name=trunk.tls_name,
         redirect_hosts=trunk.redirect_hosts,
-        to="" if trunk.to_form == "as_dialled" else to_form(callee, trunk.to_form, rules),
         from_user=trunk.from_user,
         from_host=trunk.from_host,
         user_phone=trunk.user_phone,

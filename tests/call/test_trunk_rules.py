@@ -114,6 +114,21 @@ def test_reports_of_media_in_a_bye_do_not_pass_with_the_address_of_the_media() -
     play(story)
 
 
+def test_headers_of_a_bye_pass_also_where_it_overtakes_the_answer() -> None:
+    """RFC 3261 15: the callee's 200 was lost, so nothing is known of its media."""
+
+    async def story(lab: Lab) -> None:
+        for name in ("in", "first"):
+            lab.set_trunk(name, pass_headers=(ORDER,))
+        lab.dial()
+        await lab.ring()
+        lab.callee.send(lab.callee.request("BYE", headers=[(ORDER, "done")]))
+        await lab.callee.receive(200)
+        assert (await lab.refused(480)).headers.all(ORDER) == ["done"]
+
+    play(story)
+
+
 @pytest.mark.parametrize("naming", ["in", "first"])
 def test_a_header_that_one_trunk_alone_names_does_not_pass(naming: str) -> None:
     async def story(lab: Lab) -> None:

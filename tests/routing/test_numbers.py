@@ -196,6 +196,19 @@ def test_any_text_gives_e164_or_nothing_and_normalising_twice_changes_nothing(te
     assert normalise(dialled.number, rules) == Dialled(dialled.number)
 
 
+@given(
+    st.from_regex(r"\+?[0-9]{0,33}", fullmatch=True) | st.from_regex(r"\+?\d{1,5}\+?", fullmatch=True),
+    st.sampled_from([RULES, NORTH_AMERICA]),
+    st.sampled_from([None, *NumberForm]),
+)
+@example("", RULES, None)
+def test_a_number_with_nothing_beside_it_is_read_as_any_text_is(
+    text: str, rules: NumberRules, form: NumberForm | None
+) -> None:
+    whole, padded = f"sip:{text}@host", f" {text}"
+    assert normalise(text, rules, form) == normalise(whole, rules, form) == normalise(padded, rules, form)
+
+
 @given(st.from_regex(r"1[3-9][0-9]{9}|700[0-9]{8}|400[0-9]{7}|0[2-9][0-9]{9,10}", fullmatch=True))
 def test_every_form_that_we_write_is_read_back(written: str) -> None:
     number = normalise(written, RULES).number

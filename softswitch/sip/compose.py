@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from softswitch.sip.labels import REASONS
-from softswitch.sip.message import SipRequest
+from softswitch.sip.message import Headers, SipRequest
 
 Pairs = Iterable[tuple[str, str]]
 
@@ -36,6 +36,13 @@ def closed(head: str, body: bytes, content_type: str) -> bytes:
     return f"{head}Content-Length: 0\r\n\r\n".encode("utf-8", "surrogateescape")
 
 
+def lower_vias(headers: Headers) -> list[str]:
+    """The values of Via below the topmost: of a message that has come straight from who made it there are none."""
+    if not headers.repeated and "," not in (headers.get("Via") or ""):
+        return []
+    return headers.all("Via")[1:]
+
+
 class Reply:
     """What all responses to one request share (RFC 3261 8.2.6.2): Via, From, To, Call-ID, CSeq, Record-Route."""
 
@@ -44,9 +51,8 @@ class Reply:
     def __init__(self, request: SipRequest, via: str) -> None:
         """`via` is the topmost Via as it goes back, with received and rport filled in."""
         headers = request.headers
-        vias = headers.all("Via")
-        vias[0] = via
-        self._start = "".join([f"Via: {value}\r\n" for value in vias]) + f"From: {headers.get('From')}\r\n"
+        further = "".join([f"Via: {value}\r\n" for value in lower_vias(headers)])
+        self._start = f"Via: {via}\r\n{further}From: {headers.get('From')}\r\n"
         self._to = f"To: {headers.get('To')}"
         self._end = f"\r\nCall-ID: {headers.get('Call-ID')}\r\nCSeq: {headers.get('CSeq')}\r\n"
         self._record_route = "".join([f"Record-Route: {value}\r\n" for value in headers.all("Record-Route")])

@@ -17,7 +17,7 @@ from softswitch.errors import SipParseError
 from softswitch.sip.acceptance import not_allowed, server_key, unacceptable
 from softswitch.sip.addresses import LARGEST_BY_UDP, Hop, Listener, LocalAddresses, Path
 from softswitch.sip.client_session import ClientSession
-from softswitch.sip.compose import header_lines
+from softswitch.sip.compose import header_lines, lower_vias
 from softswitch.sip.content import DESCRIBING, TAKEN, readable
 from softswitch.sip.deadlines import Deadlines
 from softswitch.sip.digest import Account
@@ -326,7 +326,7 @@ class SipCore:
         transaction = self.transactions.get((response.via.branch, response.cseq.method))
         if transaction is None or transaction.machine not in (INVITE_CLIENT, CLIENT):
             return
-        if len(response.headers.all("Via")) > 1:
+        if lower_vias(response.headers):
             return
         if transaction.state in ANSWERED and response.status >= 200:
             self.retransmissions["in", folded(transaction.method), folded_status(response.status)] += 1

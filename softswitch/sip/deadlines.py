@@ -66,15 +66,15 @@ class Deadlines:
             notes = self._notes[at]
             if not notes:
                 self._drop(at)
-                continue
-            timed = notes.popleft()
-            if at != timed.armed:
-                continue
-            timed.armed = NEVER
-            if timed.deadline <= now:
-                timed.wake(now)
-            if timed.deadline < timed.armed:
-                self.arm(timed)
+            while notes:
+                timed = notes.popleft()
+                if at != timed.armed:
+                    continue
+                timed.armed = NEVER
+                if timed.deadline <= now:
+                    timed.wake(now)
+                if timed.deadline < timed.armed:
+                    self.arm(timed)
 
     def _move(self, timed: Timed, at: float) -> None:
         """Its deadline moved, or is noted elsewhere already: note it anew where it is now."""

@@ -5,6 +5,8 @@ Called by the core for each message in and out, and by who writes responses. It 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 REASONS: dict[int, str] = {
     100: "Trying",
     180: "Ringing",
@@ -79,11 +81,17 @@ KNOWN = frozenset(
 OTHER = "other"
 
 
-def folded(method: str) -> str:
-    """The method, `other` where it is none that we know."""
-    return method if method in KNOWN else OTHER
+class _Methods(dict[str, str]):
+    def __missing__(self, method: str) -> str:
+        return OTHER
 
 
-def folded_status(status: int) -> int:
-    """The status, the first of its class (x00) where it is none that we know (RFC 3261 8.1.3.2)."""
-    return status if status in REASONS else status // 100 * 100
+class _Statuses(dict[int, int]):
+    def __missing__(self, status: int) -> int:
+        return status // 100 * 100
+
+
+# The method, `other` where it is none that we know.
+folded: Callable[[str], str] = _Methods(zip(KNOWN, KNOWN, strict=True)).__getitem__
+# The status, the first of its class (x00) where it is none that we know (RFC 3261 8.1.3.2).
+folded_status: Callable[[int], int] = _Statuses(zip(REASONS, REASONS, strict=True)).__getitem__

@@ -32,7 +32,7 @@ def reliable_number(response: SipResponse) -> int | None:
 
 
 def _names(message: SipRequest | SipResponse, header: str) -> bool:
-    return any(tag.lower() == RELIABLE for tag in message.headers.all(header))
+    return RELIABLE in [tag.lower() for tag in message.headers.all(header)]
 
 
 class EarlyDialog:
@@ -83,7 +83,7 @@ class ReliableProvisionals:
         self._supported = on and _names(invite, "Supported")
         self._core, self._transaction, self._send, self._missed = core, transaction, send, missed
         # RFC 3262 3: any number; one that nobody off the path can guess, as the token is.
-        self._number = zlib.crc32(core.tokens().encode()) & 0x3FFFFFFF
+        self._number = zlib.crc32(core.tokens().encode()) & 0x3FFFFFFF if self._required or self._supported else 0
         self._queue: list[tuple[int, str, bytes]] = []
         self._described = False
         self._status, self._data = 0, b""  # of the one that waits for its PRACK; 0: none does

@@ -35,7 +35,8 @@ class Interval:
 
 def read_interval(message: SipRequest | SipResponse, name: str = "Session-Expires") -> Interval | None:
     """The header's value, None where there is none that can be read."""
-    match = _DELTA.fullmatch(message.headers.get(name) or "")
+    text = message.headers.get(name)
+    match = None if text is None else _DELTA.fullmatch(text)
     if match is None:
         return None
     refresher = _REFRESHER.search(match.group(2) or "")
@@ -44,7 +45,8 @@ def read_interval(message: SipRequest | SipResponse, name: str = "Session-Expire
 
 def knows_timer(message: SipRequest | SipResponse) -> bool:
     """Whether who sent it takes part in session timers."""
-    return any(tag.lower() == TIMER for tag in (*message.headers.all("Supported"), *message.headers.all("Require")))
+    headers = message.headers
+    return TIMER in [tag.lower() for tag in headers.all("Supported") + headers.all("Require")]
 
 
 def is_too_small(request: SipRequest, timing: Timing) -> bool:
@@ -63,6 +65,7 @@ class SessionTimer:
         "_expired",
         "_interval",
         "_least",
+        "_on",
         "_ours",
         "_raises",
         "_refresh_at",
@@ -74,14 +77,11 @@ class SessionTimer:
         """`due`: send a refresh; told again until one has succeeded. `expired`: there was none in time."""
         self.deadline = self.armed = NEVER
         self._core, self._due, self._expired = core, due, expired
+        self._on = TIMER in core.extensions
         self._least, self._raises = core.timing.min_se, 0
         self._interval = core.timing.session_expires  # asked for, or agreed
         self._ours: bool | None = None  # whether we refresh; None: nothing is agreed
         self._ends_at = self._refresh_at = NEVER
-
-    @property
-    def _on(self) -> bool:
-        return TIMER in self._core.extensions
 
     # As UAC
 

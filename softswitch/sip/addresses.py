@@ -70,8 +70,9 @@ class LocalAddresses:
         A host name may turn out to be of either family, IPv4 first.
         """
         found = self._first.get(_kind(hop.transport, hop.host))
-        named = ":" not in hop.host and not hop.host.rpartition(".")[2].isdigit()
-        return self._first.get((hop.transport, True)) if found is None and named else found
+        if found is None and ":" not in hop.host and not hop.host.rpartition(".")[2].isdigit():
+            return self._first.get((hop.transport, True))
+        return found
 
     def has(self, host: str, port: int | None) -> bool:
         """Whether a URI with this host and port is one that we tell peers to reach us at."""

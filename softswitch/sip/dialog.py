@@ -7,10 +7,12 @@ knows no transaction.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 from softswitch.errors import SipParseError
 from softswitch.sip.addresses import DEFAULT_PORTS, Hop, Path
 from softswitch.sip.compose import closed
+from softswitch.sip.grammar import REMEMBERED
 from softswitch.sip.headers import parse_name_addr
 from softswitch.sip.locating import is_numeric
 from softswitch.sip.message import SipRequest, SipResponse
@@ -206,6 +208,7 @@ def known_as(path: Path, tls_name: str) -> Path:
     return path._replace(hop=path.hop._replace(name=tls_name))
 
 
+@lru_cache(REMEMBERED)
 def hop_of(uri: str, otherwise: Hop) -> Hop:
     """Where a request to `uri` goes: its host (port 0: a name without port), else (a tel URI, nonsense) `otherwise`.
 

@@ -82,13 +82,14 @@ class Admission:
 
     def take(self, limits: Sequence[Limit]) -> tuple[Hashable, ...]:
         """Count one more call under each of `limits`, or under none and raise CallRejected; returns their keys."""
+        active, keys = self._active, []
         for limit in limits:
             if limit.calls or limit.calls_per_second:
                 self._check(limit)
-        active, keys = self._active, tuple([limit.key for limit in limits])
+            keys.append(limit.key)
         for key in keys:
             active[key] = active.get(key, 0) + 1
-        return keys
+        return tuple(keys)
 
     def release(self, keys: Iterable[Hashable]) -> None:
         """One call fewer under each of `keys`."""

@@ -103,7 +103,7 @@ class Resolver:
             # Digits behind an X that has no extensions make it another number.
             if number is None or (behind and number.app.mode is not Mode.AXE):
                 continue
-            trace.note("X is {}, of app {}, mode {}.", x, number.app.key, number.app.mode.value)
+            trace.note("X is {}, of app {}, mode {}.", x, number.app.key, number.app.mode)
             extension = (behind or beside.extension) if number.app.mode is Mode.AXE else None
             trace.note("The extension dialled with it: {}.", extension)
             return number, extension
@@ -174,7 +174,10 @@ class _Placement(Struct, frozen=True):
         attempt.trace.note("Route {} takes the call; the callee sees {}.", entry.name, display)
         attempt.trace.note(
             "Announcement {} (mandatory: {}), ringback {}, recording {}, at most {} s (0: no limit).",
-            *(treatment.announcement, treatment.announcement_mandatory, treatment.ringback, treatment.record),
+            treatment.announcement,
+            treatment.announcement_mandatory,
+            treatment.ringback,
+            treatment.record,
             treatment.max_duration_s,
         )
         return Route(

@@ -111,7 +111,9 @@ def look_up(wanted: Hop, serves: Callable[[Hop], bool], chance: Callable[[], flo
     `serves` tells for a hop with a numeric host whether we can send there at all; `chance` gives [0, 1).
     """
     host = wanted.host
-    if wanted.port or is_numeric(host):
+    if is_numeric(host):
+        return at_address(wanted, serves)
+    if wanted.port:
         return (yield from _addresses(host, wanted.port, _or_udp(wanted.transport), host, serves))
     if wanted.transport == ANY:
         services = yield from _services(host, serves)
@@ -125,6 +127,14 @@ def look_up(wanted: Hop, serves: Callable[[Hop], bool], chance: Callable[[], flo
         if found:
             return found
     return [] if served else (yield from _addresses(host, 0, _or_udp(wanted.transport), host, serves))
+
+
+def at_address(wanted: Hop, serves: Callable[[Hop], bool]) -> list[Hop]:
+    """What `look_up` comes to where the host is numeric, so that nothing is asked."""
+    transport = _or_udp(wanted.transport)
+    name = wanted.host if transport == "tls" else ""  # that a certificate must name
+    hop = Hop(transport, wanted.host, wanted.port or DEFAULT_PORTS[transport], name)
+    return [hop] if serves(hop) else []
 
 
 def _or_udp(transport: str) -> str:

@@ -34,6 +34,7 @@ from softswitch.sip.locating import (
     Records,
     Srv,
     answer_of,
+    at_address,
     is_numeric,
     look_up,
     read_hosts,
@@ -137,7 +138,7 @@ class Locator:
     async def locate(self, wanted: Hop) -> Sequence[Hop]:
         """See `Locating`. Waits only where nothing is known, and never for long."""
         if is_numeric(wanted.host):  # nothing to ask, nothing to wait for
-            hops = self.known(wanted)
+            hops = at_address(wanted, self._serves)
         else:
             try:
                 async with asyncio.timeout(self._first_call_s):

@@ -11,8 +11,7 @@ import logging
 import re
 import sys
 import time
-from collections.abc import Callable
-from typing import IO, Any, BinaryIO, TextIO, cast
+from typing import IO, Any
 
 import msgspec
 import structlog
@@ -36,6 +35,7 @@ _SPELLED = rf"(?P<kept>{_UUID}|{_MOMENT})|\d(?:[*_-]{{0,2}}\d){{6,}}"
 _NUMBER = re.compile(rf"\+\(?\d(?:[ .()*_/-]{{0,3}}\d){{6,}}|{_SPELLED}")
 _BESIDE = re.compile(_SPELLED)  # a number that needs no other's digits to be one
 _ALONE = re.compile(r"(\d{7,})")
+FEWEST_DIGITS = 7  # of a number that is masked, as the patterns have it
 LONGEST_NUMBER = 15  # digits of E.164: where there are more in groups nobody knows which are a number's
 # What is ours and tells no number, however many digits it has. All else is looked through.
 _PLAIN = frozenset(
@@ -43,10 +43,18 @@ _PLAIN = frozenset(
     | {"app_key", "apps", "trunk", "binding_id", "recording", "recording_sha256", "announcement_sha256", "host"}
 )
 
+_WITHOUT_TEXT = frozenset({int, float, bool, type(None)})
+
 
 def masked(text: str) -> str:
     """`text` with four digits of every phone number starred: +8613800001234 becomes +86138****1234."""
-    return _NUMBER.sub(_star, text) if text else text
+    if len(text) < FEWEST_DIGITS:
+        return str(text)  # also of a `StrEnum`, as `sub` does
+    digits = text.removeprefix("+")
+    if digits.isdecimal():  # a number and nothing else, as most are
+        shown = text[: len(text) - len(digits)]
+        return shown + _star_digits(digits) if len(digits) >= FEWEST_DIGITS else text
+    return _NUMBER.sub(_star, text)
 
 
 def _star(match: re.Match[str]) -> str:
@@ -61,6 +69,9 @@ def _star_group(match: re.Match[str]) -> str:
 
 
 def _star_digits(number: str) -> str:
+    if number.isdecimal():  # nothing between its digits
+        last = 4 if len(number) >= 10 else 2  # as below
+        return f"{number[: -4 - last]}****{number[-last:]}"
     digits = [at for at, character in enumerate(number) if character.isdecimal()]
     last = -4 if len(digits) >= 10 else -2  # what is shown behind the stars; of a short one as much before them
     several = len(digits) > LONGEST_NUMBER and len(digits) < len(number)
@@ -79,7 +90,7 @@ def _complete(logger: Any, level: str, event: dict[str, Any]) -> dict[str, Any]:
 
 def _mask(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
     for key, value in event.items():
-        if key not in _PLAIN and value is not None:
+        if key not in _PLAIN and type(value) not in _WITHOUT_TEXT:
             event[key] = _masked_value(value)
     return event
 
@@ -120,33 +131,48 @@ class _Foreign(logging.Handler):
             self.handleError(record)
 
 
-class _Lossy:
-    """A stream whose failures end nobody who writes a line: on a full disk, behind a closed pipe, closed itself."""
+class _Lines:
+    """What structlog hands its lines to. Failures end nobody who writes one: a full disk, a closed pipe or stream.
+
+    One write of the stream a line, which keeps those of several threads apart.
+    """
 
     lost = 0  # lines of this process
 
-    def __init__(self, stream: IO[Any]) -> None:
-        self._stream = stream
+    def __init__(self, stream: IO[Any], end: str | bytes) -> None:
+        self._write, self._flush, self._end = stream.write, stream.flush, end
 
-    def write(self, line: Any) -> int:
-        """Told as done in any case."""
-        self._tried(lambda: self._stream.write(line))
-        return len(line)
-
-    def flush(self) -> None:
+    def tell(self, line: Any) -> None:
         """What can't be written now stays in the stream's buffer, as long as that has room."""
-        self._tried(self._stream.flush)
-
-    def _tried(self, write: Callable[[], object]) -> None:
         try:
-            write()
+            self._write(line + self._end)
+            self._flush()
         except (OSError, ValueError):
-            _Lossy.lost += 1
+            _Lines.lost += 1
+
+    debug = info = warning = error = critical = tell
+
+
+def _lean(bound_logger: type[Any]) -> type[Any]:
+    """`bound_logger` of structlog without the copies of a line's fields that bound values need: nobody binds any."""
+
+    class Lean(bound_logger):  # type: ignore[misc]
+        def _proxy_to_logger(self, method_name: str, event: str | None = None, **line: Any) -> None:
+            line["event"] = event
+            told: Any = line
+            try:
+                for process in self._processors:
+                    told = process(self._logger, method_name, told)
+                getattr(self._logger, method_name)(told)
+            except structlog.DropEvent:
+                return
+
+    return Lean
 
 
 def lines_lost() -> int:
     """Log lines that could not be written, so far; one may count twice."""
-    return _Lossy.lost
+    return _Lines.lost
 
 
 def configure_logging(level: str = "info", style: str = "json", mask_numbers: bool = True) -> None:
@@ -158,10 +184,8 @@ def configure_logging(level: str = "info", style: str = "json", mask_numbers: bo
     processors.append(_to_json if as_json else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()))
     structlog.configure(
         processors=processors,
-        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        logger_factory=structlog.BytesLoggerFactory(cast(BinaryIO, _Lossy(sys.stderr.buffer)))
-        if as_json
-        else structlog.PrintLoggerFactory(cast(TextIO, _Lossy(sys.stderr))),
+        wrapper_class=_lean(structlog.make_filtering_bound_logger(LEVELS[level])),
+        logger_factory=lambda *_: _Lines(sys.stderr.buffer, b"\n") if as_json else _Lines(sys.stderr, "\n"),
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(level=max(LEVELS[level], logging.INFO), handlers=[_Foreign(mask_numbers)])

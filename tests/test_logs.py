@@ -12,7 +12,7 @@ import pytest
 import structlog
 from msgspec import structs
 
-from softswitch.interfaces import Cdr, LegReport
+from softswitch.interfaces import Cdr, LegReport, Mode
 from softswitch.logs import configure_logging, masked
 
 
@@ -113,6 +113,17 @@ def test_bytes_of_a_peer_that_were_no_utf8_cost_no_line(capfdbinary: pytest.Capt
     logging.getLogger("softswitch.sip").warning("session %s", "caf\udce9")
     told, session = (json.loads(line) for line in capfdbinary.readouterr().err.splitlines())
     assert (told["words"], session["event"]) == ("caf\udce9", "session caf\udce9")
+
+
+def test_a_line_says_its_fields_then_event_level_and_moment_and_numbers_stay_numbers(
+    capfdbinary: pytest.CaptureFixture[bytes],
+) -> None:
+    configure_logging("info", "json")
+    structlog.get_logger("test_order").warning("told", mode=Mode.AXB, count=12345678, ratio=0.5, done=True)
+    line = capfdbinary.readouterr().err
+    fields = b'{"mode":"AXB","count":12345678,"ratio":0.5,"done":true,"event":"told","level":"warning","timestamp":"'
+    assert line.startswith(fields)
+    assert line.endswith(b'Z"}\n')
 
 
 def test_masking_can_be_turned_off(capfdbinary: pytest.CaptureFixture[bytes]) -> None:

@@ -84,3 +84,13 @@ def test_a_number_that_is_dressed_as_a_uuid_is_hidden(uuid: str, number: str, fi
     assert number not in masked(dressed)
     assert number not in masked(f"{uuid}{number}")
     assert number not in masked(f"{uuid}-{number}")
+
+
+@given(st.one_of(WORDS, NUMBERS, spelled(), st.text("+0123456789\u0663-", max_size=20)))
+@example("+8613800001234")
+@example("1380000")
+@example("+138000")
+@example("5060-01")
+def test_a_number_alone_is_masked_as_it_is_within_a_text(text: str) -> None:
+    """What is only a number, or too short to have one, takes a shorter way."""
+    assert masked(f"<{text}>") == f"<{masked(text)}>"

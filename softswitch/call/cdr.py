@@ -42,6 +42,8 @@ UNFILED_AT_MOST = 100_000  # calls whose lines are known to be missing; of more 
 UNWRITTEN_AT_MOST_S = REPORTS_WITHIN_S + 1.0  # a record that is open was of a call that was up so long ago
 CRASHED = Failure(8040, 500, 41, "the switch stopped while the call was up")
 
+_TO_THE_MILLISECOND = frozenset({field.name for field in structs.fields(Cdr) if field.type in (float, float | None)})
+
 log = structlog.get_logger(__name__)
 
 
@@ -74,8 +76,9 @@ class CallRecord:
 
     def note(self, **fields: Any) -> None:
         """Fill fields of the CDR."""
+        known = self.known
         for name, value in fields.items():
-            self.known[name] = value if type(value) is not str or value.isascii() else _text(value)
+            known[name] = value if type(value) is not str or value.isascii() else _text(value)
 
     def moment(self, name: str) -> None:
         """Fill a time of the CDR, the first time it happens."""
@@ -140,7 +143,7 @@ class CallRecord:
 
     def snapshot(self) -> Cdr:
         """The CDR of what is known now."""
-        fields = dict(self.known, host=self.host)
+        fields: dict[str, Any] = {**self.known, "host": self.host}
         reports: Sequence[PlayReport] = _result(self.announcement) or ()
         recording = _result(self.recording)
         if recording is not None:
@@ -151,9 +154,10 @@ class CallRecord:
             fields.update(recording_truncated=True)
         a = _leg_report(self.a, self.trunk_in, reports[0] if reports else None)
         b = _leg_report(self.b, self.trunk_out, reports[1] if len(reports) > 1 else None)
-        # Times to the millisecond.
-        known: dict[str, Any] = {k: int(v * 1000 + 0.5) / 1000 if type(v) is float else v for k, v in fields.items()}
-        return Cdr(self.call_id, a=a, b=b, **known)
+        for name in _TO_THE_MILLISECOND.intersection(fields):
+            if (value := fields[name]) is not None:
+                fields[name] = int(value * 1000 + 0.5) / 1000
+        return Cdr(self.call_id, a=a, b=b, **fields)
 
 
 def _recorded(report: RecordingReport) -> dict[str, Any]:
@@ -194,47 +198,52 @@ def _text(value: str) -> str:
 
 
 def _result(future: asyncio.Future[Any] | None) -> Any:
-    usable = future is not None and future.done() and not future.cancelled() and future.exception() is None
-    return future.result() if usable and future is not None else None
+    if future is None or not future.done() or future.cancelled() or future.exception() is not None:
+        return None
+    return future.result()
 
 
 def _leg_report(leg: Leg | None, trunk: str, played: PlayReport | None) -> LegReport:
     if leg is None:
         return LegReport(trunk=trunk)
-    statistics: EndpointStatistics | None = _result(leg.statistics())
-    return LegReport(
+    codec, negotiated = leg.codec, leg.negotiated
+    report = LegReport(
         trunk=trunk,
         sip_call_id=_text(leg.session.sip_call_id) if leg.started else "",
-        codec=leg.codec,
-        srtp=leg.negotiated.srtp.suite if leg.negotiated and leg.negotiated.srtp else "",
+        codec=codec,
+        srtp=negotiated.srtp.suite if negotiated and negotiated.srtp else "",
         sip_status=leg.sip_status,
         cause=leg.cause,
-        **({} if statistics is None else _figures(statistics, leg.codec)),
-        **({} if played is None else _played(played)),
+    )
+    statistics: EndpointStatistics | None = _result(leg.statistics())
+    if statistics is not None:
+        report = _with_figures(report, statistics, codec)
+    return report if played is None else _with_played(report, played)
+
+
+def _with_figures(report: LegReport, statistics: EndpointStatistics, codec: str) -> LegReport:
+    return structs.replace(
+        report,
+        packets_received=statistics.packets_received,
+        packets_sent=statistics.packets_sent,
+        packets_lost=statistics.packets_lost,
+        jitter_ms=round(statistics.jitter_ms, 3),
+        mos=mean_opinion_score(statistics, codec),
+        round_trip_ms=round(statistics.round_trip_ms, 3),
+        remote_lost=statistics.remote_lost,
+        remote_jitter_ms=round(statistics.remote_jitter_ms, 3),
+        remote_mos=remote_mean_opinion_score(statistics, codec),
     )
 
 
-def _figures(statistics: EndpointStatistics, codec: str) -> dict[str, Any]:
-    return {
-        "packets_received": statistics.packets_received,
-        "packets_sent": statistics.packets_sent,
-        "packets_lost": statistics.packets_lost,
-        "jitter_ms": round(statistics.jitter_ms, 3),
-        "mos": mean_opinion_score(statistics, codec),
-        "round_trip_ms": round(statistics.round_trip_ms, 3),
-        "remote_lost": statistics.remote_lost,
-        "remote_jitter_ms": round(statistics.remote_jitter_ms, 3),
-        "remote_mos": remote_mean_opinion_score(statistics, codec),
-    }
-
-
-def _played(played: PlayReport) -> dict[str, Any]:
-    return {
-        "announcement_frames": played.frames,
-        "announcement_first_timestamp": played.first_timestamp,
-        "announcement_last_timestamp": played.last_timestamp,
-        "announcement_remote_lost": played.remote_lost,
-    }
+def _with_played(report: LegReport, played: PlayReport) -> LegReport:
+    return structs.replace(
+        report,
+        announcement_frames=played.frames,
+        announcement_first_timestamp=played.first_timestamp,
+        announcement_last_timestamp=played.last_timestamp,
+        announcement_remote_lost=played.remote_lost,
+    )
 
 
 class CdrWriter:

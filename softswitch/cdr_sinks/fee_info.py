@@ -5,7 +5,9 @@ Called by the CDR sinks and by pushes. Pure. What never came to be is left out, 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import PurePath
+from typing import Any
 
 from softswitch.interfaces import Cdr, Mode
 from softswitch.moments import to_second
@@ -14,9 +16,9 @@ from softswitch.recordings import folder_of
 SERVICE_TYPES = {Mode.AX: "003", Mode.AXB: "004", Mode.AXE: "005"}  # section 12
 
 
-def fee_info(cdr: Cdr) -> dict[str, str | int]:
+def fee_info(cdr: Cdr) -> dict[str, Any]:
     """The FeeInfo of a finished call. Times are UTC `yyyy-MM-dd HH:mm:ss`."""
-    info: dict[str, str | int | None] = {
+    info: dict[str, Any] = {
         "direction": cdr.direction,
         "spId": "",
         "appKey": cdr.app_key,
@@ -46,12 +48,19 @@ def fee_info(cdr: Cdr) -> dict[str, str | int]:
         "userData": cdr.user_data or None,
         **_recording(cdr),
     }
-    return {name: value for name, value in info.items() if value is not None}
+    for name in [name for name, value in info.items() if value is None]:
+        del info[name]
+    return info
 
 
 def utc_time(moment: float | None) -> str | None:
     """UTC `yyyy-MM-dd HH:mm:ss`, None where the moment never came."""
-    return None if moment is None else to_second(moment).replace("T", " ")
+    return None if moment is None else _utc_second(int(moment // 1))
+
+
+@lru_cache(64)
+def _utc_second(second: int) -> str:
+    return to_second(second).replace("T", " ")
 
 
 def _recording(cdr: Cdr) -> dict[str, str | int | None]:

@@ -165,7 +165,7 @@ def _taken(files: list[int]) -> Iterator[int]:
 
 def record(cdr: Cdr) -> dict[str, Any]:
     """What one line says."""
-    line: dict[str, Any] = dict(fee_info(cdr))
+    line = fee_info(cdr)
     line.update(zip(_OWN, _own(cdr), strict=True))
     for name in TIMES:
         if (moment := line[name]) is not None:

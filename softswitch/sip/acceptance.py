@@ -25,8 +25,8 @@ def unacceptable(request: SipRequest, extensions: frozenset[str], timing: Timing
     What requires an extension that we lack (8.2.2.3), a body that we can't read (8.2.3), what would not read our answer
     (21.4.7), a session interval below our smallest (RFC 4028 9).
     """
-    lacking = [tag for tag in request.headers.all("Require") if tag.lower() not in extensions]
-    if lacking:
+    required = request.headers.all("Require")
+    if required and (lacking := [tag for tag in required if tag.lower() not in extensions]):
         return 420, header_lines([("Unsupported", ", ".join(lacking))])
     if request.method in DESCRIBING:
         described = description(request)

@@ -51,11 +51,12 @@ class Reply:
     def __init__(self, request: SipRequest, via: str) -> None:
         """`via` is the topmost Via as it goes back, with received and rport filled in."""
         headers = request.headers
-        further = "".join([f"Via: {value}\r\n" for value in lower_vias(headers)])
+        lower, routes = lower_vias(headers), headers.all("Record-Route")
+        further = "".join([f"Via: {value}\r\n" for value in lower]) if lower else ""
         self._start = f"Via: {via}\r\n{further}From: {headers.get('From')}\r\n"
         self._to = f"To: {headers.get('To')}"
         self._end = f"\r\nCall-ID: {headers.get('Call-ID')}\r\nCSeq: {headers.get('CSeq')}\r\n"
-        self._record_route = "".join([f"Record-Route: {value}\r\n" for value in headers.all("Record-Route")])
+        self._record_route = "".join([f"Record-Route: {value}\r\n" for value in routes]) if routes else ""
 
     def encode(
         self,

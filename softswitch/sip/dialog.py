@@ -175,11 +175,9 @@ class Dialog:
                 uri, routes = first, [*routes[1:], f"<{remote_target}>"]
         self.remote_target, self.route_set, self._uri = remote_target, route_set, uri
         self._path = self._way_to(next_hop)
-        self._head = (
-            "Max-Forwards: 70\r\n"
-            + "".join([f"Route: {route}\r\n" for route in routes])
-            + f"From: {self.local}\r\nTo: {self.remote}\r\nCall-ID: {self.call_id}\r\n"
-        )
+        through = "".join([f"Route: {route}\r\n" for route in routes]) if routes else ""
+        ends = f"From: {self.local}\r\nTo: {self.remote}\r\nCall-ID: {self.call_id}\r\n"
+        self._head = f"Max-Forwards: 70\r\n{through}{ends}"
 
     def _way_to(self, uri: str) -> Path:
         """The path to the next hop; by the connection that the dialog came by where that leads to the same peer."""

@@ -32,7 +32,8 @@ def reliable_number(response: SipResponse) -> int | None:
 
 
 def _names(message: SipRequest | SipResponse, header: str) -> bool:
-    return RELIABLE in [tag.lower() for tag in message.headers.all(header)]
+    tags = message.headers.all(header)
+    return bool(tags) and RELIABLE in [tag.lower() for tag in tags]
 
 
 class EarlyDialog:
@@ -97,7 +98,7 @@ class ReliableProvisionals:
     @property
     def holds_answer(self) -> bool:
         """Whether a 2xx must wait, for a session description is not yet acknowledged (RFC 3262 3)."""
-        return self._described or any(body for _, _, body in self._queue)
+        return self._described or (bool(self._queue) and any(body for _, _, body in self._queue))
 
     def put(self, status: int, more: str, body: bytes) -> None:
         """Send it, as soon as the one before is acknowledged."""

@@ -428,7 +428,8 @@ class Session:
 
     def conclude(self) -> None:
         """Nothing that arrives matters to this session any more."""
-        self._settle()
+        if not self._bye_sent:  # else all has been settled then
+            self._settle()
         self.core.close(self)
 
     def _settle(self) -> None:

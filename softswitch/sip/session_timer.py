@@ -45,8 +45,8 @@ def read_interval(message: SipRequest | SipResponse, name: str = "Session-Expire
 
 def knows_timer(message: SipRequest | SipResponse) -> bool:
     """Whether who sent it takes part in session timers."""
-    headers = message.headers
-    return TIMER in [tag.lower() for tag in headers.all("Supported") + headers.all("Require")]
+    tags = message.headers.all("Supported") + message.headers.all("Require")
+    return bool(tags) and TIMER in [tag.lower() for tag in tags]
 
 
 def is_too_small(request: SipRequest, timing: Timing) -> bool:

@@ -54,14 +54,14 @@ class NoDoubt:
 def reply_to(request: SipRequest, path: Path) -> tuple[Reply, Path]:
     """What the responses to a request that came by `path` share, and where they go (18.2.1, 18.2.2, RFC 3581 4)."""
     via, (transport, host, port, name) = request.via, path.hop
-    params: dict[str, str | None] = dict(via.params)
-    if "rport" in params:
-        params["rport"], params["received"] = str(port), host
+    params, asked = via.params, "rport" in via.params
+    if asked:
+        params = {**params, "rport": str(port), "received": host}
     elif via.host != host:
-        params["received"] = host
-    if path.connection or "rport" not in params:  # where a stream's peer listens, should the connection be gone
+        params = {**params, "received": host}
+    if path.connection or not asked:  # where a stream's peer listens, should the connection be gone
         port = via.port or DEFAULT_PORTS[transport]
-    top = type(via)(via.transport, via.host, via.port, params)
+    top = via if params is via.params else type(via)(via.transport, via.host, via.port, params)
     if (port, name) == (path.hop.port, ""):  # nearly always: back as it came
         return Reply(request, str(top)), path
     return Reply(request, str(top)), Path(Hop(transport, host, port), path.listener, path.connection)

@@ -116,8 +116,7 @@ class B2bua:
         record.state = "dialling"
         source = a.session.source.host
         names = {name for target in route.targets for name in (target.host, target.uri_host) if name}
-        hosts = frozenset().union(*(services.foreign(name, source) for name in names))
-        a.session.guard = LeakGuard([route.callee], hosts, services.metrics.leak)
+        a.session.guard = LeakGuard([route.callee], services.foreign_of(names, source), services.metrics.leak)
         log.info("call_routed", call_id=record.call_id, mode=route.mode, x=route.x, callee=route.callee)
         return find_announcement(route.treatment, services.prompt)
 

@@ -200,16 +200,10 @@ def _invite(
     invite, source = a.session.invite, a.session.source.host
     seen = present(target, services.settings.identity_host, withheld=withholds(invite))
     hidden = services.foreign(source, hop.host)
-    extra = passed(
-        invite,
-        common(services.trunk(record.trunk_in).pass_headers, target.pass_headers),
-        [route.caller],
-        hidden,
-        call_id=record.call_id,
-    )
+    extra = passed(invite, _passing(target, record, services), [route.caller], hidden, call_id=record.call_id)
     assert isinstance(a.session.guard, LeakGuard)
     there = {hop.host, target.host, target.uri_host or target.host}
-    a.session.guard.protect(frozenset().union(*(services.foreign(host, source) for host in there)))
+    a.session.guard.protect(services.foreign_of(there, source))
     offered = b.offer_sdp()
     session = services.user_agent.invite(
         hop._replace(name=target.tls_name) if target.tls_name else hop,
@@ -223,6 +217,12 @@ def _invite(
         guard=LeakGuard([route.caller], hidden, services.metrics.leak),
     )
     b.start(session, offered)
+
+
+def _passing(target: Target, record: CallRecord, services: CallServices) -> tuple[str, ...]:
+    """The headers that pass between the caller's trunk and the target's."""
+    theirs = target.pass_headers
+    return common(services.trunk(record.trunk_in).pass_headers, theirs) if theirs else ()
 
 
 def _forwards(a: InboundLeg) -> int:
@@ -266,10 +266,10 @@ class CallerHears:
     def take_headers(self, b: OutboundLeg, target: Target, response: SipResponse, record: CallRecord) -> None:
         """What of a callee's response may go on to the caller with ours."""
         session, services = self.a.session, self.services
-        session.passed = []
-        if not target.pass_headers:  # nearly always
+        names = _passing(target, record, services)
+        if not names:  # nearly always
+            session.passed = []
             return
-        names = common(services.trunk(record.trunk_in).pass_headers, target.pass_headers)
         hidden = services.foreign(b.session.remote.host, session.source.host)
         session.passed = passed(response, names, [self.route.callee], hidden, call_id=record.call_id)
 

@@ -36,6 +36,11 @@ class InboundLeg(Leg):
     name = "caller"
     session: ServerSession
     started = True
+    _late_answer: asyncio.Future[None] | None = None
+    _early = b""  # our description that opened the path before the answer
+    _early_offer = b""  # ours, in a provisional response, where the INVITE had none
+    _early_answer: asyncio.Future[None] | None = None  # done when the PRACK for it is here
+    _next_prack: asyncio.Future[None] | None = None  # what our 200 waits for
 
     def __init__(
         self, session: ServerSession, call_id: str, media: MediaDriver, codecs: Sequence[str] = CODECS
@@ -43,11 +48,6 @@ class InboundLeg(Leg):
         super().__init__(call_id, media, codecs)
         self.session = session
         self._offer: Offer | None = None
-        self._late_answer: asyncio.Future[None] | None = None
-        self._early = b""  # our description that opened the path before the answer
-        self._early_offer = b""  # ours, in a provisional response, where the INVITE had none
-        self._early_answer: asyncio.Future[None] | None = None  # done when the PRACK for it is here
-        self._next_prack: asyncio.Future[None] | None = None  # what our 200 waits for
         session.listener = self
 
     @property

@@ -66,6 +66,7 @@ class Leg(Ending):
     heard_until: float | None = None  # loop time of its last sign of life, where it ended for want of them
     _pending_offer: PendingOffer | None = None
     started = False  # has this leg sent or received its INVITE?
+    codec = ""  # the one agreed on
     liked = ""  # how Opus should be sent to the other leg, where it may pass (RFC 7587 6.1)
     _known = NOTHING  # the formats of its last offer
     protection = NONE  # as its trunk wants it: SRTP, with our keys, or plain RTP
@@ -96,11 +97,6 @@ class Leg(Ending):
         return self.negotiated is not None and not (self.negotiated.sending and self.negotiated.receiving)
 
     @property
-    def codec(self) -> str:
-        """The one agreed on; empty before any is."""
-        return "" if self.negotiated is None else self.negotiated.codec
-
-    @property
     def likes(self) -> str:
         """What the far end asks of who sends it Opus."""
         return "" if self.negotiated is None else self.negotiated.likes
@@ -120,7 +116,7 @@ class Leg(Ending):
 
     def apply(self, negotiated: Negotiated) -> None:
         """Make the outcome of an offer/answer exchange true in the media."""
-        self.negotiated, keys = negotiated, negotiated.srtp
+        self.negotiated, self.codec, keys = negotiated, negotiated.codec, negotiated.srtp
         assert self.endpoint is not None
         self.endpoint.configure(
             RtpRemote(

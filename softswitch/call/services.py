@@ -5,7 +5,7 @@ Built once by `app.py` (and by tests), read by every chapter of a call. Holds no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from softswitch.call.admission import Admission, Limit
@@ -75,6 +75,10 @@ class CallServices:
         if not host[-1:].isdigit() and any(own.lower().endswith(f".{host.lower()}") for own in self.own_hosts):
             return frozenset()
         return frozenset({host})
+
+    def foreign_of(self, hosts: Iterable[str], towards: str) -> frozenset[str]:
+        """Those of `hosts` that `foreign` would hide."""
+        return frozenset([host for host in hosts if self.foreign(host, towards)])
 
     def arrival_limits(self, trunk: str, source: Hop) -> list[Limit]:
         """What a call that came in by `trunk` from `source` counts against at once."""

@@ -20,6 +20,7 @@ def test_each_side_may_see_its_own_address_and_ours_only() -> None:
         assert lab.services.foreign("10.0.0.21", "10.0.0.9") == {"10.0.0.21"}
         assert lab.services.foreign("10.0.0.9", "10.0.0.9") == frozenset()
         assert lab.services.foreign(SWITCH[0], "10.0.0.9") == frozenset()
+        assert lab.services.foreign_of(["10.0.0.21", "10.0.0.9", SWITCH[0]], "10.0.0.9") == {"10.0.0.21"}
 
     play(story)
 

@@ -142,7 +142,7 @@ class Metrics:
 
     def store_latency(self, operation: str, seconds: float) -> None:
         """One statement of the call path; of one that stood still only so much counts in `store_s`."""
-        self.store_s += min(seconds, STOOD_STILL_S)
+        self.store_s += seconds if seconds < STOOD_STILL_S else STOOD_STILL_S
         spread = self._store.get(operation)
         if spread is None:
             spread = self._store[operation] = Spread(STORE_BUCKETS)

@@ -37,7 +37,7 @@ class LeakGuard:
     def __init__(
         self, numbers: Iterable[str], addresses: Iterable[str] = (), on_hit: Callable[[str, str], None] | None = None
     ) -> None:
-        self._numbers = tuple(needle for number in numbers if (needle := national_digits(number)) is not None)
+        self._numbers = tuple([needle for number in numbers if (needle := national_digits(number)) is not None])
         self._addresses: tuple[bytes, ...] = ()
         self._lettered = False  # whether the case of letters matters not
         self._on_hit = on_hit
@@ -46,10 +46,10 @@ class LeakGuard:
     def protect(self, addresses: Iterable[str]) -> None:
         """From now on these addresses too must not be seen."""
         for address in addresses:
-            needle = address.lower().encode()
+            needle, lettered = _needle(address)
             if needle not in self._addresses:
                 self._addresses += (needle,)
-                self._lettered = self._lettered or needle.upper() != needle
+                self._lettered = self._lettered or lettered
 
     def __call__(self, data: bytes) -> bytes:
         """`data` as it may leave, without offending headers; raises LeakRefused where one of them is needed."""
@@ -108,6 +108,13 @@ def national_digits(number: str) -> bytes | None:
     digits = _NO_DIGITS.sub("", number)
     digits = digits[2:] if number.startswith("+86") else digits[-9:]  # country codes take 1 to 3 digits
     return digits.encode() if len(digits) >= SHORTEST else None
+
+
+@functools.lru_cache(1024)
+def _needle(address: str) -> tuple[bytes, bool]:
+    """What to look for, and whether the case of its letters matters not."""
+    needle = address.lower().encode()
+    return needle, needle.upper() != needle
 
 
 @functools.lru_cache(1024)

@@ -46,6 +46,7 @@ FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
 UNREAD = "a pipe that nobody reads"
 _OWN = [field.name for field in fields(Cdr) if field.name not in _IN_FEE_INFO]
 _own = attrgetter(*_OWN)
+_encode = msgspec.json.Encoder().encode
 
 
 class JsonLines:
@@ -54,6 +55,7 @@ class JsonLines:
     def __init__(self, path: str) -> None:
         """Open `path`, making its directory where needed; raises StoreError."""
         self._path = Path(path)
+        self._name = str(self._path)  # asked for with each line
         self._file: int | None = None
         self._identity: tuple[int, int] | None = None
         self._moved: list[int] = []  # files that rotation has moved away, not yet synced
@@ -65,7 +67,7 @@ class JsonLines:
 
     def write(self, cdr: Cdr) -> None:
         """Append one record; raises StoreError."""
-        line = msgspec.json.encode(record(cdr)) + b"\n"
+        line = _encode(record(cdr)) + b"\n"
         try:
             if self._file is None or self._rotated():
                 self._open()
@@ -113,7 +115,7 @@ class JsonLines:
 
     def _rotated(self) -> bool:
         try:
-            status = os.stat(self._path)
+            status = os.stat(self._name)
         except FileNotFoundError:
             return True
         return (status.st_dev, status.st_ino) != self._identity

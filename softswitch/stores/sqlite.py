@@ -58,7 +58,7 @@ CALL_PATH_SQL = {
     "consume_temporary_callee": "DELETE FROM temporary_callees WHERE binding_id = ? AND callee = ?",
     # An attempt that was opened, as nearly all: what it was opened with stays, and so do those indexes.
     "finish_attempt": """UPDATE cdrs SET caller = ?, callee = ?, mode = ?, app = ?, failure = ?, finished = 1,
-        record = ?, ordinal = ? WHERE call_id = ? AND started_at = ? AND x = ? RETURNING 1""",
+        record = ?, ordinal = ? WHERE call_id = ? AND started_at = ? AND x = ?""",
     # A late "opened" never takes a finished record back.
     "open_attempt": f"""INSERT INTO cdrs {_CDR_COLUMNS.format("")} VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?)
         ON CONFLICT (call_id) DO UPDATE SET record = excluded.record WHERE finished = 0""",
@@ -274,7 +274,8 @@ class SqliteStore:
         with self._connection as connection:  # commits, or takes all back
             connection.execute("BEGIN IMMEDIATE")
             for ordinal, row in enumerate(rows, self.last_ordinal + 1):
-                if not self._execute("finish_attempt", (*row[3:], ordinal, *row[:3])):
+                finish = CALL_PATH_SQL["finish_attempt"], (*row[3:], ordinal, *row[:3])
+                if not connection.execute(*finish).rowcount:
                     self._execute("close_attempt", (*row, ordinal))
         self.last_ordinal += len(rows)
 
@@ -283,7 +284,8 @@ class SqliteStore:
 
         What can't be read as one stays open, and the log tells of it: it must not keep the switch from starting.
         """
-        return [cdr for row in self._rows("unfinished_attempts", ()) if (cdr := _readable(*row)) is not None]
+        rows = self._observed("unfinished_attempts", self._execute, "unfinished_attempts", ())
+        return [cdr for row in rows if (cdr := _readable(*row)) is not None]
 
     # How far the CDR file has what is finished
 
@@ -310,11 +312,8 @@ class SqliteStore:
             raise StoreError(f"{self._path}: {error}") from error
 
     def _row(self, operation: str, parameters: tuple[Any, ...]) -> tuple[Any, ...] | None:
-        rows = self._rows(operation, parameters)
+        rows = self._observed(operation, self._execute, operation, parameters)
         return rows[0] if rows else None
-
-    def _rows(self, operation: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
-        return self._observed(operation, self._execute, operation, parameters)
 
     def _execute(self, operation: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         """Run one statement of the call path. sqlite3 keeps it prepared, by its text."""
@@ -395,7 +394,7 @@ def _cdr_row(cdr: Cdr) -> tuple[Any, ...]:
         cdr.x,
         cdr.caller,
         cdr.callee,
-        cdr.mode.value if cdr.mode else "",
+        "" if cdr.mode is None else str(cdr.mode),
         cdr.app_key,
         cdr.failure,
         _encode(cdr).decode(),

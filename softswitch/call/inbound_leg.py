@@ -77,7 +77,7 @@ class InboundLeg(Leg):
             self._offer = parse_offer(body, self.protection, codecs=self.codecs)
         except SipParseError as error:
             raise CallRejected(BAD_OFFER) from error
-        if not set(self._offer.codecs) & set(self.codecs):
+        if set(self._offer.codecs).isdisjoint(self.codecs):
             raise CallRejected(OTHER_PROTECTION if lacks_protection(self._offer, self.protection) else NO_COMMON_CODEC)
         self.ipv6 = self._offer.ipv6
         if self.ipv6 and not self._media.ipv6:

@@ -173,7 +173,8 @@ def _take_apart(text: str) -> tuple[str, dict[str, str]]:
 
 
 def _digits(text: str) -> str:
-    text = text.translate(_SEPARATORS)
+    if not text.isdigit():
+        text = text.translate(_SEPARATORS)
     return text if text.isascii() and text.isdigit() and len(text) <= _LONGEST else ""
 
 

@@ -192,7 +192,7 @@ def _usable(lines: Sequence[str]) -> Iterable[Crypto]:
 
 def taken_out(offer: bytes) -> tuple[bytes, Protection]:
     """An offer of ours without its keys, and those."""
-    lines = _OURS.findall(offer) if b"a=crypto:" in offer else ()
+    lines = _OURS.findall(offer) if offer.find(b"a=crypto:") >= 0 else ()
     if not lines:
         return offer, NONE
     ours = tuple([parse_crypto(value.decode()) for value in lines])

@@ -220,7 +220,7 @@ def accept_answer(offer_body: bytes, answer_body: bytes) -> Negotiated | None:
     line = theirs.media[0]
     protected = settle_answer(line.protocol, line.crypto, protection)
     spoken, direction = _answered(ours, line.formats, line.attributes)
-    family = "IP6" if _OF_IPV6 in offer_body else "IP4"
+    family = "IP6" if offer_body.find(_OF_IPV6) >= 0 else "IP4"
     agreed = _agree(theirs, line, formats_of(line), spoken, protected, direction, family)
     return replace(agreed, rtcp_mux=False) if agreed is not None and agreed.rtcp_mux else agreed  # we never offer it
 

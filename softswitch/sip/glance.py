@@ -56,7 +56,7 @@ def begins_call(data: bytes) -> bool:
 
 def ends_refusal(data: bytes) -> bool:
     """Whether it is the ACK for a `quick_refusal`, which nobody waits for."""
-    return data.startswith(b"ACK ") and _REFUSAL_TAG in data
+    return data.startswith(b"ACK ") and data.find(_REFUSAL_TAG) >= 0
 
 
 def to_tag(data: bytes) -> str:

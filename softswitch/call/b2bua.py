@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import secrets
 from collections.abc import Awaitable
 from contextlib import suppress
 from dataclasses import replace
@@ -18,6 +17,7 @@ from types import TracebackType
 import structlog
 
 from softswitch.call.bridge import bridge, find_announcement
+from softswitch.call.call_id import new_call_id
 from softswitch.call.cdr import CallRecord, steady
 from softswitch.call.dial import GONE_UNHEARD, dial
 from softswitch.call.extension import collect_extension
@@ -63,7 +63,7 @@ class B2bua:
         services = self._services
         trunk = services.trunk_of(session.source)
         session.account = services.account_of(trunk)  # for a trunk that challenges our BYE
-        call_id = secrets.token_hex(12)
+        call_id = new_call_id(services.wall_clock())
         rules = services.trunk(trunk)
         session.know_peer(large_by_tcp=rules.large_by_tcp, tls_name=rules.certified_name)
         a = _callers_leg(session, call_id, rules, services)

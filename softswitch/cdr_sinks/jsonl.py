@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from msgspec.structs import fields
+from msgspec.structs import asdict, fields
 
 from softswitch.cdr_sinks.fee_info import fee_info
 from softswitch.cdr_sinks.look_back import TIMES, filed_since, place_of
@@ -169,6 +169,7 @@ def record(cdr: Cdr) -> dict[str, Any]:
     """What one line says."""
     line = fee_info(cdr)
     line.update(zip(_OWN, _own(cdr), strict=True))
+    line["a"], line["b"] = asdict(cdr.a), asdict(cdr.b)  # with what is at its default, unlike the store's
     for name in TIMES:
         if (moment := line[name]) is not None:
             line[name] = to_millisecond(moment)

@@ -90,7 +90,8 @@ Record = PrivateNumber | Binding | TemporaryCallee | Cdr | Finding | dict[str, A
 
 def print_json(data: object) -> None:
     """`data` (records, lists, plain values) as indented JSON on standard output."""
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(data), indent=2).decode() + "\n")
+    told = [_whole(one) for one in data] if isinstance(data, list) else _whole(data)
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(told), indent=2).decode() + "\n")
 
 
 def print_table(records: Iterable[Record], columns: Columns, *, footer: str = "") -> None:
@@ -152,6 +153,13 @@ def error_line(error: SoftswitchError) -> str:
 
 def _console() -> Console:
     return Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False)
+
+
+def _whole(record: object) -> object:
+    """A CDR with what is at its default, which its JSON in the store leaves out."""
+    if not isinstance(record, Cdr):
+        return record
+    return structs.asdict(record) | {"a": structs.asdict(record.a), "b": structs.asdict(record.b)}
 
 
 def _part_of(found: Page[Any] | CdrPage, page: int, page_size: int) -> str:

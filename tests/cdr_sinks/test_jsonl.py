@@ -46,6 +46,7 @@ def test_a_line_has_the_reference_and_our_own_members(sink: JsonLines, path: Pat
     assert line["answered_at"] == line["answered_in_at"] == "2022-05-13T05:25:18.900Z"
     assert line["announcement_from"] is None
     assert (line["mode"], line["words"], line["a"]["mos"], line["cause"]) == ("AXB", "正常", 4.3, 16)
+    assert set(line["a"]) == set(line["b"]) == {field.name for field in fields(LegReport)}
 
 
 def test_every_member_of_a_cdr_changes_the_line() -> None:

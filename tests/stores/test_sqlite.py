@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -100,6 +101,15 @@ def test_an_opened_attempt_is_unfinished_after_a_crash(path: Path, store: Sqlite
     run(after.close_attempts([CDR]))
     assert run(after.unfinished_attempts()) == []
     after.close()
+
+
+def test_what_is_at_its_default_takes_no_room_and_is_read_again(path: Path, store: SqliteStore) -> None:
+    cdr = Cdr("call-1", x=X, a=LegReport(trunk="in"))
+    run(store.open_attempt(cdr))
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        ((text,),) = connection.execute("SELECT record FROM cdrs")
+    assert json.loads(text) == {"call_id": "call-1", "x": X, "a": {"trunk": "in"}}
+    assert run(store.unfinished_attempts()) == [cdr]
 
 
 def test_closing_an_attempt_again_keeps_one_record_with_the_last_word(path: Path, store: SqliteStore) -> None:

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from functools import lru_cache
 from resource import RUSAGE_THREAD, getrusage
 from time import thread_time
 from typing import Any, Protocol
@@ -61,6 +62,8 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 LAG_EVERY_S = 0.02  # how often the event loop's lag is measured
+
+_way = lru_cache(1024)(Path)  # who sends has often sent before
 
 OnInvite = Callable[[ServerSession], Coroutine[Any, Any, None]]
 
@@ -352,7 +355,7 @@ class UserAgent:
         core, loop = self._core, self._loop
         if core is not None and loop is not None:
             now = loop.time()
-            path = Path(source, listener, connection)
+            path = _way(source, listener, connection)
             if self.entrance.admits(data, path, now, core):
                 if self.tap is not None:
                     self.tap(data, source, listener, received=True)

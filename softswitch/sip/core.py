@@ -161,8 +161,9 @@ class SipCore:
                 self.counts["in", folded(message.method), 0] += 1
                 self._receive_request(message, path)
             else:
-                self.counts["in", folded(message.cseq.method), folded_status(message.status)] += 1
-                self._receive_response(message)
+                method = message.cseq.method
+                self.counts["in", folded(method), folded_status(message.status)] += 1
+                self._receive_response(message, method)
         except SipParseError as error:
             self._refuse_malformed(message, error, path)
 
@@ -318,12 +319,12 @@ class SipCore:
 
     # Responses
 
-    def _receive_response(self, response: SipResponse) -> None:
+    def _receive_response(self, response: SipResponse, method: str) -> None:
         """To the transaction of its branch and method (17.1.3); a stray response is dropped (18.1.2).
 
         So is one with another Via below ours, for we forward nothing: it is misrouted or damaged (8.1.3.3).
         """
-        transaction = self.transactions.get((response.via.branch, response.cseq.method))
+        transaction = self.transactions.get((response.via.branch, method))
         if transaction is None or transaction.machine not in (INVITE_CLIENT, CLIENT):
             return
         if lower_vias(response.headers):

@@ -175,9 +175,10 @@ class Transaction:
         if not self.reliable:
             self.interval = timing.t1
             self.resend_at = now + timing.t1
-        self._expire(self.machine.give_up, now + timing.timeout)
+        self.expiry, self.expires_at = self.machine.give_up, now + timing.timeout
         self._core.send(request, self.path, self.method, 0, self)
-        self._arm()
+        self.deadline = min(self.resend_at, self.expires_at)
+        self._core.arm(self)
 
     def fall_back(self, now: float) -> None:
         """Client: TCP was refused, so UDP must do for the long request (18.1.1)."""
@@ -227,7 +228,10 @@ class Transaction:
         elif self.expires_at <= now:
             self.wake(now)  # a timer of zero seconds (D, I, J and K over a reliable transport)
         else:
-            self._arm()
+            resend_at, expires_at = self.resend_at, self.expires_at
+            self.deadline = deadline = resend_at if resend_at < expires_at else expires_at
+            if deadline < self.armed:
+                self._core.arm(self)
 
     # Actions of the tables
 
@@ -316,7 +320,7 @@ class Transaction:
         if not self.reliable:
             self.interval = timing.t1
             self.resend_at = now + timing.t1
-        self._expire(Input.TIMER_H, now + timing.timeout)
+        self.expiry, self.expires_at = Input.TIMER_H, now + timing.timeout
         self.send(message, now)
 
     def send_final(self, message: object, now: float) -> None:
@@ -339,19 +343,10 @@ class Transaction:
         self.tell, self.guarded = ignore, None
         self._core.forget(self)
 
-    def _expire(self, timer: Input, at: float) -> None:
-        self.expiry, self.expires_at = timer, at
-
     def _linger(self, timer: Input, now: float, seconds: float) -> None:
         """A timer that only ends the absorbing of repetitions; a little later is as good, so many end at one wake."""
         self.expiry = timer
         self.expires_at = math.ceil((now + seconds) / GRAIN) * GRAIN if seconds else now
-
-    def _arm(self) -> None:
-        resend_at, expires_at = self.resend_at, self.expires_at
-        self.deadline = deadline = resend_at if resend_at < expires_at else expires_at
-        if deadline < self.armed:
-            self._core.arm(self)
 
 
 Action = Callable[[Transaction, SipResponse | SipRequest | None, float], None]

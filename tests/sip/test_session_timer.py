@@ -295,6 +295,21 @@ def test_a_refresh_refused_with_422_is_sent_again_with_more() -> None:
     play(story, **TIMED)
 
 
+def test_a_reinvite_refused_with_422_is_asked_for_again_with_more() -> None:
+    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
+        _, recorder = await called(switch, phone, KNOWS, ("Session-Expires", "600;refresher=uas"))
+        await recorder.until("refresh due", 301)
+        answer = switch.calls[0].request("INVITE", body=OFFER)
+        phone.send(phone.response(await phone.receive_request("INVITE"), 422, headers=[("Min-SE", "1000")]))
+        await phone.receive("ACK")
+        assert (await answer).status == 422
+        assert recorder.events.count("refresh due") == 2
+        assert "Min-SE: 1000\r\n" in switch.calls[0].timer.request_lines
+        await hang_up(phone)
+
+    play(story, **TIMED)
+
+
 def test_a_peer_that_wants_ever_more_is_not_followed_for_ever() -> None:
     """RFC 4028 7.3: a few proxies on the way may each want more; one second more each time is a loop."""
 

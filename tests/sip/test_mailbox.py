@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import gc
+import ipaddress
 import socket
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -95,6 +97,43 @@ def test_what_a_source_can_not_be_made_into_is_told(inbox: socket.socket, peer: 
         Mailbox(inbox.fileno(), refuse).take(1)
 
 
+def test_a_link_local_source_has_no_scope_in_its_name() -> None:
+    """A `%` is no part of a host in SIP (RFC 3261 25.1), and a Via would be told of it by `received`."""
+    with (
+        socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as inbox,
+        socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as peer,
+    ):
+        found = [(index, host) for index, name in socket.if_nameindex() if (host := _link_local(name))]
+        if not found:
+            pytest.skip("no interface has a link-local address")
+        index, host = found[0]
+        peer.bind((host, 0, 0, index))
+        inbox.bind(("::", 0))
+        peer.sendto(b"x", (host, inbox.getsockname()[1], 0, index))
+        assert Mailbox(inbox.fileno(), by_udp).take(1) == [(b"x", Hop("udp", host, peer.getsockname()[1]))]
+
+
+def _link_local(interface: str) -> str:
+    """The address of an interface by /proc/net/if_inet6, "" where it has none."""
+    for line in Path("/proc/net/if_inet6").read_text(encoding="ascii").splitlines():
+        digits, *_, name = line.split()
+        if name == interface and digits.startswith("fe80"):
+            return str(ipaddress.IPv6Address(int(digits, 16)))
+    return ""
+
+
+def test_a_mailbox_is_read_by_one_at_a_time(inbox: socket.socket, peer: socket.socket) -> None:
+    def reader(host: str, port: int) -> Hop:
+        with pytest.raises(ValueError, match="being read"):
+            mailbox.take(1)
+        return Hop("udp", host, port)
+
+    mailbox = Mailbox(inbox.fileno(), reader)
+    peer.sendto(b"x", inbox.getsockname())
+    assert [data for data, _ in mailbox.take(9)] == [b"x"]
+    assert mailbox.take(9) == []
+
+
 def test_arguments_of_other_types_are_refused(inbox: socket.socket) -> None:
     with pytest.raises(TypeError):
         Mailbox("x", by_udp)  # type: ignore[arg-type]
@@ -102,7 +141,10 @@ def test_arguments_of_other_types_are_refused(inbox: socket.socket) -> None:
         Mailbox(inbox.fileno(), by_udp).take("x")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="without a socket"):
         Mailbox.__new__(Mailbox).take(1)
-    assert Mailbox(inbox.fileno(), by_udp).take(-1) == []
+    mailbox = Mailbox(inbox.fileno(), by_udp)
+    assert mailbox.take(-1) == []
+    with pytest.raises(ValueError, match="one socket"):
+        mailbox.__init__(inbox.fileno(), by_udp)  # type: ignore[misc]
 
 
 def test_taking_keeps_nothing(inbox: socket.socket, peer: socket.socket) -> None:

@@ -155,6 +155,21 @@ def test_bytes_alone_are_read() -> None:
     assert plain(bytearray(INVITE)) is None  # type: ignore[arg-type]
 
 
+def test_what_is_no_error_of_the_message_is_not_swallowed() -> None:
+    class Alarm(BaseException):
+        """As a signal's handler may raise it."""
+
+    def interrupted(name: str) -> str:
+        raise Alarm(name)
+
+    try:
+        _plain.learn(Headers, SipRequest, SipResponse, Via, NameAddr, CSeq, interrupted, USUAL_NAMES, ())
+        with pytest.raises(Alarm):
+            plain(INVITE)
+    finally:
+        importlib.reload(plain_module)
+
+
 @pytest.mark.parametrize("odd", [object, "Headers", SipRequest])
 def test_classes_that_are_not_as_expected_are_refused(odd: type) -> None:
     rest = SipRequest, SipResponse, Via, NameAddr, CSeq, canonical_name, USUAL_NAMES

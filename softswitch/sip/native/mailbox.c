@@ -10,7 +10,8 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-#include <netdb.h>
+#include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <string.h>
@@ -38,6 +39,7 @@ struct arrived {
 typedef struct {
     PyObject_HEAD
     int fd;
+    bool busy;
     struct arrived *arrived;
     PyObject *hop_of; /* (host, port) -> what stands for the source */
     struct source sources[SOURCES];
@@ -52,15 +54,20 @@ static unsigned place_of(const struct sockaddr_storage *address, socklen_t size)
     return (hash ^ (hash >> 15)) % SOURCES;
 }
 
-static PyObject *written_out(PyObject *hop_of, const struct sockaddr_storage *address, socklen_t size)
+/* As socket.recvfrom writes it: without the scope of a link-local address, which no header may carry. */
+static PyObject *written_out(PyObject *hop_of, const struct sockaddr_storage *address)
 {
-    char host[NI_MAXHOST];
-    if (getnameinfo((const struct sockaddr *)address, size, host, sizeof host, NULL, 0, NI_NUMERICHOST)) {
-        PyErr_SetString(PyExc_OSError, "the source of a datagram has no address");
-        return NULL;
+    char host[INET6_ADDRSTRLEN] = "";
+    in_port_t port;
+    if (address->ss_family == AF_INET6) {
+        const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)address;
+        inet_ntop(AF_INET6, &six->sin6_addr, host, sizeof host);
+        port = six->sin6_port;
+    } else {
+        const struct sockaddr_in *four = (const struct sockaddr_in *)address;
+        inet_ntop(AF_INET, &four->sin_addr, host, sizeof host);
+        port = four->sin_port;
     }
-    in_port_t port = address->ss_family == AF_INET6 ? ((const struct sockaddr_in6 *)address)->sin6_port
-                                                     : ((const struct sockaddr_in *)address)->sin_port;
     return PyObject_CallFunction(hop_of, "sH", host, ntohs(port));
 }
 
@@ -69,7 +76,7 @@ static PyObject *source_of(Mailbox *self, const struct sockaddr_storage *address
 {
     struct source *known = &self->sources[place_of(address, size)];
     if (!known->hop || known->size != size || memcmp(&known->address, address, size)) {
-        PyObject *hop = written_out(self->hop_of, address, size);
+        PyObject *hop = written_out(self->hop_of, address);
         if (!hop)
             return NULL;
         Py_XSETREF(known->hop, hop);
@@ -119,25 +126,37 @@ static unsigned receive(int fd, struct arrived *arrived, unsigned most)
 
 PyDoc_STRVAR(take_doc, "take(most, /)\n--\n\n[(data, source), ...] of what waits now, at most `most`; it never waits.");
 
+/* What waits goes to the end of the list, at most `most`. */
+static bool take_into(Mailbox *self, PyObject *list, long most)
+{
+    while (most > 0) {
+        unsigned wanted = most < AT_ONCE ? (unsigned)most : AT_ONCE, count = receive(self->fd, self->arrived, wanted);
+        for (unsigned i = 0; i < count; i++) {
+            if (!append(self, list, i))
+                return false;
+        }
+        if (count < wanted)
+            break;
+        most -= count;
+    }
+    return true;
+}
+
 static PyObject *take(PyObject *object, PyObject *argument)
 {
     Mailbox *self = (Mailbox *)object;
     long most = PyLong_AsLong(argument);
-    if (!self->arrived) {
-        PyErr_SetString(PyExc_ValueError, "a mailbox without a socket");
+    if (most == -1 && PyErr_Occurred())
+        return NULL;
+    if (!self->arrived || self->busy) {
+        PyErr_SetString(PyExc_ValueError, self->busy ? "a mailbox that is being read" : "a mailbox without a socket");
         return NULL;
     }
-    PyObject *list = most == -1 && PyErr_Occurred() ? NULL : PyList_New(0);
-    while (list && most > 0) {
-        unsigned wanted = most < AT_ONCE ? (unsigned)most : AT_ONCE, count = receive(self->fd, self->arrived, wanted);
-        for (unsigned i = 0; list && i < count; i++) {
-            if (!append(self, list, i))
-                Py_CLEAR(list);
-        }
-        most -= count;
-        if (count < wanted)
-            break;
-    }
+    PyObject *list = PyList_New(0);
+    self->busy = true; /* hop_of may be anything, and let another thread run */
+    if (list && !take_into(self, list, most))
+        Py_CLEAR(list);
+    self->busy = false;
     return list;
 }
 
@@ -146,16 +165,26 @@ static int initialise(PyObject *object, PyObject *arguments, PyObject *names)
     static char *keywords[] = {"fd", "hop_of", NULL};
     Mailbox *self = (Mailbox *)object;
     PyObject *hop_of;
-    if (!PyArg_ParseTupleAndKeywords(arguments, names, "iO", keywords, &self->fd, &hop_of))
+    int fd;
+    if (!PyArg_ParseTupleAndKeywords(arguments, names, "iO", keywords, &fd, &hop_of))
         return -1;
-    if (!self->arrived) { /* 2 MB; what is never used is never mapped */
-        if (!(self->arrived = calloc(1, sizeof *self->arrived))) {
-            PyErr_NoMemory();
-            return -1;
-        }
-        prepare(self->arrived);
+    if (self->arrived) {
+        PyErr_SetString(PyExc_ValueError, "a mailbox has one socket");
+        return -1;
     }
-    Py_XSETREF(self->hop_of, Py_NewRef(hop_of));
+    if (recvmmsg(fd, NULL, 0, MSG_DONTWAIT, NULL) < 0 && (errno == ENOSYS || errno == EPERM)) {
+        PyErr_SetFromErrno(PyExc_OSError); /* a sandbox that lacks it: nothing would ever come */
+        return -1;
+    }
+    struct arrived *arrived = calloc(1, sizeof *arrived); /* 2 MB; what is never used is never mapped */
+    if (!arrived) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    prepare(arrived);
+    self->arrived = arrived;
+    self->fd = fd;
+    self->hop_of = Py_NewRef(hop_of);
     return 0;
 }
 

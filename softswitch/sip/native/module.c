@@ -304,6 +304,8 @@ static PyObject *plain(PyObject *module, PyObject *data)
         Py_XDECREF(reading.names[i]);
     if (made)
         return made;
+    if (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_Exception))
+        return NULL; /* what a signal's handler raised in canonical_name */
     PyErr_Clear();
     Py_RETURN_NONE;
 }
@@ -329,9 +331,16 @@ static bool learn_class(struct made *to, PyObject *type, const char *const *slot
         if (!is_slot)
             return false;
     }
-    Py_INCREF(type);
-    Py_XSETREF(to->type, (PyTypeObject *)type);
+    to->type = (PyTypeObject *)type;
     return true;
+}
+
+static void replace_class(struct made *old, const struct made *new)
+{
+    PyTypeObject *before = old->type;
+    Py_INCREF(new->type);
+    *old = *new;
+    Py_XDECREF(before);
 }
 
 static bool learn_names(PyObject *names)
@@ -374,14 +383,18 @@ static PyObject *learn(PyObject *module, PyObject *arguments)
     if (!PyArg_ParseTuple(arguments, "OOOOOOOO!O:learn", &headers, &request, &response, &via, &name_addr, &cseq,
                           &canonical_name, &PyDict_Type, &names, &words))
         return NULL;
+    struct made classes[3] = {0};
     learned.ready = false;
     words_clear(&learned.names);
     words_clear(&learned.words);
-    if (!learn_class(&learned.headers, headers, (const char *[]){"_pairs", "_texts", "known", NULL}) ||
-        !learn_class(&learned.request, request, (const char *[]){"method", "uri", "headers", "body", NULL}) ||
-        !learn_class(&learned.response, response, (const char *[]){"status", "reason", "headers", "body", NULL}) ||
+    if (!learn_class(&classes[0], headers, (const char *[]){"_pairs", "_texts", "known", NULL}) ||
+        !learn_class(&classes[1], request, (const char *[]){"method", "uri", "headers", "body", NULL}) ||
+        !learn_class(&classes[2], response, (const char *[]){"status", "reason", "headers", "body", NULL}) ||
         !learn_names(names) || !learn_words(words))
         return NULL;
+    replace_class(&learned.headers, &classes[0]);
+    replace_class(&learned.request, &classes[1]);
+    replace_class(&learned.response, &classes[2]);
     Py_XSETREF(learned.via, Py_NewRef(via));
     Py_XSETREF(learned.name_addr, Py_NewRef(name_addr));
     Py_XSETREF(learned.cseq, Py_NewRef(cseq));

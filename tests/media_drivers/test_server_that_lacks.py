@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -25,7 +24,7 @@ def test_a_server_that_is_back_without_srtp_is_told_of_nothing_that_was_to_be_pr
     async def story() -> None:
         async with scripted(tmp_path) as (server, driver):
             a, b = await server.opened(driver, 20000), await server.opened(driver, 20002)
-            a.configure(replace(REMOTE, srtp=SrtpKeys("AEAD_AES_256_GCM", bytes(44), bytes(44))))
+            a.configure(msgspec.structs.replace(REMOTE, srtp=SrtpKeys("AEAD_AES_256_GCM", bytes(44), bytes(44))))
             b.configure(REMOTE)
             for name in (1, 2):
                 assert (await server.heard(protocol.ConfigureEndpoint)).endpoint == name
@@ -45,8 +44,8 @@ def test_a_server_that_is_back_without_what_an_endpoint_speaks_has_lost_it_and_t
             told: list[str] = []
             for name, endpoint in (("speaks", speaks), ("other", other), ("stranger", stranger)):
                 endpoint.on_silence = lambda silent, name=name: told.append(f"{name} {silent}")
-            speaks.configure(replace(REMOTE, coding=Coding("opus", 96)))
-            other.configure(replace(REMOTE, coding=Coding("G722", 9)))
+            speaks.configure(msgspec.structs.replace(REMOTE, coding=Coding("opus", 96)))
+            other.configure(msgspec.structs.replace(REMOTE, coding=Coding("G722", 9)))
             driver.connect(speaks, other)
             with capture_logs() as logs:
                 server.drop()

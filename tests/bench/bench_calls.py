@@ -37,10 +37,10 @@ class Plan:
     rate: float = 100.0  # of the CPU measurement
     cpu_s: float = 8.0
     step_s: float = 6.0
-    stair: tuple[int, ...] = (60, 100, 150, 200, 300, 400, 500, 600, 700, 800, 900)
+    stair: tuple[int, ...] = (60, 100, 150, 200, 300, 400, 500, 600, 700, 800, 900, 1000, 1200)
 
 
-QUICK = Plan(cpu_s=5.0, step_s=4.0, stair=(100, 200, 400, 600, 800))
+QUICK = Plan(cpu_s=5.0, step_s=4.0, stair=(100, 200, 400, 600, 800, 1000, 1200))
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ class Plan:
 
     step_s: float = 10.0
     stair_s: float = 4.0
-    stair: tuple[int, ...] = (200, 250, 300, 350, 400, 450, 500, 600, 700, 800)
+    stair: tuple[int, ...] = (200, 300, 400, 500, 600, 700, 800, 900, 1000, 1100, 1200)
     factors: tuple[float, ...] = (0.5, 1.0, 1.5, 2.0, 3.0)  # of the sustained rate
 
 

@@ -296,13 +296,13 @@ def test_what_is_recorded_is_passed_on_and_recorded_whole() -> None:
         recording = call.place.driver.record(str(path), call.a, call.b)
         recording.voices()
         await obeyed(call.place.driver, call.place.folder)
-        await call.talk(50)
-        await call.heard(70)
+        await call.talk(53)  # the last ones are cut off at the close, by as much as the first was long in coming
+        await call.heard(73)
         recording.close()
         await recording.finished
         kept = path.read_bytes()
-        assert sum(payload in kept for payload, number in call.said.items() if 20 <= number < 70) >= 49
-        assert await passed(call) == 10 + 10 + 40
+        assert all(payload in kept for payload, number in call.said.items() if 20 <= number < 70)
+        assert await passed(call) == 10 + 10 + 43
 
     told(story)
 

@@ -40,11 +40,15 @@ def called_text(invite: SipRequest, where: str = "request_uri") -> str:
 
 
 def calling_text(invite: SipRequest, *, trusted: bool = True) -> str:
-    """The caller's user part: of a `trusted` trunk what that asserts before the phone's own From, else From alone."""
+    """The caller's user part: of a `trusted` trunk what that asserts before the phone's own From, else From alone.
+
+    A sip URI may stand beside a tel URI (RFC 3325 9.1): of several the first that is a number, else the first.
+    """
     if trusted:
-        for value in [*invite.headers.all("P-Asserted-Identity"), *_callers_parties(invite)]:
-            if user := _user(value):
-                return user
+        asserted = [*invite.headers.all("P-Asserted-Identity"), *_callers_parties(invite)]
+        users = [user for value in asserted if (user := _user(value))]
+        if users:
+            return next(filter(_is_number, users), users[0])
     uri = _from(invite)
     return "" if uri is None else uri.user or ""
 
@@ -91,6 +95,10 @@ def _params(value: str) -> dict[str, str | None]:
 def _display(value: str) -> str:
     address = _name_addr(value)
     return "" if address is None else address.display
+
+
+def _is_number(user: str) -> bool:
+    return user.lstrip("+(")[:1].isdecimal()
 
 
 def _user(value: str) -> str:

@@ -6,7 +6,8 @@ RFC 3261 13.2 (UAC core), RFC 3264. Opened by `dial.py`, one for each address th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from softswitch.call.hangup import q850_cause
 from softswitch.call.inbox import Inbox
@@ -19,6 +20,7 @@ from softswitch.sip.session import InDialogRequest
 from softswitch.sip.user_agent import ClientSession
 
 MOST_WAITING = 32  # provisional responses that the story has not come to
+NOBODY: Mapping[str, str] = MappingProxyType({})
 
 
 class OutboundLeg(Leg):
@@ -26,7 +28,7 @@ class OutboundLeg(Leg):
 
     name = "callee"
     session: ClientSession
-    _updated: str | None = None  # tag of the fork whose own offer we have answered before the talk
+    _updated = NOBODY  # tags of the forks whose own offers we have answered before the talk, and the direction of each
 
     def __init__(self, call_id: str, media: MediaDriver, codecs: Sequence[str] = CODECS) -> None:
         super().__init__(call_id, media, codecs)
@@ -45,7 +47,7 @@ class OutboundLeg(Leg):
 
         Whose own offer has followed its answer can only repeat that: it changes nothing any more (RFC 3261 13.2.1).
         """
-        if self._updated is not None and self._updated == (response.to.tag or ""):
+        if (response.to.tag or "") in self._updated:
             return self.recall_answer(response)
         negotiated = read_answer(self.offered, response.body)
         if negotiated is None:
@@ -63,12 +65,20 @@ class OutboundLeg(Leg):
         self.apply(negotiated)
         return True
 
+    def renegotiate_alone(self, request: InDialogRequest) -> None:
+        """As any leg's; of a fork that has not answered our offer, whatever another has, it is a second one."""
+        if request.message.body and (request.message.from_.tag or "") not in self._answers:
+            self.refuse_second_offer(request)
+        else:
+            super().renegotiate_alone(request)
+
     def settle(self, request: InDialogRequest, offer: Offer, direction: str) -> None:
         """As any leg's; before the talk it is what the fork has settled on, whatever it answers to our INVITE."""
         super().settle(request, offer, direction)
         if self.partner is None and self.negotiated is not None:
-            self._updated = request.message.from_.tag or ""
-            self._answers[self._updated] = self.negotiated
+            tag = request.message.from_.tag or ""
+            self._updated = {**self._updated, tag: offer.direction}
+            self._answers[tag] = self.negotiated
 
     def on_provisional(self, response: SipResponse) -> None:
         """1xx; in a flood only the first are heard."""
@@ -79,6 +89,7 @@ class OutboundLeg(Leg):
         """2xx: acknowledged at once, whatever becomes of the call."""
         self.answered, self.sip_status = True, response.status
         self.answered_at = asyncio.get_running_loop().time()
+        self.wish = self._updated.get(response.to.tag or "", "sendrecv")
         self.session.acknowledge()
         self.responses.put(response)
 

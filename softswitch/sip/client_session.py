@@ -11,7 +11,7 @@ from softswitch.sip.compose import cancellation, closed, header_lines
 from softswitch.sip.dialog import Dialog
 from softswitch.sip.digest_client import Asking, open_proving
 from softswitch.sip.endpoint import Endpoint
-from softswitch.sip.message import SipResponse
+from softswitch.sip.message import SipRequest, SipResponse
 from softswitch.sip.provisional import RELIABLE, EarlyDialog, reliable_number
 from softswitch.sip.session import Guard, Pairs, Session, local_response
 from softswitch.sip.timing import NEVER
@@ -60,7 +60,7 @@ class ClientSession(Session):
         self._cancelled = False  # CANCEL was sent
         self._goodbye = ""  # header lines for CANCEL or BYE
         self._ack: bytes | None = None
-        self._early: dict[str, EarlyDialog] = {}  # by tag: who sends provisional responses reliably
+        self._early: dict[str, EarlyDialog] = {}  # by tag: who rings reliably, and forks behind the first that rang
         self._forks: dict[str, tuple[bytes, Path]] = {}  # tag of a 2xx that came too late: its ACK
 
     # For the call layer
@@ -144,6 +144,11 @@ class ClientSession(Session):
         self._invite.terminate()
         self.conclude()
 
+    def dialog_for(self, request: SipRequest) -> Dialog | None:
+        """As any session's; before the answer also that of another fork, whose BYE, though, must not end the call."""
+        early = None if self._final or request.method == "BYE" else self._early.get(request.from_.tag or "")
+        return super().dialog_for(request) if early is None else early.dialog
+
     @property
     def confirmed(self) -> bool:
         """Whether the 2xx has come."""
@@ -179,18 +184,23 @@ class ClientSession(Session):
         if self.hung_up:
             self._cancel()
             return
-        if response.status > 100 and response.to.tag and self.dialog is None:
-            self.dialog = self._dialog(response)
+        if response.status > 100 and response.to.tag:
+            self._ring_in(response, response.to.tag)
         number = reliable_number(response) if RELIABLE in self.core.extensions else None
         if number is None or self._acknowledge_provisional(response, number):
             self.core.emit(self, "on_provisional", response)
 
+    def _ring_in(self, response: SipResponse, tag: str) -> None:
+        """It makes an early dialog, each fork one of its own (12.1)."""
+        if self.dialog is None:
+            self.dialog = self._dialog(response)
+        elif tag != self.dialog.remote_tag:
+            self._early_dialog(tag, response)
+
     def _acknowledge_provisional(self, response: SipResponse, number: int) -> bool:
         """PRACK, unless it came before, comes too early, or from more forks than anybody has (RFC 3262 4)."""
         core, tag = self.core, response.to.tag or ""
-        if tag not in self._early and len(self._early) < FORKS:
-            self._early[tag] = EarlyDialog(self._dialog_of(tag, response))
-        early = self._early.get(tag)
+        early = self._early_dialog(tag, response)
         if early is None or not early.takes(number):
             return False
         branch = self.new_branch()
@@ -199,6 +209,13 @@ class ClientSession(Session):
         if prack is not None:
             self.open_client(prack, branch, early.dialog, "PRACK", ignore)
         return True
+
+    def _early_dialog(self, tag: str, response: SipResponse) -> EarlyDialog | None:
+        """That of a fork, known or new; None where there are more than anybody has."""
+        early = self._early.get(tag)
+        if early is None and len(self._early) < FORKS:
+            early = self._early[tag] = EarlyDialog(self._dialog_of(tag, response))
+        return early
 
     def _dialog_of(self, tag: str, response: SipResponse) -> Dialog:
         """The dialog of this branch of the call, known or new; the response tells its target and route (13.2.2.4)."""

@@ -385,8 +385,8 @@ class SipCore:
             self._answer(request, path, *refused)
         else:
             reply, back = reply_to(request, path)
-            if path.connection and session.dialog is not None:
-                session.dialog.follow(path)
+            if path.connection and (dialog := session.dialog_for(request)) is not None:
+                dialog.follow(path)
             machine = INVITE_SERVER if request.method == "INVITE" else SERVER
             transaction = self._open_server(machine, key, request, back)
             session.receive_request(request, transaction, reply, path)

@@ -37,7 +37,7 @@ def _names(message: SipRequest | SipResponse, header: str) -> bool:
 
 
 class EarlyDialog:
-    """UAC: a dialog that a reliable provisional response made, and the number of the latest one taken."""
+    """UAC: a dialog that a provisional response made, and the number of the latest reliable one taken."""
 
     __slots__ = ("_latest", "dialog")
 

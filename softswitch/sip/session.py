@@ -193,20 +193,21 @@ class Session:
     # For the core: what arrives
 
     def matches(self, request: SipRequest) -> bool:
-        """Whether a request that carries our tag really belongs to this dialog (12.2.2)."""
+        """Whether a request that carries our tag really belongs to this call (12.2.2)."""
+        return request.call_id == self.sip_call_id and self.dialog_for(request) is not None
+
+    def dialog_for(self, request: SipRequest) -> Dialog | None:
+        """The dialog that a request of this call is in, by the other side's tag; None where there is none."""
         dialog = self.dialog
-        return (
-            dialog is not None
-            and request.call_id == self.sip_call_id
-            and (request.from_.tag or "") == dialog.remote_tag
-        )
+        return dialog if dialog is not None and (request.from_.tag or "") == dialog.remote_tag else None
 
     def receive_request(self, request: SipRequest, transaction: Transaction, reply: Reply, path: Path) -> None:
         """A new request inside the dialog, but ACK and CANCEL."""
-        assert self.dialog is not None
+        dialog = self.dialog_for(request)
+        assert dialog is not None
         self._path, self.heard_at = path, self.core.now
         method = request.method
-        if not self.dialog.accepts(request.cseq.number):
+        if not dialog.accepts(request.cseq.number):
             self.answer(transaction, reply, 500, "CSeq Out of Order")
         elif method == "BYE":
             self._receive_bye(request, transaction, reply)
@@ -221,7 +222,7 @@ class Session:
             self.answer(transaction, reply, 481)
         elif self._may_ask(request, transaction, reply):
             if method in REFRESHING:
-                self.dialog.refresh(request)
+                dialog.refresh(request)
                 self.learn(request)
             asked = InDialogRequest(self, request, transaction, reply)
             transaction.tell = asked.told

@@ -196,3 +196,43 @@ def test_an_update_of_one_fork_says_nothing_of_another_that_answers() -> None:
         lab.callee.send(lab.callee.response(await lab.callee.receive_request("BYE"), 200, tag="other"))
 
     play(story)
+
+
+def asked_by(lab: Lab, tag: str, port: int, direction: str = "") -> SipRequest:
+    """A fork's own offer, by UPDATE."""
+    lab.callee.tag = tag
+    update = lab.callee.request("UPDATE", body=sdp("10.0.0.21", port, version=2, direction=direction))
+    update.headers.set("From", f"{lab.callee.local.partition(';tag=')[0]};tag={tag}")
+    return update
+
+
+@pytest.mark.parametrize(("tag", "port", "told"), [("one", 43000, "recvonly"), ("two", 44000, "")])
+def test_each_fork_may_move_its_media_before_one_answers(tag: str, port: int, told: str) -> None:
+    """RFC 3311 5.1: a network's own tune and the phone are two early dialogs; what one says counts for that alone."""
+
+    async def story(lab: Lab) -> None:
+        invite = await two_early_dialogs(lab)
+        lab.callee.response(invite, 180)  # its side of the dialog
+        lab.callee.send(asked_by(lab, "three", 45000))
+        await lab.callee.receive(481)  # nobody who has rung
+        lab.callee.send(lab.callee.response(invite, 180, tag="three"))
+        lab.callee.send(asked_by(lab, "three", 45000))
+        await lab.callee.receive(491)  # it has yet to answer our offer (5.2)
+        for fork, at, direction in (("one", 43000, "sendonly"), ("two", 44000, "")):
+            lab.callee.send(asked_by(lab, fork, at, direction))
+            await lab.callee.receive(200)
+            assert port_of_the_callee(lab) == at
+        lab.callee.tag = tag
+        await lab.pick_up(invite, body=b"")
+        await lab.caller_answered()
+        assert port_of_the_callee(lab) == port
+        if told:  # the one that holds the caller has answered
+            hold = await lab.caller.receive_request("INVITE")
+            assert b"a=sendonly" in hold.body
+            lab.caller.send(lab.caller.response(hold, 200, body=sdp("10.0.0.9", direction=told)))
+            await lab.caller.receive("ACK")
+        await asyncio.sleep(2)
+        await lab.hang_up()
+        assert (await lab.cdr()).failure == 0
+
+    play(story)

@@ -338,6 +338,41 @@ def test_a_fork_that_rang_loses_against_one_that_answers() -> None:
     play(story)
 
 
+def test_what_each_fork_asks_before_the_answer_is_heard_in_its_own_dialog() -> None:
+    """12.1, 12.2.2: each has numbers of its own; a BYE of one must not end what another may answer."""
+
+    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
+        session = switch.call()
+        recorder = Recorder(session)
+        recorder.answer = lambda request: request.respond(200)
+        invite = await phone.receive_request("INVITE")
+        phone.send(phone.response(invite, 183))
+        phone.send(phone.response(invite, 180, tag="fork"))
+        phone.send(phone.response(invite, 183, tag="fork"))
+        await asyncio.sleep(0.1)
+        own = phone.local
+        for local, cseq in ((own, 70), (own.replace(phone.tag, "fork"), 7)):
+            phone.local = local
+            phone.send(phone.request("UPDATE", cseq=cseq))
+            await phone.receive(200)
+        phone.send(phone.request("BYE"))
+        await phone.receive(481)
+        phone.send(phone.response(invite, 200, tag="fork"))
+        await recorder.until("answered 200")
+        session.acknowledge()
+        assert (await phone.receive_request("ACK")).to.tag == "fork"
+        phone.local = own
+        phone.send(phone.request("UPDATE", cseq=71))
+        await phone.receive(481)  # that one has lost
+        phone.local = own.replace(phone.tag, "fork")
+        phone.send(phone.request("UPDATE", cseq=7))
+        await phone.receive(500)  # it has had that number
+        phone.send(phone.request("BYE", cseq=8))
+        await phone.receive(200)
+
+    play(story)
+
+
 def test_the_same_fork_ringing_and_answering_is_one_dialog() -> None:
     async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
         session = switch.call()

@@ -309,6 +309,12 @@ class SipCore:
         transaction.start(data, self.now)
         return transaction
 
+    def abandon(self, branch: str, method: str) -> None:
+        """See `Endpoint`."""
+        transaction = self.transactions.get((branch, method))
+        if transaction is not None:
+            transaction.terminate()
+
     def emit(self, session: Listening, name: str, argument: object) -> None:
         """Queue an event."""
         self.events.append(SessionEvent(session, name, argument))

@@ -111,6 +111,9 @@ class Endpoint(Protocol):
     ) -> Transaction:
         """Start a client transaction."""
 
+    def abandon(self, branch: str, method: str) -> None:
+        """Nobody waits for the answer of this client transaction any more."""
+
     def emit(self, session: Listening, name: str, argument: object) -> None:
         """Queue an event for the session's listener."""
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from softswitch.sip.compose import Reply, header_lines
+from softswitch.sip.invite_clocks import Countdown
 from softswitch.sip.labels import REASONS
 from softswitch.sip.message import Headers, SipRequest, SipResponse
 from softswitch.sip.transaction import Failure, Told, Transaction, ignore
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 Pairs = Sequence[tuple[str, str]]
 
 REFRESHING = frozenset({"INVITE", "UPDATE"})  # requests that move the remote target (RFC 3261 12.2.1, RFC 3311 5)
+PATIENCE_S = 200.0  # since a word about our re-INVITE; proxies on the way give it up before (timer C, RFC 3261 16.6)
 
 
 def local_response(status: int, reason: str | None = None) -> SipResponse:
@@ -80,7 +82,7 @@ class InDialogRequest:
 class OutgoingRequest:
     """A request of ours inside the dialog and the future its answer goes to."""
 
-    __slots__ = ("_ack", "_session", "cseq", "future", "method")
+    __slots__ = ("_ack", "_branch", "_patience", "_session", "cseq", "future", "method")
 
     def __init__(self, session: Session, method: str, cseq: int) -> None:
         self.method = method
@@ -88,6 +90,8 @@ class OutgoingRequest:
         self.future = session.core.new_response()
         self._session = session
         self._ack: bytes | None = None  # of the 2xx, to be repeated with it
+        self._branch = ""  # of the re-INVITE that is waited for
+        self._patience: Countdown | None = None
 
     def told(self, what: Told) -> None:
         """What the transaction tells: responses, or a failure."""
@@ -99,6 +103,8 @@ class OutgoingRequest:
             if self.method == "INVITE" and what.status < 300:
                 self._acknowledge()
             self._finish(what)
+        elif isinstance(what, SipResponse) and self.method == "INVITE":
+            self._wait(what)
 
     def renewed(self, transaction: Transaction, cseq: int, credentials: str) -> None:
         """It was challenged and is on its way again."""
@@ -112,7 +118,22 @@ class OutgoingRequest:
         else:
             self._session.repeat_ack(self._ack)
 
+    def _wait(self, provisional: SipResponse) -> None:
+        """From the first word on no transaction's timer runs; a far end that falls silent then must not hold up all."""
+        known, self._branch = self._branch, provisional.via.branch
+        if self._patience is None:
+            self._patience = Countdown(self._session.core, PATIENCE_S, self._give_up)
+        elif provisional.status > 100 or self._branch != known:
+            self._patience.restart(PATIENCE_S)
+
+    def _give_up(self) -> None:
+        """As without any answer (12.2.1.2); where the call is over already only the transaction goes."""
+        self._session.core.abandon(self._branch, self.method)
+        self._finish(local_response(408))
+
     def _finish(self, response: SipResponse) -> None:
+        if self._patience is not None:
+            self._patience.stop()
         if not self.future.done():
             self.future.set_result(response)
         self._session.finished_request(self, response.status)

@@ -342,3 +342,20 @@ def test_a_hold_that_is_never_answered_ends_the_call() -> None:
         assert (await lab.cdr()).ended_by == "callee"
 
     play(story)
+
+
+def test_a_hold_of_which_nothing_but_100_is_heard_ends_the_call() -> None:
+    async def story(lab: Lab) -> None:
+        await lab.establish()
+        pair = Pair(lab, "caller")
+        pair.ask("sendonly")
+        hold = await lab.callee.receive_request("INVITE")
+        lab.callee.send(lab.callee.response(hold, 100))
+        await lab.caller.receive_response(100)
+        lab.caller.patience = 210
+        await pair.answered(487)
+        await lab.answer_bye(lab.caller)
+        await lab.answer_bye(lab.callee)
+        assert (await lab.cdr()).ended_by == "callee"
+
+    play(story)

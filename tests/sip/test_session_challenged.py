@@ -179,6 +179,26 @@ def test_a_challenged_reinvite_is_acknowledged_by_its_new_number() -> None:
     play(story)
 
 
+def test_a_challenged_reinvite_of_which_nothing_more_is_heard_has_its_own_time() -> None:
+    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
+        await talking(switch, phone)
+        await phone.receive("ACK")
+        (session,) = switch.sessions
+        answer = session.request("INVITE", body=OFFER)
+        first = await phone.receive_request("INVITE")
+        phone.send(phone.response(first, 100))
+        await asyncio.sleep(100)
+        phone.send(phone.response(first, 407, headers=challenge("7")))
+        await phone.receive("ACK")
+        phone.send(phone.response(await phone.receive_request("INVITE"), 100))
+        await asyncio.sleep(190)
+        assert not answer.done()
+        assert (await answer).status == 408
+        phone.send(phone.response(await phone.receive_request("BYE"), 200))
+
+    play(story)
+
+
 def test_nobody_waits_for_a_request_that_the_other_sides_bye_overtook() -> None:
     async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
         recorder, _ = await talking(switch, phone)

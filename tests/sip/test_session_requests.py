@@ -149,6 +149,43 @@ def test_silence_kills_the_dialog_and_a_bye_says_so() -> None:
     play(story)
 
 
+def test_silence_behind_the_first_word_about_a_reinvite_kills_the_dialog_too() -> None:
+    """No timer of the transaction runs then (17.1.1.2); each word but 100 gives as long again (16.7)."""
+
+    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
+        session, recorder = await talk(switch, phone)
+        answer = session.request("INVITE", body=OFFER)
+        invite = await phone.receive_request("INVITE")
+        for status in (100, 183, 100):
+            phone.send(phone.response(invite, status))
+            await asyncio.sleep(90)
+        assert not answer.done()
+        assert (await answer).status == 408
+        await recorder.until("dead")
+        phone.send(phone.response(await phone.receive_request("BYE"), 200))
+        phone.send(phone.response(invite, 200, body=OFFER))  # nobody's any more
+        await phone.silence(1)
+
+    play(story)
+
+
+def test_a_reinvite_that_a_bye_overtook_is_not_kept_for_ever_where_nobody_ends_it() -> None:
+    """15.1.2 recommends a 487."""
+
+    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
+        session, recorder = await talk(switch, phone)
+        answer = session.request("INVITE", body=OFFER)
+        phone.send(phone.response(await phone.receive_request("INVITE"), 100))
+        await hang_up(phone)
+        assert (await answer).status == 481
+        await phone.silence(210)
+        switch.assert_quiet()
+        switch.agent.core.abandon("gone", "INVITE")
+        assert recorder.events == ["ACK", "BYE"]
+
+    play(story)
+
+
 def test_two_requests_answered_481_kill_the_dialog_once() -> None:
     async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
         session, recorder = await talk(switch, phone)

@@ -355,6 +355,8 @@ class UserAgent:
         core, loop = self._core, self._loop
         if core is not None and loop is not None:
             now = loop.time()
+            if data < b" ":  # blank lines in front (7.5), or nothing: behind them no limit would see what begins here
+                data = data.lstrip(b"\r\n")
             path = _way(source, listener, connection)
             if self.entrance.admits(data, path, now, core):
                 if self.tap is not None:

@@ -19,10 +19,18 @@ DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")
 _FIELD = re.compile(r"^([a-z])=(.*)", re.MULTILINE)
 _MEDIA = re.compile(r"(\S+) +([0-9]{1,5})(?:/([0-9]{1,5}))? +(\S+)(?: +\S+)+ *(?![^\n])")
 _SECRETS = re.compile(r"\n(?:k=|a=(?:crypto|key-mgmt|ice-pwd)\b)")
+_SECRET = ("key-mgmt", "ice-pwd")  # attributes that are not set apart as `crypto` is
 _LONGEST_KEPT = 2048  # characters of what stands below an m-line
+_LONGEST_ADDRESS = 300  # characters of a c= field; a domain has 255 at most (RFC 1035 2.3.4)
 _RTPMAP = re.compile(r"([0-9]{1,3}) +([^\s/]+)/([0-9]{1,6})(?:/([0-9]{1,2}))?")
 
 Attribute = tuple[str, str | None]
+
+
+class Fleeting(tuple[Attribute, ...]):
+    """Attributes that nothing remembers: there is a key among them, or they are longer than any telephone's."""
+
+    __slots__ = ()
 
 
 class Origin(Struct, frozen=True, gc=False):
@@ -180,7 +188,7 @@ def _parse_origin(value: str) -> Origin:
 
 @lru_cache(1024)  # gateways are few
 def _parse_connection(value: str) -> Connection:
-    parts = value.split()
+    parts = value.split() if len(value) <= _LONGEST_ADDRESS else []
     address = parts[2].partition("/")[0] if len(parts) == 3 else ""
     if not address or parts[0] != "IN" or parts[1] not in ("IP4", "IP6"):
         raise SipParseError(f"SDP: expected IN IP4 or IN IP6 and an address in c=, got {value[:60]!r}")
@@ -197,6 +205,8 @@ def _parse_media(section: str) -> Media:
     below = section[match.end(4) :]
     kept = len(below) <= _LONGEST_KEPT and _SECRETS.search(below) is None
     formats, connection, attributes, crypto = _below(below) if kept else _read_below(below)
+    if len(below) > _LONGEST_KEPT or (not kept and any(name in _SECRET for name, _ in attributes)):
+        attributes = Fleeting(attributes)
     return Media(kind, int(port), protocol, formats, int(count or 1), connection, attributes, crypto)
 
 

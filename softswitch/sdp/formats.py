@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from softswitch.interfaces import Coding
-from softswitch.sdp.description import Attribute, Encoding, Media, direction_among, encodings_of
+from softswitch.sdp.description import Attribute, Encoding, Fleeting, Media, direction_among, encodings_of
 
 G711 = ("PCMA", "PCMU")
 EVENT_CLOCKS = (8000, 48000)  # Hz, of the audio that telephone-events are sent amid (RFC 4733 2.1)
@@ -83,11 +83,10 @@ NOTHING = Formats({}, {}, {})
 
 def formats_of(media: Media) -> Formats:
     """What `media` says; a payload type that is named twice counts as it is named first."""
-    return stream_of(media.formats, media.attributes)
+    return (read_stream if type(media.attributes) is Fleeting else _stream)(media.formats, media.attributes)
 
 
-@lru_cache(256)  # a peer writes the same formats call after call, and each is asked about several times
-def stream_of(formats: tuple[str, ...], attributes: tuple[Attribute, ...]) -> Formats:
+def read_stream(formats: tuple[str, ...], attributes: tuple[Attribute, ...]) -> Formats:
     """The same of an m-line's formats and attributes."""
     codecs, events = _numbers(formats, attributes)
     parameters = _parameters(attributes)
@@ -97,6 +96,9 @@ def stream_of(formats: tuple[str, ...], attributes: tuple[Attribute, ...]) -> Fo
     }
     rtcp_port = _port(values.get("rtcp", "").partition(" ")[0])
     return Formats(codecs, events, spoken, direction_among(attributes), rtcp_port, "rtcp-mux" in values)
+
+
+_stream = lru_cache(256)(read_stream)  # a peer writes the same call after call, and each is asked about several times
 
 
 def _spoken(codec: str, number: int, events: Mapping[int, int], parameters: str, values: Mapping[str, str]) -> Spoken:

@@ -32,8 +32,16 @@ from softswitch.sdp.crypto import (
     settle_answer,
     taken_out,
 )
-from softswitch.sdp.description import Attribute, Connection, Description, Media, address_family, parse_description
-from softswitch.sdp.formats import Events, Formats, Numbers, Spoken, formats_of, stream_of
+from softswitch.sdp.description import (
+    Attribute,
+    Connection,
+    Description,
+    Fleeting,
+    Media,
+    address_family,
+    parse_description,
+)
+from softswitch.sdp.formats import Events, Formats, Numbers, Spoken, formats_of, read_stream
 
 CODECS = formats.G711  # where nothing else is wished for
 
@@ -219,7 +227,8 @@ def accept_answer(offer_body: bytes, answer_body: bytes) -> Negotiated | None:
     ours = ours.partition(_BEFORE_FORMATS[SECURE_PROFILE if protection.ours else PLAIN_PROFILE])[2]
     line = theirs.media[0]
     protected = settle_answer(line.protocol, line.crypto, protection)
-    spoken, direction = _answered(ours, line.formats, line.attributes)
+    read = _read_answered if type(line.attributes) is Fleeting else _answered
+    spoken, direction = read(ours, line.formats, line.attributes)
     family = "IP6" if offer_body.find(_OF_IPV6) >= 0 else "IP4"
     agreed = _agree(theirs, line, formats_of(line), spoken, protected, direction, family)
     return replace(agreed, rtcp_mux=False) if agreed is not None and agreed.rtcp_mux else agreed  # we never offer it
@@ -278,12 +287,13 @@ def _target(description: Description, media: Media) -> Connection | None:
     return connection if connection.unicast else None
 
 
-@lru_cache(256)
-def _answered(ours: bytes, theirs: tuple[str, ...], attributes: tuple[Attribute, ...]) -> tuple[Spoken | None, str]:
+def _read_answered(
+    ours: bytes, theirs: tuple[str, ...], attributes: tuple[Attribute, ...]
+) -> tuple[Spoken | None, str]:
     """How we speak with who answers with `theirs` (its formats) and `attributes` an offer of ours, of which `ours` is
     what stands behind its profile; None where no codec is common. And the direction of the offer.
     """
-    (offered, direction), answered = _offered(ours), stream_of(theirs, attributes)
+    (offered, direction), answered = _offered(ours), read_stream(theirs, attributes)
     # The first format of the answer that we offered is the one to send with (RFC 3264 7).
     spoken = next((answered.spoken[name] for name in answered.codecs if name in offered.codecs), None)
     if spoken is None:
@@ -296,6 +306,9 @@ def _answered(ours: bytes, theirs: tuple[str, ...], attributes: tuple[Attribute,
     coding = spoken.coding and dataclasses.replace(spoken.coding, payload_type_in=number_in, event_in_other=other)
     event = None if events_in is None else spoken.event
     return spoken._replace(event=event, event_in=events_in, coding=coding), direction
+
+
+_answered = lru_cache(256)(_read_answered)
 
 
 def _offered(ours: bytes) -> tuple[Formats, str]:

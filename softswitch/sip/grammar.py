@@ -7,7 +7,9 @@ looks at what a header means.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import lru_cache, wraps
+from typing import TypeVar
 from urllib.parse import quote as _percent_encode
 from urllib.parse import unquote as _percent_decode
 
@@ -17,6 +19,7 @@ LWS = " \t"
 # How many parsed values of a kind are kept: a transaction's messages repeat each other's From, To, Via and CSeq. The
 # results are frozen and shared.
 REMEMBERED = 256
+LONGEST_REMEMBERED = 512  # characters: of what is longer, one with thousands of parameters takes half a megabyte
 TOKEN = r"[A-Za-z0-9\-.!%*_+`'~]+"
 QUOTED_STRING = r'"(?:[^"\\]|\\.)*+"'
 HOST = r"\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._\-]+"
@@ -28,6 +31,19 @@ _QUOTED_OR_REST = rf"{QUOTED_STRING}?"
 _COMMA_OR_OPAQUE = re.compile(rf",|{_QUOTED_OR_REST}|<[^<>]*+>", re.DOTALL)
 _SEMICOLON_OR_OPAQUE = re.compile(rf";|{_QUOTED_OR_REST}", re.DOTALL)
 _QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
+
+Parsed = TypeVar("Parsed")
+
+
+def remembered(parse: Callable[[str], Parsed]) -> Callable[[str], Parsed]:
+    """`parse`, with the latest results kept, but those of long texts."""
+    known = lru_cache(REMEMBERED)(parse)
+
+    @wraps(parse)
+    def read(text: str) -> Parsed:
+        return known(text) if len(text) <= LONGEST_REMEMBERED else parse(text)
+
+    return read
 
 
 def is_token(text: str) -> bool:

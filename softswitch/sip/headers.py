@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import lru_cache
 
 from msgspec import Struct, field
 
@@ -17,13 +16,13 @@ from softswitch.sip.grammar import (
     HOST,
     LWS,
     QUOTED_STRING,
-    REMEMBERED,
     TOKEN,
     bracket,
     is_token,
     join_params,
     parse_number,
     quote,
+    remembered,
     split_params,
     unbracket,
     unquote,
@@ -205,7 +204,7 @@ def canonical_name(name: str) -> str:
     return _LOWER.get(lower) or "-".join(word.capitalize() for word in lower.split("-"))
 
 
-@lru_cache(REMEMBERED)
+@remembered
 def parse_via(text: str) -> Via:
     """Parse one Via value (RFC 3261 20.42); raises SipParseError."""
     match = _VIA.fullmatch(text)
@@ -220,7 +219,7 @@ def parse_via(text: str) -> Via:
     )
 
 
-@lru_cache(REMEMBERED)
+@remembered
 def parse_name_addr(text: str) -> NameAddr:
     """Parse one name-addr or addr-spec with its parameters (RFC 3261 20.10); raises SipParseError."""
     match = _NAME_ADDR.fullmatch(text)
@@ -234,7 +233,7 @@ def parse_name_addr(text: str) -> NameAddr:
     return NameAddr("", match.group(1), split_params(match.group(2)))
 
 
-@lru_cache(REMEMBERED)
+@remembered
 def parse_cseq(text: str) -> CSeq:
     """Parse a CSeq value; the number is less than 2**31 (RFC 3261 8.1.1.5). Raises SipParseError."""
     match = _CSEQ.fullmatch(text)

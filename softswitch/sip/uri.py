@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import lru_cache
 
 from msgspec import Struct, field
 
 from softswitch.errors import SipParseError
 from softswitch.sip.grammar import (
     HOST,
-    REMEMBERED,
     bracket,
     escape,
     is_token,
     join_params,
     parse_number,
+    remembered,
     split_params,
     unbracket,
     unescape,
@@ -78,7 +77,7 @@ def scheme_of(text: str) -> str:
     return match.group()[:-1].lower()
 
 
-@lru_cache(REMEMBERED)
+@remembered
 def parse_uri(text: str) -> SipUri:
     """Parse a sip, sips or tel URI; raises SipParseError for anything else."""
     scheme = scheme_of(text)

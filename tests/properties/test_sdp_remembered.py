@@ -5,6 +5,7 @@ kept (RFC 8866, RFC 3264).
 from __future__ import annotations
 
 import functools
+import gc
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -40,8 +41,7 @@ def outcome(read: Callable[[], Any]) -> Any:
 
 def cold(read: Callable[[], Any]) -> Any:
     """The same where nothing is remembered."""
-    for one in REMEMBERING:
-        one.cache_clear()
+    forget()
     return outcome(read)
 
 
@@ -100,6 +100,23 @@ def test_an_answer_is_the_same_whatever_is_remembered(
     assert outcome(read) == outcome(read) == cold(read)
 
 
+def forget() -> None:
+    """Nothing is remembered."""
+    for one in REMEMBERING:
+        one.cache_clear()
+
+
+def seen_by_both(body: bytes) -> None:
+    """An offer is answered, an answer taken."""
+    answer(parse_offer(body, EITHER), "10.0.0.1", 4002, session_id=2, version=1, protection=EITHER)
+    accept_answer(local_offer("10.0.0.1", 4002, session_id=2, version=1), body)
+
+
+def all_that_is_kept() -> str:
+    """What the caches hold: their keys and what was made of them."""
+    return repr([gc.get_referents(one) for one in REMEMBERING])
+
+
 @given(ANY_CODECS)
 def test_offers_where_nothing_is_known_are_those_where_none_of_ours_is(codecs: list[str]) -> None:
     nothing = formats.Formats({}, {}, {})
@@ -117,14 +134,27 @@ def test_offers_where_nothing_is_known_are_those_where_none_of_ours_is(codecs: l
 )
 def test_no_key_is_remembered(secret: str) -> None:
     head = "v=0\r\no=- 1 1 IN IP4 10.0.0.9\r\nc=IN IP4 10.0.0.9\r\nm=audio 4000 RTP/SAVP 8\r\na=rtpmap:8 PCMA/8000\r\n"
-    description._below.cache_clear()
-    read = parse_description(f"{head}{secret}\r\na=sendonly\r\n".encode())
+    body = f"{head}{secret}\r\na=sendonly\r\n".encode()
+    forget()
+    read = parse_description(body)
     assert read.media[0].formats == ("8",)
     assert description._below.cache_info().currsize == 0
+    seen_by_both(body)
+    assert "QUJD" not in all_that_is_kept()
 
 
 def test_what_is_longer_than_any_telephone_writes_is_not_remembered() -> None:
     head = "v=0\r\no=- 1 1 IN IP4 10.0.0.9\r\nm=audio 4000 RTP/AVP 8\r\n"
-    description._below.cache_clear()
-    assert parse_description((head + "a=x\r\n" * 1000).encode()).media[0].attributes == (("x", None),) * 1000
+    body = (head + "a=x\r\n" * 1000).encode()
+    forget()
+    assert parse_description(body).media[0].attributes == (("x", None),) * 1000
     assert description._below.cache_info().currsize == 0
+    seen_by_both(body)
+    assert len(all_that_is_kept()) < 10_000
+
+
+def test_an_address_that_is_longer_than_any_is_none() -> None:
+    read = "v=0\r\no=- 1 1 IN IP4 10.0.0.9\r\nc=IN IP4 {}\r\nm=audio 4000 RTP/AVP 8\r\n".format
+    assert parse_description(read("a" * 255).encode()).connection is not None
+    with pytest.raises(SipParseError):
+        parse_description(read("a" * 300).encode())

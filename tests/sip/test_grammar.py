@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from softswitch.errors import SipParseError
 from softswitch.sip.grammar import (
+    LONGEST_REMEMBERED,
     bracket,
     escape,
     is_token,
     join_params,
     parse_number,
     quote,
+    remembered,
     split_commas,
     split_params,
     unbracket,
     unescape,
     unquote,
 )
+from softswitch.sip.headers import parse_name_addr, parse_via
+from softswitch.sip.uri import parse_uri
 
 
 @pytest.mark.parametrize("text", ["INVITE", "z9hG4bK-1", "!interesting-Method0123456789_*+`.%indeed'~"])
@@ -115,3 +121,23 @@ def test_a_number_out_of_range_or_none_at_all_is_refused_by_name(text: str) -> N
 def test_brackets_stand_around_ipv6_addresses_only(plain: str, written: str) -> None:
     assert bracket(plain) == written
     assert unbracket(written) == plain
+
+
+def test_what_is_read_is_remembered_unless_it_is_long() -> None:
+    """Two hundred of the longest that a message may hold would take a hundred megabytes."""
+    read: list[int] = []
+    parse = remembered(lambda text: read.append(len(text)))
+    for size in (1, LONGEST_REMEMBERED, LONGEST_REMEMBERED + 1):
+        for _ in range(2):
+            parse("x" * size)
+    assert read == [1, LONGEST_REMEMBERED, *[LONGEST_REMEMBERED + 1] * 2]
+
+
+@pytest.mark.parametrize(
+    ("parse", "begun"), [(parse_via, "SIP/2.0/UDP h"), (parse_name_addr, "<sip:a@h>"), (parse_uri, "sip:a@h")]
+)
+def test_no_header_of_thousands_of_parameters_is_remembered(parse: Callable[[str], object], begun: str) -> None:
+    assert parse(f"{begun};x") is parse(f"{begun};x")
+    long = begun + "".join(f";x{number}" for number in range(3000))
+    assert parse(long) == parse(long)
+    assert parse(long) is not parse(long)

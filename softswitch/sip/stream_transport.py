@@ -130,13 +130,20 @@ class StreamTransport:
                 self.count("banned")
                 connection.close("banned", at_once=True)
             elif now - connection.last_used > limits.idle_s:
-                self.count("idle")
-                connection.close("idle")
+                self._end_idle(connection, now)
             elif connection.is_dead(now, PONG_S):
                 self.count("silent")
                 connection.close("a keep-alive was not answered", at_once=True)
             elif self._needs_ping(connection, now):
                 connection.ping(now)
+
+    def _end_idle(self, connection: Connection, now: float) -> None:
+        """What waits is written out first, but nobody keeps a place by not reading it."""
+        if not connection.closing:
+            self.count("idle")
+            connection.close("idle")
+        elif now - connection.last_used > self._limits.idle_s + self._limits.message_s:
+            connection.close("unread", at_once=True)
 
     def _needs_ping(self, connection: Connection, now: float) -> bool:
         every_s, quiet_s = self._limits.keep_alive_s, now - max(connection.last_used, connection.pinged)

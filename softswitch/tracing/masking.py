@@ -1,8 +1,8 @@
 """Hides in a SIP message who talks to whom: phone numbers, pressed keys, proofs and media keys, each at its own length.
 
-RFC 3261 19.1.2, 22, RFC 3204 (ISUP), RFC 3966 5.1.1, RFC 4568 9, RFC 4567 (MIKEY), RFC 7433 (User-to-User), RFC 8866
-5.12 (k=). Called by `trace.py`, which keeps no SRTP key at all, and by `api/tracing.py` for all that leaves the switch
-masked. It never changes the length of a message, so Content-Length still holds.
+RFC 3261 19.1.2, 22, RFC 3204 (ISUP), RFC 3966 5.1.1, RFC 4568 9, RFC 4567 (MIKEY), RFC 7433 (User-to-User), RFC 8224
+(Identity), RFC 8866 5.12 (k=). Called by `trace.py`, which keeps no SRTP key at all, and by `api/tracing.py` for all
+that leaves the switch masked. It never changes the length of a message, so Content-Length still holds.
 """
 
 from __future__ import annotations
@@ -23,10 +23,14 @@ _IN_NAME = re.compile(rb"(?<![\d.])(?!\d+\.\d+\.\d+\.\d+(?![\d.]))" + _D + rb"(?
 _RUN = _D + rb"(?:[-*_]?" + _D + rb"){7,}"  # anywhere, also with dashes (RFC 3966 5.1.1)
 _NUMBER = re.compile(rb"(\bsips?:[^@\s<>\"]{1,256}(?=@))|" + _WRITTEN + rb"|" + _RUN, re.IGNORECASE)
 _TYPE = re.compile(rb"(?:^|\n)(?:content-type|c)[ \t]*:[ \t]*([^\s;]+)([^\r\n]*)", re.IGNORECASE)
-_PACKED = re.compile(rb"(?:^|\n)(?:content-encoding|e)[ \t]*:(?![ \t]*identity\b)", re.IGNORECASE)
+_PACKED = re.compile(
+    rb"(?:^|\n)(?:content-(?:transfer-)?encoding|e)[ \t]*:(?![ \t]*(?:identity|[78]bit|binary)\b)", re.IGNORECASE
+)
 _BOUNDARY = re.compile(rb';[ \t]*boundary[ \t]*=[ \t]*(?:"([^"]+)"|([^\s;"]+))', re.IGNORECASE)
 _TEXT = re.compile(rb"text/.*|message/.*|.*[/+](?:xml|json|sdp|dtmf|dtmf-relay|dtmf_relay|simple-message-summary)")
-_PASSED = re.compile(rb"(\nuser-to-user[ \t]*:)([^\r\n]*(?:\r?\n[ \t][^\r\n]*)*)", re.IGNORECASE)  # hex of anything
+_PASSED = re.compile(  # hex of anything, base64 of both numbers
+    rb"(\n(?:user-to-user|identity|y)[ \t]*:)([^\r\n]*(?:\r?\n[ \t][^\r\n]*)*)", re.IGNORECASE
+)
 _SIGNAL = re.compile(rb"(\n[ \t]*signal[ \t]*=[ \t]*)([0-9A-D*#]+)", re.IGNORECASE)  # a body of application/dtmf-relay
 _BARE = re.compile(rb"\n(?:content-type|c)[ \t]*:[ \t]*application/dtmf[ \t]*(?:;[^\r\n]*)?(?:\r\n|$)", re.IGNORECASE)
 _KEYS = re.compile(rb"[0-9A-D*#]", re.IGNORECASE)

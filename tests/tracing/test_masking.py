@@ -31,6 +31,11 @@ from softswitch.tracing.masking import masked_message, without_keys
             b"\r\nUser-to-User: ************************\r\n **\r\nTo: x",
         ),
         (b"\nuser-to-user:00;pd=8\r\n", b"\nuser-to-user:*******\r\n"),
+        (
+            b"\r\nIdentity: eyJkZXN0.eyJ0biI6.c2ln;\r\n info=<https://c>\r\nTo: x",  # RFC 8224: both numbers, in base64
+            b"\r\nIdentity: ***********************\r\n ****************\r\nTo: x",
+        ),
+        (b"\r\ny: eyJkZXN0.c2ln\r\n", b"\r\ny: *************\r\n"),
         (b'From: "Bob 138 0000 1234" <sip:a@h>', b'From: "Bob 138 **** 1234" <sip:a@h>'),
         (b'From: "a \\" 138 0000 1234" <sip:a@h>', b'From: "a \\" 138 **** 1234" <sip:a@h>'),
         (b"From: Bob\r\n +86 138 0000 1234 <sip:a@h>", b"From: Bob\r\n +86 138 **** 1234 <sip:a@h>"),
@@ -89,6 +94,8 @@ SDP = b"v=0\r\nc=IN IP4 10.0.0.1\r\n"
         (b"Content-Type: application/pidf+xml", b"<a/>", b"<a/>"),
         (b"Content-Type: text/plain\r\nContent-Encoding: gzip", b"\x1f\x8b", b"**"),
         (b"e: identity\r\nContent-Type: text/plain", b"hello", b"hello"),
+        (b"Content-Type: text/plain\r\nContent-Transfer-Encoding: base64", b"MTM4MDAwMDEyMzQ=", b"*" * 16),
+        (b"Content-Type: text/plain\r\nContent-Transfer-Encoding: 8bit", b"hello", b"hello"),
         (b"Content-Type: multipart/mixed", SDP, b"*" * len(SDP)),
         (b"Content-Length: 3", b"abc", b"abc"),
         (

@@ -112,6 +112,13 @@ class OutgoingRequest:
         if self.method == "INVITE":
             self._session.credentials = credentials
 
+    def drop(self) -> None:
+        """The call is over; its transaction still is to end, by a 487 (15.1.2) or without one."""
+        if not self.future.done():
+            self.future.set_result(local_response(481))
+        if self._patience is not None:
+            self._patience.restart(self._session.core.timing.timeout)
+
     def _acknowledge(self) -> None:
         if self._ack is None:
             self._ack = self._session.send_ack(self.cseq)
@@ -120,11 +127,12 @@ class OutgoingRequest:
 
     def _wait(self, provisional: SipResponse) -> None:
         """From the first word on no transaction's timer runs; a far end that falls silent then must not hold up all."""
-        known, self._branch = self._branch, provisional.via.branch
+        session, known = self._session, self._branch
+        self._branch, seconds = provisional.via.branch, session.core.timing.timeout if session.ended else PATIENCE_S
         if self._patience is None:
-            self._patience = Countdown(self._session.core, PATIENCE_S, self._give_up)
+            self._patience = Countdown(session.core, seconds, self._give_up)
         elif provisional.status > 100 or self._branch != known:
-            self._patience.restart(PATIENCE_S)
+            self._patience.restart(seconds)
 
     def _give_up(self) -> None:
         """As without any answer (12.2.1.2); where the call is over already only the transaction goes."""

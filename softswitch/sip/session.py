@@ -444,8 +444,7 @@ class Session:
             request.respond(487)
         outgoing, self._outgoing = self._outgoing, []
         for one in outgoing:
-            if not one.future.done():
-                one.future.set_result(local_response(481))
+            one.drop()
 
     def _receive_bye(self, request: SipRequest, transaction: Transaction, reply: Reply) -> None:
         self.answer(transaction, reply, 200)

@@ -14,6 +14,7 @@ from fastapi import APIRouter, HTTPException, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from softswitch.api.local_only import local_only
+from softswitch.logs import masked
 from softswitch.tracing.masking import masked_message
 from softswitch.tracing.trace import SHORTEST_NUMBER, Trace, TracedCall, TracedMessage, Wanted
 
@@ -71,6 +72,11 @@ def trace_router(
     return router
 
 
+def _shown(wanted: Wanted) -> str:
+    """Whose calls are traced; a number masked, for everybody may ask."""
+    return masked(wanted.value) if wanted.what == "number" else wanted.value
+
+
 def _by_shown(name: str, trace: Trace) -> TracedCall | None:
     """The call whose leg is listed, numbers starred, as `name`."""
     return next((call for call in trace.calls() if name in _shown_legs(call)), None)
@@ -81,7 +87,9 @@ def _shown_legs(call: TracedCall) -> list[str]:
 
 
 def _status(trace: Trace, exported: Mapping[str, int] | None) -> dict[str, Any]:
-    wanted = [{"what": one.what, "value": one.value, "ratio": one.ratio, "until": one.until} for one in trace.wanted()]
+    wanted = [
+        {"what": one.what, "value": _shown(one), "ratio": one.ratio, "until": one.until} for one in trace.wanted()
+    ]
     calls = trace.calls()
     return {
         "on": bool(wanted),

@@ -55,7 +55,8 @@ def test_a_trace_is_switched_on_for_a_while_and_off() -> None:
     trace = new_trace()
     answer = ask(trace, "/trace", "POST", {"what": "number", "value": "+8613800001234", "seconds": 60}).json()
     assert answer["on"]
-    assert answer["wanted"] == [{"what": "number", "value": "+8613800001234", "ratio": 1.0, "until": 1060.0}]
+    assert answer["wanted"] == [{"what": "number", "value": "+86138****1234", "ratio": 1.0, "until": 1060.0}]
+    assert trace.wanted()[0].value == "+8613800001234"
     assert answer == ask(trace, "/trace", client=ELSEWHERE).json()
     assert not ask(trace, "/trace", "DELETE").json()["on"]
 
@@ -117,3 +118,8 @@ def test_the_status_tells_what_is_kept_and_what_homer_got() -> None:
     assert (answer["calls"], answer["messages"], answer["forgotten"], answer["hep"]) == (1, 1, 0, None)
     assert answer["bytes"] == trace.size
     assert ask(trace, "/trace", exported={"sent": 3}).json()["hep"] == {"sent": 3, "dropped": 0, "failed": 0}
+
+
+def test_a_trunk_that_is_traced_is_named_as_it_is() -> None:
+    (wanted,) = ask(new_trace(), "/trace", "POST", {"what": "trunk", "value": "carrier-12345678"}).json()["wanted"]
+    assert wanted["value"] == "carrier-12345678"

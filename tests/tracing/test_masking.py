@@ -40,6 +40,12 @@ from softswitch.tracing.masking import masked_message, without_keys
         (b'From: "a \\" 138 0000 1234" <sip:a@h>', b'From: "a \\" 138 **** 1234" <sip:a@h>'),
         (b"From: Bob\r\n +86 138 0000 1234 <sip:a@h>", b"From: Bob\r\n +86 138 **** 1234 <sip:a@h>"),
         (b"a: x <sip:a>, Bob 138/0000.1234\t<sip:b>", b"a: x <sip:a>, Bob 138/****.1234\t<sip:b>"),
+        (b"From: 138\t0000\t1234 <sip:a@h>", b"From: 138\t****\t1234 <sip:a@h>"),
+        (b"\r\ns=Call of 138 0000 1234\r\nt=0 0", b"\r\ns=Call of 138 **** 1234\r\nt=0 0"),
+        (b"\ni=138 0000 1234\nc=IN IP4 10.0.0.1", b"\ni=138 **** 1234\nc=IN IP4 10.0.0.1"),
+        (b"\r\nSubject : 138 0000 1234\r\n", b"\r\nSubject : 138 **** 1234\r\n"),
+        (b"\r\ns: 138 0000 1234\r\n", b"\r\ns: 138 **** 1234\r\n"),
+        (b"\r\ns=1 2 3\r\nt=3900000000 0", b"\r\ns=1 2 3\r\nt=39****0000 0"),
         (b'"10.20.30.40 port 5060"', b'"10.20.30.40 port 5060"'),
         (b"sip:138*0000_1234@h", b"sip:138*****_1234@h"),
         (b"sip:138%2A0000%5f1234@h", b"sip:138%2A****%5f1234@h"),
@@ -130,6 +136,8 @@ def test_a_body_that_is_no_text_shows_its_type_and_length_alone(header: bytes, b
         b":" + b"1" * 32000,
         b"key-mgmt:" * 7000,
         b'\\"' * 32000,
+        b"\ns=" * 20000,
+        b"\ns=" + b"1 " * 30000,
     ],
 )
 def test_no_message_takes_long(text: bytes) -> None:

@@ -2,7 +2,8 @@
 
 RFC 3261 8.2.7, 18.1.2 and 21.5.4. Asked by the user agent for every message that has come, with the time. Whoever is
 turned away gets nothing, or one refusal written from the raw bytes; a stranger never more bytes than it sent, for its
-address may be somebody else's. It never parses a whole message and never opens a transaction.
+address may be somebody else's. It parses a whole message only of a trunk that writes as RFC 2543 has it, and opens no
+transaction.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from softswitch.errors import SipParseError
+from softswitch.sip.acceptance import server_key
 from softswitch.sip.addresses import Hop, Path
 from softswitch.sip.glance import (
     begins_call,
@@ -24,6 +27,7 @@ from softswitch.sip.glance import (
     transaction_key,
 )
 from softswitch.sip.log_pace import LogPace
+from softswitch.sip.message import SipRequest, parse_message
 from softswitch.sip.overload import Overload
 from softswitch.sip.strangers import Strangers
 
@@ -196,9 +200,18 @@ class Entrance:
 
 
 def _is_known(request: bytes, core: Inside) -> bool:
-    """Whether a request is the repetition of one that was taken, its ACK or CANCEL, or may be."""
-    key = transaction_key(request)
+    """Whether a request is the repetition of one that was taken, its ACK or CANCEL; what can't be read may be."""
+    key = transaction_key(request) or _whole_key(request)
     return key is None or key in core.transactions
+
+
+def _whole_key(request: bytes) -> tuple[object, ...] | None:
+    """That of a request of RFC 2543, or with a folded Via: many headers make it (RFC 3261 17.2.3). Both are rare."""
+    try:
+        message = parse_message(request)
+        return server_key(message) if isinstance(message, SipRequest) else None
+    except SipParseError:
+        return None
 
 
 def _is_with(host: str | None, data: bytes, core: Inside) -> bool:

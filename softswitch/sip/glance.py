@@ -11,8 +11,8 @@ from zlib import crc32
 
 from softswitch.errors import SipParseError
 from softswitch.sip.framing import BODY_LIMIT, HEADER_LIMIT
-from softswitch.sip.grammar import split_commas
-from softswitch.sip.headers import parse_via
+from softswitch.sip.grammar import LWS, split_commas
+from softswitch.sip.headers import parse_name_addr, parse_via
 from softswitch.sip.labels import REASONS
 from softswitch.sip.message import Headers, SipRequest
 from softswitch.sip.refusal import DEFAULT_PORT, refusal
@@ -22,9 +22,10 @@ HEADER_COUNT_LIMIT = 200  # lines
 COOKIE = "z9hG4bK"
 STATELESS_TAG = "nocall-"  # begins the To tag of what is refused without a transaction; no call's tag begins so
 
-_TO = re.compile(rb"\r\n(?:To|t)[ \t]*:[^\r\n]*", re.IGNORECASE)
+_TO = re.compile(rb"\r\n(?:To|t)[ \t]*:([^\r\n]*(?:\r\n[ \t]+[^\r\n]*)*)", re.IGNORECASE)
+_FOLD = re.compile(r"\r\n[ \t]+")
 _TAG = re.compile(rb";[ \t]*tag[ \t]*=[ \t]*([^;, \t\r\n]*)", re.IGNORECASE)
-_VIA = re.compile(rb"\r\n(?:Via|v)[ \t]*:([^\r\n]*)", re.IGNORECASE)
+_VIA = re.compile(rb"\r\n(?:Via|v)[ \t]*:([^\r\n]*(?:\r\n[ \t]+[^\r\n]*)*)", re.IGNORECASE)
 _CSEQ = re.compile(rb"\r\nCSeq[ \t]*:[ \t]*\d+[ \t]+([^ \t\r\n]+)", re.IGNORECASE)
 _ECHOED = re.compile(rb"\r\n(Via|v|From|f|To|t|Call-ID|i|CSeq)[ \t]*:[ \t]*([^\r\n]*(?:\r\n[ \t]+[^\r\n]*)*)", re.I)
 # What nearly everybody writes. It is read without parsing, by the same rules: under overload each microsecond counts.
@@ -62,8 +63,18 @@ def ends_refusal(data: bytes) -> bool:
 def to_tag(data: bytes) -> str:
     """The tag in To, empty where there is none: a request without it is outside any dialog (12.2.2)."""
     to = _TO.search(data)
-    tag = None if to is None else _TAG.search(to[0])
-    return "" if tag is None else tag[1].decode("ascii", "replace")
+    tag = None if to is None else _TAG.search(to[1])
+    if to is None or tag is None:
+        return ""
+    try:  # what looks like one may stand in the URI, or in quotes
+        return parse_name_addr(_unfolded(to[1])).tag or ""
+    except SipParseError:
+        return tag[1].decode("ascii", "replace")
+
+
+def _unfolded(value: bytes) -> str:
+    """A header's value in one line, as `parse_message` has it (7.3.1)."""
+    return " ".join([part.rstrip(LWS) for part in _FOLD.split(value.decode("utf-8", "surrogateescape"))]).strip(LWS)
 
 
 def transaction_key(data: bytes) -> Key | None:
@@ -77,7 +88,7 @@ def transaction_key(data: bytes) -> Key | None:
         host, port, branch = plain[1].decode(), plain[2], plain[4].decode()
         return _key(data, branch, host, None if port is None else int(port), method)
     try:
-        via = parse_via(split_commas(lines[1].decode("utf-8", "surrogateescape").strip())[0])
+        via = parse_via(split_commas(_unfolded(lines[1]))[0])
     except (SipParseError, IndexError):
         return None
     return _key(data, via.branch, via.host, via.port, method)
@@ -86,7 +97,7 @@ def transaction_key(data: bytes) -> Key | None:
 def _key(data: bytes, branch: str, host: str, port: int | None, method: str) -> Key | None:
     if is_response(data):
         return branch, method
-    if not branch.startswith(COOKIE):
+    if not branch.startswith(COOKIE) or branch == COOKIE:
         return None  # RFC 2543: many headers make the key
     return branch, host, port, "INVITE" if method in ("ACK", "CANCEL") else method
 
@@ -119,7 +130,7 @@ def quick_refusal(data: bytes, status: int, source: tuple[str, int], more: str =
     if (plain := _plain_refusal(fields, status, source, more)) is not None:
         return plain
     pairs = [(name.decode(), value.decode("utf-8", "surrogateescape")) for name, value in fields]
-    request = SipRequest(method, "", Headers((name, re.sub(r"\r\n[ \t]+", " ", value)) for name, value in pairs))
+    request = SipRequest(method, "", Headers((name, _FOLD.sub(" ", value)) for name, value in pairs))
     tag = f"{STATELESS_TAG}{crc32((request.headers.get('Call-ID') or '').encode('utf-8', 'surrogateescape')):x}"
     return refusal(request, status, REASONS[status], source, tag=tag, more=more)
 

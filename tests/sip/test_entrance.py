@@ -246,8 +246,41 @@ def test_calls_that_are_there_are_served_however_late_the_loop_is() -> None:
     assert door.knock(request("OPTIONS"), PEER)
     assert door.knock("SIP/2.0 200 OK\r\n\r\n", PEER)
     assert door.knock(request(), PEER), "the repetition of an INVITE that was taken"
-    assert door.knock(request(Via="SIP/2.0/UDP h;branch=1"), PEER), "perhaps a repetition (RFC 2543)"
     assert not door.knock(request(Via="SIP/2.0/UDP h;branch=z9hG4bKother"), PEER)
+
+
+@pytest.mark.parametrize("via", ["SIP/2.0/UDP h;branch=1", "SIP/2.0/UDP h", "SIP/2.0/UDP h;branch=z9hG4bK"])
+def test_a_repetition_as_rfc_2543_has_it_is_served_and_a_new_call_is_not(via: str) -> None:
+    """17.2.3."""
+    overload = late(0.0)
+    door = Door(overload=overload)
+    door.bench.call(request(Via=via))
+    stay_late(overload)
+    assert door.knock(request(Via=via), PEER)
+    assert door.knock(request("CANCEL", Via=via), PEER)
+    (response,) = door.answers(request(Via=via, CSeq="7 INVITE"), PEER)
+    assert response.status == 503
+    assert door.knock(request(Via=via, From=""), PEER), "the core says what is wrong"
+    assert door.knock(request(Via=via).partition("\r\n\r\n")[0], PEER)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"To": '";tag={tag}" <sip:b@h>'},
+        {"To": "<sip:b@h;tag={tag}>"},
+        {"To": '<sip:b@h>;x=";tag={tag}"'},
+        {"Via": "SIP/2.0/UDP h;branch=z9hG4bKtaken\r\n x"},
+    ],
+)
+def test_a_new_call_is_one_however_it_is_written(changes: dict[str, str]) -> None:
+    overload = late(0.0)
+    door = Door(overload=overload)
+    session = door.bench.call(request(Via="SIP/2.0/UDP h;branch=z9hG4bKtaken")).session
+    stay_late(overload)
+    changes = {name: value.replace("{tag}", session.local_tag) for name, value in changes.items()}
+    assert not door.knock(request(**changes | {"Call-ID": "another"}), PEER)
+    assert door.entrance.counts == {"lag": 1}
 
 
 def test_a_punctual_loop_takes_calls() -> None:

@@ -42,6 +42,9 @@ def test_an_invite_without_a_to_tag_begins_a_call() -> None:
 def test_the_to_tag_is_found_in_either_spelling() -> None:
     assert to_tag(b"BYE x SIP/2.0\r\nt: <sip:b@h>;x=1;tag=one;y\r\n\r\n") == "one"
     assert to_tag(b"BYE x SIP/2.0\r\nFrom: <sip:b@h>;tag=one\r\n\r\n") == ""
+    assert to_tag(b"BYE x SIP/2.0\r\nTo: <sip:b@h>\r\n ;tag=one\r\nX: y\r\n\r\n") == "one"
+    assert to_tag(b'BYE x SIP/2.0\r\nTo: ";tag=x" <sip:b@h;tag=y>;z=";tag=z";tag=one\r\n\r\n') == "one"
+    assert to_tag(b"BYE x SIP/2.0\r\nTo: <<;tag=one\r\n\r\n") == "one"
 
 
 def test_a_response_is_one_whatever_its_spelling() -> None:
@@ -53,10 +56,11 @@ def test_a_response_is_one_whatever_its_spelling() -> None:
 @pytest.mark.parametrize("method", ["INVITE", "ACK", "CANCEL", "OPTIONS"])
 def test_the_key_of_a_request_is_the_one_that_the_core_uses(method: str) -> None:
     """17.2.3."""
-    text = request(method)
-    message = parse_message(text.encode())
-    assert isinstance(message, SipRequest)
-    assert transaction_key(text.encode()) == server_key(message)
+    for via in ("SIP/2.0/UDP h;branch=z9hG4bK1", "SIP/2.0/UDP\r\n h:1 \r\n\t ;branch=z9hG4bK1\r\n x"):
+        text = request(method, Via=via)
+        message = parse_message(text.encode())
+        assert isinstance(message, SipRequest)
+        assert transaction_key(text.encode()) == server_key(message)
 
 
 def test_the_key_of_a_response_is_branch_and_method() -> None:
@@ -65,7 +69,15 @@ def test_the_key_of_a_response_is_branch_and_method() -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"Via": ""}, {"Via": "nothing"}, {"Via": ", "}, {"CSeq": ""}, {"Via": "SIP/2.0/UDP h;branch=1"}]
+    "changes",
+    [
+        {"Via": ""},
+        {"Via": "nothing"},
+        {"Via": ", "},
+        {"CSeq": ""},
+        {"Via": "SIP/2.0/UDP h;branch=1"},
+        {"Via": "SIP/2.0/UDP h;branch=z9hG4bK"},
+    ],
 )
 def test_there_is_no_key_where_only_the_whole_message_tells(changes: dict[str, str]) -> None:
     assert transaction_key(request(**changes).encode()) is None

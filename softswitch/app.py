@@ -212,9 +212,9 @@ class Switch:
             self.trace.expire()
 
     def _services(self) -> CallServices:
-        config, states, longest_s = self.config, self.upkeep.states, self.config.call.max_duration_s
+        config, upkeep, longest_s = self.config, self.upkeep, self.config.call.max_duration_s
         resolver = Resolver(
-            self.store, lambda: self.dialplan, time.time, random.Random(), health=states, max_duration_s=longest_s
+            self.store, lambda: self.dialplan, time.time, random.Random(), health=upkeep, max_duration_s=longest_s
         )
         hosts = {host for host, _ in self.sip_addresses} | {one.advertised_host for one in self.listeners}
         hosts |= {config.sip.advertised, config.media.bind, config.media.advertised}

@@ -55,7 +55,9 @@ class Hunt:
         """The address is dead or overloaded: the next one of the same target is tried first."""
         assert self._hop is not None
         assert self._target is not None
-        self._locating.failed(self._hop, why, 0 if response is None else response.seconds("Retry-After"))
+        silent = response is None or "Via" not in response.headers  # else it is no word of our own core
+        for_s = 0 if response is None else response.seconds("Retry-After")
+        self._locating.failed(self._hop, why, for_s, dead=silent)
         if self._hops:
             log.warning("next_address", call_id=self._call_id, trunk=self._target.trunk, after=self._hop.host, why=why)
 

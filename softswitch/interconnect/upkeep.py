@@ -26,7 +26,7 @@ Spawn = Callable[[str, Coroutine[Any, Any, None]], asyncio.Task[None]]
 
 
 class Upkeep:
-    """The trunks that are looked after; `states` is what routing may ask."""
+    """The trunks that are looked after. Implements `routing.trunks.TrunkHealth`; `states` are what their checks say."""
 
     def __init__(
         self,
@@ -60,6 +60,13 @@ class Upkeep:
         for name, trunk in trunks.items():
             if name not in self._trunks:
                 self._keep(trunk, own_host, earlier)
+
+    def usable(self, name: str) -> bool:
+        """Whether a trunk is up by its checks, and calls have not found all its addresses dead."""
+        trunk = self._trunks.get(name)
+        if trunk is None:
+            return True
+        return self.states.usable(name) and not self._locating.shuns(Hop(trunk.transport, trunk.host, trunk.port))
 
     def registered(self) -> Mapping[str, bool]:
         """Every trunk that we register with."""

@@ -25,6 +25,7 @@ SHORTEST_TTL_S, LONGEST_TTL_S, NEGATIVE_TTL_S = 5.0, 86400.0, 30.0  # the last i
 HOSTS_TTL_S = 30.0  # how soon a change of the hosts file is seen
 STALE_S = 86400.0  # an answer is used for so long after its end while DNS fails (RFC 8767 5)
 PENALTY_S, LONGEST_PENALTY_S = 30.0, 300.0  # doubled with each failure in a row
+_NEVER_FAILED = 0, 0.0, 0.0
 
 
 class Naptr(NamedTuple):
@@ -72,8 +73,11 @@ class Locating(Protocol):
     def answered(self, hop: Hop) -> None:
         """It is alive."""
 
-    def failed(self, hop: Hop, why: str, for_s: float = 0) -> None:
-        """It is dead or overloaded, for `for_s` seconds if it said so."""
+    def failed(self, hop: Hop, why: str, for_s: float = 0, *, dead: bool = False) -> None:
+        """It is dead or overloaded, for `for_s` seconds if it said so; `dead`: a call found nobody there."""
+
+    def shuns(self, wanted: Hop) -> bool:
+        """Whether all its addresses are dead, or have said for how long not to be asked (RFC 3261 21.5.4)."""
 
 
 class AsGiven:
@@ -86,8 +90,12 @@ class AsGiven:
     def answered(self, hop: Hop) -> None:
         """Nothing is remembered."""
 
-    def failed(self, hop: Hop, why: str, for_s: float = 0) -> None:
+    def failed(self, hop: Hop, why: str, for_s: float = 0, *, dead: bool = False) -> None:
         """Nothing is remembered."""
+
+    def shuns(self, wanted: Hop) -> bool:
+        """Never."""
+        return False
 
 
 @lru_cache(1024)
@@ -265,22 +273,26 @@ class PenaltyBox:
 
     def __init__(self, clock: Callable[[], float], *, most: int = 1024) -> None:
         self._clock, self._most = clock, most
-        self._failures: OrderedDict[Hop, tuple[int, float]] = OrderedDict()  # in a row, and until when it sits
+        # In a row, until when it sits, and until when what stands beside it goes before it.
+        self._failures: OrderedDict[Hop, tuple[int, float, float]] = OrderedDict()
 
-    def put(self, hop: Hop, for_s: float = 0) -> float:
+    def put(self, hop: Hop, for_s: float = 0, *, dead: bool = False) -> float:
         """One more failure; returns how many seconds are left, which is `for_s` (within bounds) if that is more.
+
+        Who is `dead` is shunned for as long as it sits, anybody else for as long as it said.
 
         While it sits a failure is none more in a row: calls that were on their way together fail together.
         """
         now, key = self._clock(), hop._replace(name="")
-        failures, until = self._failures.pop(key, (0, 0.0))
+        failures, until, shunned = self._failures.pop(key, _NEVER_FAILED)
         if now - until > LONGEST_PENALTY_S:
             failures = 0  # long ago
         left = until - now
         if left <= 0:
             failures, left = failures + 1, PENALTY_S * 2.0 ** min(failures, 10)
         seconds = min(max(left, for_s), LONGEST_PENALTY_S)
-        self._failures[key] = failures, now + seconds
+        shunned = max(shunned, now + (seconds if dead else min(for_s, LONGEST_PENALTY_S)))
+        self._failures[key] = failures, now + seconds, shunned
         if len(self._failures) > self._most:
             self._failures.popitem(last=False)
         return seconds
@@ -291,7 +303,16 @@ class PenaltyBox:
 
     def holds(self, hop: Hop) -> bool:
         """Whether it is to be avoided now."""
-        return self._failures.get(hop._replace(name=""), (0, 0.0))[1] > self._clock()
+        return self._failures.get(hop._replace(name=""), _NEVER_FAILED)[1] > self._clock()
+
+    def shuns(self, hop: Hop) -> bool:
+        """Whether it is to be avoided wherever there is anybody else."""
+        return self._failures.get(hop._replace(name=""), _NEVER_FAILED)[2] > self._clock()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nobody has failed of late."""
+        return not self._failures
 
     def last(self, hops: Iterable[Hop]) -> list[Hop]:
         """The hops, those in the box behind the others, else in their order."""

@@ -179,10 +179,17 @@ class Locator:
             self.counts["recovered"] += 1
             log.info("%s:%d answers again", hop.host, hop.port)
 
-    def failed(self, hop: Hop, why: str, for_s: float = 0) -> None:
+    def shuns(self, wanted: Hop) -> bool:
+        """See `Locating`. Asked for each call that may go elsewhere, so nothing is waited for."""
+        if self.penalties.is_empty:  # nearly always
+            return False
+        known = self.known(wanted)
+        return bool(known) and all(map(self.penalties.shuns, known))
+
+    def failed(self, hop: Hop, why: str, for_s: float = 0, *, dead: bool = False) -> None:
         """See `Locating`."""
         known = self.penalties.holds(hop)
-        seconds = self.penalties.put(hop, for_s)
+        seconds = self.penalties.put(hop, for_s, dead=dead)
         self.counts["penalised"] += 1
         level = logging.INFO if known else logging.WARNING
         log.log(level, "%s:%d fails (%s): used last for %d s", hop.host, hop.port, why, seconds)

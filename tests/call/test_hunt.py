@@ -33,8 +33,11 @@ class Known:
     def answered(self, hop: Hop) -> None:
         self.told.append(f"{hop.host} answered")
 
-    def failed(self, hop: Hop, why: str, for_s: float = 0) -> None:
-        self.told.append(f"{hop.host} {why} {for_s:g}")
+    def failed(self, hop: Hop, why: str, for_s: float = 0, *, dead: bool = False) -> None:
+        self.told.append(f"{hop.host} {why} {for_s:g}{' dead' * dead}")
+
+    def shuns(self, wanted: Hop) -> bool:
+        return False
 
 
 def target(name: str) -> Target:
@@ -97,7 +100,7 @@ def test_an_address_that_is_silent_is_followed_by_the_next_when_connect_s_is_ove
 
     lab, known = lab_of()
     play(story, lab)
-    assert known.told[0] == "10.0.0.21 no answer 0"
+    assert known.told[0] == "10.0.0.21 no answer 0 dead"
 
 
 def test_an_address_that_cannot_be_reached_is_followed_by_the_next() -> None:
@@ -110,7 +113,7 @@ def test_an_address_that_cannot_be_reached_is_followed_by_the_next() -> None:
 
     lab, known = lab_of()
     play(story, lab)
-    assert known.told[0] == "10.0.0.21 503 0"
+    assert known.told[0] == "10.0.0.21 503 0 dead"
 
 
 @pytest.mark.parametrize("status", [403, 500, 302])

@@ -81,7 +81,10 @@ class Addresses:
     def answered(self, hop: Hop) -> None:
         self.told.append(f"{hop.host} answered")
 
-    def failed(self, hop: Hop, why: str, for_s: float = 0) -> None:
+    def shuns(self, wanted: Hop) -> bool:
+        return False
+
+    def failed(self, hop: Hop, why: str, for_s: float = 0, *, dead: bool = False) -> None:
         self.told.append(f"{hop.host} {why}" + (f" for {for_s} s" if for_s else ""))
 
 

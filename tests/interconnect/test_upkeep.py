@@ -9,7 +9,9 @@ import pytest
 
 from softswitch.interconnect.upkeep import Upkeep, account_of
 from softswitch.routing.trunk import Trunk
+from softswitch.sip.addresses import Hop
 from softswitch.sip.digest import Account, parse_credentials, proves
+from softswitch.sip.locating import AsGiven
 from tests.interconnect.test_registration import CHALLENGE
 from tests.routing.scene import plan
 from tests.support.peer import Peer
@@ -17,6 +19,7 @@ from tests.support.recorder import Switch, play
 from tests.support.wire import Wire
 
 CHECKED = "health_s = 30.0"
+DEAD = '[[trunk]]\nname = "dead"\nhost = "10.0.0.8"\n'
 REGISTERED = 'register = true\nusername = "user"\npassword = "secret"'
 
 
@@ -51,6 +54,28 @@ def test_checks_and_registrations_begin_and_end_with_their_trunks() -> None:
         await stopping
         assert upkeep.registered() == {}
         await phone.silence(3000)
+
+    play(story)
+
+
+class Shunning(AsGiven):
+    """`Locating` that shuns some addresses."""
+
+    def __init__(self, *hosts: str) -> None:
+        self.hosts = hosts
+
+    def shuns(self, wanted: Hop) -> bool:
+        return wanted.host in self.hosts
+
+
+def test_a_trunk_is_usable_unless_its_checks_or_calls_have_found_it_dead() -> None:
+    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
+        upkeep = Upkeep(switch.agent, lambda: 1.0, Shunning("10.0.0.8"))
+        upkeep.follow({**trunks(one="", two=""), **plan(DEAD).trunks}, "10.0.0.1")
+        upkeep.states.seen("two", False)
+        upkeep.states.seen("two", False)
+        assert [upkeep.usable(name) for name in ("one", "two", "dead", "gone")] == [True, False, False, True]
+        await upkeep.stop()
 
     play(story)
 

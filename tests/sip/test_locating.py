@@ -282,6 +282,26 @@ def test_a_peer_that_says_how_long_is_believed_within_bounds() -> None:
     assert [box.put(hop, seconds) for hop, seconds in zip(HOPS, (120, 1, 86400), strict=False)] == [120, 30, 300]
 
 
+def test_who_is_dead_is_shunned_who_is_busy_only_for_as_long_as_it_said() -> None:
+    """RFC 3261 21.5.4: a 503 that does not say for how long is as any 500."""
+    clock = Clock()
+    box = PenaltyBox(clock)
+    assert box.is_empty
+    silent, saying, busy, _ = HOPS
+    box.put(silent, dead=True)
+    box.put(saying, 10)
+    box.put(busy)
+    assert [box.shuns(hop) for hop in HOPS] == [True, True, False, False]
+    clock.now += 11
+    assert [box.shuns(hop) for hop in HOPS] == [True, False, False, False]
+    box.put(silent)
+    box.put(busy, dead=True)
+    clock.now += 18.9
+    assert [box.shuns(hop) for hop in HOPS] == [True, False, True, False]
+    clock.now += 0.1
+    assert not (box.shuns(silent) or box.shuns(busy) or box.is_empty)
+
+
 def test_the_box_is_bounded() -> None:
     box = PenaltyBox(Clock(), most=2)
     for hop in HOPS:
@@ -291,6 +311,7 @@ def test_the_box_is_bounded() -> None:
 
 def test_without_dns_every_hop_is_its_own_address() -> None:
     plain = AsGiven()
-    plain.failed(HOPS[0], "503")
+    plain.failed(HOPS[0], "503", dead=True)
+    assert not plain.shuns(HOPS[0])
     plain.answered(HOPS[0])
     assert asyncio.run(plain.locate(HOPS[0])) == [HOPS[0]]

@@ -162,6 +162,22 @@ def test_what_failed_is_tried_last_until_it_answers_or_its_time_is_over(caplog: 
     assert "192.0.2.1:5060 fails (503): used last for 30 s" in caplog.text
 
 
+def test_a_name_is_shunned_while_calls_have_found_all_its_addresses_dead() -> None:
+    async def story(locator: Locator, fake: FakeDns) -> None:
+        assert not locator.shuns(TRUNK)
+        assert fake.asked == []  # nobody has failed
+        locator.failed(A1, "no answer", dead=True)
+        assert not locator.shuns(TRUNK)  # nothing is known of it
+        await locator.locate(TRUNK)
+        assert (locator.shuns(A1), locator.shuns(A2), locator.shuns(TRUNK)) == (True, False, False)
+        locator.failed(A2, "503", 40)
+        assert locator.shuns(TRUNK)
+        await asyncio.sleep(31)
+        assert not locator.shuns(TRUNK)
+
+    play(story)
+
+
 def test_an_address_asks_nothing() -> None:
     async def story(locator: Locator, fake: FakeDns) -> None:
         hop = Hop("udp", "192.0.2.1", 5060)

@@ -101,6 +101,7 @@ def test_of_virtual_time():
 """
 
 
+@pytest.mark.real_time  # where the machine stands still, it excuses what is told here as wrong
 def test_what_failed_once_is_told_again_and_what_is_wrong_stays_wrong(tmp_path: Path) -> None:
     stories = tmp_path / "test_stories.py"
     stories.write_text(STORIES)

@@ -22,7 +22,7 @@ from tests.media.phone import Phone, wav
 from tests.support.loopback import HOST
 
 Result = TypeVar("Result")
-STALL_S = 0.02
+STALL_S = 0.01  # half a frame: two that are late by so much meet
 ATTEMPTS = 10
 PATIENCE_S = 40.0  # with a story; more than with what it waits for
 

@@ -191,6 +191,7 @@ def test_a_refused_precedence_is_warned_of_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(_native, "Core", MeekCore)
+    monkeypatch.setattr(MeekCore, "asked", 0)  # also where it is told again
     Engine(Settings())
     assert MeekCore.asked == 0
     with caplog.at_level(logging.WARNING):

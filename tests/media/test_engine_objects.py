@@ -413,6 +413,7 @@ def test_a_controller_that_comes_back_goes_on_with_its_ports_and_its_recording()
             await obeyed(place.driver, place.folder)
             await anna.talk(tone(400, 0.2))
             recording = next(one for one in place.driver.recordings.values() if one.command.path == path)
+            await obeyed(place.driver, place.folder)  # what came before is read by then
             a.close()
             assert (await a.statistics).packets_received == 20  # not opened anew
             report = await recording.finished

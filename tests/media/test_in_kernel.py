@@ -17,7 +17,10 @@ from tests.media.test_kernel_relay import refusal
 from tests.media.test_server import *  # noqa: F403
 from tests.media.test_taken_over import *  # noqa: F403
 
-pytestmark = pytest.mark.skipif(bool(refusal()), reason=refusal())
+pytestmark = [  # type: ignore[assignment]  # not the one mark of those files
+    pytest.mark.real_time,
+    pytest.mark.skipif(bool(refusal()), reason=refusal()),
+]
 
 
 @pytest.fixture(autouse=True)

@@ -114,14 +114,14 @@ def _parse_tel(text: str) -> SipUri:
 
 
 def _parse_params(text: str) -> dict[str, str | None]:
-    """`%6C%72` is `lr` (19.1.4, RFC 4475 3.1.1.3)."""
+    """`%6C%72` is `lr` (19.1.4, RFC 4475 3.1.1.3); what would be another name when it is read again stays as it is."""
     params = split_params(text)
     if "%" not in text:
         return params
     plain: dict[str, str | None] = {}
     for name, value in params.items():
         unescaped = unescape(name).lower()
-        plain.setdefault(unescaped if is_token(unescaped) else name, value)
+        plain.setdefault(unescaped if is_token(unescaped) and "%" not in unescaped else name, value)
     return plain
 
 

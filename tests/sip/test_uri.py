@@ -100,3 +100,10 @@ def test_an_escaped_parameter_name_is_the_name() -> None:
     uri = parse_uri("sip:h;%6C%72;n%61me=v%61lue;%3B=1;lr=2;x=%20")
     assert uri.params == {"lr": None, "name": "v%61lue", "%3b": "1", "x": "%20"}
     assert parse_uri(str(uri)) == uri
+
+
+def test_a_parameter_name_that_is_escaped_twice_is_the_same_read_again() -> None:
+    """A finding of `make fuzz`."""
+    uri = parse_uri("sip:h;u%2550=1;v%=2;%6Cr%zz")
+    assert uri.params == {"u%2550": "1", "v%": "2", "%6cr%zz": None}
+    assert parse_uri(str(uri)) == uri

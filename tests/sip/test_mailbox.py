@@ -114,10 +114,12 @@ def test_a_link_local_source_has_no_scope_in_its_name() -> None:
 
 
 def _link_local(interface: str) -> str:
-    """The address of an interface by /proc/net/if_inet6, "" where it has none."""
+    """The address of an interface by /proc/net/if_inet6, "" where it has none that is in use (neither tentative, 0x40,
+    nor a duplicate, 0x08).
+    """
     for line in Path("/proc/net/if_inet6").read_text(encoding="ascii").splitlines():
-        digits, *_, name = line.split()
-        if name == interface and digits.startswith("fe80"):
+        digits, *_, flags, name = line.split()
+        if name == interface and digits.startswith("fe80") and not int(flags, 16) & 0x48:
             return str(ipaddress.IPv6Address(int(digits, 16)))
     return ""
 

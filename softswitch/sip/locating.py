@@ -24,6 +24,7 @@ MOST_SERVERS = 16  # SRV records of one name, and addresses in all, that are loo
 SHORTEST_TTL_S, LONGEST_TTL_S, NEGATIVE_TTL_S = 5.0, 86400.0, 30.0  # the last is the longest for "there is none"
 HOSTS_TTL_S = 30.0  # how soon a change of the hosts file is seen
 STALE_S = 86400.0  # an answer is used for so long after its end while DNS fails (RFC 8767 5)
+LONGEST_NAME = 253  # characters (RFC 1035 2.3.4): what is longer is no name, and not remembered as one
 PENALTY_S, LONGEST_PENALTY_S = 30.0, 300.0  # doubled with each failure in a row
 _NEVER_FAILED = 0, 0.0, 0.0
 
@@ -121,6 +122,8 @@ def look_up(wanted: Hop, serves: Callable[[Hop], bool], chance: Callable[[], flo
     host = wanted.host
     if is_numeric(host):
         return at_address(wanted, serves)
+    if len(host) > LONGEST_NAME:
+        return []
     if wanted.port:
         return (yield from _addresses(host, wanted.port, _or_udp(wanted.transport), host, serves))
     if wanted.transport == ANY:

@@ -73,6 +73,13 @@ def test_naptr_chooses_the_transport_by_order_and_preference_among_those_of_ours
     assert find(Hop("auto", "example.com", 0), serves=only("udp", "tcp"))[0][0] == "udp 192.0.2.1 5060"
 
 
+@pytest.mark.parametrize("port", [0, 5060])
+def test_what_is_too_long_for_a_name_is_not_asked_for(port: int) -> None:
+    """A Contact has room for thousands of characters, and each question and its answer are remembered."""
+    assert find(Hop("udp", "a" * 253, port))[1]
+    assert find(Hop("udp", "a" * 254, port)) == ([], [], set())
+
+
 def test_without_naptr_srv_records_of_all_our_transports_are_asked_for() -> None:
     zone = {("_sip._tcp.example.com", "SRV"): (Srv(0, 0, 5080, "192.0.2.7"),)}
     hops, asked, _ = find(Hop("auto", "example.com", 0), zone)

@@ -126,14 +126,16 @@ def test_a_flood_of_one_port_harms_no_other_call(io: str) -> None:
             stranger.target = (victim.address, victim.port)
             packet = rtp(1, 1, alaw_silence())
             talk = asyncio.gather(anna.talk(tone(400, 1.0)), bert.talk(tone(900, 1.0)))
-            while not (talk.done() and place.driver.totals.storms):
+            began_at = asyncio.get_running_loop().time()
+            while not talk.done():
                 for _ in range(200):
                     stranger.send(packet)
                 await wait_for_seconds(0.002)
             await bert.wait_for(lambda: len(bert.heard) == 50)
             await anna.wait_for(lambda: len(anna.heard) == 50)
             victim.close()
-            assert (await victim.statistics).packets_from_strangers > 500
+            lasted_s = asyncio.get_running_loop().time() - began_at
+            assert 500 < (await victim.statistics).packets_from_strangers < 10_000 * lasted_s  # of some 70,000 a second
 
     run(story)
 

@@ -140,6 +140,7 @@ def test_workers_share_the_kernels_relay_and_each_has_streams_of_its_own(monkeyp
 
     monkeypatch.setattr(_native, "Core", core)
     monkeypatch.setattr(_native, "KernelRelay", Relay)
+    monkeypatch.setattr(Relay, "detached", False)  # also where it is told again
     workers = Workers(3, 10, 60.0, "auto", 500, kernel_relay=True)
     assert Relay.room == (30, 3)
     assert [first for _, first in taken] == [0, 10, 20]

@@ -149,6 +149,20 @@ class ClientSession(Session):
         early = None if self._final or request.method == "BYE" else self._early.get(request.from_.tag or "")
         return super().dialog_for(request) if early is None else early.dialog
 
+    def _refresh(self) -> None:
+        if self._is_one_dialog:
+            super()._refresh()
+
+    def _expire(self) -> None:
+        if self._is_one_dialog:
+            super()._expire()
+
+    @property
+    def _is_one_dialog(self) -> bool:
+        """Whether the session timer is all the call's: before the answer it is that of the fork that asked for it."""
+        dialog = self.dialog
+        return self._final > 0 or (dialog is not None and self._early.keys() <= {dialog.remote_tag})
+
     @property
     def confirmed(self) -> bool:
         """Whether the 2xx has come."""

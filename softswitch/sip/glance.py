@@ -24,7 +24,7 @@ STATELESS_TAG = "nocall-"  # begins the To tag of what is refused without a tran
 
 _TO = re.compile(rb"\r\n(?:To|t)[ \t]*:([^\r\n]*(?:\r\n[ \t]+[^\r\n]*)*)", re.IGNORECASE)
 _FOLD = re.compile(r"\r\n[ \t]+")
-_TAG = re.compile(rb";[ \t]*tag[ \t]*=[ \t]*([^;, \t\r\n]*)", re.IGNORECASE)
+_TAG = re.compile(rb";[ \t\r\n]*tag[ \t\r\n]*=[ \t\r\n]*([^;, \t\r\n]*)", re.IGNORECASE)  # also where it is folded
 _VIA = re.compile(rb"\r\n(?:Via|v)[ \t]*:([^\r\n]*(?:\r\n[ \t]+[^\r\n]*)*)", re.IGNORECASE)
 _CSEQ = re.compile(rb"\r\nCSeq[ \t]*:[ \t]*\d+[ \t]+([^ \t\r\n]+)", re.IGNORECASE)
 _ECHOED = re.compile(rb"\r\n(Via|v|From|f|To|t|Call-ID|i|CSeq)[ \t]*:[ \t]*([^\r\n]*(?:\r\n[ \t]+[^\r\n]*)*)", re.I)

@@ -17,10 +17,12 @@ _IN_USER = re.compile(_D + rb"(?:(?:[-.()*_!~']|%2[0-9a-e]|%5f|%7e)*" + _D + rb"
 # RFC 3261 7.3.1), a Subject, s= and i= of SDP. Elsewhere it is an address, or a list of formats.
 _WRITTEN = (
     rb'\btel:\+?\(?\d[\d().\-*_ ]{5,}\d|((?<!\\)"(?:[^"\\\r\n]|\\.){7,512}"|'
-    rb'[:,](?:[^<>"@:;,\r\n]|\r?\n[ \t]){7,256}(?=<)|\n(?:[si]=|(?:subject|s)[ \t]*:)[^\r\n]{7,256})'
+    rb'[:,](?:[^<>"@:;,\r\n]|\r?\n[ \t]){7,256}(?=<)|\n(?:[si]=|(?:subject|s)[ \t]*:)[^\r\n]*(?:\r?\n[ \t][^\r\n]*)*)'
 )
-_IN_NAME = re.compile(rb"(?<![\d.])(?!\d+\.\d+\.\d+\.\d+(?![\d.]))" + _D + rb"(?:[().\-*_/ \t]{0,3}" + _D + rb"){6,}")
 _RUN = _D + rb"(?:[-*_]?" + _D + rb"){7,}"  # anywhere, also with dashes (RFC 3966 5.1.1)
+_IN_NAME = re.compile(  # behind a dot it may be the rest of an address, unless it is too long for that
+    rb"(?<![\d.])(?!\d+\.\d+\.\d+\.\d+(?![\d.]))" + _D + rb"(?:[().\-*_/ \t]{0,3}" + _D + rb"){6,}|" + _RUN
+)
 _NUMBER = re.compile(rb"(\bsips?:[^@\s<>\"]{1,256}(?=@))|" + _WRITTEN + rb"|" + _RUN, re.IGNORECASE)
 _TYPE = re.compile(rb"(?:^|\n)(?:content-type|c)[ \t]*:[ \t]*([^\s;]+)([^\r\n]*)", re.IGNORECASE)
 _PACKED = re.compile(

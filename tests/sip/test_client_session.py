@@ -373,6 +373,27 @@ def test_what_each_fork_asks_before_the_answer_is_heard_in_its_own_dialog() -> N
     play(story)
 
 
+@pytest.mark.parametrize("refresher", ["uas", "uac"])
+def test_what_one_fork_says_of_session_timers_before_the_answer_is_no_others_affair(refresher: str) -> None:
+    async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
+        recorder = Recorder(switch.call())
+        recorder.answer = lambda request: request.respond(200)
+        invite = await phone.receive_request("INVITE")
+        phone.send(phone.response(invite, 183))
+        phone.send(phone.response(invite, 180, tag="fork"))
+        timed = [("Supported", "timer"), ("Session-Expires", f"90;refresher={refresher}"), ("Allow", "UPDATE")]
+        own, phone.local = phone.local, phone.local.replace(phone.tag, "fork")
+        phone.send(phone.request("UPDATE", headers=timed))
+        await phone.receive(200)
+        await phone.silence(100)
+        phone.local = own
+        phone.send(phone.response(invite, 603))
+        await recorder.until("refused 603")
+        assert recorder.events == ["183", "180", "UPDATE", "refused 603"]
+
+    play(story, supported=["timer"])
+
+
 def test_the_same_fork_ringing_and_answering_is_one_dialog() -> None:
     async def story(switch: Switch, phone: Peer, wire: Wire) -> None:
         session = switch.call()

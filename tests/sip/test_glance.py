@@ -43,6 +43,7 @@ def test_the_to_tag_is_found_in_either_spelling() -> None:
     assert to_tag(b"BYE x SIP/2.0\r\nt: <sip:b@h>;x=1;tag=one;y\r\n\r\n") == "one"
     assert to_tag(b"BYE x SIP/2.0\r\nFrom: <sip:b@h>;tag=one\r\n\r\n") == ""
     assert to_tag(b"BYE x SIP/2.0\r\nTo: <sip:b@h>\r\n ;tag=one\r\nX: y\r\n\r\n") == "one"
+    assert to_tag(b"BYE x SIP/2.0\r\nTo: <sip:b@h>;\r\n\ttag\r\n =\r\n one\r\nX: y\r\n\r\n") == "one"
     assert to_tag(b'BYE x SIP/2.0\r\nTo: ";tag=x" <sip:b@h;tag=y>;z=";tag=z";tag=one\r\n\r\n') == "one"
     assert to_tag(b"BYE x SIP/2.0\r\nTo: <<;tag=one\r\n\r\n") == "one"
 
